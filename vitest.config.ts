@@ -1,0 +1,24 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { defaultServerConditions } from 'vite';
+import { defineConfig } from 'vitest/config';
+
+// Sibling packages are taken from their sources, so that tests need no build.
+const conditions = ['mixsga-source', ...defaultServerConditions];
+
+const projects = ['packages', 'apps'].flatMap((group) =>
+  readdirSync(group).map((directory) => {
+    const root = `${group}/${directory}`;
+    const manifest = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as { name: string };
+    return { extends: true as const, test: { name: manifest.name, root, include: ['src/**/*.test.ts'] } };
+  }),
+);
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    projects: [...projects, { extends: true as const, test: { name: 'scripts', root: 'scripts', include: ['*.test.mjs'] } }],
+  },
+});
