@@ -1,1 +1,3 @@
-export {};
+export * from './errors';
+export * from './kernels/index';
+export { SeededRandom } from './random';

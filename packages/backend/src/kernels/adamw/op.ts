@@ -1,0 +1,47 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor, Variable } from '@tensorflow/tfjs-core';
+import { hasKernel, runKernel } from '../dispatch';
+import { expectShape } from '../validate';
+import { adamwReference, sumOfSquaresReference } from './reference';
+
+export interface AdamwOptions {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled weight decay of this parameter; 0 for biases and norms. */
+  readonly weightDecay: number;
+  /** Number of this step, from 1. */
+  readonly step: number;
+  /** The gradient is multiplied by this first: clipping and the mean over accumulated batches. */
+  readonly gradientScale: number;
+}
+
+/**
+ * One step of AdamW (Loshchilov and Hutter 2019), written into `parameter` and its two moments. On wasm they change
+ * in place: do not hand such a parameter to `tf.matMul`, which caches a packed copy of its right-hand side.
+ *
+ * @param gradient like parameter; not disposed
+ * @throws ArgumentError when the shapes differ
+ */
+export function adamwStep(
+  parameter: Variable, gradient: Tensor, first: Variable, second: Variable, options: AdamwOptions,
+): void {
+  for (const [name, tensor] of Object.entries({ gradient, first, second })) {
+    expectShape('adamwStep', name, tensor, parameter.shape);
+  }
+  if (!hasKernel('MixsgaAdamw')) {
+    adamwReference(parameter, gradient, first, second, options);
+    return;
+  }
+  runKernel('MixsgaAdamw', { parameter, gradient, first, second }, { ...options });
+}
+
+/** Σ x² over all elements of all tensors, as a float32 scalar: the square of the global gradient norm. */
+export function sumOfSquares(tensors: readonly Tensor[]): tf.Scalar {
+  return tf.tidy(() => {
+    if (!hasKernel('MixsgaSumOfSquares')) return sumOfSquaresReference(tensors);
+    const inputs = Object.fromEntries(tensors.map((tensor, i) => [String(i), tensor]));
+    return runKernel('MixsgaSumOfSquares', inputs)[0] as tf.Scalar;
+  });
+}

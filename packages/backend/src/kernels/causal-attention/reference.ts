@@ -1,0 +1,27 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
+import type { CausalAttentionOptions } from './op';
+
+export function causalAttentionReference(
+  q: Tensor2D, k: Tensor2D, v: Tensor2D, { batch, heads, kvHeads, scale }: Required<CausalAttentionOptions>,
+): Tensor2D {
+  const [rows, width] = q.shape;
+  const length = rows / batch;
+  const group = heads / kvHeads;
+  const headDim = width / heads;
+  // [B·T, n·d] -> [B, n, T, d]; each KV head is then repeated for its group of query heads.
+  const split = (x: Tensor, n: number) => tf.transpose(tf.reshape(x, [batch, length, n, headDim]), [0, 2, 1, 3]);
+  const repeat = (x: Tensor) =>
+    group === 1
+      ? x
+      : tf.reshape(
+          tf.mul(tf.reshape(x, [batch, kvHeads, 1, length * headDim]), tf.ones([1, 1, group, 1])),
+          [batch, heads, length, headDim],
+        );
+  const scores = tf.mul(tf.matMul(split(q, heads), repeat(split(k, kvHeads)), false, true), scale);
+  const positions = tf.range(0, length, 1, 'int32');
+  const hidden = tf.greater(tf.reshape(positions, [1, length]), tf.reshape(positions, [length, 1]));
+  const masked = tf.add(scores, tf.mul(tf.cast(hidden, 'float32'), -1e9));
+  const out = tf.matMul(tf.softmax(masked), repeat(split(v, kvHeads)));
+  return tf.reshape(tf.transpose(out, [0, 2, 1, 3]), [rows, width]);
+}

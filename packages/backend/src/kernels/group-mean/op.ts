@@ -1,0 +1,42 @@
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
+import { ArgumentError } from '../../errors';
+import { hasKernel, runKernel, withGradient } from '../dispatch';
+import { expectShape, expectType } from '../validate';
+import { groupMeanReference } from './reference';
+
+export interface GroupMeanOptions {
+  readonly headDim: number;
+  /** Group size of each expert; each divides the number of heads. */
+  readonly groupSizes: readonly number[];
+}
+
+/**
+ * Gives every token the keys (or values) of its expert, spread over all heads: each run of g consecutive heads is
+ * replaced by its mean, g being the group size of the token's expert (paper section 3.3).
+ *
+ * @param x float32 [tokens, heads·headDim]
+ * @param assignment int32 [tokens], the token's expert; negative (padding) leaves the token as it is
+ * @returns float32 [tokens, heads·headDim]; differentiable in x (a projection: its own transpose)
+ * @throws ArgumentError when the shapes do not fit or a group size does not divide the heads
+ */
+export function groupMean(x: Tensor2D, assignment: Tensor1D, options: GroupMeanOptions): Tensor2D {
+  const { headDim, groupSizes } = options;
+  expectShape('groupMean', 'x', x, [null, null]);
+  expectShape('groupMean', 'assignment', assignment, [x.shape[0]]);
+  expectType('groupMean', 'assignment', assignment, 'int32');
+  const heads = x.shape[1] / headDim;
+  const misfit = groupSizes.find((size) => !Number.isInteger(size) || size < 1 || heads % size !== 0);
+  if (!Number.isInteger(heads) || misfit !== undefined) {
+    throw new ArgumentError(
+      `groupMean: expected heads of ${headDim} in rows of ${x.shape[1]} and group sizes that divide their number, ` +
+        `got group sizes ${groupSizes.join(', ')} for ${heads} heads`,
+    );
+  }
+  if (!hasKernel('MixsgaGroupMean')) return groupMeanReference(x, assignment, options);
+  const run = (x: Tensor2D) => runKernel('MixsgaGroupMean', { x, assignment }, { headDim, groupSizes: [...groupSizes] });
+  return withGradient(
+    [x],
+    (_save, [x]) => run(x as Tensor2D)[0]!,
+    (dy) => run(dy as Tensor2D),
+  ) as Tensor2D;
+}

@@ -1,0 +1,13 @@
+export { adamwStep, sumOfSquares } from './adamw/op';
+export type { AdamwOptions } from './adamw/op';
+export { causalAttention } from './causal-attention/op';
+export type { CausalAttentionOptions } from './causal-attention/op';
+export { embedding } from './embedding/op';
+export { expertCapacity, expertChoice } from './expert-choice/op';
+export { groupMean } from './group-mean/op';
+export type { GroupMeanOptions } from './group-mean/op';
+export { layerNorm } from './layer-norm/op';
+export { linear } from './linear/op';
+export type { Activation } from './linear/op';
+export { linearCrossEntropy, tokenNll } from './linear-cross-entropy/op';
+export { useReferenceKernels } from './dispatch';

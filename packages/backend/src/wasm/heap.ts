@@ -1,0 +1,62 @@
+// The one place that touches internals of the TensorFlow.js wasm backend: its memory, its allocator, and where a
+// tensor lies. They are public but undocumented, so tfjs is pinned and `registerWasmKernels` tests them at start.
+import type { DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
+import { BackendError } from '../errors';
+
+export interface WasmBackend extends KernelBackend {
+  readonly wasm: {
+    readonly HEAP32: Int32Array;
+    readonly HEAPF32: Float32Array;
+    readonly asm?: { readonly memory?: WebAssembly.Memory };
+    readonly wasmMemory?: WebAssembly.Memory;
+    _malloc(bytes: number): number;
+    _free(address: number): void;
+  };
+  readonly dataIdMap: { get(dataId: object): { readonly memoryOffset: number } };
+  makeOutput(shape: number[], dtype: DataType): TensorInfo;
+}
+
+/** Address of a tensor's first byte. */
+export function address(backend: WasmBackend, tensor: TensorInfo): number {
+  return backend.dataIdMap.get(tensor.dataId).memoryOffset;
+}
+
+/** A new tensor with undefined contents. @throws BackendError when the heap is full. */
+export function output(backend: WasmBackend, shape: number[], dtype: DataType = 'float32'): TensorInfo {
+  const tensor = backend.makeOutput(shape, dtype);
+  // The allocator answers 0 when the heap cannot grow any further.
+  if (address(backend, tensor) === 0 && !shape.includes(0)) {
+    throw new BackendError(
+      `wasm: no memory left for a tensor of shape [${shape.join(', ')}]; use a smaller batch or a shorter sequence`,
+    );
+  }
+  return tensor;
+}
+
+const blocks = new WeakMap<object, { address: number; bytes: number }>();
+
+/** Address of at least `floats` floats of working memory, valid until the next call. */
+export function scratch(backend: WasmBackend, floats: number): number {
+  const bytes = floats * 4;
+  const block = blocks.get(backend);
+  if (block && block.bytes >= bytes) return block.address;
+  if (block) backend.wasm._free(block.address);
+  blocks.delete(backend);
+  const start = backend.wasm._malloc(bytes);
+  if (start === 0) {
+    throw new BackendError(`wasm: no memory left for ${bytes} bytes of working memory; use a smaller batch`);
+  }
+  blocks.set(backend, { address: start, bytes });
+  return start;
+}
+
+/** The int32 elements of a tensor, as a view that is valid until the heap grows. */
+export function int32View(backend: WasmBackend, tensor: TensorInfo): Int32Array {
+  const start = address(backend, tensor) >> 2;
+  return backend.wasm.HEAP32.subarray(start, start + tensor.shape.reduce((a, b) => a * b, 1));
+}
+
+/** The memory that a side module imports. */
+export function memoryOf(backend: WasmBackend): WebAssembly.Memory | undefined {
+  return backend.wasm.wasmMemory ?? backend.wasm.asm?.memory;
+}

@@ -1,0 +1,75 @@
+import type { WasmBackend } from './heap';
+import { memoryOf } from './heap';
+import { relaxedSimd, simd } from './generated';
+
+type Address = number;
+
+/** Exports of assembly/index.ts; addresses are bytes into the memory of the tfjs wasm backend, sizes are elements. */
+export interface WasmKernels {
+  linearScratch(rows: number, inputs: number, outputs: number): number;
+  linear(x: Address, w: Address, bias: Address, y: Address, rows: number, inputs: number, outputs: number, relu: boolean, scratch: Address): void;
+  linearGradient(
+    x: Address, w: Address, y: Address, dy: Address, dx: Address, dw: Address, dbias: Address,
+    rows: number, inputs: number, outputs: number, relu: boolean, scratch: Address,
+  ): void;
+  layerNorm(x: Address, gamma: Address, beta: Address, y: Address, statistics: Address, rows: number, size: number, epsilon: number): void;
+  layerNormGradient(
+    x: Address, gamma: Address, statistics: Address, dy: Address, dx: Address, dgamma: Address, dbeta: Address,
+    rows: number, size: number,
+  ): void;
+  attentionScratch(length: number, headSize: number): number;
+  causalAttention(
+    q: Address, k: Address, v: Address, out: Address, logSumExp: Address,
+    batch: number, length: number, heads: number, kvHeads: number, headSize: number, scale: number, scratch: Address,
+  ): void;
+  causalAttentionGradient(
+    q: Address, k: Address, v: Address, logSumExp: Address, dout: Address, dq: Address, dk: Address, dv: Address,
+    batch: number, length: number, heads: number, kvHeads: number, headSize: number, scale: number, scratch: Address,
+  ): void;
+  crossEntropyScratch(size: number, vocabulary: number, gradient: boolean): number;
+  linearCrossEntropy(
+    x: Address, w: Address, targets: Address, nll: Address, dx: Address, dw: Address,
+    rows: number, size: number, vocabulary: number, counted: number, scratch: Address,
+  ): void;
+  gatherRows(table: Address, ids: Address, to: Address, count: number, size: number): void;
+  scatterAddRows(rows: Address, ids: Address, to: Address, count: number, size: number, tableRows: number): void;
+  groupMean(x: Address, assignment: Address, groupSizes: Address, y: Address, tokens: number, heads: number, headSize: number): void;
+  expertChoice(scores: Address, mask: Address, capacities: Address, assignment: Address, tokens: number, experts: number, histogram: Address): void;
+  adamw(
+    parameter: Address, gradient: Address, first: Address, second: Address, count: number,
+    learningRate: number, beta1: number, beta2: number, epsilon: number, decay: number,
+    correction1: number, correction2: number, gradientScale: number,
+  ): void;
+  sumOfSquares(x: Address, count: number): number;
+}
+
+export interface LoadedKernels {
+  readonly kernels: WasmKernels;
+  /** Which of the two builds runs: fused multiply-add where the engine has relaxed SIMD. */
+  readonly simd: 'simd' | 'relaxed-simd';
+}
+
+/** Instantiates the side module on the memory of `backend`. @throws when neither build is accepted by the engine. */
+export async function loadWasmKernels(backend: WasmBackend): Promise<LoadedKernels> {
+  const memory = memoryOf(backend);
+  if (!memory) throw new Error('the wasm backend does not expose its memory');
+  const relaxed = decode(relaxedSimd);
+  const useRelaxed = (await allowRelaxedSimd()) && WebAssembly.validate(relaxed);
+  const { instance } = await WebAssembly.instantiate(useRelaxed ? relaxed : decode(simd), { env: { memory } });
+  return { kernels: instance.exports as unknown as WasmKernels, simd: useRelaxed ? 'relaxed-simd' : 'simd' };
+}
+
+// Node 20 has relaxed SIMD behind a V8 flag that may be set while running; later engines and browsers have it on.
+async function allowRelaxedSimd(): Promise<boolean> {
+  if (typeof process === 'undefined' || !process.versions?.node) return true;
+  if (process.env['MIXSGA_RELAXED_SIMD'] === '0') return false;
+  if (Number(process.versions.node.split('.')[0]) < 22) {
+    const v8 = await import('node:v8');
+    v8.setFlagsFromString('--experimental-wasm-relaxed-simd');
+  }
+  return true;
+}
+
+function decode(base64: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}

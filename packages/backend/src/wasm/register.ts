@@ -1,0 +1,101 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { DataType, NamedAttrMap, TensorInfo } from '@tensorflow/tfjs-core';
+import { adamwWasm } from '../kernels/adamw/wasm';
+import { causalAttentionWasm } from '../kernels/causal-attention/wasm';
+import { embeddingWasm } from '../kernels/embedding/wasm';
+import { expertChoiceWasm } from '../kernels/expert-choice/wasm';
+import { groupMeanWasm } from '../kernels/group-mean/wasm';
+import { layerNormWasm } from '../kernels/layer-norm/wasm';
+import { linearCrossEntropyWasm } from '../kernels/linear-cross-entropy/wasm';
+import { linearWasm } from '../kernels/linear/wasm';
+import type { WasmBackend } from './heap';
+import { address, int32View, output, scratch } from './heap';
+import type { LoadedKernels, WasmKernels } from './module';
+import { loadWasmKernels } from './module';
+
+/** What a kernel sees of the wasm backend. */
+export interface WasmHeap {
+  readonly kernels: WasmKernels;
+  address(tensor: TensorInfo): number;
+  output(shape: number[], dtype?: DataType): TensorInfo;
+  /** Working memory for one call, in floats. */
+  scratch(floats: number): number;
+  int32View(tensor: TensorInfo): Int32Array;
+  /** Puts int32 values at `start`, an address inside scratch. */
+  writeInt32(start: number, values: readonly number[]): void;
+  readonly float32: Float32Array;
+}
+
+export interface WasmKernel {
+  readonly name: string;
+  run(inputs: Record<string, TensorInfo | undefined>, attributes: NamedAttrMap, heap: WasmHeap): TensorInfo[];
+}
+
+const catalog: readonly WasmKernel[] = [
+  ...linearWasm,
+  ...layerNormWasm,
+  ...embeddingWasm,
+  ...causalAttentionWasm,
+  ...linearCrossEntropyWasm,
+  ...groupMeanWasm,
+  ...expertChoiceWasm,
+  ...adamwWasm,
+];
+
+const loaded = new WeakMap<object, LoadedKernels>();
+
+/**
+ * Loads the side module into the active wasm backend and registers its kernels with tfjs.
+ * @returns which SIMD build runs
+ * @throws Error when the backend's memory is not where this version of tfjs has it, or the self-test fails
+ */
+export async function registerWasmKernels(): Promise<LoadedKernels['simd']> {
+  const backend = tf.backend() as WasmBackend;
+  const module = loaded.get(backend) ?? (await loadWasmKernels(backend));
+  if (!loaded.has(backend)) {
+    selfTest(backend, module.kernels);
+    loaded.set(backend, module);
+  }
+  for (const { name, run } of catalog) {
+    if (tf.getKernel(name, 'wasm')) continue;
+    tf.registerKernel({
+      kernelName: name,
+      backendName: 'wasm',
+      kernelFunc: ({ inputs, attrs, backend: active }) => {
+        const wasmBackend = active as WasmBackend;
+        const { kernels } = loaded.get(wasmBackend)!;
+        return run(inputs as Record<string, TensorInfo | undefined>, attrs ?? {}, heapOf(wasmBackend, kernels));
+      },
+    });
+  }
+  return module.simd;
+}
+
+const heaps = new WeakMap<object, WasmHeap>();
+
+function heapOf(backend: WasmBackend, kernels: WasmKernels): WasmHeap {
+  let heap = heaps.get(backend);
+  if (!heap) {
+    heap = {
+      kernels,
+      address: (tensor) => address(backend, tensor),
+      output: (shape, dtype) => output(backend, shape, dtype),
+      scratch: (floats) => scratch(backend, floats),
+      int32View: (tensor) => int32View(backend, tensor),
+      writeInt32: (start, values) => backend.wasm.HEAP32.set(values, start >> 2),
+      get float32() {
+        return backend.wasm.HEAPF32;
+      },
+    };
+    heaps.set(backend, heap);
+  }
+  return heap;
+}
+
+// Addresses and memory belong to tfjs; if a release moved them, this says so before any number goes wrong.
+function selfTest(backend: WasmBackend, kernels: WasmKernels): void {
+  const x = tf.tensor1d([1, 2, 3, 4, 5]);
+  const sum = kernels.sumOfSquares(address(backend, x), 5);
+  x.dispose();
+  if (sum !== 55) throw new Error(`the wasm kernels read other memory than tfjs writes (got ${sum}, expected 55)`);
+}
