@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { FileError } from '@mixsga/backend';
+
+/** A JavaScript string holds about 2^29 UTF-16 units: half of it leaves room to join and copy. */
+export const MAXIMUM_BYTES = 2 ** 28;
+
+/**
+ * The text of a UTF-8 file, decoded strictly; a byte order mark is dropped.
+ * @throws FileError when the file cannot be read, is larger than {@link MAXIMUM_BYTES}, or is not UTF-8 (with
+ *   the offset of the first wrong byte)
+ */
+export async function readText(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new FileError(path, `cannot be read: ${message(error)}`, { cause: error });
+  });
+  if (bytes.length > MAXIMUM_BYTES) {
+    throw new FileError(path, `holds ${bytes.length} bytes, at most ${MAXIMUM_BYTES} are supported; train on a part of it`);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new FileError(path, `not valid UTF-8 at byte ${firstInvalidByte(bytes)}; convert the file to UTF-8`);
+  }
+}
+
+/**
+ * Writes a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed.
+ * @throws FileError when the folder cannot be made or the file not be written (a full disk, no permission)
+ */
+export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw new FileError(path, `cannot be written: ${message(error)}`, { cause: error });
+  }
+}
+
+/** The text of an error on one line. */
+export function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * The offset of the first byte that no UTF-8 text has there: decoding a prefix fails from that byte on, so
+ * bisection finds it. A text cut inside a character fails only at its end.
+ */
+function firstInvalidByte(bytes: Uint8Array): number {
+  let valid = 0;
+  let invalid = bytes.length + 1;
+  while (invalid - valid > 1) {
+    const middle = (valid + invalid) >> 1;
+    try {
+      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, middle), { stream: true });
+      valid = middle;
+    } catch {
+      invalid = middle;
+    }
+  }
+  return valid;
+}
