@@ -1,9 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { defaultServerConditions } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 // Sibling packages are taken from their sources, so that tests need no build.
-const conditions = ['mixsga-source', ...defaultServerConditions];
+const conditions = ['mixsga-source', 'module', 'node', 'development|production'];
 
 const projects = ['packages', 'apps'].flatMap((group) =>
   readdirSync(group).map((directory) => {

@@ -1,0 +1,44 @@
+import path from 'node:path';
+
+/** What each workspace folder may import of the others: an import goes down only, and siblings never meet. */
+export const arrows = {
+  'packages/backend': [],
+  'packages/router': ['backend'],
+  'packages/experts': ['backend'],
+  'packages/kv-cache': ['backend'],
+  'packages/models': ['backend', 'router', 'experts', 'kv-cache'],
+  'packages/evaluators': ['backend'],
+  'apps/trainer': ['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators'],
+};
+
+/** ESLint rule: imports between workspace packages follow `arrows` and go through a package's exports. */
+export const importArrows = {
+  meta: { type: 'problem', schema: [] },
+  create(context) {
+    const file = path.relative(context.cwd, context.filename).split(path.sep);
+    const folder = file.slice(0, 2).join('/');
+    const allowed = arrows[folder];
+
+    function check(node) {
+      const specifier = node.source?.value;
+      if (typeof specifier !== 'string') return;
+      if (specifier.startsWith('.')) {
+        const target = path.posix.normalize(path.posix.join(...file.slice(0, -1), specifier));
+        if (!target.startsWith(`${folder}/`)) {
+          context.report({ node, message: `${folder} imports ${specifier}, outside of itself; import the package by its name` });
+        }
+        return;
+      }
+      const [scope, name, ...entry] = specifier.split('/');
+      if (scope !== '@mixsga') return;
+      if (!allowed?.includes(name)) {
+        const expected = allowed?.length ? `only ${allowed.join(', ')}` : 'none of its siblings';
+        context.report({ node, message: `${folder} may import ${expected}, got ${specifier} (scripts/import-arrows.mjs)` });
+      } else if (entry.length > 0 && entry.join('/') !== 'testing') {
+        context.report({ node, message: `${specifier} is not public; import @mixsga/${name}` });
+      }
+    }
+
+    return { ImportDeclaration: check, ExportNamedDeclaration: check, ExportAllDeclaration: check, ImportExpression: check };
+  },
+};
