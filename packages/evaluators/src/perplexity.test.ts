@@ -1,0 +1,119 @@
+import { startBackend } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+
+import type { LanguageModel } from './language-model';
+import { joinDocuments, perplexity } from './perplexity';
+import { BigramModel } from './testing';
+
+beforeAll(async () => {
+  await startBackend('cpu');
+});
+
+/** 0 1 2 0 1 2 … */
+const cycle = (count: number) => Int32Array.from({ length: count }, (_, i) => i % 3);
+const LOG_TABLE = [
+  [0, Math.log(2), Math.log(5)], // after 0: 1/8, 2/8, 5/8
+  [Math.log(3), 0, 0], // after 1: 3/5, 1/5, 1/5
+  [Math.log(7), Math.log(2), 0], // after 2: 7/10, 2/10, 1/10
+];
+const bigram = (contextLength = 16) => new BigramModel({ logits: LOG_TABLE, contextLength });
+const decode = { routing: 'decode' } as const;
+
+/** Each prediction costs 1 / (tokens read so far) nats: what a window sees is seen in the sum. */
+const contextModel: LanguageModel = {
+  contextLength: 8,
+  kv: bigram().kv,
+  tokenNll: (inputs) => tf.tidy(() => tf.add(tf.zeros(inputs.shape), tf.reciprocal(tf.range(1, inputs.shape[1] + 1)))),
+  routingOf: () => [],
+};
+const harmonic = (n: number) => Array.from({ length: n }, (_, i) => 1 / (i + 1)).reduce((a, b) => a + b, 0);
+
+describe('perplexity', () => {
+  it('is the size of the vocabulary for a uniform model', async () => {
+    const uniform = new BigramModel({ logits: Array.from({ length: 37 }, () => new Array<number>(37).fill(0)) });
+    const tokens = Int32Array.from({ length: 101 }, (_, i) => (i * i) % 37);
+    expect((await perplexity(uniform, tokens, decode)).perplexity).toBeCloseTo(37, 3);
+    uniform.dispose();
+  });
+
+  it('equals the closed form of a bigram table', async () => {
+    const model = bigram();
+    // 100 tokens make 99 predictions, 33 of each of 0→1 (2/8), 1→2 (1/5), 2→0 (7/10).
+    const expected = Math.pow(0.25 * 0.2 * 0.7, -1 / 3);
+    const result = await perplexity(model, cycle(100), decode);
+    expect(result.perplexity).toBeCloseTo(expected, 5);
+    expect(result.nll).toBeCloseTo(Math.log(expected), 6);
+    expect(result).toMatchObject({
+      tokens: 99, windows: 7, routing: 'decode', windowLength: 16, stride: 16, definition: 'windowed token perplexity',
+    });
+    model.dispose();
+  });
+
+  it('does not depend on window, stride or batch where the model does not look back', async () => {
+    const model = bigram();
+    const reference = await perplexity(model, cycle(50), decode);
+    for (const options of [{ windowLength: 1 }, { windowLength: 7 }, { windowLength: 7, stride: 2 }, { batchSize: 1 }, { batchSize: 3 }]) {
+      const result = await perplexity(model, cycle(50), { ...decode, ...options });
+      expect(result.tokens).toBe(49);
+      expect(result.nll).toBeCloseTo(reference.nll, 6);
+    }
+    model.dispose();
+  });
+
+  it('weighs the short last window by its tokens', async () => {
+    // 21 predictions in windows of 8: 8, 8, 5.
+    const { nll } = await perplexity(contextModel, cycle(22), decode);
+    expect(nll).toBeCloseTo((2 * harmonic(8) + harmonic(5)) / 21, 6);
+  });
+
+  it('gives every prediction after the first window stride-many tokens more context', async () => {
+    // Windows of 8 by 4: the first counts 8 predictions, the next ones their last 4, each after 4 to 7 earlier ones.
+    const { nll, windows } = await perplexity(contextModel, cycle(21), { ...decode, stride: 4 });
+    expect(windows).toBe(4);
+    expect(nll).toBeCloseTo((harmonic(8) + 3 * (harmonic(8) - harmonic(4))) / 20, 6);
+  });
+
+  it('passes the routing on and repeats exactly', async () => {
+    const asked: string[] = [];
+    const model: LanguageModel = {
+      ...contextModel,
+      tokenNll(inputs, targets, options) {
+        asked.push(options.routing);
+        return contextModel.tokenNll(inputs, targets, options);
+      },
+    };
+    const first = await perplexity(model, cycle(40), { routing: 'prefill' });
+    expect(first.routing).toBe('prefill');
+    expect(new Set(asked)).toEqual(new Set(['prefill']));
+    expect(await perplexity(model, cycle(40), { routing: 'prefill' })).toEqual(first);
+  });
+
+  it('reports progress, stops when aborted, and leaves no tensors', async () => {
+    const model = bigram(4);
+    const before = tf.memory().numTensors;
+    const aborter = new AbortController();
+    const seen: number[] = [];
+    const run = perplexity(model, cycle(41), {
+      ...decode,
+      batchSize: 2,
+      signal: aborter.signal,
+      onProgress: ({ windows, of }) => {
+        expect(of).toBe(10);
+        seen.push(windows);
+        if (windows === 4) aborter.abort(new Error('enough'));
+      },
+    });
+    await expect(run).rejects.toThrow('enough');
+    expect(seen).toEqual([2, 4]);
+    await perplexity(model, cycle(41), decode);
+    expect(tf.memory().numTensors).toBe(before);
+    model.dispose();
+  });
+});
+
+describe('joinDocuments', () => {
+  it('puts a blank line between documents', () => {
+    expect(joinDocuments(['one', 'two'])).toBe('one\n\ntwo');
+  });
+});

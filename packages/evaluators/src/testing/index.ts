@@ -1,0 +1,2 @@
+export { BigramModel, type BigramOptions } from './bigram-model';
+export { describeLanguageModel, type ModelUnderTest } from './conformance';
