@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 import { importArrows } from './scripts/import-arrows.mjs';
 
 export default defineConfig(
-  globalIgnores(['**/dist/', '**/.turbo/', '**/generated.ts', 'packages/backend/assembly/', 'runs/', 'mixsga-demo/']),
+  globalIgnores(['**/dist/', '**/.turbo/', '**/generated.ts', '**/*.generated.*', 'packages/backend/assembly/', 'runs/', 'mixsga-demo/']),
   tseslint.configs.recommended,
   {
     files: ['{packages,apps}/*/src/**/*.ts'],
