@@ -21,7 +21,10 @@ export function runKernel(name: string, inputs: Record<string, Tensor>, attribut
 
 type Gradient = (dy: Tensor, saved: Tensor[]) => Tensor[];
 
-/** `tf.customGrad` for any number of inputs, with its types put right. */
+/**
+ * `tf.customGrad` for any number of inputs, with its types put right. Whatever the gradient needs must be saved: the
+ * forward pass runs in a tidy, so that tensors captured by a closure are gone when the gradient runs.
+ */
 export function withGradient(
   inputs: Tensor[],
   forward: (save: (tensors: Tensor[]) => void, inputs: Tensor[]) => Tensor,

@@ -19,7 +19,10 @@ export function embedding(table: Tensor2D, ids: Tensor1D): Tensor2D {
   const rows = table.shape[0];
   return withGradient(
     [table],
-    (_save, [table]) => runKernel('MixsgaEmbedding', { table: table!, ids })[0]!,
-    (dy) => runKernel('MixsgaEmbeddingGradient', { dy, ids }, { rows }),
+    (save, [table]) => {
+      save([ids]);
+      return runKernel('MixsgaEmbedding', { table: table!, ids })[0]!;
+    },
+    (dy, [ids]) => runKernel('MixsgaEmbeddingGradient', { dy, ids: ids! }, { rows }),
   ) as Tensor2D;
 }

@@ -32,11 +32,16 @@ export function groupMean(x: Tensor2D, assignment: Tensor1D, options: GroupMeanO
         `got group sizes ${groupSizes.join(', ')} for ${heads} heads`,
     );
   }
-  if (!hasKernel('MixsgaGroupMean')) return groupMeanReference(x, assignment, options);
-  const run = (x: Tensor2D) => runKernel('MixsgaGroupMean', { x, assignment }, { headDim, groupSizes: [...groupSizes] });
+  const run = (x: Tensor2D, assignment: Tensor1D) =>
+    hasKernel('MixsgaGroupMean')
+      ? runKernel('MixsgaGroupMean', { x, assignment }, { headDim, groupSizes: [...groupSizes] })
+      : [groupMeanReference(x, assignment, options)];
   return withGradient(
     [x],
-    (_save, [x]) => run(x as Tensor2D)[0]!,
-    (dy) => run(dy as Tensor2D),
+    (save, [x]) => {
+      save([assignment]);
+      return run(x as Tensor2D, assignment)[0]!;
+    },
+    (dy, [assignment]) => run(dy as Tensor2D, assignment as Tensor1D),
   ) as Tensor2D;
 }
