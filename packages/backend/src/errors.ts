@@ -18,7 +18,7 @@ export class MixsgaError extends Error {
    * Like `instanceof`, but true also for an error of another copy of this package (two versions in one
    * dependency tree, or a bundle beside a module).
    */
-  static isInstance<T extends typeof MixsgaError>(this: T, error: unknown): error is T['prototype'] {
+  static isInstance<E extends MixsgaError>(this: { readonly kind: string; readonly prototype: E }, error: unknown): error is E {
     if (typeof error !== 'object' || error === null) return false;
     const kinds: unknown = (error as Record<symbol, unknown>)[MARKER];
     return Array.isArray(kinds) && kinds.includes(this.kind);
