@@ -1,9 +1,9 @@
 // `npm run demo`: from a fresh clone to the comparison, with nothing but Node and npm.
 import { spawnSync } from 'node:child_process';
-import { fail, install, pnpm, root } from './workspace.mjs';
+import { fail, install, root, turbo } from './workspace.mjs';
 
 install();
-if (!pnpm('exec', 'turbo', 'run', 'build', '--filter=@mixsga/trainer', '--output-logs=errors-only')) {
+if (!turbo('build', '--filter=@mixsga/trainer')) {
   fail('The build failed; the lines above say where');
 }
 const demo = spawnSync(process.execPath, ['apps/trainer/dist/cli.js', 'demo', ...process.argv.slice(2)], {

@@ -1,7 +1,7 @@
 import path from 'node:path';
 
 /** What each workspace folder may import of the others: an import goes down only, and siblings never meet. */
-export const arrows = {
+const arrows = {
   'packages/backend': [],
   'packages/router': ['backend'],
   'packages/experts': ['backend'],

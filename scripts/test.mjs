@@ -3,7 +3,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { install, pnpm, run } from './workspace.mjs';
+import { install, pnpm, run, turbo } from './workspace.mjs';
 
 install();
 
@@ -15,9 +15,8 @@ function check(name, succeeded) {
   else failures.push(name);
 }
 
-const turbo = (task) => pnpm('exec', 'turbo', 'run', task, '--concurrency=2', '--output-logs=errors-only');
 check('build', turbo('build'));
-check('typecheck', pnpm('exec', 'tsc', '--noEmit') && turbo('typecheck'));
+check('typecheck', pnpm('run', 'typecheck'));
 check('lint', pnpm('run', 'lint'));
 check('knip', pnpm('run', 'knip'));
 check('packages', run(process.execPath, ['scripts/check-packages.mjs']));

@@ -10,6 +10,7 @@ const windows = process.platform === 'win32';
 
 /** Runs a command; its output goes to standard error, which leaves standard output to results. True when it exits with 0. */
 export function run(command, args, options = {}) {
+  // Nobody asked these tools to report anything.
   const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1', NPM_CONFIG_UPDATE_NOTIFIER: 'false' };
   return spawnSync(command, args, { cwd: root, env, stdio: ['inherit', 2, 2], shell: windows, ...options }).status === 0;
 }
@@ -17,6 +18,11 @@ export function run(command, args, options = {}) {
 /** Runs the pnpm of package.json's `packageManager`, fetched by npx when the machine has none. */
 export function pnpm(...args) {
   return run('npx', ['--yes', manifest.packageManager, ...args]);
+}
+
+/** Runs a task of turbo.json in every package, or in those that `options` filter. */
+export function turbo(task, ...options) {
+  return pnpm('exec', 'turbo', 'run', task, '--concurrency=2', '--output-logs=errors-only', ...options);
 }
 
 /** Installs the dependencies of a fresh clone from the lockfile; ends the process with a reason where that can't be. */
