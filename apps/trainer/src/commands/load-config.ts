@@ -1,0 +1,52 @@
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+
+import { ArgumentError, FileError } from '@mixsga/backend';
+
+import { type ComparisonConfig, comparisonConfig } from '../comparison/config';
+import { presets } from '../presets';
+import { type RunConfig, runConfig } from '../training/config';
+import { applySettings, nearestWord, parseStrict } from '../training/strict';
+
+export interface LoadedConfig {
+  /** Name of the preset or of the file without its ending. */
+  name: string;
+  config: RunConfig | ComparisonConfig;
+}
+
+/**
+ * Reads a configuration: a preset by name, or a JSON file.
+ *
+ * @param settings `key=value` pairs that change it, with dotted keys.
+ * @throws ArgumentError for an unknown preset, key or value; FileError for a file that is not JSON.
+ */
+export async function loadConfig(nameOrPath: string, settings: readonly string[] = []): Promise<LoadedConfig> {
+  const preset = presets[nameOrPath];
+  const source = preset ? `preset ${nameOrPath}` : nameOrPath;
+  const value = applySettings(preset ?? (await readJson(nameOrPath)), settings);
+  const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : 'run';
+  if (kind !== 'run' && kind !== 'comparison') {
+    throw new ArgumentError(`${source}: kind: expected "run" or "comparison", got ${JSON.stringify(kind)}`);
+  }
+  const config = kind === 'run' ? parseStrict(runConfig, value, source) : parseStrict(comparisonConfig, value, source);
+  return { name: preset ? nameOrPath.replaceAll('/', '-') : basename(nameOrPath, '.json'), config };
+}
+
+async function readJson(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw new FileError(path, (error as Error).message);
+    const names = Object.keys(presets);
+    const nearest = nearestWord(path, names);
+    throw new ArgumentError(
+      `${path}: no such preset or file; ${nearest ? `did you mean ${nearest}?` : `the presets are ${names.join(', ')}`}`,
+    );
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new FileError(path, `expected JSON: ${(error as Error).message}`);
+  }
+}

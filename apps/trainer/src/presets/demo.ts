@@ -1,0 +1,18 @@
+import type { ComparisonConfigInput } from '../comparison/config';
+import { methods } from './methods';
+
+/** The short form of the comparison, for `mixsga demo`: one seed, and minutes on two cores. */
+export const demo = {
+  kind: 'comparison',
+  from: 'sotu-mini',
+  methods,
+  seeds: [1],
+  sequenceLength: 256,
+  batchSize: 8,
+  tokens: 300_000,
+  optimizer: { learningRate: 1e-3 },
+  evaluateEvery: 30,
+  evaluationWindows: 16,
+  finalEvaluationWindows: 128,
+  checkpointEvery: 50,
+} satisfies ComparisonConfigInput;

@@ -1,0 +1,121 @@
+import { ArgumentError } from '@mixsga/backend';
+import { describe, expect, it } from 'vitest';
+
+import { comparisonConfig, planRuns } from '../comparison/config';
+import { presets } from '../presets';
+import { runConfig, totalSteps, warmupSteps } from './config';
+import { applySettings, parseStrict } from './strict';
+
+const minimal = {
+  model: { from: 'sotu-mini', attention: 'gqa:2' },
+  sequenceLength: 64,
+  batchSize: 4,
+  tokens: 10_000,
+  optimizer: { learningRate: 1e-3 },
+};
+
+/** The message of the ArgumentError that parsing `value` as a run ends with. */
+function refusal(value: unknown): string {
+  try {
+    parseStrict(runConfig, value, 'run.json');
+  } catch (error) {
+    expect(ArgumentError.isInstance(error)).toBe(true);
+    return (error as Error).message;
+  }
+  throw new Error('was accepted');
+}
+
+describe('run configuration', () => {
+  it('fills in the defaults of the paper', () => {
+    const config = parseStrict(runConfig, minimal, 'run.json');
+    expect(config.optimizer).toMatchObject({ beta1: 0.9, beta2: 0.95, weightDecay: 0.1, warmupRatio: 0.015, clip: 1 });
+    expect(config).toMatchObject({ kind: 'run', accumulate: 1, backend: 'wasm', seed: 0, data: { corpus: 'sotu' } });
+    expect(totalSteps(config)).toBe(40); // 10,000 tokens in steps of 256, rounded up
+    expect(warmupSteps(config)).toBe(1);
+  });
+
+  it('is unchanged by being parsed twice, so that run.json is a configuration', () => {
+    const once = parseStrict(runConfig, minimal, 'run.json');
+    expect(parseStrict(runConfig, JSON.parse(JSON.stringify(once)), 'run.json')).toEqual(once);
+  });
+
+  it.each([
+    [{ ...minimal, sequenceLenght: 3 }, 'run.json: unknown key sequenceLenght; did you mean sequenceLength?'],
+    [{ ...minimal, optimizer: { learningrate: 1 } }, 'run.json: unknown key optimizer.learningrate; did you mean learningRate?'],
+    [{ ...minimal, model: { from: 'a', xyzzyplugh: 1 } }, 'run.json: unknown key model.xyzzyplugh; known keys: from, init, attention, router'],
+    [{ ...minimal, batchSize: '8' }, 'run.json: batchSize: expected number, got "8"'],
+    [{ ...minimal, tokens: undefined }, 'run.json: tokens: expected number, got nothing'],
+    [{ ...minimal, batchSize: -1 }, 'run.json: batchSize: expected number to be >0, got -1'],
+    [{ ...minimal, model: {} }, 'run.json: model: expected exactly one of model.from and model.init'],
+    ['text', 'run.json: configuration: expected object, got "text"'],
+  ])('refuses %j in one line', (value, message) => {
+    expect(refusal(value)).toBe(message);
+  });
+});
+
+describe('applySettings', () => {
+  it('sets dotted paths, makes what is missing, indexes lists, and leaves the original alone', () => {
+    const config = { a: { b: 1 }, list: [{ x: 1 }, { x: 2 }] };
+    const changed = applySettings(config, ['a.b=2', 'a.c.d=text', 'list.1.x=[3]', 'e=true', 'f=mixsga:3:1:6']);
+    expect(changed).toEqual({ a: { b: 2, c: { d: 'text' } }, list: [{ x: 1 }, { x: [3] }], e: true, f: 'mixsga:3:1:6' });
+    expect(config).toEqual({ a: { b: 1 }, list: [{ x: 1 }, { x: 2 }] });
+  });
+
+  it('refuses what is no setting', () => {
+    expect(() => applySettings({}, ['novalue'])).toThrow('--set: expected key=value, got "novalue"');
+    expect(() => applySettings({ a: 1 }, ['a.b=2'])).toThrow('--set: a in a.b is not an object or a list');
+  });
+
+  it('cannot reach a prototype', () => {
+    applySettings({}, ['__proto__.polluted=1', 'constructor.prototype.polluted=1']);
+    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+  });
+});
+
+describe('presets', () => {
+  it.each(Object.entries(presets))('%s is valid', (name, preset) => {
+    parseStrict(preset.kind === 'comparison' ? comparisonConfig : runConfig, preset, name);
+  });
+});
+
+describe('comparison', () => {
+  const comparison = {
+    kind: 'comparison',
+    from: 'sotu-mini',
+    methods: [
+      { name: 'MHA', attention: 'mha' },
+      { name: 'mixSGA, no loss', attention: 'mixsga:3:1:6', alpha: 0, learningRate: 2e-3, router: 'random' },
+    ],
+    seeds: [3, 4],
+    sequenceLength: 64,
+    batchSize: 4,
+    tokens: 10_000,
+    optimizer: { learningRate: 1e-3 },
+    routerLoss: { alpha: 0.5 },
+  };
+
+  it('plans a run for each method and seed that differs in nothing but what the method says', () => {
+    const runs = planRuns(parseStrict(comparisonConfig, comparison, 'c.json'));
+    expect(runs.map((run) => run.folder)).toEqual([
+      'mha-seed3',
+      'mixsga-no-loss-seed3',
+      'mha-seed4',
+      'mixsga-no-loss-seed4',
+    ]);
+    const [plain, changed] = runs.map((run) => parseStrict(runConfig, run.config, run.folder));
+    expect(changed).toEqual({
+      ...plain,
+      model: { from: 'sotu-mini', attention: 'mixsga:3:1:6', router: { kind: 'random' } },
+      optimizer: { ...plain!.optimizer, learningRate: 2e-3 },
+      routerLoss: { alpha: 0 },
+    });
+  });
+
+  it('refuses methods and seeds that would share a folder', () => {
+    const methods = [{ name: 'a b', attention: 'mha' }, { name: 'A-b', attention: 'gqa:2' }];
+    expect(() => parseStrict(comparisonConfig, { ...comparison, methods }, 'c.json')).toThrow(
+      'c.json: methods: expected names that differ in their letters and digits',
+    );
+    expect(() => parseStrict(comparisonConfig, { ...comparison, seeds: [1, 1] }, 'c.json')).toThrow('c.json: seeds: expected seeds that differ');
+  });
+});

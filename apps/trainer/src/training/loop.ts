@@ -1,0 +1,74 @@
+import { type CheckpointStore } from './checkpoint';
+import { type ProgressState, SpeedMeter } from './progress';
+import type { Batch, Trainer, TrainableModel } from './trainer';
+
+/** Where training batches come from; its state makes the same batches follow again. */
+export interface Sampler {
+  next(): Batch;
+  /** Plain data that survives JSON. */
+  state(): unknown;
+  restore(state: unknown): void;
+}
+
+/** A row of metrics.jsonl: what happened at a step. */
+export type MetricRow = { kind: 'train' | 'validation'; step: number; tokens: number } & Record<string, number | string>;
+
+export interface LoopOptions {
+  model: TrainableModel;
+  trainer: Trainer;
+  sampler: Sampler;
+  checkpoints: CheckpointStore;
+  totalSteps: number;
+  accumulate: number;
+  tokensPerStep: number;
+  checkpointEvery: number;
+  /** 0: never. */
+  evaluateEvery: number;
+  /** Validation in the middle of training: what it measured, by name. */
+  evaluate: () => Promise<Record<string, number>>;
+  record: (row: MetricRow) => void;
+  onProgress: (state: ProgressState) => void;
+  /** Aborted: the loop ends after the step it is in, with a checkpoint. */
+  signal: AbortSignal;
+}
+
+/**
+ * Trains from the trainer's step to the last one. Every row of a step is recorded before the checkpoint of that
+ * step is saved, so that a resumed run continues both the numbers and the records.
+ *
+ * @returns whether the last step was reached; if not, the signal was aborted and a checkpoint is saved.
+ */
+export async function trainLoop(options: LoopOptions): Promise<boolean> {
+  const { trainer, sampler, totalSteps } = options;
+  const speed = new SpeedMeter();
+  while (trainer.step < totalSteps) {
+    const start = performance.now();
+    const batches = Array.from({ length: options.accumulate }, () => sampler.next());
+    const result = await trainer.takeStep(batches);
+    speed.add(options.tokensPerStep, (performance.now() - start) / 1000);
+
+    const step = result.step;
+    const tokens = step * options.tokensPerStep;
+    options.record({ kind: 'train', tokens, ...result, tokensPerSecond: Math.round(speed.tokensPerSecond) });
+    options.onProgress({
+      step,
+      totalSteps,
+      loss: result.lm,
+      tokensPerSecond: speed.tokensPerSecond,
+      secondsLeft: speed.secondsFor(totalSteps - step),
+    });
+    const last = step === totalSteps;
+    if (options.evaluateEvery > 0 && step % options.evaluateEvery === 0 && !last) {
+      options.record({ kind: 'validation', step, tokens, ...(await options.evaluate()) });
+    }
+    // On a backend that answers at once nothing above waits, and a signal is only heard when the event loop turns.
+    await new Promise((resolve) => setImmediate(resolve));
+    const stopping = options.signal.aborted && !last;
+    if (last || stopping || step % options.checkpointEvery === 0) {
+      const state = { format: 1 as const, step, tokens, sampler: sampler.state() };
+      await options.checkpoints.save(state, { model: options.model.parameters(), optimizer: trainer.adamw.state() });
+    }
+    if (stopping) return false;
+  }
+  return true;
+}

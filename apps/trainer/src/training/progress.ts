@@ -1,0 +1,83 @@
+/** Seconds between two lines when standard error is not a terminal. */
+const PLAIN_INTERVAL = 15;
+
+export interface ProgressState {
+  step: number;
+  totalSteps: number;
+  /** Nats a token of the last step. */
+  loss: number;
+  /** Tokens a second since this process started training, evaluation left out. */
+  tokensPerSecond: number;
+  /** Estimated seconds to the end. */
+  secondsLeft: number;
+}
+
+/** Counts training speed; time spent elsewhere (evaluation, checkpoints) is paused out of it. */
+export class SpeedMeter {
+  private seconds = 0;
+  private tokens = 0;
+  private steps = 0;
+
+  add(tokens: number, seconds: number): void {
+    this.tokens += tokens;
+    this.seconds += seconds;
+    this.steps += 1;
+  }
+
+  get tokensPerSecond(): number {
+    return this.seconds > 0 ? this.tokens / this.seconds : 0;
+  }
+
+  secondsFor(steps: number): number {
+    return this.steps > 0 ? (this.seconds / this.steps) * steps : 0;
+  }
+}
+
+/**
+ * One line on standard error that is rewritten in place on a terminal, and otherwise a line every quarter
+ * of a minute.
+ */
+export class ProgressLine {
+  private lastPlain = -Infinity;
+  private width = 0;
+
+  constructor(private readonly stream: NodeJS.WriteStream = process.stderr) {}
+
+  show(text: string, now = performance.now() / 1000): void {
+    if (this.stream.isTTY) {
+      this.stream.write(`\r${text.padEnd(this.width)}`);
+      this.width = text.length;
+    } else if (now - this.lastPlain >= PLAIN_INTERVAL) {
+      this.lastPlain = now;
+      this.stream.write(`${text}\n`);
+    }
+  }
+
+  /** A line of its own, which stays. */
+  log(text: string): void {
+    this.clear();
+    this.stream.write(`${text}\n`);
+  }
+
+  /** Wipes the line that is being rewritten. */
+  clear(): void {
+    if (this.stream.isTTY && this.width > 0) this.stream.write(`\r${' '.repeat(this.width)}\r`);
+    this.width = 0;
+  }
+}
+
+export function formatProgress(state: ProgressState): string {
+  const percent = Math.floor((100 * state.step) / state.totalSteps);
+  return (
+    `step ${state.step}/${state.totalSteps} (${percent} %)  loss ${state.loss.toFixed(3)}  ` +
+    `${Math.round(state.tokensPerSecond)} tokens/s  ${formatDuration(state.secondsLeft)} left`
+  );
+}
+
+/** 75 → '1 min 15 s'. */
+export function formatDuration(seconds: number): string {
+  const s = Math.round(seconds);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}

@@ -1,0 +1,32 @@
+import { formatProgress, ProgressLine, type ProgressState } from './progress';
+
+/** Where a run tells how it goes. */
+export interface Reporter {
+  progress(state: ProgressState): void;
+  /** Something worth a line: what was loaded, what was measured. */
+  message(text: string): void;
+  /** Called once at the end, whatever the end was. */
+  done(): void;
+}
+
+/** On standard error: a progress line, and messages that stay. */
+export function terminalReporter(): Reporter {
+  const line = new ProgressLine();
+  return {
+    progress: (state) => line.show(formatProgress(state)),
+    message: (text) => line.log(text),
+    done: () => line.clear(),
+  };
+}
+
+/** What a run in a child process sends to the comparison that started it. */
+export type ChildMessage = { progress: ProgressState } | { message: string };
+
+/** To the parent process, over the channel that node:child_process made. */
+export function parentReporter(): Reporter {
+  const send = (message: ChildMessage): void => {
+    // The parent may have gone; that is heard as a disconnect, and is no reason to fail here.
+    if (process.connected) process.send!(message);
+  };
+  return { progress: (progress) => send({ progress }), message: (message) => send({ message }), done: () => undefined };
+}

@@ -1,0 +1,142 @@
+import { MixsgaError, sumOfSquares } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
+
+import { AdamW, type AdamWOptions, clippingFactor } from './optimizer';
+import { learningRateAt, type ScheduleOptions } from './schedule';
+
+/** What the trainer needs of a model. */
+export interface TrainableModel {
+  /** Every variable that training changes, by its name in the saved model. */
+  parameters(): ReadonlyMap<string, tf.Variable>;
+  /**
+   * The training loss of a batch: `total` is differentiated, the others are reported.
+   * @param inputs int32 [B, T]
+   * @param targets int32 [B, T]: the token that follows each input
+   */
+  loss(
+    inputs: tf.Tensor2D,
+    targets: tf.Tensor2D,
+    options: { alpha: number },
+  ): { total: tf.Scalar; lm: tf.Scalar; consistency: tf.Scalar };
+}
+
+/** Token ids of B windows of T tokens, row-major, and the token that follows each. */
+export interface Batch {
+  inputs: Int32Array;
+  targets: Int32Array;
+}
+
+export interface TrainerOptions {
+  schedule: ScheduleOptions;
+  optimizer: AdamWOptions;
+  /** Global gradient norm above which gradients are scaled down. */
+  clip: number;
+  /** Weight α of the router's consistency loss. */
+  alpha: number;
+  /** T, tokens of a window. */
+  sequenceLength: number;
+}
+
+/** What one step did, read back from the device in one transfer. */
+export interface StepResult {
+  /** 1-based. */
+  step: number;
+  /** Nats a token of language modelling plus α times the consistency loss. */
+  loss: number;
+  /** Nats a token. */
+  lm: number;
+  consistency: number;
+  /** Global norm of the gradients before clipping. */
+  gradientNorm: number;
+  learningRate: number;
+}
+
+/** Gradient steps on a model: forward and backward over one or more batches, clipping, AdamW in place. */
+export class Trainer {
+  readonly adamw: AdamW;
+  private readonly parameters: ReadonlyMap<string, tf.Variable>;
+  private readonly variables: tf.Variable[];
+  private readonly nameOf: Map<string, string>;
+
+  /** @param step steps already taken: 0, or the step of the checkpoint that was restored. */
+  constructor(
+    private readonly model: TrainableModel,
+    private readonly options: TrainerOptions,
+    public step = 0,
+  ) {
+    this.parameters = model.parameters();
+    this.variables = [...this.parameters.values()];
+    this.nameOf = new Map([...this.parameters].map(([name, variable]) => [variable.name, name]));
+    this.adamw = new AdamW(this.parameters, options.optimizer);
+  }
+
+  /** One optimizer step over the mean gradient of `batches`. @throws MixsgaError when the loss is not finite. */
+  async takeStep(batches: readonly Batch[]): Promise<StepResult> {
+    const step = this.step + 1;
+    const learningRate = learningRateAt(step, this.options.schedule);
+    const { gradients, losses } = this.accumulate(batches);
+    const summary = tf.tidy(() => tf.concat1d([losses, tf.reshape(sumOfSquares([...gradients.values()]), [1])]));
+    const values = await summary.data();
+    tf.dispose([losses, summary]);
+
+    const [loss, lm, consistency, squares] = [...values] as [number, number, number, number];
+    const mean = 1 / batches.length;
+    const gradientNorm = Math.sqrt(squares) * mean;
+    const finite = Number.isFinite(loss) && Number.isFinite(gradientNorm);
+    if (finite) {
+      const scale = mean * clippingFactor(gradientNorm, this.options.clip);
+      this.adamw.apply(gradients, learningRate, scale, step);
+    }
+    tf.dispose([...gradients.values()]);
+    if (!finite) {
+      throw new MixsgaError(
+        `training: step ${step} has loss ${loss * mean} and gradient norm ${gradientNorm}, expected finite numbers; ` +
+          `lower optimizer.learningRate (${this.options.schedule.learningRate}) or raise optimizer.warmupRatio`,
+      );
+    }
+    this.step = step;
+    return { step, loss: loss * mean, lm: lm * mean, consistency: consistency * mean, gradientNorm, learningRate };
+  }
+
+  /** Disposes the optimizer's moments; the model stays the caller's. */
+  dispose(): void {
+    this.adamw.dispose();
+  }
+
+  /** Sums over the batches: gradients by parameter name and [total, lm, consistency]; the caller disposes both. */
+  private accumulate(batches: readonly Batch[]): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
+    const gradients = new Map<string, tf.Tensor>();
+    let losses: tf.Tensor1D | undefined;
+    for (const batch of batches) {
+      const one = this.gradientsOf(batch);
+      for (const [name, gradient] of one.gradients) gradients.set(name, addAndDispose(gradients.get(name), gradient));
+      losses = addAndDispose(losses, one.losses);
+    }
+    if (losses === undefined) throw new MixsgaError('takeStep: expected at least one batch, got none');
+    return { gradients, losses };
+  }
+
+  private gradientsOf(batch: Batch): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
+    const shape: [number, number] = [batch.inputs.length / this.options.sequenceLength, this.options.sequenceLength];
+    const inputs = tf.tensor2d(batch.inputs, shape, 'int32');
+    const targets = tf.tensor2d(batch.targets, shape, 'int32');
+    let losses: tf.Tensor1D | undefined;
+    const { value, grads } = tf.variableGrads(() => {
+      const { total, lm, consistency } = this.model.loss(inputs, targets, { alpha: this.options.alpha });
+      // variableGrads disposes all but the value it is given: what is to be reported must be kept.
+      losses = tf.keep(tf.stack([total, lm, consistency]) as tf.Tensor1D);
+      return total;
+    }, this.variables);
+    tf.dispose([value, inputs, targets]);
+    const gradients = new Map<string, tf.Tensor>();
+    for (const [variable, gradient] of Object.entries(grads)) gradients.set(this.nameOf.get(variable)!, gradient);
+    return { gradients, losses: losses! };
+  }
+}
+
+function addAndDispose<T extends tf.Tensor>(sum: T | undefined, term: T): T {
+  if (sum === undefined) return term;
+  const next = tf.add(sum, term) as T;
+  tf.dispose([sum, term]);
+  return next;
+}
