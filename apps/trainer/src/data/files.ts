@@ -1,6 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { FileError } from '@mixsga/backend';
 
 /** A JavaScript string holds about 2^29 UTF-16 units: half of it leaves room to join and copy. */
@@ -22,28 +20,6 @@ export async function readText(path: string): Promise<string> {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
     throw new FileError(path, `not valid UTF-8 at byte ${firstInvalidByte(bytes)}; convert the file to UTF-8`);
-  }
-}
-
-/**
- * Writes a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed.
- * @throws FileError when the folder cannot be made or the file not be written (a full disk, no permission)
- */
-export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.tmp`;
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    const file = await open(temporary, 'wx');
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
-    throw new FileError(path, `cannot be written: ${message(error)}`, { cause: error });
   }
 }
 

