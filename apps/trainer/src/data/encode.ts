@@ -9,7 +9,7 @@ export interface TextTokenizer {
 }
 
 /**
- * Token ids of a long text, the same as `tokenizer.encode(text)`, ten times as fast where the tokenizer is
+ * Token ids of a long text, the same as `tokenizer.encode(text)`, several times as fast where the tokenizer is
  * byte-level BPE over the words of GPT-2: there a word's ids depend on the word alone, and words recur.
  *
  * @returns int32 [tokens]

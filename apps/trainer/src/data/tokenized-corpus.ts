@@ -8,7 +8,7 @@ import type { Corpus } from './corpus';
 import { encodeText, type TextTokenizer } from './encode';
 import { DOCUMENT_SEPARATOR, PART_NAMES, type Parts } from './split';
 
-export const CACHE_FOLDER = '.mixsga-cache';
+const CACHE_FOLDER = '.mixsga-cache';
 
 /**
  * The token ids of each part of a corpus, int32 [tokens]. The documents of a part are joined by a blank line,
