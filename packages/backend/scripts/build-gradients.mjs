@@ -1,61 +1,81 @@
 // Writes src/platform/gradients.generated.js: every gradient of TensorFlow.js in one module.
 //
 // In Node the main entry of @tensorflow/tfjs-core registers no gradient, and its deep entry that does
-// cannot be imported from an ES module. So that entry is bundled here once; whatever it needs that tfjs-core
-// exports publicly is imported from tfjs-core, and only the rest is copied.
+// cannot be imported from an ES module. So that entry is bundled here once. Its relative imports of what
+// tfjs-core also exports publicly become imports of tfjs-core; only the gradients themselves, and the few
+// helpers that are not public, are copied.
 import { build } from 'esbuild';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 
 const CORE = '@tensorflow/tfjs-core';
 const require = createRequire(import.meta.url);
+const core = require(CORE);
 const dist = dirname(require.resolve(CORE));
-const publicNames = new Set(Object.keys(require(CORE)));
-const out = fileURLToPath(new URL('../src/platform/gradients.generated.js', import.meta.url));
+const outfile = fileURLToPath(new URL('../src/platform/gradients.generated.js', import.meta.url));
 
-/** Modules under dist/ops that hold one public op each: `../ops/mul` becomes `import { mul } from CORE`. */
-async function publicExports(file) {
-  const source = await import('node:fs/promises').then((fs) => fs.readFile(file, 'utf8'));
-  const names = [...source.matchAll(/^export (?:const|function|class|var|let) (\w+)/gm)].map((m) => m[1]);
-  const reexports = /^export (?:\*|\{)/m.test(source);
-  return !reexports && names.length > 0 && names.every((name) => publicNames.has(name)) ? names : null;
+/** Modules of which the gradients need something that is reached differently from outside. */
+const rewritten = {
+  'base.js': `export * from '${CORE}';`,
+  'gradients.js': `export { customGrad } from '${CORE}';`,
+  'engine.js': `import { engine } from '${CORE}'; export const ENGINE = engine();`,
+  'environment.js': `export { env } from '${CORE}';`,
+  'tensor.js': `import { Tensor } from '${CORE}'; export { Tensor }; export const getGlobalTensorClass = () => Tensor;`,
+};
+
+/** Modules whose exports are public as properties of a namespace. */
+const namespaces = {
+  'util.js': 'util',
+  'util_base.js': 'util',
+  'ops/broadcast_util.js': 'broadcast_util',
+  'ops/slice_util.js': 'slice_util',
+  'ops/axis_util.js': 'backend_util',
+  'ops/conv_util.js': 'backend_util',
+  'ops/selu_util.js': 'backend_util',
+};
+
+/** The source that stands in for a module of tfjs-core, or null where the module has to be copied. */
+async function standIn(file) {
+  const name = relative(dist, file);
+  if (rewritten[name]) return rewritten[name];
+  const namespace = namespaces[name];
+  if (namespace) {
+    const names = Object.keys(core[namespace]).filter((key) => key !== 'default');
+    return `import { ${namespace} } from '${CORE}'; export const { ${names.join(', ')} } = ${namespace};`;
+  }
+  const source = await readFile(file, 'utf8');
+  const names = [...source.matchAll(/^export (?:const|function|class|var|let) (\w+)/gm)].map((match) => match[1]);
+  const isPublic = names.length > 0 && names.every((exported) => exported in core);
+  return isPublic ? `export { ${names.join(', ')} } from '${CORE}';` : null;
 }
 
 const usePublicCore = {
   name: 'use-public-core',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^\./ }, async ({ path, resolveDir, kind }) => {
-      if (kind === 'entry-point') return undefined;
+    onResolve({ filter: /^\./ }, async ({ path, resolveDir }) => {
       const file = `${resolve(resolveDir, path)}.js`;
-      const name = relative(dist, file);
-      if (name === 'engine.js' || (await publicExports(file))) return { path: file, namespace: 'public' };
-      return undefined;
+      return (await standIn(file)) === null ? { path: file } : { path: file, namespace: 'public' };
     });
-    onResolve({ filter: new RegExp(`^${CORE}$`) }, () => ({ path: CORE, external: true }));
-    onLoad({ filter: /.*/, namespace: 'public' }, async ({ path }) => {
-      if (relative(dist, path) === 'engine.js') {
-        return { contents: `import { engine } from '${CORE}'; export const ENGINE = engine();` };
-      }
-      const names = await publicExports(path);
-      return { contents: `export { ${names.join(', ')} } from '${CORE}';` };
-    });
+    onLoad({ filter: /.*/, namespace: 'public' }, async ({ path }) => ({ contents: await standIn(path) }));
   },
 };
 
-const { outputFiles } = await build({
+const result = await build({
   entryPoints: [resolve(dist, 'register_all_gradients.js')],
+  external: [CORE],
   bundle: true,
   format: 'esm',
   target: 'es2022',
-  outfile: out,
   legalComments: 'none',
-  sourcemap: false,
+  minifyWhitespace: true,
+  minifySyntax: true,
+  banner: {
+    js: `// Generated by scripts/build-gradients.mjs from ${CORE} (Apache-2.0, Copyright Google LLC). Do not edit.`,
+  },
   plugins: [usePublicCore],
-  banner: { js: `// Generated by scripts/build-gradients.mjs from ${CORE} (Apache-2.0, Copyright Google LLC). Do not edit.` },
   write: false,
   logLevel: 'warning',
 });
-const fs = await import('node:fs/promises');
-await fs.writeFile(out, outputFiles[0].contents);
-console.log(`${relative(process.cwd(), out)}: ${outputFiles[0].contents.length} bytes (${pathToFileURL(out).protocol})`);
+await writeFile(outfile, result.outputFiles[0].contents);

@@ -1,3 +1,8 @@
 export * from './errors';
 export * from './kernels/index';
+export { describeBackends, startBackend } from './platform/index';
+export type { BackendInfo } from './platform/index';
+export type { BackendName, BackendReport, StartOptions } from './platform/platform';
+export { trackTensors } from './platform/tensors';
+export type { TensorGrowth } from './platform/tensors';
 export { SeededRandom } from './random';
