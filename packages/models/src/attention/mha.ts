@@ -1,0 +1,19 @@
+import type { AttentionKind } from './variant';
+
+/** Multi-head attention, or whatever grouping the model was published with: unmodified. */
+export const mha: AttentionKind = {
+  form: 'mha',
+  example: 'mha',
+  description: 'the unmodified model',
+  parse: (parameters) =>
+    parameters === null
+      ? {
+          spec: 'mha',
+          kvBudget: 1,
+          experts: null,
+          storedKvHeads: (kvHeads) => kvHeads,
+          kvSource: (layer) => layer,
+          validate: () => undefined,
+        }
+      : null,
+};

@@ -1,0 +1,46 @@
+/** The attention of a model that a variant is for. */
+export interface AttentionShape {
+  /** KV heads of the unmodified model. */
+  readonly kvHeads: number;
+  readonly layers: number;
+}
+
+/** How keys and values are grouped, shared and routed: all that a model and its accounting ask of a variant. */
+export interface AttentionVariant {
+  /** Canonical text, which `parseAttention` reads back. */
+  readonly spec: string;
+
+  /** Stored K/V numbers as a share of the unmodified model's, without an expert index. */
+  readonly kvBudget: number;
+
+  /** The experts that tokens are routed to, the most expensive first, or null when every token is treated alike. */
+  readonly experts: {
+    /** Capacity ratios, sum 1. */
+    readonly ratios: readonly number[];
+    readonly groupSizes: readonly number[];
+  } | null;
+
+  /** Heads that the K and V projections have, out of the unmodified model's KV heads. */
+  storedKvHeads(kvHeads: number): number;
+
+  /** The layer whose keys and values a layer attends to: itself, or one before it. */
+  kvSource(layer: number): number;
+
+  /** @throws ArgumentError when the variant does not fit the model, saying what would. */
+  validate(shape: AttentionShape): void;
+}
+
+/** An entry of the catalog. */
+export interface AttentionKind {
+  /** What a spec of this kind looks like, for help texts and errors. */
+  readonly form: string;
+  readonly example: string;
+  readonly description: string;
+
+  /**
+   * @param parameters what follows the kind's name and a colon; null when there is no colon
+   * @returns null when that is not of this kind's form
+   * @throws ArgumentError when it is of the form and its numbers are wrong
+   */
+  parse(parameters: string | null): AttentionVariant | null;
+}
