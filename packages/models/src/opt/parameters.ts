@@ -1,0 +1,73 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { SeededRandom } from '@mixsga/backend';
+import type { AttentionVariant } from '../attention/variant';
+import type { OptConfig } from '../config/opt';
+
+/** Rows of the position table that OPT leaves unused: position t is row t + 2. */
+export const POSITION_OFFSET = 2;
+
+/** How a parameter starts: 'normal' with the config's init_std, 'ones' or 'zeros'. */
+type Start = 'normal' | 'ones' | 'zeros';
+
+export interface ParameterSpec {
+  /** Name as in Hugging Face checkpoints. */
+  readonly name: string;
+  readonly shape: number[];
+  readonly start: Start;
+}
+
+export const layerName = (layer: number): string => `model.decoder.layers.${layer}`;
+
+/** Every parameter of the transformer in the order of the forward pass; routers keep their own. */
+export function parameterSpecs(config: OptConfig, attention: AttentionVariant): ParameterSpec[] {
+  const width = config.hidden_size;
+  const headDim = width / config.num_attention_heads;
+  const kvWidth = attention.storedKvHeads(config.num_attention_heads) * headDim;
+  const specs: ParameterSpec[] = [];
+  const matrix = (name: string, outputs: number, inputs: number) =>
+    specs.push({ name: `${name}.weight`, shape: [outputs, inputs], start: 'normal' });
+  const linear = (name: string, outputs: number, inputs: number) => {
+    matrix(name, outputs, inputs);
+    specs.push({ name: `${name}.bias`, shape: [outputs], start: 'zeros' });
+  };
+  const norm = (name: string) => {
+    specs.push({ name: `${name}.weight`, shape: [width], start: 'ones' });
+    specs.push({ name: `${name}.bias`, shape: [width], start: 'zeros' });
+  };
+  matrix('model.decoder.embed_tokens', config.vocab_size, width);
+  matrix('model.decoder.embed_positions', config.max_position_embeddings + POSITION_OFFSET, width);
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+    const at = layerName(layer);
+    norm(`${at}.self_attn_layer_norm`);
+    linear(`${at}.self_attn.q_proj`, width, width);
+    if (attention.kvSource(layer) === layer) {
+      linear(`${at}.self_attn.k_proj`, kvWidth, width);
+      linear(`${at}.self_attn.v_proj`, kvWidth, width);
+    }
+    linear(`${at}.self_attn.out_proj`, width, width);
+    norm(`${at}.final_layer_norm`);
+    linear(`${at}.fc1`, config.ffn_dim, width);
+    linear(`${at}.fc2`, width, config.ffn_dim);
+  }
+  norm('model.decoder.final_layer_norm');
+  return specs;
+}
+
+/** Random values for every parameter; parameter i draws from stream i of the seed. */
+export function randomParameters(
+  config: OptConfig,
+  attention: AttentionVariant,
+  seed: number,
+): Map<string, Float32Array> {
+  const values = new Map<string, Float32Array>();
+  parameterSpecs(config, attention).forEach(({ name, shape, start }, stream) => {
+    const array = new Float32Array(tf.util.sizeFromShape(shape));
+    if (start === 'ones') array.fill(1);
+    if (start === 'normal') {
+      const random = new SeededRandom(seed, stream);
+      for (let i = 0; i < array.length; i++) array[i] = random.normal() * config.init_std;
+    }
+    values.set(name, array);
+  });
+  return values;
+}
