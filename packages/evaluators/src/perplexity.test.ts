@@ -23,7 +23,7 @@ const decode = { routing: 'decode' } as const;
 /** Each prediction costs 1 / (tokens read so far) nats: what a window sees is seen in the sum. */
 const contextModel: LanguageModel = {
   contextLength: 8,
-  kv: bigram().kv,
+  kv: { bytesPerToken: 512, bytesPerTokenFull: 512, budget: 1, groupSizes: [1], ratios: [1] },
   tokenNll: (inputs) => tf.tidy(() => tf.add(tf.zeros(inputs.shape), tf.reciprocal(tf.range(1, inputs.shape[1] + 1)))),
   routingOf: () => [],
 };

@@ -1,0 +1,6 @@
+export type { ReportExtras, RoutedSentence, TrainingCurve } from './extras';
+export { type MethodResult, parseReport, type Report, reportSchema } from './schema';
+export { formatTable } from './table';
+export { summarise } from './summary';
+export { judge } from './verdict';
+export { writeReport } from './write';

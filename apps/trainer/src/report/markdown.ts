@@ -1,0 +1,73 @@
+import type { ReportExtras } from './extras';
+import { count, duration, percent, perplexityText } from './format';
+import type { Report } from './schema';
+import { type MethodSummary, summarise } from './summary';
+import { markdownTable } from './table';
+import { judge, judgeAblations } from './verdict';
+
+/** File names of the plots, beside the report. */
+export const PLOTS = { budget: 'perplexity-kv.svg', curves: 'training-curves.svg', sentence: 'sentence.svg' } as const;
+
+/** The report in plain words. */
+export function reportMarkdown(report: Report, extras: ReportExtras): string {
+  const methods = summarise(report);
+  const { sentence, remarks } = judge(methods);
+  const ablations = judgeAblations(methods);
+  const sections = [
+    '# Does routing tokens to grouped-attention experts keep more of the model?',
+    'The question: at the same size of KV cache, does giving each token one of several weight-shared grouped-attention experts (mixSGA) ' +
+      'keep more of a language model than grouping the KV heads of all tokens alike (GQA)?',
+    '## The answer of this run',
+    [sentence, ...remarks].join(' '),
+    markdownTable(report),
+    seedNote(methods),
+    `![Perplexity against KV bytes per token](${PLOTS.budget})`,
+    ...(ablations.length ? ["## What the method's parts are worth", ablations.map((line) => `- ${line}`).join('\n')] : []),
+    '## How to read the numbers',
+    HOW_TO_READ.map((line) => `- ${line}`).join('\n'),
+    ...prefillGap(methods),
+    ...(extras.curves?.length
+      ? ['## While training', `![Validation loss against tokens](${PLOTS.curves})`, 'If the curves still fall at the end, more training may change the order.']
+      : []),
+    ...(extras.sentence
+      ? ['## A sentence, coloured by expert', `![A sentence coloured by expert](${PLOTS.sentence})`]
+      : []),
+    '## What was run',
+    setting(report, methods),
+  ];
+  return `${sections.filter(Boolean).join('\n\n')}\n`;
+}
+
+const HOW_TO_READ = [
+  '**Perplexity**: windowed token perplexity of validation text that no method trained on. Lower is better. Numbers under different tokenizers do not compare.',
+  '**Decode routing**: each token gets the expert with the highest of its own scores, as when text is generated one token at a time. This is the number that counts.',
+  '**Prefill routing**: experts choose tokens from the whole window at the asked ratios, as in training. Later tokens so influence the expert ' +
+    'of an earlier one, a little of the future leaks into its prediction, and the perplexity is not strictly autoregressive. It shows what the experts can do when the ratios are kept.',
+  '**Agreement**: the share of tokens to which both rules give the same expert. **KV used**: what the experts chosen under decode routing cost, where nothing enforces the ratios.',
+  '**MHA** keeps the whole KV cache: it is the ceiling, not a rival. **CLA 2** shares keys and values between pairs of layers.',
+];
+
+function seedNote(methods: readonly MethodSummary[]): string {
+  const seeds = Math.max(...methods.map((method) => method.seeds.length));
+  return seeds > 1 ? `Means of ${seeds} seeds, in brackets the lowest and the highest. Ratios in percent, costliest expert first.` : 'Ratios in percent, costliest expert first.';
+}
+
+function prefillGap(methods: readonly MethodSummary[]): string[] {
+  const lines = methods
+    .filter((method) => method.realisedRatios !== null && method.ablation === null)
+    .map((method) => `${method.name}: ${perplexityText(method.perplexity.prefill)} under prefill routing, ${perplexityText(method.perplexity.decode)} under decode routing`);
+  return lines.length ? [`What token-wise decoding costs here: ${lines.join('; ')}.`] : [];
+}
+
+function setting(report: Report, methods: readonly MethodSummary[]): string {
+  const { parameters, layers, heads, hidden } = report.model;
+  const tokens = [...new Set(methods.map((method) => method.tokens))].map(count).join(' or ');
+  const seeds = [...new Set(report.methods.map((method) => method.seed))].join(', ');
+  const budgets = [...new Set(methods.map((method) => percent(method.kvBudget)))].join(', ');
+  return [
+    `- Base model: ${count(parameters)} parameters, ${layers} layers, ${heads} heads, hidden size ${hidden}. Every method starts from it.`,
+    `- Corpus: ${report.corpus}. Each method continued on ${tokens} tokens, the same for all, in the same order.`,
+    `- Seeds: ${seeds}. KV budgets: ${budgets} of the unmodified cache.`,
+    `- Backend: ${report.backend}. Time: ${duration(report.seconds)}. All numbers: report.json (${report.schema}).`,
+  ].join('\n');
+}

@@ -1,0 +1,141 @@
+import { DOMParser } from '@xmldom/xmldom';
+import { describe, expect, it } from 'vitest';
+
+import { budgetPlot } from './budget-plot';
+import { curvesPlot, spreadLabels } from './curves-plot';
+import { curvesOf, fullReport, reportOf, result, sentence } from './fixtures';
+import { expertColours, methodStyle } from './palette';
+import { sentenceStrip } from './sentence-strip';
+
+/** The elements of an SVG document; throws where it is not well-formed XML. */
+function elements(svg: string, name: string) {
+  const document = new DOMParser({ onError: (_level, message) => { throw new Error(message); } }).parseFromString(svg, 'image/svg+xml');
+  expect(document.documentElement!.tagName).toBe('svg');
+  return [...document.getElementsByTagName(name)];
+}
+const texts = (svg: string) => elements(svg, 'text').map((element) => element.textContent ?? '');
+/** Marks of one kind that Vega drew (its axes and legends are of other kinds). */
+const marks = (svg: string, description: string) =>
+  elements(svg, 'path').filter((path) => path.getAttribute('aria-roledescription') === description);
+
+const LABELS = [
+  'MHA: 38.12', 'GQA 2: 39.40', 'CLA 2: 41.77', 'mixSGA 3:1:6: 40.90', 'mixSGA 1:1:2: 41.30',
+  'mixSGA 3:1:6, random router: 43.02', 'mixSGA 3:1:6, no consistency loss: 44.60',
+];
+
+describe('budgetPlot', () => {
+  it('has a mark for each method, a hollow one for prefill where the method routes, and every label', async () => {
+    const svg = await budgetPlot(fullReport([1]));
+    const points = marks(svg, 'point');
+    expect(points).toHaveLength(7 + 4);
+    expect(points.filter((point) => point.getAttribute('fill') === '#ffffff')).toHaveLength(4);
+    for (const [i] of LABELS.entries()) {
+      const { colour } = methodStyle(i);
+      expect(points.filter((point) => point.getAttribute('stroke') === colour && point.getAttribute('fill') === colour)).toHaveLength(1);
+    }
+    expect(texts(svg)).toEqual(expect.arrayContaining([...LABELS, '3,072 (50 %)', '6,144 (100 %)']));
+  });
+
+  it('sets methods of one cost side by side', async () => {
+    const places = marks(await budgetPlot(fullReport([1])), 'point')
+      .filter((point) => point.getAttribute('fill') !== '#ffffff')
+      .map((point) => Number(/translate\(([\d.]+),/.exec(point.getAttribute('transform')!)![1]))
+      .sort((a, b) => a - b);
+    for (let i = 1; i < places.length; i++) expect(places[i]! - places[i - 1]!).toBeGreaterThan(16);
+  });
+
+  it('shows the range of several seeds, and none of one', async () => {
+    const several = await budgetPlot(fullReport([1, 2, 3]));
+    expect(marks(several, 'point')).toHaveLength(7 + 4);
+    expect(several).toContain('mean of 3 seeds; bars: lowest and highest');
+    expect(elements(several, 'line').length).toBeGreaterThan(elements(await budgetPlot(fullReport([1])), 'line').length);
+  });
+
+  it('draws a single method, and numbers far apart', async () => {
+    expect(marks(await budgetPlot(reportOf([result({ decode: 40 })])), 'point')).toHaveLength(1);
+    const far = reportOf([result({ decode: 40 }), result({ name: 'broken', attention: 'cla:2', decode: 9000 })]);
+    expect(texts(await budgetPlot(far))).toContain('broken: 9,000');
+  });
+});
+
+describe('curvesPlot', () => {
+  const draw = (seeds: number[]) => {
+    const report = fullReport(seeds);
+    return curvesPlot(curvesOf(report), [...new Set(report.methods.map((method) => method.name))]);
+  };
+
+  it('has a line, a mark and a label for each method', async () => {
+    const svg = await draw([1]);
+    expect(marks(svg, 'line mark')).toHaveLength(7);
+    expect(marks(svg, 'point')).toHaveLength(7);
+    for (const name of ['MHA', 'GQA 2', 'CLA 2', 'mixSGA 3:1:6', 'mixSGA 3:1:6, random router']) {
+      expect(texts(svg).filter((text) => new RegExp(`^${name}: \\d\\.\\d{3}$`).test(text))).toHaveLength(1);
+    }
+    expect(marks(svg, 'area mark')).toHaveLength(0);
+  });
+
+  it('shades the range of several seeds', async () => {
+    const svg = await draw([1, 2, 3]);
+    expect(marks(svg, 'line mark')).toHaveLength(7);
+    expect(marks(svg, 'area mark')).toHaveLength(7);
+  });
+});
+
+describe('spreadLabels', () => {
+  it('leaves what is apart, and moves what is not by as little as it can', () => {
+    expect(spreadLabels([3, 1, 2], 1)).toEqual([3, 1, 2]);
+    expect(spreadLabels([5, 5], 1)).toEqual([4.5, 5.5]);
+    expect(spreadLabels([0, 10, 10.25, 10.5], 1)).toEqual([0, 9.25, 10.25, 11.25]);
+    expect(spreadLabels([], 1)).toEqual([]);
+  });
+
+  it('keeps the order and the gap', () => {
+    const values = Array.from({ length: 12 }, (_, i) => Math.sin(i * i));
+    const placed = spreadLabels(values, 0.4);
+    const order = [...values.keys()].sort((a, b) => values[a]! - values[b]!);
+    for (let i = 1; i < order.length; i++) expect(placed[order[i]!]! - placed[order[i - 1]!]!).toBeGreaterThanOrEqual(0.4 - 1e-9);
+  });
+});
+
+describe('sentenceStrip', () => {
+  it('has a box in the right colour for every token and layer', () => {
+    const svg = sentenceStrip(sentence);
+    const colours = expertColours(3);
+    const boxes = elements(svg, 'rect').filter((rect) => rect.hasAttribute('data-expert'));
+    expect(boxes).toHaveLength(sentence.experts.length * sentence.tokens.length);
+    for (const box of boxes) expect(box.getAttribute('fill')).toBe(colours[Number(box.getAttribute('data-expert'))]);
+    // Document order: token by token, its layers from the first.
+    expect(boxes.map((box) => Number(box.getAttribute('data-expert')))).toEqual(
+      sentence.tokens.flatMap((_, t) => sentence.experts.map((layer) => layer[t])),
+    );
+  });
+
+  it('keeps every box inside the picture, and every word as text', () => {
+    const svg = sentenceStrip(sentence);
+    for (const box of elements(svg, 'rect').filter((rect) => rect.hasAttribute('data-expert'))) {
+      expect(Number(box.getAttribute('x')) + Number(box.getAttribute('width'))).toBeLessThanOrEqual(760);
+    }
+    const words = texts(svg);
+    for (const token of sentence.tokens) expect(words).toContain(token.replaceAll(' ', '·').replaceAll('\n', '↵'));
+  });
+
+  it('has a legend, and stays well-formed for tokens that XML cannot hold', () => {
+    const svg = sentenceStrip({ ...sentence, tokens: ['\u0000', ' a\u0007', '\ud800', '<&>"\'', ''], experts: [[0, 1, 2, 0, 1]] });
+    expect(texts(svg)).toEqual(expect.arrayContaining(['all KV heads', 'groups of 2: 50 % of the KV', 'groups of 4: 25 % of the KV', '□', '·a□', '<&>"\'']));
+  });
+});
+
+describe('colours', () => {
+  it('differ between methods by colour and shape, or by dash', () => {
+    const styles = Array.from({ length: 12 }, (_, i) => JSON.stringify(methodStyle(i)));
+    expect(new Set(styles).size).toBe(12);
+  });
+
+  it.each([2, 3, 4, 6])('of %i experts grow lighter step by step', (experts) => {
+    const lightness = expertColours(experts).map((colour) => {
+      const [r, g, b] = [1, 3, 5].map((at) => (parseInt(colour.slice(at, at + 2), 16) / 255) ** 2.2) as [number, number, number];
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    });
+    for (let e = 1; e < experts; e++) expect(lightness[e]! - lightness[e - 1]!).toBeGreaterThan(0.04);
+  });
+});

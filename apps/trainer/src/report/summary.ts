@@ -1,0 +1,77 @@
+import type { MethodResult, Report } from './schema';
+
+/** A number over the seeds of a method. */
+export interface Spread {
+  mean: number;
+  min: number;
+  max: number;
+}
+
+/** A method over its seeds. */
+export interface MethodSummary {
+  name: string;
+  attention: string;
+  seeds: number[];
+  kvBudget: number;
+  kvBytesPerToken: number;
+  tokens: number;
+  perplexity: { decode: Spread; prefill: Spread };
+  /** The three below: null where the method does not route. */
+  agreement: Spread | null;
+  /** Means over the seeds. */
+  realisedRatios: { decode: number[]; prefill: number[] } | null;
+  realisedKvBudget: { decode: number; prefill: number } | null;
+  /** Which part of the paper's method is left out; null for a whole method. */
+  ablation: 'random router' | 'no consistency loss' | null;
+}
+
+/** The methods of a report in its order, the seeds of each put together. */
+export function summarise(report: Report): MethodSummary[] {
+  const names = [...new Set(report.methods.map((method) => method.name))];
+  return names.map((name) => summariseMethod(report.methods.filter((method) => method.name === name)));
+}
+
+function summariseMethod(runs: MethodResult[]): MethodSummary {
+  const { name, attention, kvBudget, kvBytesPerToken, tokens } = runs[0]!;
+  const agreements = runs.flatMap((run) => run.agreement ?? []);
+  const routed = runs.flatMap((run) => run.realisedRatios ?? []);
+  const budgets = runs.flatMap((run) => run.realisedKvBudget ?? []);
+  return {
+    name,
+    attention,
+    seeds: runs.map((run) => run.seed),
+    kvBudget,
+    kvBytesPerToken,
+    tokens,
+    perplexity: {
+      decode: spread(runs.map((run) => run.perplexity.decode)),
+      prefill: spread(runs.map((run) => run.perplexity.prefill)),
+    },
+    agreement: agreements.length ? spread(agreements) : null,
+    realisedRatios: routed.length
+      ? { decode: meanOf(routed.map((r) => r.decode)), prefill: meanOf(routed.map((r) => r.prefill)) }
+      : null,
+    realisedKvBudget: budgets.length
+      ? { decode: spread(budgets.map((b) => b.decode)).mean, prefill: spread(budgets.map((b) => b.prefill)).mean }
+      : null,
+    ablation: ablationOf(runs[0]!),
+  };
+}
+
+function ablationOf({ router, alpha, realisedRatios }: MethodResult): MethodSummary['ablation'] {
+  if (realisedRatios === null) return null;
+  if (router === 'random') return 'random router';
+  return alpha === 0 ? 'no consistency loss' : null;
+}
+
+export function spread(values: readonly number[]): Spread {
+  return {
+    mean: values.reduce((sum, value) => sum + value, 0) / values.length,
+    min: Math.min(...values),
+    max: Math.max(...values),
+  };
+}
+
+function meanOf(rows: readonly number[][]): number[] {
+  return rows[0]!.map((_, i) => spread(rows.map((row) => row[i]!)).mean);
+}

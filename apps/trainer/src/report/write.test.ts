@@ -1,0 +1,69 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { FileError } from '@mixsga/backend';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { curvesOf, fullReport, sentence } from './fixtures';
+import { parseReport, type Report } from './schema';
+import { formatTable } from './table';
+import { writeReport } from './write';
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'mixsga-report-'));
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+describe('writeReport', () => {
+  it('writes everything, and a report.json that reads back as it was', async () => {
+    const report = fullReport([1, 2]);
+    const paths = await writeReport(join(directory, 'new', 'demo'), report, { curves: curvesOf(report), sentence });
+    expect(paths.map((path) => path.slice(join(directory, 'new', 'demo').length + 1))).toEqual([
+      'report.json', 'report.md', 'perplexity-kv.svg', 'training-curves.svg', 'sentence.svg',
+    ]);
+    expect(parseReport(JSON.parse(await readFile(paths[0]!, 'utf8')))).toEqual(report);
+    const markdown = await readFile(paths[1]!, 'utf8');
+    for (const plot of paths.slice(2)) expect(markdown).toContain(`](${plot.split(/[\\/]/).at(-1)!})`);
+    expect(await readdir(join(directory, 'new', 'demo'))).toHaveLength(5);
+  });
+
+  it('tells the answer, the table, and what prefill routing means', async () => {
+    const [, path] = await writeReport(directory, fullReport([1]));
+    const markdown = await readFile(path!, 'utf8');
+    expect(markdown).toContain('**GQA 2 won.** At 50 % of the KV cache, under decode routing, its perplexity is 39.40, against 40.90 for mixSGA 3:1:6: 3.7 % lower.');
+    expect(markdown).toContain('| mixSGA 3:1:6 | 50 % | 3,073 | 40.90 | 39.80 | 90 % | 31:9:60 | 50.5 % |');
+    expect(markdown).toContain('not strictly autoregressive');
+    expect(markdown).toContain('Without the consistency loss');
+    expect(markdown).not.toContain('training-curves.svg'); // no data, so no plot
+  });
+
+  it.each<[string, (report: Report) => unknown, string]>([
+    ['no methods', (r) => ({ ...r, methods: [] }), 'methods'],
+    ['another version', (r) => ({ ...r, schema: 'mixsga/report@9' }), 'schema'],
+    ['an unknown key', (r) => ({ ...r, colour: 'red' }), 'colour'],
+    ['a perplexity that is not a number', (r) => ({ ...r, methods: [{ ...r.methods[0]!, perplexity: { decode: NaN, prefill: 1 } }] }), 'methods.0.perplexity.decode'],
+  ])('refuses %s and writes nothing', async (_, change, where) => {
+    const broken = change(fullReport([1])) as Report;
+    const error = await writeReport(directory, broken).catch((e: unknown) => e);
+    expect(FileError.isInstance(error)).toBe(true);
+    expect((error as Error).message).toContain(where);
+    expect((error as Error).message).not.toContain('\n');
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('says which path cannot be written', async () => {
+    await writeFile(join(directory, 'file'), '');
+    await expect(writeReport(join(directory, 'file'), fullReport([1]))).rejects.toThrow(/^\S*file.*report\.json: /);
+  });
+});
+
+describe('formatTable', () => {
+  it('lines up its columns', () => {
+    const lines = formatTable(fullReport([1, 2])).split('\n');
+    expect(lines).toHaveLength(2 + 7);
+    expect(new Set(lines.map((line) => line.length)).size).toBe(1);
+    expect(lines[3]).toMatch(/^GQA 2 +50 % +3,072 +39\.50 \(39\.40 to 39\.61\) +39\.50 \(39\.40 to 39\.61\) +– +– +–$/);
+  });
+});

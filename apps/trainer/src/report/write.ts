@@ -1,0 +1,32 @@
+import { join } from 'node:path';
+
+import { writeFileAtomic } from '../training/files';
+import { budgetPlot } from './budget-plot';
+import { curvesPlot } from './curves-plot';
+import type { ReportExtras } from './extras';
+import { PLOTS, reportMarkdown } from './markdown';
+import { parseReport, type Report } from './schema';
+import { sentenceStrip } from './sentence-strip';
+
+/**
+ * Writes report.json, report.md and the plots into a folder, each file whole or not at all.
+ *
+ * @returns the paths written, report.json first
+ * @throws FileError for a report against its schema (before anything is written), or a folder that cannot be written
+ */
+export async function writeReport(directory: string, report: Report, extras: ReportExtras = {}): Promise<string[]> {
+  const checked = parseReport(report, join(directory, 'report.json'));
+  const files: [string, string][] = [
+    ['report.json', `${JSON.stringify(checked, null, 2)}\n`],
+    ['report.md', reportMarkdown(checked, extras)],
+    [PLOTS.budget, await budgetPlot(checked)],
+  ];
+  if (extras.curves?.length) {
+    const names = [...new Set(checked.methods.map((method) => method.name))];
+    files.push([PLOTS.curves, await curvesPlot(extras.curves, names)]);
+  }
+  if (extras.sentence) files.push([PLOTS.sentence, sentenceStrip(extras.sentence)]);
+  const paths = files.map(([name]) => join(directory, name));
+  for (const [i, [, text]] of files.entries()) await writeFileAtomic(paths[i]!, text);
+  return paths;
+}
