@@ -37,11 +37,12 @@ export function groupMean(
   }
 }
 
-// Floats as unsigned integers of the same order; NaN sorts below everything.
+// Floats as unsigned integers of the same order; −0 equals 0, and NaN sorts below everything.
 // @ts-ignore: decorator
 @inline
 function orderedBits(value: f32): u32 {
   if (value != value) return 0;
+  if (value == 0) return 0x80000000;
   const bits = reinterpret<u32>(value);
   return bits & 0x80000000 ? ~bits : bits | 0x80000000;
 }

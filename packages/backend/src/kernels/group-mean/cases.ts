@@ -1,0 +1,39 @@
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
+import { integers, normal, normalWith } from '../../testing/inputs';
+import type { KernelCase } from '../../testing/kernel-case';
+import { groupMean } from './op';
+
+interface Shape {
+  readonly tokens: number;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly groupSizes: readonly number[];
+  /** Experts are drawn from here; −1 is padding. */
+  readonly least?: number;
+}
+
+const shapes: readonly Shape[] = [
+  { tokens: 11, heads: 4, headDim: 4, groupSizes: [1, 2, 4] },
+  { tokens: 7, heads: 8, headDim: 3, groupSizes: [1, 2, 4, 8] },
+  { tokens: 9, heads: 3, headDim: 5, groupSizes: [1, 3] },
+  { tokens: 5, heads: 6, headDim: 8, groupSizes: [6] },
+  { tokens: 10, heads: 4, headDim: 4, groupSizes: [2, 4], least: -1 },
+];
+
+export const groupMeanCases: KernelCase[] = [
+  ...shapes.map(
+    ({ tokens, heads, headDim, groupSizes, least = 0 }): KernelCase => ({
+      kernel: 'groupMean',
+      name: `${tokens} tokens, ${heads} heads of ${headDim}, groups of ${groupSizes.join(', ')}${least < 0 ? ', padding' : ''}`,
+      inputs: (random) => [normal(random, [tokens, heads * headDim]), integers(random, [tokens], groupSizes.length, least)],
+      run: (x: Tensor2D, assignment: Tensor1D) => groupMean(x, assignment, { headDim, groupSizes }),
+      differentiable: [0],
+    }),
+  ),
+  {
+    kernel: 'groupMean',
+    name: '6 tokens, 2 heads of 4, NaN and infinity',
+    inputs: (random) => [normalWith(random, [6, 8], [NaN, Infinity, -Infinity]), integers(random, [6], 1)],
+    run: (x: Tensor2D, assignment: Tensor1D) => groupMean(x, assignment, { headDim: 4, groupSizes: [2] }),
+  },
+];
