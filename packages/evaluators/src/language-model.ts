@@ -38,6 +38,9 @@ export interface LanguageModel {
   readonly kv: KvTraits;
   /** Negative log-likelihood in nats of `targets` [B, T] int32, each given the inputs up to its place: float32 [B, T]. */
   tokenNll(inputs: tf.Tensor2D, targets: tf.Tensor2D, options: { routing: Routing }): tf.Tensor;
-  /** The experts of `inputs` [B, T] int32, a row for each layer that routes; empty where none does. */
-  routingOf(inputs: tf.Tensor2D): readonly LayerRouting[];
+  /**
+   * The experts of `inputs` [B, T] int32 in a pass whose layers follow `routing`, an entry for each layer that routes;
+   * empty where none does.
+   */
+  routingOf(inputs: tf.Tensor2D, options: { routing: Routing }): readonly LayerRouting[];
 }

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { kvAccounting } from './kv';
+import type { LanguageModel } from './language-model';
 import { routing } from './routing';
 import { BigramModel } from './testing';
 
@@ -48,6 +49,29 @@ describe('routing', () => {
     // Places 0 to 7, 0 to 7, 0 to 4: 11 even ones.
     expect(reference!.ratios.prefill[0]).toBeCloseTo(11 / 21, 12);
     model.dispose();
+  });
+
+  it('takes the ratios of each rule from a pass that follows it, and agreement from the prefill pass', async () => {
+    const inner = routed();
+    // In a decode pass this model routes as if every token were 0.
+    const model: LanguageModel = {
+      contextLength: inner.contextLength,
+      kv: inner.kv,
+      tokenNll: (inputs, targets) => inner.tokenNll(inputs, targets),
+      routingOf: (inputs, options) => {
+        if (options.routing === 'prefill') return inner.routingOf(inputs);
+        const zeros = tf.zerosLike(inputs);
+        const layers = inner.routingOf(zeros);
+        zeros.dispose();
+        return layers;
+      },
+    };
+    const result = (await routing(model, Int32Array.from({ length: 33 }, (_, i) => i % 8)))!;
+    expect(result.perLayer).toEqual([
+      { agreement: 1, ratios: { prefill: [0.5, 0.5], decode: [1, 0] } },
+      { agreement: 0, ratios: { prefill: [0.5, 0.5], decode: [0, 1] } },
+    ]);
+    inner.dispose();
   });
 
   it('is null where no layer routes', async () => {

@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { defineEvaluator } from './evaluator';
-import type { LanguageModel } from './language-model';
+import type { LanguageModel, LayerRouting, Routing } from './language-model';
 import { batches, planWindows, type WindowOptions } from './windows';
 
 /** How often the two routing rules agree, and what each gives to every expert. */
 export interface RoutingSummary {
-  /** Share of tokens whose arg max is the expert that expert choice gave them. */
+  /** Share of tokens whose arg max is the expert that expert choice gave them, from the same scores: those of prefill. */
   agreement: number;
-  /** Share of tokens of each expert. */
+  /** Share of tokens of each expert, each rule in a pass where all layers follow it. */
   ratios: { prefill: number[]; decode: number[] };
 }
 
@@ -48,13 +48,16 @@ export async function routing(
   let windows = 0;
   for (const batch of batches(tokens, plan)) {
     signal?.throwIfAborted();
-    const layers = decisionsOf(model, batch.inputs, [batch.windows.length, batch.length]);
-    if (layers.length === 0) return null;
-    for (const [layer, decisions] of layers.entries()) {
-      const [prefill, decode] = await Promise.all([decisions.prefill.data(), decisions.decode.data()]);
-      tf.dispose([decisions.prefill, decisions.decode]);
-      tally((tallies[layer] ??= emptyTally(experts)), prefill, decode);
-    }
+    const shape: [number, number] = [batch.windows.length, batch.length];
+    const prefilled = await decisions(model, batch.inputs, shape, 'prefill');
+    if (prefilled.length === 0) return null;
+    const decoded = await decisions(model, batch.inputs, shape, 'decode');
+    prefilled.forEach(({ prefill, decode }, layer) => {
+      const counts = (tallies[layer] ??= emptyTally(experts));
+      for (let i = 0; i < prefill.length; i++) if (prefill[i] === decode[i]) counts.agreeing += 1;
+      for (const expert of prefill) counts.prefill[expert]! += 1;
+      for (const expert of decoded[layer]!.decode) counts.decode[expert]! += 1;
+    });
     seen += batch.inputs.length;
     windows += batch.windows.length;
     onProgress?.({ windows, of: plan.windows.length });
@@ -63,21 +66,22 @@ export async function routing(
   return { ...meanOf(perLayer), perLayer, tokens: seen, windows, windowLength: plan.windowLength };
 }
 
-/** Both decisions of every layer; the scores are disposed. */
-function decisionsOf(model: LanguageModel, inputs: Int32Array, shape: [number, number]) {
-  return tf.tidy(() =>
-    model.routingOf(tf.tensor2d(inputs, shape, 'int32')).map(({ prefill, decode }) => ({ prefill, decode })),
-  );
+/** Both decisions of every layer, in a pass that follows `routing`. */
+async function decisions(model: LanguageModel, inputs: Int32Array, shape: [number, number], routing: Routing) {
+  const ids = tf.tensor2d(inputs, shape, 'int32');
+  const layers = model.routingOf(ids, { routing });
+  try {
+    return await Promise.all(
+      layers.map(async ({ prefill, decode }) => ({ prefill: await prefill.data(), decode: await decode.data() })),
+    );
+  } finally {
+    ids.dispose();
+    disposeRouting(layers);
+  }
 }
 
-function tally(into: Tally, prefill: ArrayLike<number>, decode: ArrayLike<number>): void {
-  for (let i = 0; i < prefill.length; i++) {
-    const p = prefill[i]!;
-    const d = decode[i]!;
-    into.prefill[p]! += 1;
-    into.decode[d]! += 1;
-    if (p === d) into.agreeing += 1;
-  }
+function disposeRouting(layers: readonly LayerRouting[]): void {
+  for (const { prefill, decode, scores } of layers) tf.dispose([prefill, decode, scores ?? []]);
 }
 
 function emptyTally(experts: number): Tally {

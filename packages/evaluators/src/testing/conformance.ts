@@ -77,7 +77,8 @@ export function describeLanguageModel(name: string, create: () => Promise<ModelU
     it('gives every token one expert, in prefill at the asked ratios', async () => {
       const { ratios } = subject.model.kv;
       const inputs = tf.tensor2d(stream().map((row) => row.slice(0, length)), undefined, 'int32');
-      for (const layer of subject.model.routingOf(inputs)) {
+      const layers = ROUTINGS.flatMap((routing) => subject.model.routingOf(inputs, { routing }));
+      for (const layer of layers) {
         for (const decisions of [layer.prefill, layer.decode]) {
           expect(decisions.shape).toEqual([BATCH, length]);
           expect(decisions.dtype).toBe('int32');
@@ -106,7 +107,7 @@ export function describeLanguageModel(name: string, create: () => Promise<ModelU
       const before = tf.memory().numTensors;
       for (const routing of ROUTINGS) await nll(stream(), routing);
       const inputs = tf.tensor2d(stream().map((row) => row.slice(0, length)), undefined, 'int32');
-      tf.dispose([inputs, ...subject.model.routingOf(inputs).map((l) => [l.prefill, l.decode, l.scores ?? []])]);
+      tf.dispose([inputs, ...subject.model.routingOf(inputs, { routing: 'decode' }).map((l) => [l.prefill, l.decode, l.scores ?? []])]);
       expect(tf.memory().numTensors).toBe(before);
     });
   });

@@ -109,16 +109,18 @@ export class OptModel {
     });
   }
 
-  /** The routers' scores and both decisions in a pass with prefill routing; empty without routers. */
-  routingOf(inputIds: Tensor2D): LayerRouting[] {
-    const layers = tf.tidy(() =>
-      this.#forward(inputIds, 'prefill').routed.map(({ scores, assignment, router }) => ({
-        scores: tf.keep(scores),
-        prefill: tf.keep(assignment),
-        decode: tf.keep(router.decode(scores)),
+  /**
+   * The routers' scores and both decisions in a pass whose layers follow `routing`; empty without routers. The
+   * caller disposes the tensors.
+   */
+  routingOf(inputIds: Tensor2D, { routing }: { routing: Routing }): LayerRouting[] {
+    return tf.tidy(() =>
+      this.#forward(inputIds, routing).routed.map(({ scores, assignment, router }) => ({
+        scores,
+        prefill: routing === 'prefill' ? assignment : router.assign(scores),
+        decode: routing === 'decode' ? assignment : router.decode(scores),
       })),
     );
-    return layers;
   }
 
   dispose(): void {
