@@ -1,1 +1,3 @@
-export {};
+export { kvBytesPerToken } from './accounting';
+export type { KvLayout } from './accounting';
+export { ExpertIndex } from './expert-index';

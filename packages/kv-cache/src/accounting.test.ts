@@ -1,0 +1,40 @@
+import { ArgumentError } from '@mixsga/backend';
+import { describe, expect, it } from 'vitest';
+import { kvBytesPerToken, type KvLayout } from './index';
+
+const unmodified = { groupSizes: [1], ratios: [1] };
+const gqa = { groupSizes: [2], ratios: [1] };
+const mixsga = { groupSizes: [1, 2, 4], ratios: [3, 1, 6] };
+
+describe('kvBytesPerToken', () => {
+  it.each([
+    { model: 'OPT-125m', shape: { layers: 12, kvHeads: 12, headDim: 64 }, bytes: [73_728, 36_864, 36_867] },
+    { model: 'Llama-3.2-1B', shape: { layers: 16, kvHeads: 8, headDim: 64 }, bytes: [65_536, 32_768, 32_772] },
+    { model: 'Gemma-2-2b', shape: { layers: 26, kvHeads: 4, headDim: 256 }, bytes: [212_992, 106_496, 106_502] },
+  ])("gives the paper's Table 9 for $model", ({ shape, bytes }) => {
+    expect([unmodified, gqa, mixsga].map((experts) => kvBytesPerToken({ ...shape, ...experts }))).toEqual(bytes);
+  });
+
+  const opt: KvLayout = { layers: 12, kvHeads: 12, headDim: 64, ...mixsga };
+
+  it('takes normalised ratios, fewer layers that store (CLA), and 2 bytes a value', () => {
+    expect(kvBytesPerToken({ ...opt, ratios: [0.3, 0.1, 0.6] })).toBe(36_867);
+    expect(kvBytesPerToken({ ...opt, ...unmodified, layers: 6 })).toBe(36_864);
+    expect(kvBytesPerToken({ ...opt, bytesPerValue: 2 })).toBe(18_432 + 3);
+  });
+
+  it.each([
+    { change: { layers: 0 }, message: /layers to be a whole number from 1, got 0/ },
+    { change: { headDim: NaN }, message: /headDim to be a whole number from 1, got NaN/ },
+    { change: { groupSizes: [1, 2, 5] }, message: /divide 12 KV heads, got 1, 2, 5/ },
+    { change: { groupSizes: [], ratios: [] }, message: /divide 12 KV heads, got none/ },
+    { change: { ratios: [1, 1] }, message: /expected 3 ratios of 0 or more, not all 0, got 1:1/ },
+    { change: { ratios: [2, -1, 1] }, message: /got 2:-1:1/ },
+    { change: { ratios: [0, 0, 0] }, message: /got 0:0:0/ },
+    { change: { ratios: [1, NaN, 1] }, message: /got 1:NaN:1/ },
+    { change: { ratios: [1, Infinity, 1] }, message: /got 1:Infinity:1/ },
+  ])('refuses $change', ({ change, message }) => {
+    expect(() => kvBytesPerToken({ ...opt, ...change })).toThrow(message);
+    expect(() => kvBytesPerToken({ ...opt, ...change })).toThrow(ArgumentError);
+  });
+});

@@ -1,0 +1,47 @@
+import { ArgumentError } from '@mixsga/backend';
+import { expertBits } from './expert-index';
+
+export interface KvLayout {
+  /** Layers that store keys and values of their own. */
+  readonly layers: number;
+  /** KV heads of the unmodified model. */
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Group size of each expert; each divides `kvHeads`. One expert of size g is GQA, of size 1 the unmodified model. */
+  readonly groupSizes: readonly number[];
+  /** Share of the tokens that each expert stores; need not sum to 1. */
+  readonly ratios: readonly number[];
+  /** 4 (f32) when left out, as in the paper. */
+  readonly bytesPerValue?: number;
+}
+
+/**
+ * Bytes of KV cache for a token, over all layers, as the paper's Table 9 counts them: keys and values at
+ * Σ ρ_e / g_e of the unmodified size, rounded to a byte, and ⌈log2 E⌉ bits of expert index a layer, the layers' bits
+ * together rounded down to whole bytes.
+ *
+ * @throws ArgumentError when a count is not a whole number from 1, a group size does not divide the KV heads, or the
+ *   ratios are not as many, negative, not finite, or all zero
+ */
+export function kvBytesPerToken(layout: KvLayout): number {
+  const { layers, kvHeads, headDim, groupSizes, ratios, bytesPerValue = 4 } = layout;
+  for (const [name, count] of Object.entries({ layers, kvHeads, headDim, bytesPerValue })) {
+    if (!Number.isInteger(count) || count < 1) {
+      throw new ArgumentError(`kvBytesPerToken: expected ${name} to be a whole number from 1, got ${count}`);
+    }
+  }
+  if (groupSizes.length === 0 || groupSizes.some((size) => !Number.isInteger(size) || size < 1 || kvHeads % size !== 0)) {
+    throw new ArgumentError(
+      `kvBytesPerToken: expected group sizes that divide ${kvHeads} KV heads, got ${groupSizes.join(', ') || 'none'}`,
+    );
+  }
+  const asked = ratios.reduce((a, b) => a + b, 0);
+  if (ratios.length !== groupSizes.length || ratios.some((ratio) => !(ratio >= 0)) || !(asked > 0 && asked < Infinity)) {
+    throw new ArgumentError(
+      `kvBytesPerToken: expected ${groupSizes.length} ratios of 0 or more, not all 0, got ${ratios.join(':') || 'none'}`,
+    );
+  }
+  const storedHeads = ratios.reduce((sum, ratio, expert) => sum + (ratio * kvHeads) / groupSizes[expert]!, 0) / asked;
+  const values = 2 * layers * storedHeads * headDim * bytesPerValue;
+  return Math.round(values) + Math.floor((layers * expertBits(groupSizes.length)) / 8);
+}

@@ -1,0 +1,111 @@
+import { ArgumentError } from '@mixsga/backend';
+
+/** Bits that name one of `experts` experts: ⌈log2 experts⌉. */
+export function expertBits(experts: number): number {
+  return 32 - Math.clz32(experts - 1);
+}
+
+/**
+ * Which expert stores each token of one layer's cache, packed in ⌈log2 E⌉ bits a token (paper section 3.3): 2 bits
+ * for three experts, none for a single one. Grows as tokens are appended.
+ */
+export class ExpertIndex {
+  readonly experts: number;
+  /** ⌈log2 experts⌉ */
+  readonly bitsPerToken: number;
+  #length = 0;
+  // One byte more than the entries take, so that an entry can always be read as part of two bytes.
+  #packed = new Uint8Array(1);
+
+  /**
+   * @param experts 1 to 256
+   * @throws ArgumentError when it is not a whole number in that range
+   */
+  constructor(experts: number) {
+    if (!Number.isInteger(experts) || experts < 1 || experts > 256) {
+      throw new ArgumentError(`ExpertIndex: expected 1 to 256 experts, got ${experts}`);
+    }
+    this.experts = experts;
+    this.bitsPerToken = expertBits(experts);
+  }
+
+  /** Number of tokens. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Bytes that the entries take. */
+  get bytes(): number {
+    return bytesFor(this.#length * this.bitsPerToken);
+  }
+
+  /** Bytes of the buffer underneath. */
+  get allocatedBytes(): number {
+    return this.#packed.byteLength;
+  }
+
+  /**
+   * The expert of a token.
+   * @throws ArgumentError when there is no such token
+   */
+  get(token: number): number {
+    this.#expectToken(token);
+    const bit = token * this.bitsPerToken;
+    return (this.#twoBytes(bit >> 3) >> (bit & 7)) & ((1 << this.bitsPerToken) - 1);
+  }
+
+  /**
+   * Changes the expert of a token.
+   * @throws ArgumentError when there is no such token or expert
+   */
+  set(token: number, expert: number): void {
+    this.#expectToken(token);
+    this.#expectExpert(expert);
+    this.#write(token, expert);
+  }
+
+  /**
+   * Adds a token at the end.
+   * @throws ArgumentError when there is no such expert
+   */
+  append(expert: number): void {
+    this.#expectExpert(expert);
+    const needed = bytesFor((this.#length + 1) * this.bitsPerToken) + 1;
+    if (needed > this.#packed.length) {
+      const larger = new Uint8Array(Math.max(needed, 2 * this.#packed.length));
+      larger.set(this.#packed);
+      this.#packed = larger;
+    }
+    this.#write(this.#length++, expert);
+  }
+
+  #write(token: number, expert: number): void {
+    const bit = token * this.bitsPerToken;
+    const byte = bit >> 3;
+    const shift = bit & 7;
+    const mask = ((1 << this.bitsPerToken) - 1) << shift;
+    const both = (this.#twoBytes(byte) & ~mask) | (expert << shift);
+    this.#packed[byte] = both;
+    this.#packed[byte + 1] = both >> 8;
+  }
+
+  #twoBytes(byte: number): number {
+    return this.#packed[byte]! | (this.#packed[byte + 1]! << 8);
+  }
+
+  #expectToken(token: number): void {
+    if (!Number.isInteger(token) || token < 0 || token >= this.#length) {
+      throw new ArgumentError(`ExpertIndex: expected a token below ${this.#length}, got ${token}`);
+    }
+  }
+
+  #expectExpert(expert: number): void {
+    if (!Number.isInteger(expert) || expert < 0 || expert >= this.experts) {
+      throw new ArgumentError(`ExpertIndex: expected an expert below ${this.experts}, got ${expert}`);
+    }
+  }
+}
+
+function bytesFor(bits: number): number {
+  return Math.ceil(bits / 8);
+}
