@@ -55,7 +55,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
       totalSteps,
       loss: result.lm,
       tokensPerSecond: speed.tokensPerSecond,
-      secondsLeft: speed.secondsFor(totalSteps - step),
+      stepsPerSecond: speed.stepsPerSecond,
     });
     const last = step === totalSteps;
     if (options.evaluateEvery > 0 && step % options.evaluateEvery === 0 && !last) {

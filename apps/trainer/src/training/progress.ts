@@ -8,8 +8,8 @@ export interface ProgressState {
   loss: number;
   /** Tokens a second since this process started training, evaluation left out. */
   tokensPerSecond: number;
-  /** Estimated seconds to the end. */
-  secondsLeft: number;
+  /** The same in optimizer steps. */
+  stepsPerSecond: number;
 }
 
 /** Counts training speed; time spent elsewhere (evaluation, checkpoints) is paused out of it. */
@@ -28,8 +28,8 @@ export class SpeedMeter {
     return this.seconds > 0 ? this.tokens / this.seconds : 0;
   }
 
-  secondsFor(steps: number): number {
-    return this.steps > 0 ? (this.seconds / this.steps) * steps : 0;
+  get stepsPerSecond(): number {
+    return this.seconds > 0 ? this.steps / this.seconds : 0;
   }
 }
 
@@ -67,10 +67,11 @@ export class ProgressLine {
 }
 
 export function formatProgress(state: ProgressState): string {
+  const secondsLeft = (state.totalSteps - state.step) / state.stepsPerSecond;
   const percent = Math.floor((100 * state.step) / state.totalSteps);
   return (
     `step ${state.step}/${state.totalSteps} (${percent} %)  loss ${state.loss.toFixed(3)}  ` +
-    `${Math.round(state.tokensPerSecond)} tokens/s  ${formatDuration(state.secondsLeft)} left`
+    `${Math.round(state.tokensPerSecond)} tokens/s  ${formatDuration(secondsLeft)} left`
   );
 }
 

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 
 import { type BackendName, startBackend } from '@mixsga/backend';
+import type { WindowOptions } from '@mixsga/evaluators';
 
 import { BatchSampler } from '../data/batch-sampler';
-import { type Corpus, loadCorpus } from '../data/corpus';
+import { loadCorpus } from '../data/corpus';
+import type { Parts } from '../data/split';
 import { tokenizeCorpus } from '../data/tokenized-corpus';
 import { JsonlWriter } from '../metrics/jsonl';
 import { TensorBoardWriter } from '../metrics/tensorboard';
@@ -11,10 +13,11 @@ import { CheckpointStore } from './checkpoint';
 import { type RunConfig, tokensPerStep, totalSteps, warmupSteps } from './config';
 import { writeFileAtomic } from './files';
 import { Interrupted } from './interruption';
-import { type MetricRow, trainLoop } from './loop';
-import { languageModel, type OpenModel, openModel, saveModel } from './model';
+import { trainLoop } from './loop';
+import { languageModel, modelFacts, type ModelFacts, type OpenModel, openModel, saveModel } from './model';
 import type { Reporter } from './reporter';
 import { claimRunFolder, readJsonIfThere } from './run-folder';
+import { type RoutedText, routeText } from './routed-text';
 import { Trainer } from './trainer';
 import { type Validation, validate, validationMetrics } from './validation';
 
@@ -24,13 +27,13 @@ export interface RunResult extends Validation {
   seed: number;
   backend: string;
   corpus: string;
-  model: { parameters: number; layers: number; heads: number; hidden: number };
+  model: ModelFacts;
   kvBudget: number;
   kvBytesPerToken: number;
   /** Tokens trained on by this run. */
   tokens: number;
-  /** Predictions that the perplexity is the mean of. */
-  validationTokens: number;
+  /** The beginning of the validation text with the expert of each token; null where the model does not route. */
+  routedText: RoutedText | null;
 }
 
 export interface RunOptions {
@@ -48,11 +51,11 @@ export interface RunOptions {
  *   Interrupted when the signal aborted, with a checkpoint saved.
  */
 export async function runTraining(config: RunConfig, folder: string, options: RunOptions): Promise<RunResult> {
-  const { reporter, signal } = options;
+  const { reporter } = options;
   await claimRunFolder(folder, config, options.resume);
   const finished = await readJsonIfThere(join(folder, 'result.json'));
   if (finished !== undefined) {
-    reporter.message(`${folder}: this run is finished; its result is in result.json`);
+    reporter.message(`${folder}: this run is finished already`);
     return finished as RunResult;
   }
   const backend = await startBackend(config.backend as BackendName);
@@ -60,34 +63,106 @@ export async function runTraining(config: RunConfig, folder: string, options: Ru
   reporter.message(corpus.description);
   const open = await openModel(config, corpus, folder, reporter);
   const tokens = await tokenizeCorpus(corpus, open.tokenizer);
-  const reached = await train(config, folder, open, tokens, options);
-  if (!reached) throw new Interrupted('stopped; a checkpoint is saved');
+  try {
+    await train(config, folder, open, tokens, options);
+    reporter.message('measuring the perplexity of the validation text under both routings');
+    const validation = await finalValidation(config, open, tokens.validation, options.signal);
+    const evaluated = languageModel(open.model);
+    const result: RunResult = {
+      attention: open.model.attention.spec,
+      seed: config.seed,
+      backend: backend.name,
+      corpus: corpus.name,
+      model: modelFacts(open.model),
+      kvBudget: evaluated.kv.budget,
+      kvBytesPerToken: evaluated.kv.bytesPerToken,
+      tokens: totalSteps(config) * tokensPerStep(config),
+      ...validation,
+      routedText: await routeText(evaluated, open.tokenizer, tokens.validation),
+    };
+    await saveModel(folder, open);
+    await writeFileAtomic(join(folder, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
+    return result;
+  } finally {
+    open.model.dispose();
+  }
+}
 
-  reporter.message('measuring validation perplexity under both routings');
-  const evaluated = languageModel(open.model);
-  const windows = config.finalEvaluationWindows;
-  const validation = await validate(evaluated, tokens.validation, {
+/** Trains from the newest checkpoint, or from the start, to the last step. */
+async function train(
+  config: RunConfig,
+  folder: string,
+  { model }: OpenModel,
+  tokens: Parts<Int32Array>,
+  { reporter, signal }: RunOptions,
+): Promise<void> {
+  const trainer = new Trainer(model, {
+    schedule: { ...config.optimizer, warmupSteps: warmupSteps(config), totalSteps: totalSteps(config) },
+    optimizer: config.optimizer,
+    clip: config.optimizer.clip,
+    alpha: config.routerLoss.alpha,
+    sequenceLength: config.sequenceLength,
+  });
+  const sampler = new BatchSampler(tokens.train, config);
+  const checkpoints = new CheckpointStore(join(folder, 'checkpoints'));
+  const restored = await checkpoints.restore({ model: model.parameters(), optimizer: trainer.adamw.state() });
+  if (restored) {
+    sampler.restore(restored.sampler);
+    trainer.step = restored.step;
+    reporter.message(`resumed at step ${restored.step} of ${totalSteps(config)}`);
+  }
+  const rows = new JsonlWriter(join(folder, 'metrics.jsonl'), trainer.step);
+  const events = new TensorBoardWriter(folder, trainer.step);
+  try {
+    const reached = await trainLoop({
+      model,
+      trainer,
+      sampler,
+      checkpoints,
+      totalSteps: totalSteps(config),
+      accumulate: config.accumulate,
+      tokensPerStep: tokensPerStep(config),
+      checkpointEvery: config.checkpointEvery,
+      evaluateEvery: config.evaluateEvery,
+      evaluate: async () =>
+        validationMetrics(
+          await validate(languageModel(model), tokens.validation, windowsOf(config, config.evaluationWindows)),
+        ),
+      record: (row) => {
+        rows.write(row);
+        const { kind, step, ...values } = row;
+        const scalars = Object.entries(values).map(([name, value]) => [`${kind}/${name}`, value]);
+        events.write(step, Object.fromEntries(scalars) as Record<string, number>);
+      },
+      onProgress: reporter.progress,
+      signal,
+    });
+    if (!reached) throw new Interrupted(`stopped at step ${trainer.step} of ${totalSteps(config)}, with a checkpoint`);
+  } finally {
+    rows.close();
+    events.close();
+    trainer.dispose();
+  }
+}
+
+async function finalValidation(
+  config: RunConfig,
+  { model }: OpenModel,
+  tokens: Int32Array,
+  signal: AbortSignal,
+): Promise<Validation> {
+  try {
+    return await validate(languageModel(model), tokens, { ...windowsOf(config, config.finalEvaluationWindows), signal });
+  } catch (error) {
+    if (signal.aborted) throw new Interrupted('stopped after the last step, with a checkpoint');
+    throw error;
+  }
+}
+
+function windowsOf(config: RunConfig, maxWindows: number | undefined): WindowOptions {
+  return {
     windowLength: config.sequenceLength,
     batchSize: config.batchSize,
-    maxWindows: windows,
-    signal,
-  }).catch((error: unknown) => {
-    throw signal.aborted ? new Interrupted('stopped; the last checkpoint is saved') : error;
-  });
-  await saveModel(folder, open);
-  const { parameters, layers, heads, hidden } = describeModel(open);
-  const result: RunResult = {
-    attention: open.model.attention.spec,
-    seed: config.seed,
-    backend: backend.name,
-    corpus: corpus.name,
-    model: { parameters, layers, heads, hidden },
-    kvBudget: evaluated.kv.budget,
-    kvBytesPerToken: evaluated.kv.bytesPerToken,
-    tokens: totalSteps(config) * tokensPerStep(config),
-    ...validation,
+    ...(maxWindows === undefined ? {} : { maxWindows }),
   };
-  await writeFileAtomic(join(folder, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
-  open.model.dispose();
-  return result;
 }

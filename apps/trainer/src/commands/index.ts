@@ -1,0 +1,18 @@
+import type { Command } from 'commander';
+
+import { registerBackends } from './backends';
+import { registerConvert } from './convert';
+import { registerDemo } from './demo';
+import { registerEval } from './eval';
+import { registerInspect } from './inspect';
+import { registerTrain } from './train';
+
+/** Every subcommand: a file of its own, and a line here. */
+export const commands: readonly ((program: Command) => void)[] = [
+  registerDemo,
+  registerTrain,
+  registerEval,
+  registerConvert,
+  registerInspect,
+  registerBackends,
+];

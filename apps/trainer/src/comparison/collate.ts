@@ -1,0 +1,65 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { MethodResult, Report, ReportExtras, TrainingCurve } from '../report';
+import type { MetricRow } from '../training/loop';
+import type { RunResult } from '../training/run';
+import type { PlannedRun } from './config';
+
+/** A run with what it measured. */
+export interface FinishedRun extends PlannedRun {
+  /** Its folder. */
+  path: string;
+  result: RunResult;
+}
+
+/** The report of a comparison's runs. */
+export function reportOf(runs: readonly FinishedRun[], seconds: number): Report {
+  const { backend, corpus } = runs[0]!.result;
+  return {
+    schema: 'mixsga/report@1',
+    backend,
+    corpus,
+    model: (runs.find((run) => run.result.attention === 'mha') ?? runs[0]!).result.model,
+    seconds: Math.round(seconds),
+    methods: runs.map(methodResult),
+  };
+}
+
+function methodResult({ method, config, result }: FinishedRun): MethodResult {
+  return {
+    name: method.name,
+    attention: result.attention,
+    ...(method.router ? { router: method.router } : {}),
+    ...(result.agreement === null ? {} : { alpha: config.routerLoss!.alpha }),
+    learningRate: config.optimizer.learningRate,
+    seed: result.seed,
+    kvBudget: result.kvBudget,
+    kvBytesPerToken: result.kvBytesPerToken,
+    tokens: result.tokens,
+    perplexity: result.perplexity,
+    agreement: result.agreement,
+    realisedRatios: result.realisedRatios,
+    realisedKvBudget: result.realisedKvBudget,
+  };
+}
+
+/** The training curve of every run, and a sentence as the first routed run sees it. */
+export async function reportExtras(runs: readonly FinishedRun[]): Promise<ReportExtras> {
+  const curves: TrainingCurve[] = [];
+  for (const run of runs) {
+    const points = await curveOf(join(run.path, 'metrics.jsonl'));
+    points.push({ tokens: run.result.tokens, loss: Math.log(run.result.perplexity.decode) });
+    curves.push({ name: run.method.name, seed: run.seed, points });
+  }
+  const routed = runs.find((run) => run.result.routedText !== null);
+  return { curves, ...(routed ? { sentence: { method: routed.method.name, ...routed.result.routedText! } } : {}) };
+}
+
+/** Validation losses of metrics.jsonl in nats per token under decode routing. */
+async function curveOf(path: string): Promise<{ tokens: number; loss: number }[]> {
+  const rows = (await readFile(path, 'utf8')).trimEnd().split('\n').map((line) => JSON.parse(line) as MetricRow);
+  return rows
+    .filter((row) => row.kind === 'validation')
+    .map((row) => ({ tokens: row.tokens, loss: Math.log(Number(row.decode)) }));
+}

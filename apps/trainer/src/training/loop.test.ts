@@ -1,0 +1,114 @@
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { FileError, SeededRandom, startBackend } from '@mixsga/backend';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+import { BatchSampler } from '../data/batch-sampler';
+import { CheckpointStore } from './checkpoint';
+import { type MetricRow, trainLoop } from './loop';
+import { TinyModel } from './testing/tiny-model';
+import { Trainer } from './trainer';
+
+const STEPS = 12;
+const tokens = Int32Array.from({ length: 400 }, () => 0);
+const random = new SeededRandom(3);
+tokens.forEach((_, i) => (tokens[i] = random.nextInt(5)));
+
+let folder: string;
+beforeAll(async () => {
+  await startBackend('wasm');
+});
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mixsga-loop-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** A process's part of a run: restores, trains until the end or `stopAt`, and gives the rows it recorded. */
+async function session({ stopAt = Infinity, checkpointEvery = 5, width = 4 } = {}): Promise<{ rows: MetricRow[]; reached: boolean }> {
+  const model = new TinyModel(5, width, 7);
+  const trainer = new Trainer(model, {
+    schedule: { learningRate: 0.05, minLearningRateRatio: 0, warmupSteps: 2, totalSteps: STEPS },
+    optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },
+    clip: 1,
+    alpha: 0.5,
+    sequenceLength: 8,
+  });
+  const sampler = new BatchSampler(tokens, { batchSize: 4, sequenceLength: 8, seed: 1 });
+  const checkpoints = new CheckpointStore(folder);
+  const rows: MetricRow[] = [];
+  const controller = new AbortController();
+  try {
+    const restored = await checkpoints.restore({ model: model.parameters(), optimizer: trainer.adamw.state() });
+    if (restored) sampler.restore(restored.sampler);
+    trainer.step = restored?.step ?? 0;
+    const reached = await trainLoop({
+      model,
+      trainer,
+      sampler,
+      checkpoints,
+      totalSteps: STEPS,
+      accumulate: 2,
+      tokensPerStep: 64,
+      checkpointEvery,
+      evaluateEvery: 4,
+      evaluate: () => Promise.resolve({ decode: 1 }),
+      record: ({ tokensPerSecond: _speed, ...row }) => rows.push(row as MetricRow),
+      onProgress: ({ step }) => {
+        if (step === stopAt) controller.abort();
+      },
+      signal: controller.signal,
+    });
+    return { rows, reached };
+  } finally {
+    trainer.dispose();
+    model.dispose();
+  }
+}
+
+describe('trainLoop', () => {
+  it('continues to the same numbers, bit for bit, after being stopped anywhere', async () => {
+    const whole = await session();
+    expect(whole.rows.filter(({ kind }) => kind === 'train')).toHaveLength(STEPS);
+    expect(whole.rows.filter(({ kind }) => kind === 'validation').map(({ step }) => step)).toEqual([4, 8]);
+    await rm(folder, { recursive: true });
+    const rows: MetricRow[] = [];
+    for (const stopAt of [1, 4, 7, 11, Infinity]) {
+      const part = await session({ stopAt });
+      expect(part.reached).toBe(stopAt === Infinity);
+      rows.push(...part.rows);
+    }
+    expect(rows).toEqual(whole.rows);
+  });
+
+  it('takes up a checkpoint of a process that was killed', async () => {
+    const whole = await session();
+    await rm(folder, { recursive: true });
+    await session({ stopAt: 7, checkpointEvery: 100 });
+    // As a kill leaves it: half a checkpoint, and steps after the last checkpoint that are lost.
+    await writeFile(join(folder, '.tmp-dead'), 'half');
+    const { rows } = await session();
+    expect(rows).toEqual(whole.rows.filter(({ step }) => step > 7));
+    expect(await readdir(folder)).not.toContain('.tmp-dead');
+  });
+
+  it('keeps the two newest checkpoints and points to the newest', async () => {
+    await session();
+    expect((await readdir(folder)).sort()).toEqual(['latest', 'step-10', 'step-12']);
+    expect(await readFile(join(folder, 'latest'), 'utf8')).toBe('step-12\n');
+  });
+
+  it('says in one line what is wrong with a damaged checkpoint', async () => {
+    await session();
+    const path = join(folder, 'step-12', 'model.safetensors');
+    await truncate(path, 200);
+    await expect(session()).rejects.toThrow(FileError);
+    await expect(session()).rejects.toThrow(/model\.safetensors: .*cut short/);
+  });
+
+  it('refuses a checkpoint of a model of another shape', async () => {
+    await session();
+    await expect(session({ width: 3 })).rejects.toThrow(/model\.safetensors: table has shape \[5,4\], expected \[5,3\]/);
+  });
+});

@@ -1,0 +1,168 @@
+import { join } from 'node:path';
+
+import { ArgumentError } from '@mixsga/backend';
+import type { KvTraits, LanguageModel } from '@mixsga/evaluators';
+import { kvBytesPerToken } from '@mixsga/kv-cache';
+import {
+  convertOpt,
+  createTokenizer,
+  loadTokenizer,
+  modelFolder,
+  OptModel,
+  parseAttention,
+  parseOptConfig,
+  readCheckpoint,
+  saveModel as saveWeights,
+  type Tokenizer,
+} from '@mixsga/models';
+
+import { trainBpe } from '../data/bpe';
+import type { Corpus } from '../data/corpus';
+import type { RunConfig } from './config';
+import { writeFileAtomic } from './files';
+import type { Reporter } from './reporter';
+import { readJsonIfThere } from './run-folder';
+
+/** A model on the active backend with its tokenizer. */
+export interface OpenModel {
+  model: OptModel;
+  tokenizer: Tokenizer;
+}
+
+/** Size and shape of a model, as reports give them. */
+export interface ModelFacts {
+  parameters: number;
+  layers: number;
+  heads: number;
+  hidden: number;
+}
+
+/**
+ * The model that a run starts from: with random weights and a tokenizer of its own, or another model, converted to
+ * the attention that the run asks for.
+ *
+ * @param folder of the run: a tokenizer that it holds already is not trained again
+ */
+export async function openModel(
+  config: RunConfig,
+  corpus: Corpus,
+  folder: string,
+  reporter: Pick<Reporter, 'message'>,
+): Promise<OpenModel> {
+  const { from, init } = config.model;
+  if (from !== undefined) return continuedModel(config, from);
+  const tokenizer = await newTokenizer(config, corpus, folder, reporter);
+  const attention = parseAttention(config.model.attention ?? 'mha');
+  const optConfig = parseOptConfig(
+    {
+      model_type: 'opt',
+      vocab_size: tokenizer.vocabularySize,
+      hidden_size: init!.hiddenSize,
+      num_hidden_layers: init!.layers,
+      num_attention_heads: init!.heads,
+      ffn_dim: init!.ffnSize,
+      max_position_embeddings: init!.contextLength,
+      // The ids of OPT, which the tokenizers trained here have too.
+      bos_token_id: 2,
+      eos_token_id: 2,
+      pad_token_id: 1,
+      ...(attention.spec === 'mha' ? {} : { mixsga: mixsgaKey(config) }),
+    },
+    'model.init',
+  );
+  return { model: OptModel.create(optConfig, config.seed), tokenizer };
+}
+
+/** Loads a model by the name of a shipped one, or from a folder. */
+export async function loadOpenModel(nameOrFolder: string): Promise<OpenModel> {
+  const folder = modelFolder(nameOrFolder);
+  const { config, values } = await readCheckpoint(folder);
+  return { model: new OptModel(config, values), tokenizer: await loadTokenizer(folder) };
+}
+
+/** What the evaluators see of a model. Owns nothing: the model stays to be disposed by whoever opened it. */
+export function languageModel(model: OptModel): LanguageModel {
+  return {
+    contextLength: model.config.max_position_embeddings,
+    kv: kvTraits(model),
+    tokenNll: (inputs, targets, options) => model.tokenNll(inputs, targets, options),
+    routingOf: (inputs, options) => model.routingOf(inputs, options),
+  };
+}
+
+/** Saves config.json, model.safetensors and tokenizer.json, each whole or not at all. */
+export async function saveModel(folder: string, { model, tokenizer }: OpenModel): Promise<void> {
+  await writeFileAtomic(join(folder, 'tokenizer.json'), tokenizer.save());
+  await saveWeights(model, folder);
+}
+
+export function modelFacts(model: OptModel): ModelFacts {
+  return {
+    parameters: [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0),
+    layers: model.config.num_hidden_layers,
+    heads: model.config.num_attention_heads,
+    hidden: model.config.hidden_size,
+  };
+}
+
+async function continuedModel(config: RunConfig, from: string): Promise<OpenModel> {
+  const folder = modelFolder(from);
+  const source = await readCheckpoint(folder);
+  const tokenizer = await loadTokenizer(folder);
+  const own = source.config.mixsga?.attention ?? 'mha';
+  const asked = config.model.attention ?? own;
+  if (parseAttention(asked).spec === parseAttention(own).spec && config.model.router === undefined) {
+    return { model: new OptModel(source.config, source.values), tokenizer };
+  }
+  const { kind, seed } = routerOf(config);
+  const converted = convertOpt(source.config, source.values, asked, { router: kind, routerSeed: seed });
+  return { model: new OptModel(converted.config, converted.values), tokenizer };
+}
+
+function mixsgaKey(config: RunConfig): Record<string, unknown> {
+  const { kind, seed } = routerOf(config);
+  const { attention } = config.model;
+  return parseAttention(attention!).experts ? { attention, router: kind, routerSeed: seed } : { attention };
+}
+
+function routerOf(config: RunConfig): { kind: 'sigmoid' | 'random'; seed: number } {
+  const { kind = 'sigmoid', seed = config.seed } = config.model.router ?? {};
+  if (kind !== 'sigmoid' && kind !== 'random') {
+    throw new ArgumentError(`model.router.kind: expected sigmoid or random, got ${JSON.stringify(kind)}`);
+  }
+  return { kind, seed };
+}
+
+async function newTokenizer(
+  config: RunConfig,
+  corpus: Corpus,
+  folder: string,
+  reporter: Pick<Reporter, 'message'>,
+): Promise<Tokenizer> {
+  if (config.data.tokenizer !== undefined) return loadTokenizer(config.data.tokenizer);
+  const path = join(folder, 'tokenizer.json');
+  const earlier = await readJsonIfThere(path);
+  if (earlier !== undefined) return createTokenizer(earlier, path);
+  reporter.message(`training a tokenizer of ${config.data.vocabularySize} tokens`);
+  const json = trainBpe(corpus.documents.train, config.data.vocabularySize);
+  await writeFileAtomic(path, `${JSON.stringify(json)}\n`);
+  return createTokenizer(json, path);
+}
+
+function kvTraits(model: OptModel): KvTraits {
+  const { num_attention_heads: kvHeads, num_hidden_layers: layers, hidden_size: hidden } = model.config;
+  const { attention } = model;
+  const storing = Array.from({ length: layers }, (_, layer) => layer).filter((layer) => attention.kvSource(layer) === layer);
+  const { groupSizes, ratios } = attention.experts ?? {
+    groupSizes: [kvHeads / attention.storedKvHeads(kvHeads)],
+    ratios: [1],
+  };
+  const layout = { kvHeads, headDim: hidden / kvHeads };
+  return {
+    bytesPerToken: kvBytesPerToken({ ...layout, layers: storing.length, groupSizes, ratios }),
+    bytesPerTokenFull: kvBytesPerToken({ ...layout, layers, groupSizes: [1], ratios: [1] }),
+    budget: attention.kvBudget,
+    groupSizes,
+    ratios,
+  };
+}
