@@ -1,1 +1,10 @@
-export {};
+export { argMaxExpert } from './arg-max';
+export { createRouter, routers } from './catalog';
+export type { RouterKind } from './catalog';
+export { consistencyLoss } from './consistency-loss';
+export { randomRouter } from './random';
+export { validateRouterOptions } from './router';
+export type { Router, RouterFactory, RouterOptions } from './router';
+export { sigmoidRouter } from './sigmoid';
+export { routingStatistics } from './statistics';
+export type { RoutingStatistics } from './statistics';

@@ -1,0 +1,76 @@
+import { ArgumentError } from '@mixsga/backend';
+import type { Scalar, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
+
+/**
+ * Chooses an expert for each token of one layer (paper section 3.2). Every decision stays on the device.
+ * B sequences of T tokens, hidden size D, E experts, the most expensive (smallest group size) first.
+ */
+export interface Router {
+  /** E */
+  readonly experts: number;
+  /** What an optimizer trains and a checkpoint stores, by name; empty when nothing is learned. */
+  readonly trainable: Readonly<Record<string, Variable>>;
+
+  /**
+   * One score for each token and expert, from that token's hidden state alone.
+   * @param x float32 [B, T, D], the input of the layer's K and V projections
+   * @returns float32 [B, T, E]
+   */
+  score(x: Tensor3D): Tensor3D;
+
+  /**
+   * The experts in prefill and training: progressive expert choice at exactly the router's capacity ratios, in each
+   * sequence alone. Not causal: later tokens influence an earlier token's expert.
+   * @param mask int32 or bool [B, T], 0 for padding, which takes no capacity; all tokens are real when left out
+   * @returns int32 [B, T], −1 for padding; no gradient
+   */
+  assign(scores: Tensor3D, mask?: Tensor2D): Tensor2D;
+
+  /**
+   * The experts in decoding, each token by its own scores.
+   * @returns int32 [B, T]; no gradient
+   */
+  decode(scores: Tensor3D): Tensor2D;
+
+  /**
+   * What {@link trainable} learns from: the distance of the scores from the assigned experts, averaged over the
+   * tokens whose assignment is not −1 (and whose mask is not 0).
+   * @returns float32 scalar, differentiable in the scores; constant 0 when nothing is learned
+   */
+  loss(scores: Tensor3D, assignment: Tensor2D, mask?: Tensor2D): Scalar;
+
+  /** Frees the variables and tensors that the router owns. */
+  dispose(): void;
+}
+
+export interface RouterOptions {
+  /** D */
+  readonly hiddenSize: number;
+  /** Capacity ratios of the experts, of sum 1. */
+  readonly ratios: readonly number[];
+  /** The same seed and layer give the same router on every machine. */
+  readonly seed: number;
+  /** Index of the layer: routers of different layers draw different numbers from one seed. */
+  readonly layer: number;
+  /** Trained values instead of drawn ones, row-major, copied: weight [E, D] and bias [E]. */
+  readonly weights?: { readonly weight: Float32Array; readonly bias: Float32Array };
+}
+
+/** Makes a router; pass one of your own to {@link createRouter} to use it without registering anything. */
+export type RouterFactory = (options: RouterOptions) => Router;
+
+/**
+ * Checks the options that every router shares.
+ * @throws ArgumentError when the hidden size is no count, or the ratios are not numbers of 0 or more with sum 1
+ */
+export function validateRouterOptions({ hiddenSize, ratios }: RouterOptions): void {
+  if (!Number.isInteger(hiddenSize) || hiddenSize < 1) {
+    throw new ArgumentError(`createRouter: expected hiddenSize to be a whole number from 1, got ${hiddenSize}`);
+  }
+  const sum = ratios.reduce((a, b) => a + b, 0);
+  if (ratios.some((ratio) => !(ratio >= 0)) || !(Math.abs(sum - 1) < 1e-6)) {
+    throw new ArgumentError(
+      `createRouter: expected ratios of 0 or more with sum 1, got ${ratios.join(':') || 'none'}; divide them by their sum`,
+    );
+  }
+}

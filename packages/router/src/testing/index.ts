@@ -1,0 +1,182 @@
+/**
+ * The conformance suite of routers: run every check of {@link routerChecks} on each backend that matters, in any test
+ * runner. A check rejects with an Error that says what does not hold.
+ */
+import { SeededRandom } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import type { Router, RouterFactory, RouterOptions } from '../router';
+import { plainExpertChoice } from './plain';
+
+export { plainExpertChoice } from './plain';
+
+export interface RouterCheck {
+  readonly name: string;
+  /** Runs on the active tfjs backend. */
+  run(factory: RouterFactory): Promise<void>;
+}
+
+interface Setting {
+  readonly router: Router;
+  readonly options: RouterOptions;
+  /** Another router of the same options. */
+  again(): Router;
+}
+
+const BATCH = 3;
+const LENGTH = 17;
+const HIDDEN = 12;
+const MIXES = [[0.3, 0.1, 0.6], [0.5, 0.5, 0], [0, 0, 1], [0.25, 0.25, 0.25, 0.25], [1]];
+
+export const routerChecks: readonly RouterCheck[] = [
+  check('gives scores and decisions of the declared shapes and types', async ({ router, options }) => {
+    expectEqual('experts', [router.experts], [options.ratios.length]);
+    const scores = router.score(hidden());
+    const [prefill, decoded] = [router.assign(scores), router.decode(scores)];
+    expectShape('scores', scores, [BATCH, LENGTH, router.experts], 'float32');
+    expectShape('assign', prefill, [BATCH, LENGTH], 'int32');
+    expectShape('decode', decoded, [BATCH, LENGTH], 'int32');
+    expectThat('finite scores', (await scores.data()).every(Number.isFinite));
+    expectThat('experts in range', (await decoded.data()).every((e) => e >= 0 && e < router.experts));
+  }),
+
+  check('is the same router for the same seed and layer', async ({ router, again }) => {
+    const other = again();
+    const scores = [router, other].map((r) => r.score(hidden()));
+    expectEqual('scores', await scores[0]!.data(), await scores[1]!.data());
+    other.dispose();
+  }),
+
+  check('assigns by progressive expert choice over its scores, padding apart', async ({ router, options }) => {
+    const scores = router.score(hidden());
+    const mask = tf.tensor2d(padded(), [BATCH, LENGTH], 'int32');
+    const rows = await scores.array();
+    const plain = rows.map((row, b) => {
+      const real = padded().slice(b * LENGTH, (b + 1) * LENGTH).map(Boolean);
+      return [plainExpertChoice(row, options.ratios), plainExpertChoice(row, options.ratios, real)] as const;
+    });
+    expectEqual('assignment', await router.assign(scores).data(), plain.flatMap(([all]) => all));
+    expectEqual('masked assignment', await router.assign(scores, mask).data(), plain.flatMap(([, real]) => real));
+  }),
+
+  check('scores and decodes every token alone', async ({ router }) => {
+    const x = hidden();
+    const scores = router.score(x);
+    const decoded = router.decode(scores);
+    const one = router.score(tf.slice(x, [1, 5, 0], [1, 1, HIDDEN]));
+    await expectClose('scores of one token', one, tf.slice(scores, [1, 5, 0], [1, 1, router.experts]));
+    const part = router.decode(tf.slice(scores, [1, 4, 0], [2, 3, router.experts]));
+    expectEqual('decode of a part', await part.data(), await tf.slice(decoded, [1, 4], [2, 3]).data());
+  }),
+
+  check('has a loss that padding does not touch', async ({ router }) => {
+    const scores = router.score(hidden());
+    const mask = tf.tensor2d(padded(), [BATCH, LENGTH], 'int32');
+    const assignment = router.assign(scores, mask);
+    const loss = router.loss(scores, assignment);
+    expectShape('loss', loss, [], 'float32');
+    const cell = tf.reshape(tf.cast(mask, 'float32'), [BATCH, LENGTH, 1]);
+    const spoilt = tf.add<Tensor3D>(scores, tf.mul(tf.sub(1, cell), 3));
+    await expectClose('loss with other scores in the padding', router.loss(spoilt, assignment), loss);
+    await expectClose('loss with the mask given again', router.loss(scores, assignment, mask), loss);
+  }),
+
+  check('trains each variable along the gradient of finite differences', async ({ router }) => {
+    const x = hidden();
+    const assignment = router.assign(router.score(x));
+    const objective = () => tf.tidy(() => router.loss(router.score(x), assignment));
+    for (const [name, variable] of Object.entries(router.trainable)) {
+      const { grads } = tf.variableGrads(objective, [variable]);
+      const gradient = grads[variable.name];
+      expectThat(`a gradient of ${name}`, gradient !== undefined);
+      const origin = tf.clone(variable);
+      const step = normal(variable.shape, 9);
+      const along = (h: number) => {
+        variable.assign(tf.add(origin, tf.mul(step, h)));
+        return objective();
+      };
+      const slope = tf.div(tf.sub(along(0.02), along(-0.02)), 0.04);
+      variable.assign(origin);
+      await expectClose(`derivative along ${name}`, tf.sum(tf.mul(gradient!, step)), slope, 5e-3, 1e-4);
+    }
+  }),
+
+  check('leaves its arguments alone, leaves nothing behind, and frees what it owns', async ({ again }) => {
+    const x = hidden();
+    const mask = tf.tensor2d(padded(), [BATCH, LENGTH], 'int32');
+    const before = tf.memory().numTensors;
+    const router = again();
+    const scores = router.score(x);
+    const assignment = router.assign(scores, mask);
+    tf.dispose([router.decode(scores), router.loss(scores, assignment, mask), assignment, scores]);
+    router.dispose();
+    expectEqual('tensors after disposing', [tf.memory().numTensors], [before]);
+    expectThat('arguments that are still there', !x.isDisposed && !mask.isDisposed);
+  }),
+];
+
+function check(name: string, verify: (setting: Setting) => Promise<void>): RouterCheck {
+  return {
+    name,
+    async run(factory) {
+      for (const ratios of MIXES) {
+        const options = { hiddenSize: HIDDEN, ratios, seed: 7, layer: 1 };
+        tf.engine().startScope();
+        const router = factory(options);
+        try {
+          await verify({ router, options, again: () => factory(options) });
+        } catch (error) {
+          const where = `router check '${name}' with ratios ${ratios.join(':')}`;
+          throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
+        } finally {
+          router.dispose();
+          tf.engine().endScope();
+        }
+      }
+    },
+  };
+}
+
+function hidden(): Tensor3D {
+  return normal([BATCH, LENGTH, HIDDEN], 1) as Tensor3D;
+}
+
+function normal(shape: number[], stream: number): Tensor {
+  const random = new SeededRandom(5, stream);
+  return tf.tensor(Float32Array.from({ length: tf.util.sizeFromShape(shape) }, () => random.normal()), shape);
+}
+
+/** 0 for padding: after the first sequence's 11 tokens, all over the second, none in the third. */
+function padded(): number[] {
+  return Array.from({ length: BATCH * LENGTH }, (_, i) => {
+    const [sequence, token] = [Math.floor(i / LENGTH), i % LENGTH];
+    return sequence === 0 ? Number(token < 11) : sequence === 1 ? Number(token % 3 !== 0) : 1;
+  });
+}
+
+function expectThat(what: string, holds: boolean): void {
+  if (!holds) throw new Error(`expected ${what}`);
+}
+
+function expectShape(what: string, tensor: Tensor | Tensor2D, shape: number[], dtype: string): void {
+  if (tensor.shape.join() !== shape.join() || tensor.dtype !== dtype) {
+    const got = `${tensor.dtype} [${tensor.shape.join(', ')}]`;
+    throw new Error(`expected ${what} to be ${dtype} [${shape.join(', ')}], got ${got}`);
+  }
+}
+
+function expectEqual(what: string, actual: ArrayLike<number>, expected: ArrayLike<number>): void {
+  const [a, b] = [Array.from(actual), Array.from(expected)];
+  const at = a.findIndex((value, i) => value !== b[i]);
+  if (a.length !== b.length || at >= 0) throw new Error(`expected ${what} ${b.join(' ')}, got ${a.join(' ')}`);
+}
+
+async function expectClose(what: string, actual: Tensor, expected: Tensor, relative = 1e-4, absolute = 1e-6): Promise<void> {
+  const [a, b] = [await actual.data(), await expected.data()];
+  for (let i = 0; i < Math.max(a.length, b.length); i++) {
+    // Written so that NaN fails too.
+    if (!(Math.abs(a[i]! - b[i]!) <= relative * Math.abs(b[i]!) + absolute)) {
+      throw new Error(`expected ${what} to be ${b[i]} at element ${i}, got ${a[i]}`);
+    }
+  }
+}
