@@ -1,9 +1,12 @@
+import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { integers, normal, normalWith } from '../../testing/inputs';
 import type { KernelCase } from '../../testing/kernel-case';
 import { embedding } from './op';
 
-const shapes = [[1, 1, 1], [8, 5, 20], [50, 32, 7]] as const;
+const shapes = [[1, 1, 1], [1, 5, 9], [3, 4, 1], [7, 6, 40], [50, 16, 33], [260, 3, 11], [11, 131, 5]] as const;
+
+const run = (table: Tensor2D, ids: Tensor1D) => embedding(table, ids);
 
 export const embeddingCases: KernelCase[] = [
   ...shapes.map(
@@ -11,14 +14,21 @@ export const embeddingCases: KernelCase[] = [
       kernel: 'embedding',
       name: `${count} of ${rows}x${size}`,
       inputs: (random) => [normal(random, [rows, size]), integers(random, [count], rows)],
-      run: (table: Tensor2D, ids: Tensor1D) => embedding(table, ids),
+      run,
       differentiable: [0],
     }),
   ),
   {
     kernel: 'embedding',
+    name: 'first and last row, one id many times, rows without an id',
+    inputs: (random) => [normal(random, [9, 5]), tf.tensor1d([8, 0, 3, 3, 3, 3, 8, 3], 'int32')],
+    run,
+    differentiable: [0],
+  },
+  {
+    kernel: 'embedding',
     name: '12 of 4x6, NaN and infinities in a row',
     inputs: (random) => [normalWith(random, [4, 6], [NaN, Infinity, -Infinity]), integers(random, [12], 4)],
-    run: (table: Tensor2D, ids: Tensor1D) => embedding(table, ids),
+    run,
   },
 ];
