@@ -1,0 +1,106 @@
+import { ArgumentError, FileError } from '@mixsga/backend';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { knownModels } from './config/known-models';
+import { inspectModel } from './inspect';
+import { resolveModel, zooModels } from './zoo';
+
+describe('inspectModel', () => {
+  // The paper's Table 9, which counts 4 bytes a value.
+  it.each([
+    ['facebook/opt-125m', 73_728, 36_864, 36_867],
+    ['meta-llama/Llama-3.2-1B', 65_536, 32_768, 32_772],
+    ['google/gemma-2-2b', 212_992, 106_496, 106_502],
+  ])('counts the KV bytes a token of %s', async (name, full, gqa, mixsga) => {
+    expect(await inspectModel(name)).toMatchObject({ attention: 'mha', kvBudget: 1, kvBytesPerTokenFull: full, kvBytesPerToken: full });
+    for (const [attention, bytes] of [['gqa:2', gqa], ['cla:2', gqa], ['mixsga:3:1:6', mixsga]] as const) {
+      expect(await inspectModel(name, attention)).toMatchObject({
+        ...{ name, attention, kvBudget: 0.5, kvBytesPerTokenFull: full, kvBytesPerToken: bytes },
+      });
+    }
+  });
+
+  // Counts of the published checkpoints, tied embeddings once.
+  it.each([
+    ['facebook/opt-125m', 125_239_296],
+    ['facebook/opt-350m', 331_196_416],
+    ['facebook/opt-1.3b', 1_315_758_080],
+    ['facebook/opt-2.7b', 2_651_596_800],
+    ['facebook/opt-6.7b', 6_658_473_984],
+    ['meta-llama/Llama-3.2-1B', 1_235_814_400],
+    ['meta-llama/Llama-3.2-3B', 3_212_749_824],
+    ['meta-llama/Llama-3.1-8B', 8_030_261_248],
+    ['google/gemma-2-2b', 2_614_341_888],
+    ['TinyLlama/TinyLlama-1.1B-Chat-v1.0', 1_100_048_384],
+    ['HuggingFaceTB/SmolLM2-135M', 134_515_008],
+  ])('counts the parameters of %s', async (name, parameters) => {
+    expect((await inspectModel(name)).parameters).toBe(parameters);
+  });
+
+  it('counts the parameters that a variant takes away or adds', async () => {
+    const layer = 768 * 768 + 768; // one of OPT-125m's K and V projections
+    expect((await inspectModel('facebook/opt-125m', 'gqa:2')).parameters).toBe(125_239_296 - 12 * layer);
+    expect((await inspectModel('facebook/opt-125m', 'cla:2')).parameters).toBe(125_239_296 - 6 * 2 * layer);
+    expect((await inspectModel('facebook/opt-125m', 'mixsga:3:1:6')).parameters).toBe(125_239_296 + 12 * 3 * 769);
+  });
+
+  it('describes every known model', async () => {
+    for (const name of Object.keys(knownModels)) {
+      const report = await inspectModel(name);
+      expect(report.heads % report.kvHeads).toBe(0);
+      expect(report).not.toHaveProperty('otherParameters');
+    }
+  });
+
+  it('takes other group sizes where the KV heads need them', async () => {
+    const report = await inspectModel('HuggingFaceTB/SmolLM2-135M', 'mixsga:1:3@1,3');
+    expect(report).toMatchObject({ kvHeads: 3, kvBudget: 0.5 });
+    const refused = inspectModel('HuggingFaceTB/SmolLM2-135M', 'mixsga:3:1:6');
+    await expect(refused).rejects.toThrow('expected divisors of the 3 KV heads, got 1, 2, 4; replace 2 by one of 1, 3');
+  });
+
+  it('suggests the nearest name', async () => {
+    await expect(inspectModel('facebook/opt-125')).rejects.toThrow(ArgumentError);
+    await expect(inspectModel('facebook/opt-125')).rejects.toThrow('did you mean facebook/opt-125m?');
+    await expect(inspectModel('nothing like it')).rejects.toThrow('expected one of sotu-mini, facebook/opt-125m');
+    await expect(inspectModel('constructor')).rejects.toThrow(ArgumentError);
+  });
+});
+
+describe('a model folder', () => {
+  let folder: string;
+  beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'mixsga-inspect-'))));
+  afterEach(() => rm(folder, { recursive: true }));
+  const write = (config: object) => writeFile(join(folder, 'config.json'), JSON.stringify(config));
+
+  it('is described by its own attention, or another', async () => {
+    await write({ ...knownModels['facebook/opt-125m'], mixsga: { attention: 'mixsga:3:1:6' } });
+    expect(await inspectModel(folder)).toMatchObject({ name: folder, attention: 'mixsga:3:1:6', kvBytesPerToken: 36_867 });
+    expect(await inspectModel(folder, 'gqa:4')).toMatchObject({ attention: 'gqa:4', kvBytesPerToken: 18_432 });
+    expect(await resolveModel(folder)).toEqual({ name: folder, directory: folder });
+  });
+
+  it('has to have a config.json of a known family', async () => {
+    await expect(inspectModel(folder)).rejects.toThrow(`${folder}: expected a model folder with config.json`);
+    await write({ model_type: 'lama' });
+    await expect(inspectModel(folder)).rejects.toThrow(FileError);
+    await expect(inspectModel(folder)).rejects.toThrow('config.json: unknown model_type "lama"; did you mean llama?');
+    await write({ ...knownModels['google/gemma-2-2b'], hidden_size: -1 });
+    await expect(inspectModel(folder)).rejects.toThrow('hidden_size: expected a whole number above 0, got -1');
+  });
+});
+
+describe('resolveModel', () => {
+  it('finds a shipped model', async () => {
+    expect(await zooModels()).toContain('sotu-mini');
+    const { directory } = await resolveModel('sotu-mini');
+    expect(directory).toMatch(/zoo.sotu-mini$/);
+  });
+
+  it('says that weights are not here, or which models are', async () => {
+    await expect(resolveModel('facebook/opt-125m')).rejects.toThrow('its weights are not on this machine');
+    await expect(resolveModel('sotu-mimi')).rejects.toThrow('"sotu-mimi": no such folder; did you mean sotu-mini?');
+  });
+});

@@ -1,0 +1,48 @@
+import { ArgumentError, FileError } from '@mixsga/backend';
+import { knownModels } from './config/known-models';
+import { suggestion } from './config/validate';
+
+/** A model on this machine. */
+export interface ResolvedModel {
+  /** The name or path that it was asked by. */
+  readonly name: string;
+  /** Folder with config.json, model.safetensors and tokenizer.json. */
+  readonly directory: string;
+}
+
+/**
+ * Finds a model on this machine.
+ * @param nameOrFolder a folder with a config.json, or the name of a model that ships with this package: `sotu-mini`
+ * @throws FileError when the folder has no config.json; ArgumentError when there is no such folder or name
+ */
+export async function resolveModel(nameOrFolder: string): Promise<ResolvedModel> {
+  const { stat } = await import('node:fs/promises');
+  const { join } = await import('node:path');
+  const isFile = async (path: string) => (await stat(path).catch(() => null))?.isFile() === true;
+
+  if ((await stat(nameOrFolder).catch(() => null))?.isDirectory()) {
+    if (await isFile(join(nameOrFolder, 'config.json'))) return { name: nameOrFolder, directory: nameOrFolder };
+    throw new FileError(nameOrFolder, 'expected a model folder with config.json, got a folder without; check the path');
+  }
+  const shipped = await zooModels();
+  if (shipped.includes(nameOrFolder)) return { name: nameOrFolder, directory: join(await zooFolder(), nameOrFolder) };
+  if (Object.hasOwn(knownModels, nameOrFolder)) {
+    throw new ArgumentError(
+      `model ${nameOrFolder}: its weights are not on this machine; download its files into a folder and give that folder`,
+    );
+  }
+  throw new ArgumentError(`model ${JSON.stringify(nameOrFolder)}: no such folder; ${suggestion(nameOrFolder, shipped)}`);
+}
+
+/** Names of the models that ship with this package. */
+export async function zooModels(): Promise<string[]> {
+  const { readdir } = await import('node:fs/promises');
+  const entries = await readdir(await zooFolder(), { withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name).sort();
+}
+
+async function zooFolder(): Promise<string> {
+  const { fileURLToPath } = await import('node:url');
+  // Beside both src and dist.
+  return fileURLToPath(new URL('../zoo', import.meta.url));
+}
