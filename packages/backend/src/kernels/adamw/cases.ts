@@ -20,7 +20,7 @@ const variants: readonly [shape: number[], options: Partial<AdamwOptions>][] = [
   [[13], { beta2: 0.999, step: 3 }],
 ];
 
-export const adamwCases: KernelCase[] = variants.map(([shape, options]) => ({
+const adamwCases: KernelCase[] = variants.map(([shape, options]) => ({
   kernel: 'adamwStep',
   name: [shape.join('x') || 'scalar', ...Object.entries(options).map(([option, value]) => `${option} ${value}`)].join(', '),
   inputs: (random) => [
@@ -40,7 +40,7 @@ export const adamwCases: KernelCase[] = variants.map(([shape, options]) => ({
   },
 }));
 
-export const sumOfSquaresCases: KernelCase[] = [
+const sumOfSquaresCases: KernelCase[] = [
   [[1]], [[4]], [[]], [[1], [7], [3, 5], [64, 33]],
 ].map((shapes): KernelCase => ({
   kernel: 'sumOfSquares',
@@ -48,3 +48,5 @@ export const sumOfSquaresCases: KernelCase[] = [
   inputs: (random) => shapes.map((shape) => normal(random, shape)),
   run: (...tensors: Tensor[]) => sumOfSquares(tensors),
 }));
+
+export const cases: KernelCase[] = [...adamwCases, ...sumOfSquaresCases];

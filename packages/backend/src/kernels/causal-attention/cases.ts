@@ -32,7 +32,7 @@ const variants: readonly Variant[] = [
   { batch: 1, length: 70, heads: 2, kvHeads: 1, headDim: 8, deviation: 40 },
 ];
 
-export const causalAttentionCases: KernelCase[] = [
+export const cases: KernelCase[] = [
   ...variants.map(({ length, headDim, deviation = 1, ...options }): KernelCase => {
     const { batch, heads, kvHeads, scale } = options;
     const rows = batch * length;

@@ -8,7 +8,7 @@ const shapes = [[1, 1, 1], [1, 5, 9], [3, 4, 1], [7, 6, 40], [50, 16, 33], [260,
 
 const run = (table: Tensor2D, ids: Tensor1D) => embedding(table, ids);
 
-export const embeddingCases: KernelCase[] = [
+export const cases: KernelCase[] = [
   ...shapes.map(
     ([rows, size, count]): KernelCase => ({
       kernel: 'embedding',

@@ -44,7 +44,7 @@ const variants: readonly Variant[] = [
   },
 ];
 
-export const expertChoiceCases: KernelCase[] = variants.map(({ name, batch, length, ratios, scores, mask }) => ({
+export const cases: KernelCase[] = variants.map(({ name, batch, length, ratios, scores, mask }) => ({
   kernel: 'expertChoice',
   name,
   inputs: (random) => {
@@ -54,7 +54,7 @@ export const expertChoiceCases: KernelCase[] = variants.map(({ name, batch, leng
     const real = Array.from({ length: batch * length }, (_, i) => Number(mask(Math.floor(i / length), i % length)));
     return [values, tf.tensor2d(real, [batch, length], 'int32')];
   },
-  run: (values: Tensor3D, real?: Tensor2D) => expertChoice(values, ratios, real),
+  run: (...[values, real]: Tensor[]) => expertChoice(values as Tensor3D, ratios, real as Tensor2D | undefined),
 }));
 
 function drawn(random: SeededRandom, from: readonly number[], shape: number[]): Tensor {

@@ -24,7 +24,7 @@ const shapes: readonly Shape[] = [
   { tokens: 10, heads: 4, headDim: 3, groupSizes: [2, 4], least: -1 },
 ];
 
-export const groupMeanCases: KernelCase[] = [
+export const cases: KernelCase[] = [
   ...shapes.map(
     ({ tokens, heads, headDim, groupSizes, least = 0 }): KernelCase => ({
       kernel: 'groupMean',

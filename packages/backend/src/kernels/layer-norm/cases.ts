@@ -30,7 +30,7 @@ const variants: readonly Variant[] = [
 
 const run = (x: Tensor2D, gamma: Tensor1D, beta: Tensor1D) => layerNorm(x, gamma, beta);
 
-export const layerNormCases: KernelCase[] = [
+export const cases: KernelCase[] = [
   ...variants.map(
     ({ rows, size, epsilon, mean = 0, deviation = 1 }): KernelCase => ({
       kernel: 'layerNorm',

@@ -71,17 +71,18 @@ function targetsWithGap(random: SeededRandom): Tensor1D {
   return tf.tensor1d(targets, 'int32');
 }
 
-export const linearCrossEntropyCases: KernelCase[] = inputs.map(({ name, inputs, differentiable }) => ({
-  kernel: 'linearCrossEntropy',
-  name,
-  inputs,
-  run: (x: Tensor2D, w: Tensor2D, targets: Tensor1D) => linearCrossEntropy(x, w, targets),
-  ...(differentiable ? { differentiable: [0, 1] } : {}),
-}));
-
-export const tokenNllCases: KernelCase[] = inputs.map(({ name, inputs }) => ({
-  kernel: 'tokenNll',
-  name,
-  inputs,
-  run: (x: Tensor2D, w: Tensor2D, targets: Tensor1D) => tokenNll(x, w, targets),
-}));
+export const cases: KernelCase[] = inputs.flatMap(({ name, inputs, differentiable }): KernelCase[] => [
+  {
+    kernel: 'linearCrossEntropy',
+    name,
+    inputs,
+    run: (x: Tensor2D, w: Tensor2D, targets: Tensor1D) => linearCrossEntropy(x, w, targets),
+    ...(differentiable ? { differentiable: [0, 1] } : {}),
+  },
+  {
+    kernel: 'tokenNll',
+    name,
+    inputs,
+    run: (x: Tensor2D, w: Tensor2D, targets: Tensor1D) => tokenNll(x, w, targets),
+  },
+]);

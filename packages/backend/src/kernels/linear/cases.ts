@@ -17,7 +17,7 @@ const variants = [
   { bias: false, relu: true },
 ];
 
-export const linearCases: KernelCase[] = [
+export const cases: KernelCase[] = [
   ...shapes.flatMap(([rows, inputs, outputs]) =>
     variants.map(({ bias, relu }): KernelCase => ({
       kernel: 'linear',
@@ -28,7 +28,8 @@ export const linearCases: KernelCase[] = [
         const parameters = [normal(random, [outputs, inputs]), ...(bias ? [normal(random, [outputs])] : [])];
         return relu ? [positive(x), ...parameters.map(alternating)] : [x, ...parameters];
       },
-      run: (x: Tensor2D, w: Tensor2D, b?: Tensor1D) => linear(x, w, b ?? null, relu ? 'relu' : undefined),
+      run: (...[x, w, b]: Tensor[]) =>
+        linear(x as Tensor2D, w as Tensor2D, (b as Tensor1D | undefined) ?? null, relu ? 'relu' : undefined),
       differentiable: bias ? [0, 1, 2] : [0, 1],
     })),
   ),
