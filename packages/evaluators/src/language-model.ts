@@ -25,7 +25,7 @@ export interface KvTraits {
   readonly bytesPerTokenFull: number;
   /** Share of the unmodified KV cache as asked for, the expert index not counted: 0.5 for gqa:2. */
   readonly budget: number;
-  /** Group size of each expert; [1] where the model does not route. */
+  /** Group size of each expert; a single one where the model does not route. */
   readonly groupSizes: readonly number[];
   /** Asked share of the tokens of each expert, summing to 1; [1] where the model does not route. */
   readonly ratios: readonly number[];

@@ -38,8 +38,12 @@ describe('windows', () => {
     expect(shapes).toEqual([[2, 8], [1, 3]]);
   });
 
-  it('stop at maxWindows', () => {
-    expect(countedTargets(100, { windowLength: 4, maxWindows: 2 })).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  it('are spread evenly over the stream where there are too many', () => {
+    const starts = (maxWindows: number) => planWindows('test', 100, 8, { windowLength: 4, maxWindows }).windows.map((w) => w.start);
+    expect(starts(5)).toEqual([0, 20, 40, 60, 80]);
+    expect(starts(1)).toEqual([0]);
+    expect(starts(25)).toEqual(starts(1000));
+    expect(countedTargets(100, { windowLength: 4, maxWindows: 2 })).toEqual([1, 2, 3, 4, 49, 50, 51, 52]);
   });
 
   it.each([

@@ -11,7 +11,7 @@ export interface WindowOptions {
   stride?: number;
   /** Windows of one length that run together. Memory and speed only: results do not depend on it. Default 8. */
   batchSize?: number;
-  /** Stops after this many windows from the start of the stream. Default: all. */
+  /** Takes only this many of the windows, spread evenly over the stream. Default: all. */
   maxWindows?: number;
   /** Called after each batch. */
   onProgress?: (progress: { windows: number; of: number }) => void;
@@ -45,8 +45,8 @@ export interface WindowPlan {
 }
 
 /**
- * Cuts `count` tokens into windows so that each token but the first is predicted and counted exactly once. The last
- * window is as short as what is left. It is never padded, since padding would take part in expert choice.
+ * Cuts `count` tokens into windows so that each token but the first is predicted and counted exactly once (at most
+ * once with `maxWindows`). The last window is as short as what is left. It is never padded, since padding would take part in expert choice.
  */
 export function planWindows(
   who: string,
@@ -54,23 +54,29 @@ export function planWindows(
   contextLength: number,
   options: Pick<WindowOptions, 'windowLength' | 'stride' | 'batchSize' | 'maxWindows'>,
 ): WindowPlan {
-  const { windowLength = contextLength, batchSize = 8, maxWindows = Infinity } = options;
+  const { windowLength = contextLength, batchSize = 8, maxWindows } = options;
   const { stride = windowLength } = options;
   requireCount(who, 'windowLength', windowLength, contextLength, `the model's context length`);
   requireCount(who, 'stride', stride, windowLength, 'windowLength');
   requireCount(who, 'batchSize', batchSize);
-  if (options.maxWindows !== undefined) requireCount(who, 'maxWindows', options.maxWindows);
+  if (maxWindows !== undefined) requireCount(who, 'maxWindows', maxWindows);
   if (count < 2) {
     throw new ArgumentError(`${who}: expected at least 2 tokens (a prediction needs a token before it), got ${count}`);
   }
   const predictions = count - 1;
   const windows: Window[] = [];
-  for (let start = 0, done = 0; done < predictions && windows.length < maxWindows; start += stride) {
+  for (let start = 0, done = 0; done < predictions; start += stride) {
     const length = Math.min(windowLength, predictions - start);
     windows.push({ start, length, counted: done - start });
     done = start + length;
   }
-  return { windowLength, stride, windows, batchSize };
+  return { windowLength, stride, windows: evenly(windows, maxWindows ?? windows.length), batchSize };
+}
+
+/** At most `count` of the windows at even distances, the first among them. */
+function evenly(windows: Window[], count: number): Window[] {
+  if (windows.length <= count) return windows;
+  return Array.from({ length: count }, (_, i) => windows[Math.floor((i * windows.length) / count)]!);
 }
 
 /** The windows of a plan in order, neighbours of one length together. */
