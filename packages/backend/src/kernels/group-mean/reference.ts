@@ -6,12 +6,13 @@ export function groupMeanReference(
   x: Tensor2D, assignment: Tensor1D, { headDim, groupSizes }: GroupMeanOptions,
 ): Tensor2D {
   const [tokens, width] = x.shape;
-  const chosen = (expert: Tensor) => tf.cast(tf.reshape(expert, [tokens, 1]), 'float32');
-  let y: Tensor = tf.mul(x, chosen(tf.less(assignment, 0)));
+  const experts = tf.reshape(assignment, [tokens, 1]);
+  let y: Tensor = x;
   groupSizes.forEach((size, expert) => {
     const grouped = tf.reshape(x, [tokens, width / (size * headDim), size, headDim]);
     const spread = tf.mul(tf.mean(grouped, 2, true), tf.ones([1, 1, size, 1]));
-    y = tf.add(y, tf.mul(tf.reshape(spread, [tokens, width]), chosen(tf.equal(assignment, expert))));
+    // A choice, not a product with 0 and 1, which would turn an infinity of another expert into NaN.
+    y = tf.where(tf.equal(experts, expert), tf.reshape(spread, [tokens, width]), y);
   });
   return y as Tensor2D;
 }
