@@ -1,9 +1,10 @@
 import { readdir } from 'node:fs/promises';
 
 import { ArgumentError, startBackend } from '@mixsga/backend';
-import { convertOpt, loadTokenizer, modelFolder, OptModel, readCheckpoint } from '@mixsga/models';
+import { convertOpt, loadTokenizer, OptModel, readCheckpoint } from '@mixsga/models';
 import { type Command, Option } from 'commander';
 
+import { modelFolder } from '../training/model-folder';
 import { saveModel } from '../training/model';
 import { print } from './options';
 

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 
 import { registerBackends } from './backends';
+import { registerBench } from './bench';
 import { registerConvert } from './convert';
 import { registerDemo } from './demo';
 import { registerEval } from './eval';
-import { registerInspect } from './inspect';
 import { registerTrain } from './train';
 
 /** Every subcommand: a file of its own, and a line here. */
@@ -13,6 +13,6 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerTrain,
   registerEval,
   registerConvert,
-  registerInspect,
+  registerBench,
   registerBackends,
 ];

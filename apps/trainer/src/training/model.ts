@@ -7,7 +7,6 @@ import {
   convertOpt,
   createTokenizer,
   loadTokenizer,
-  modelFolder,
   OptModel,
   parseAttention,
   parseOptConfig,
@@ -20,6 +19,7 @@ import { trainBpe } from '../data/bpe';
 import type { Corpus } from '../data/corpus';
 import type { RunConfig } from './config';
 import { writeFileAtomic } from './files';
+import { modelFolder } from './model-folder';
 import type { Reporter } from './reporter';
 import { readJsonIfThere } from './run-folder';
 
