@@ -1,0 +1,76 @@
+import { type BackendInfo, SeededRandom, useReferenceKernels } from '@mixsga/backend';
+import { OptModel, parseOptConfig } from '@mixsga/models';
+import { version_core } from '@tensorflow/tfjs-core';
+
+import { type Batch, Trainer } from '../training/trainer';
+import type { Contender } from './contender';
+import type { TrainShape } from './shape';
+
+/**
+ * Training on the active backend, by the same trainer that `mixsga train` uses.
+ *
+ * @param kernels `fast`: what `mixsga train` runs; `reference`: the same operations composed of stock TensorFlow.js ones
+ */
+export function tfjsContender(
+  { name, detail }: Pick<BackendInfo, 'name' | 'detail'>,
+  attention: string,
+  kernels: 'fast' | 'reference',
+  shape: TrainShape,
+): Contender {
+  const model = OptModel.create(
+    parseOptConfig(
+      {
+        model_type: 'opt',
+        vocab_size: shape.vocabularySize,
+        hidden_size: shape.hiddenSize,
+        num_hidden_layers: shape.layers,
+        num_attention_heads: shape.heads,
+        ffn_dim: shape.ffnSize,
+        max_position_embeddings: shape.sequenceLength,
+        ...(attention === 'mha' ? {} : { mixsga: { attention } }),
+      },
+      'bench train',
+    ),
+    0,
+  );
+  const trainer = new Trainer(model, {
+    schedule: { learningRate: 1e-3, minLearningRateRatio: 1, warmupSteps: 1, totalSteps: 1 },
+    optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },
+    clip: 1,
+    alpha: 1,
+    sequenceLength: shape.sequenceLength,
+  });
+  const batch = randomBatch(shape);
+  return {
+    backend: kernels === 'fast' ? name : `tfjs-${name}`,
+    attention,
+    threads: 1,
+    detail: kernels === 'fast' ? detail : `TensorFlow.js ${version_core}, stock operations`,
+    async run(seconds) {
+      useReferenceKernels(kernels === 'reference');
+      try {
+        const start = performance.now();
+        let steps = 0;
+        let elapsed = 0;
+        while (steps === 0 || elapsed < seconds) {
+          await trainer.takeStep([batch]);
+          steps += 1;
+          elapsed = (performance.now() - start) / 1000;
+        }
+        return { steps, seconds: elapsed };
+      } finally {
+        useReferenceKernels(false);
+      }
+    },
+    dispose() {
+      trainer.dispose();
+      model.dispose();
+    },
+  };
+}
+
+function randomBatch({ batchSize, sequenceLength, vocabularySize }: TrainShape): Batch {
+  const random = new SeededRandom(0);
+  const ids = () => Int32Array.from({ length: batchSize * sequenceLength }, () => random.nextInt(vocabularySize));
+  return { inputs: ids(), targets: ids() };
+}
