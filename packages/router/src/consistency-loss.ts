@@ -1,6 +1,9 @@
 import { ArgumentError } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Scalar, Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import type { Scalar, Tensor, Tensor1D, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+
+/** Keeps the logarithm finite where softmax underflows, which scores between 0 and 1 never make it do. */
+const SMALLEST = 1e-37;
 
 /**
  * Consistency loss (paper section 3.2): softmax cross-entropy with the scores as logits against the assigned expert,
@@ -21,18 +24,20 @@ export function consistencyLoss(scores: Tensor3D, assignment: Tensor2D, mask?: T
       );
     }
   }
+  if (experts === 1) return tf.tidy(() => tf.mul(tf.sum(scores), 0));
   const tokens = batch * length;
   // The gradient is known with the loss, and needs no more than the loss has computed.
   const loss = tf.customGrad((scores, save) => {
-    const logits = tf.reshape(scores as Tensor, [tokens, experts]);
-    const ids = tf.range(0, experts, 1, 'int32');
-    let target = tf.cast(tf.equal(tf.reshape(assignment, [tokens, 1]), ids), 'float32'); // [tokens, E], rows of padding 0
+    const probabilities = tf.softmax(tf.reshape(scores as Tensor, [tokens, experts]));
+    const ids = tf.reshape(assignment, [tokens]) as Tensor1D;
+    // One-hot as int32: as float32 it is wrong on wasm. Rows of padding are 0.
+    let target = tf.cast(tf.oneHot(ids, experts, 1, 0, 'int32'), 'float32'); // [tokens, E]
     if (mask) target = tf.mul(target, tf.cast(tf.notEqual(tf.reshape(mask, [tokens, 1]), 0), 'float32'));
-    const perToken = tf.sum(target, 1, true); // 1 for real tokens
-    const count = tf.maximum(tf.sum(perToken), 1);
-    const logProbabilities = tf.logSoftmax(logits);
-    const value = tf.neg(tf.div(tf.sum(tf.mul(target, logProbabilities)), count)) as Scalar;
-    const gradient = tf.div(tf.sub(tf.mul(tf.exp(logProbabilities), perToken), target), count);
+    const count = tf.maximum(tf.sum(target), 1);
+    const value = tf.neg(tf.div(tf.sum(tf.mul(target, tf.log(tf.maximum(probabilities, SMALLEST)))), count)) as Scalar;
+    // The product with ones tells every column whether its token is real; broadcasting does it many times slower on wasm.
+    const real = tf.matMul(target as Tensor2D, tf.ones([experts, experts]));
+    const gradient = tf.div(tf.sub(tf.mul(probabilities, real), target), count);
     (save as (tensors: Tensor[]) => void)([tf.reshape(gradient, [batch, length, experts])]);
     return { value, gradFunc: (dy: Tensor, saved: Tensor[]) => tf.mul(saved[0]!, dy) };
   });
