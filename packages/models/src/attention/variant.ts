@@ -1,5 +1,5 @@
 /** The attention of a model that a variant is for. */
-export interface AttentionShape {
+interface AttentionShape {
   /** KV heads of the unmodified model. */
   readonly kvHeads: number;
   readonly layers: number;

@@ -1,10 +1,10 @@
 import { FileError, ArgumentError } from '@mixsga/backend';
 import fc from 'fast-check';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { decodeSafetensors, encodeSafetensors, fromFloat32, readSafetensors, toFloat32, writeSafetensors } from './safetensors';
+import { decodeSafetensors, encodeSafetensors, fromFloat32, readSafetensors, toFloat32 } from './safetensors';
 import type { SafetensorsEntry } from './safetensors';
 
 let folder: string;
@@ -34,7 +34,7 @@ describe('safetensors files', () => {
       ['__proto__', { dtype: 'I64', shape: [], data: new Uint8Array(8).fill(7) }],
       ['7', { dtype: 'U8', shape: [3], data: Uint8Array.of(1, 2, 3) }],
     ]);
-    await writeSafetensors(path, tensors, { format: 'pt' });
+    await writeFile(path, encodeSafetensors(tensors, { format: 'pt' }));
     const read = await readSafetensors(path);
     expect([...read.keys()]).toEqual(['__proto__', 'a', 'empty', 'b', 'c', '7']);
     for (const [name, { dtype, shape, data }] of tensors) {
@@ -79,14 +79,6 @@ describe('safetensors files', () => {
   it('says which file is missing', async () => {
     const path = join(folder, 'absent.safetensors');
     await expect(readSafetensors(path)).rejects.toThrow(`${path}: cannot read: no such file`);
-  });
-
-  it('leaves the old file and nothing else when writing fails', async () => {
-    const path = join(folder, 'model.safetensors');
-    await writeFile(path, 'old');
-    const wrong = new Map([['w', { ...fromFloat32(Float32Array.of(1), [1]), shape: [2] }]]);
-    await expect(writeSafetensors(path, wrong)).rejects.toThrow(ArgumentError);
-    expect(await readdir(folder)).toEqual(['model.safetensors']);
   });
 });
 

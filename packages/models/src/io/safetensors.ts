@@ -1,6 +1,6 @@
 import { ArgumentError, FileError } from '@mixsga/backend';
 import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './float16';
-import { decodeUtf8, readFileBytes, writeFileAtomic } from './fs';
+import { decodeUtf8, readFileBytes } from './fs';
 import { parseStrictJson, type JsonValue } from './json';
 
 /*
@@ -166,18 +166,6 @@ export function encodeSafetensors(
     position += data.length;
   }
   return bytes;
-}
-
-/**
- * Writes a safetensors file, whole or not at all; see {@link encodeSafetensors} for its layout.
- * @throws FileError when it cannot be written, ArgumentError as {@link encodeSafetensors}
- */
-export async function writeSafetensors(
-  path: string,
-  tensors: ReadonlyMap<string, SafetensorsEntry>,
-  metadata?: Readonly<Record<string, string>>,
-): Promise<void> {
-  await writeFileAtomic(path, encodeSafetensors(tensors, metadata));
 }
 
 /**
