@@ -4,8 +4,8 @@ import type { SeededRandom } from '../random';
 /**
  * One combination of an operation, shapes and dtypes that every backend is held to.
  *
- * A kernel's folder exports a list of them as `cases` from its `cases.ts`; {@link checkKernelCase} runs a
- * case on the active backend. All functions run inside `tf.tidy`, so they need not dispose anything.
+ * A kernel's folder exports a list of them as `cases` from its `cases.ts`; `checkKernelCase` runs a case on a
+ * backend. All functions run inside `tf.tidy`, so they need not dispose anything.
  */
 export interface KernelCase {
   /** The operation, the same in all of its cases: the row of the support table. */
@@ -30,10 +30,10 @@ export interface KernelCase {
    */
   readonly differentiable?: readonly number[];
   /**
-   * Length of the finite-difference step, as a share of the inputs' root mean square; default 1e-2. Keep
-   * inputs away from kinks (a ReLU at 0) by more than this.
+   * Length of the finite-difference step, as a share of the input's root mean square; default 2e-3. Keep inputs away
+   * from kinks (a ReLU at 0) by more than this.
    */
   readonly step?: number;
-  /** Largest NMSE of outputs against the reference; default 1e-7. */
+  /** Largest NMSE against the reference; default 1e-7 of outputs, 1e-6 of gradients. */
   readonly tolerance?: number;
 }
