@@ -1,10 +1,9 @@
 import { readdir } from 'node:fs/promises';
 
 import { ArgumentError, startBackend } from '@mixsga/backend';
-import { convertOpt, loadTokenizer, OptModel, readCheckpoint } from '@mixsga/models';
+import { convertOpt, loadTokenizer, OptModel, readCheckpoint, resolveModel } from '@mixsga/models';
 import { type Command, Option } from 'commander';
 
-import { modelFolder } from '../training/model-folder';
 import { saveModel } from '../training/model';
 import { print } from './options';
 
@@ -32,9 +31,9 @@ export function registerConvert(program: Command): void {
       if ((await readdir(options.out).catch((): string[] => [])).length > 0) {
         throw new ArgumentError(`--out: ${options.out} is not empty; give a new folder`);
       }
-      const folder = modelFolder(name);
-      const source = await readCheckpoint(folder);
-      const tokenizer = await loadTokenizer(folder);
+      const { directory } = await resolveModel(name);
+      const source = await readCheckpoint(directory);
+      const tokenizer = await loadTokenizer(directory);
       const converted = convertOpt(source.config, source.values, options.attention, { router: options.router, routerSeed });
       await startBackend('cpu'); // the weights are only moved
       const model = new OptModel(converted.config, converted.values);

@@ -5,6 +5,7 @@ import { registerBench } from './bench';
 import { registerConvert } from './convert';
 import { registerDemo } from './demo';
 import { registerEval } from './eval';
+import { registerInspect } from './inspect';
 import { registerTrain } from './train';
 
 /** Every subcommand: a file of its own, and a line here. */
@@ -14,5 +15,6 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerEval,
   registerConvert,
   registerBench,
+  registerInspect,
   registerBackends,
 ];

@@ -6,8 +6,16 @@ import { languageModel } from './model';
 
 const VOCABULARY = 48;
 
-for (const attention of ['mha', 'gqa:2', 'cla:2', 'mixsga:3:1:6']) {
-  describeLanguageModel(`OPT with ${attention}`, async () => {
+const variants: { attention: string; router?: string }[] = [
+  { attention: 'mha' },
+  { attention: 'gqa:2' },
+  { attention: 'cla:2' },
+  { attention: 'mixsga:3:1:6' },
+  { attention: 'mixsga:3:1:6', router: 'random' },
+];
+
+for (const mixsga of variants) {
+  describeLanguageModel(`OPT with ${Object.values(mixsga).join(', ')}`, async () => {
     await startBackend('wasm');
     const config = parseOptConfig(
       {
@@ -19,7 +27,7 @@ for (const attention of ['mha', 'gqa:2', 'cla:2', 'mixsga:3:1:6']) {
         ffn_dim: 64,
         max_position_embeddings: 16,
         init_std: 0.3,
-        ...(attention === 'mha' ? {} : { mixsga: { attention } }),
+        ...(mixsga.attention === 'mha' ? {} : { mixsga }),
       },
       'test',
     );

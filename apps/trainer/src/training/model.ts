@@ -11,6 +11,7 @@ import {
   parseAttention,
   parseOptConfig,
   readCheckpoint,
+  resolveModel,
   saveModel as saveWeights,
   type Tokenizer,
 } from '@mixsga/models';
@@ -19,7 +20,6 @@ import { trainBpe } from '../data/bpe';
 import type { Corpus } from '../data/corpus';
 import type { RunConfig } from './config';
 import { writeFileAtomic } from './files';
-import { modelFolder } from './model-folder';
 import type { Reporter } from './reporter';
 import { readJsonIfThere } from './run-folder';
 
@@ -75,9 +75,9 @@ export async function openModel(
 
 /** Loads a model by the name of a shipped one, or from a folder. */
 export async function loadOpenModel(nameOrFolder: string): Promise<OpenModel> {
-  const folder = modelFolder(nameOrFolder);
-  const { config, values } = await readCheckpoint(folder);
-  return { model: new OptModel(config, values), tokenizer: await loadTokenizer(folder) };
+  const { directory } = await resolveModel(nameOrFolder);
+  const { config, values } = await readCheckpoint(directory);
+  return { model: new OptModel(config, values), tokenizer: await loadTokenizer(directory) };
 }
 
 /** What the evaluators see of a model. Owns nothing: the model stays to be disposed by whoever opened it. */
@@ -106,9 +106,9 @@ export function modelFacts(model: OptModel): ModelFacts {
 }
 
 async function continuedModel(config: RunConfig, from: string): Promise<OpenModel> {
-  const folder = modelFolder(from);
-  const source = await readCheckpoint(folder);
-  const tokenizer = await loadTokenizer(folder);
+  const { directory } = await resolveModel(from);
+  const source = await readCheckpoint(directory);
+  const tokenizer = await loadTokenizer(directory);
   const own = source.config.mixsga?.attention ?? 'mha';
   const asked = config.model.attention ?? own;
   if (parseAttention(asked).spec === parseAttention(own).spec && config.model.router === undefined) {
