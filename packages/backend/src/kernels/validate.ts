@@ -16,12 +16,18 @@ export function expectType(operation: string, argument: string, tensor: Tensor, 
   throw new ArgumentError(`${operation}: expected ${argument} of type ${dtype}, got ${tensor.dtype}; cast it first`);
 }
 
+/** Throws an ArgumentError unless all tensors are float32: kernels read their memory as such. */
+export function expectFloats(operation: string, tensors: Readonly<Record<string, Tensor>>): void {
+  for (const [argument, tensor] of Object.entries(tensors)) expectType(operation, argument, tensor, 'float32');
+}
+
 /** Throws an ArgumentError unless every id is from `least` to `limit` - 1. */
 export function expectIds(operation: string, argument: string, ids: Int32Array, least: number, limit: number): void {
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
     if (id < least || id >= limit) {
-      throw new ArgumentError(`${operation}: expected ${argument} below ${limit}, got ${id} at element ${i}`);
+      const range = least < 0 ? `below ${limit}` : `from ${least} to ${limit - 1}`;
+      throw new ArgumentError(`${operation}: expected ${argument} ${range}, got ${id} at element ${i}`);
     }
   }
 }

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel } from '../dispatch';
-import { expectShape } from '../validate';
+import { expectFloats, expectShape } from '../validate';
 import { adamwReference, sumOfSquaresReference } from './reference';
 
 export interface AdamwOptions {
@@ -30,6 +30,7 @@ export function adamwStep(
   for (const [name, tensor] of Object.entries({ gradient, first, second })) {
     expectShape('adamwStep', name, tensor, parameter.shape);
   }
+  expectFloats('adamwStep', { parameter, gradient, first, second });
   if (!hasKernel('MixsgaAdamw')) {
     adamwReference(parameter, gradient, first, second, options);
     return;

@@ -1,7 +1,8 @@
+import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
-import { expectShape } from '../validate';
+import { expectFloats, expectShape } from '../validate';
 import { causalAttentionReference } from './reference';
 
 export interface CausalAttentionOptions {
@@ -37,8 +38,9 @@ export function causalAttention(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: 
   const headDim = width / heads;
   expectShape('causalAttention', 'k', k, [rows, kvHeads * headDim]);
   expectShape('causalAttention', 'v', v, [rows, kvHeads * headDim]);
+  expectFloats('causalAttention', { q, k, v });
   const resolved = { batch, heads, kvHeads, scale: options.scale ?? headDim ** -0.5 };
-  if (!hasKernel('MixsgaCausalAttention')) return causalAttentionReference(q, k, v, resolved);
+  if (!hasKernel('MixsgaCausalAttention')) return tf.tidy(() => causalAttentionReference(q, k, v, resolved));
   return withGradient(
     [q, k, v],
     (save, [q, k, v]) => {

@@ -1,6 +1,6 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
-import { expectShape, expectType } from '../validate';
+import { expectFloats, expectShape, expectType } from '../validate';
 import { embeddingReference } from './reference';
 
 /**
@@ -14,6 +14,7 @@ import { embeddingReference } from './reference';
 export function embedding(table: Tensor2D, ids: Tensor1D): Tensor2D {
   expectShape('embedding', 'table', table, [null, null]);
   expectShape('embedding', 'ids', ids, [null]);
+  expectFloats('embedding', { table });
   expectType('embedding', 'ids', ids, 'int32');
   if (!hasKernel('MixsgaEmbedding')) return embeddingReference(table, ids);
   const rows = table.shape[0];

@@ -1,7 +1,7 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
-import { expectShape, expectType } from '../validate';
+import { expectFloats, expectShape, expectType } from '../validate';
 import { groupMeanReference } from './reference';
 
 export interface GroupMeanOptions {
@@ -23,6 +23,7 @@ export function groupMean(x: Tensor2D, assignment: Tensor1D, options: GroupMeanO
   const { headDim, groupSizes } = options;
   expectShape('groupMean', 'x', x, [null, null]);
   expectShape('groupMean', 'assignment', assignment, [x.shape[0]]);
+  expectFloats('groupMean', { x });
   expectType('groupMean', 'assignment', assignment, 'int32');
   const heads = x.shape[1] / headDim;
   const misfit = groupSizes.find((size) => !Number.isInteger(size) || size < 1 || heads % size !== 0);

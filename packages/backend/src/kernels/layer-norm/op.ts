@@ -1,6 +1,7 @@
+import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
-import { expectShape } from '../validate';
+import { expectFloats, expectShape } from '../validate';
 import { layerNormReference } from './reference';
 
 /**
@@ -16,7 +17,8 @@ export function layerNorm(x: Tensor2D, gamma: Tensor1D, beta: Tensor1D, epsilon 
   expectShape('layerNorm', 'x', x, [null, null]);
   expectShape('layerNorm', 'gamma', gamma, [x.shape[1]]);
   expectShape('layerNorm', 'beta', beta, [x.shape[1]]);
-  if (!hasKernel('MixsgaLayerNorm')) return layerNormReference(x, gamma, beta, epsilon);
+  expectFloats('layerNorm', { x, gamma, beta });
+  if (!hasKernel('MixsgaLayerNorm')) return tf.tidy(() => layerNormReference(x, gamma, beta, epsilon));
   return withGradient(
     [x, gamma, beta],
     (save, [x, gamma, beta]) => {

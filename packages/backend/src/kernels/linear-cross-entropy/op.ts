@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
-import { expectShape, expectType } from '../validate';
+import { expectFloats, expectShape, expectType } from '../validate';
 import { tokenNllReference } from './reference';
 
 /**
@@ -16,7 +16,9 @@ import { tokenNllReference } from './reference';
  */
 export function linearCrossEntropy(x: Tensor2D, w: Tensor2D, targets: Tensor1D): Scalar {
   validate('linearCrossEntropy', x, w, targets);
-  if (!hasKernel('MixsgaLinearCrossEntropy')) return meanOverTargets(tokenNllReference(x, w, targets), targets);
+  if (!hasKernel('MixsgaLinearCrossEntropy')) {
+    return tf.tidy(() => meanOverTargets(tokenNllReference(x, w, targets), targets));
+  }
   return withGradient(
     [x, w],
     (save, [x, w]) => {
@@ -36,7 +38,7 @@ export function linearCrossEntropy(x: Tensor2D, w: Tensor2D, targets: Tensor1D):
  */
 export function tokenNll(x: Tensor2D, w: Tensor2D, targets: Tensor1D): Tensor1D {
   validate('tokenNll', x, w, targets);
-  if (!hasKernel('MixsgaLinearCrossEntropy')) return tokenNllReference(x, w, targets);
+  if (!hasKernel('MixsgaLinearCrossEntropy')) return tf.tidy(() => tokenNllReference(x, w, targets));
   return runKernel('MixsgaLinearCrossEntropy', { x, w, targets }, { gradient: false })[0] as Tensor1D;
 }
 
@@ -49,5 +51,6 @@ function validate(operation: string, x: Tensor2D, w: Tensor2D, targets: Tensor1D
   expectShape(operation, 'x', x, [null, null]);
   expectShape(operation, 'w', w, [null, x.shape[1]]);
   expectShape(operation, 'targets', targets, [x.shape[0]]);
+  expectFloats(operation, { x, w });
   expectType(operation, 'targets', targets, 'int32');
 }

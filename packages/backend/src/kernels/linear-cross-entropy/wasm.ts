@@ -8,7 +8,7 @@ export const linearCrossEntropyWasm: WasmKernel[] = [
       const [rows, size] = x!.shape as [number, number];
       const vocabulary = w!.shape[0]!;
       const ids = heap.int32View(targets!);
-      expectIds('linearCrossEntropy', 'targets', ids, -(2 ** 31), vocabulary);
+      expectIds(gradient ? 'linearCrossEntropy' : 'tokenNll', 'targets', ids, -(2 ** 31), vocabulary);
       const counted = ids.reduce((count, id) => count + (id >= 0 ? 1 : 0), 0);
       const nll = heap.output([rows]);
       const gradients = gradient ? [heap.output([rows, size]), heap.output([vocabulary, size])] : [];

@@ -1,6 +1,7 @@
+import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
-import { expectShape } from '../validate';
+import { expectFloats, expectShape } from '../validate';
 import { linearReference } from './reference';
 
 export type Activation = 'relu';
@@ -18,7 +19,8 @@ export function linear(x: Tensor2D, w: Tensor2D, bias: Tensor1D | null, activati
   expectShape('linear', 'x', x, [null, null]);
   expectShape('linear', 'w', w, [null, x.shape[1]]);
   if (bias) expectShape('linear', 'bias', bias, [w.shape[0]]);
-  if (!hasKernel('MixsgaLinear')) return linearReference(x, w, bias, activation);
+  expectFloats('linear', bias ? { x, w, bias } : { x, w });
+  if (!hasKernel('MixsgaLinear')) return tf.tidy(() => linearReference(x, w, bias, activation));
   const attributes = { relu: activation === 'relu' };
   const inputs = bias ? [x, w, bias] : [x, w];
   return withGradient(
