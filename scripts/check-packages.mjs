@@ -30,9 +30,11 @@ function consume(manifest) {
   );
 }
 
+const tool = (name, ...args) => run(path.join(root, 'node_modules/.bin', name), args);
+
 const steps = {
-  publint: (manifest) => pnpm('exec', 'publint', '--strict', tarball(manifest)),
-  types: (manifest) => pnpm('exec', 'attw', '--profile', 'esm-only', '--format', 'ascii', '--quiet', tarball(manifest)),
+  publint: (manifest) => tool('publint', '--strict', tarball(manifest)),
+  types: (manifest) => tool('attw', '--profile', 'esm-only', '--format', 'ascii', '--quiet', tarball(manifest)),
   'use alone': consume,
 };
 
