@@ -1,7 +1,5 @@
 // A model's folder: config.json, model.safetensors, tokenizer.json, as Hugging Face lays it out.
 
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { FileError } from '@mixsga/backend';
 import { parseAttention } from './attention/index';
 import type { OptConfig } from './config/opt';
@@ -24,9 +22,9 @@ export interface Checkpoint {
  * @throws FileError naming the file and the tensor or field
  */
 export async function readCheckpoint(folder: string): Promise<Checkpoint> {
-  const configPath = join(folder, 'config.json');
+  const configPath = `${folder}/config.json`;
   const config = parseOptConfig(await readJsonFile(configPath), configPath);
-  const weightsPath = join(folder, 'model.safetensors');
+  const weightsPath = `${folder}/model.safetensors`;
   return { config, values: checkpointValues(config, await readSafetensors(weightsPath), weightsPath) };
 }
 
@@ -88,7 +86,6 @@ export async function encodeModel(model: OptModel, dtype: FloatDtype = 'F32'): P
  * @throws FileError when the folder cannot be written
  */
 export async function saveModel(model: OptModel, folder: string, dtype: FloatDtype = 'F32'): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await writeFileAtomic(join(folder, 'model.safetensors'), await encodeModel(model, dtype));
-  await writeFileAtomic(join(folder, 'config.json'), `${JSON.stringify(optConfigToJson(model.config), null, 2)}\n`);
+  await writeFileAtomic(`${folder}/model.safetensors`, await encodeModel(model, dtype));
+  await writeFileAtomic(`${folder}/config.json`, `${JSON.stringify(optConfigToJson(model.config), null, 2)}\n`);
 }

@@ -49,14 +49,16 @@ export function decodeUtf8(bytes: Uint8Array, where: string): string {
 
 /**
  * Writes a file so that at every moment, also after a crash, `path` holds either its old content or the whole
- * new one: a temporary file beside it, fsync, rename. Whatever fails, the temporary file is removed.
+ * new one: a temporary file beside it, fsync, rename. Whatever fails, the temporary file is removed. Its folder is
+ * made when there is none.
  * @throws FileError when it cannot be written; a full disk is named as such
  */
 export async function writeFileAtomic(path: string, content: Uint8Array | string): Promise<void> {
-  const { open, rename, rm } = await import('node:fs/promises');
+  const { mkdir, open, rename, rm } = await import('node:fs/promises');
   const { dirname } = await import('node:path');
   const temporary = `${path}.${process.pid}-${Math.random().toString(36).slice(2, 10)}.tmp`;
   try {
+    await mkdir(dirname(path), { recursive: true });
     await writeSynced(temporary, content, 'wx');
     await rename(temporary, path);
   } catch (error) {
@@ -88,7 +90,10 @@ export function asFileError(path: string, error: unknown, action: 'read' | 'writ
   const reasons: Record<string, string> = {
     ENOSPC: 'disk full; free some space and run again',
     EDQUOT: 'disk quota used up; free some space and run again',
-    ENOENT: action === 'read' ? 'no such file; check the path' : 'its folder does not exist; create it first',
+    ENOENT: action === 'read' ? 'no such file; check the path' : 'its folder is gone; run again',
+    ENOTDIR: 'a part of the path is a file, expected a folder',
+    EEXIST: 'a file is there, expected a folder',
+    EFBIG: 'the file is larger than the system allows; raise the limit',
     EISDIR: 'a folder is there, expected a file',
     EACCES: `no permission to ${action} it`,
     EPERM: `no permission to ${action} it`,
