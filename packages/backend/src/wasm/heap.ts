@@ -23,14 +23,13 @@ export function address(backend: WasmBackend, tensor: TensorInfo): number {
 
 /** A new tensor with undefined contents. @throws BackendError when the heap is full. */
 export function output(backend: WasmBackend, shape: number[], dtype: DataType = 'float32'): TensorInfo {
-  const tensor = backend.makeOutput(shape, dtype);
-  // The allocator answers 0 when the heap cannot grow any further.
-  if (address(backend, tensor) === 0 && !shape.includes(0)) {
-    throw new BackendError(
-      `wasm: no memory left for a tensor of shape [${shape.join(', ')}]; use a smaller batch or a shorter sequence`,
-    );
-  }
-  return tensor;
+  const size = shape.reduce((a, b) => a * b, 1);
+  // The allocator would take the number of bytes modulo 2³², and answers 0 when the heap cannot grow any further.
+  const tensor = size * 4 < 2 ** 32 ? backend.makeOutput(shape, dtype) : null;
+  if (tensor && (size === 0 || address(backend, tensor) !== 0)) return tensor;
+  throw new BackendError(
+    `wasm: no memory left for a tensor of shape [${shape.join(', ')}]; use a smaller batch or a shorter sequence`,
+  );
 }
 
 const blocks = new WeakMap<object, { address: number; bytes: number }>();
@@ -50,9 +49,14 @@ export function scratch(backend: WasmBackend, floats: number): number {
   return start;
 }
 
+/** Index into HEAP32 or HEAPF32; the shift is unsigned, since addresses go beyond 2³¹. */
+export function elementAt(address: number): number {
+  return address >>> 2;
+}
+
 /** The int32 elements of a tensor, as a view that is valid until the heap grows. */
 export function int32View(backend: WasmBackend, tensor: TensorInfo): Int32Array {
-  const start = address(backend, tensor) >> 2;
+  const start = elementAt(address(backend, tensor));
   return backend.wasm.HEAP32.subarray(start, start + tensor.shape.reduce((a, b) => a * b, 1));
 }
 

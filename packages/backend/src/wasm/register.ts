@@ -9,7 +9,7 @@ import { layerNormWasm } from '../kernels/layer-norm/wasm';
 import { linearCrossEntropyWasm } from '../kernels/linear-cross-entropy/wasm';
 import { linearWasm } from '../kernels/linear/wasm';
 import type { WasmBackend } from './heap';
-import { address, int32View, output, scratch } from './heap';
+import { address, elementAt, int32View, output, scratch } from './heap';
 import type { LoadedKernels, WasmKernels } from './module';
 import { loadWasmKernels } from './module';
 
@@ -23,7 +23,7 @@ export interface WasmHeap {
   int32View(tensor: TensorInfo): Int32Array;
   /** Puts int32 values at `start`, an address inside scratch. */
   writeInt32(start: number, values: readonly number[]): void;
-  readonly float32: Float32Array;
+  writeFloat32(start: number, value: number): void;
 }
 
 export interface WasmKernel {
@@ -82,9 +82,9 @@ function heapOf(backend: WasmBackend, kernels: WasmKernels): WasmHeap {
       output: (shape, dtype) => output(backend, shape, dtype),
       scratch: (floats) => scratch(backend, floats),
       int32View: (tensor) => int32View(backend, tensor),
-      writeInt32: (start, values) => backend.wasm.HEAP32.set(values, start >> 2),
-      get float32() {
-        return backend.wasm.HEAPF32;
+      writeInt32: (start, values) => backend.wasm.HEAP32.set(values, elementAt(start)),
+      writeFloat32: (start, value) => {
+        backend.wasm.HEAPF32[elementAt(start)] = value;
       },
     };
     heaps.set(backend, heap);

@@ -23,7 +23,7 @@ export const adamwWasm: WasmKernel[] = [
         sum += heap.kernels.sumOfSquares(heap.address(tensor!), tensor!.shape.reduce((a, b) => a * b, 1));
       }
       const scalar = heap.output([]);
-      heap.float32[heap.address(scalar) >> 2] = sum;
+      heap.writeFloat32(heap.address(scalar), sum);
       return [scalar];
     },
   },
