@@ -1,14 +1,17 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
+import { inspectModel, loadTokenizer, resolveModel } from '@mixsga/models';
+
+import { loadCorpus } from '../data/corpus';
+import { tokenizeCorpus } from '../data/tokenized-corpus';
 import { parseReport, type Report, writeReport } from '../report';
 import { runConfig } from '../training/config';
 import { writeFileAtomic } from '../training/files';
 import { formatDuration, ProgressLine, type ProgressState } from '../training/progress';
 import type { ChildMessage } from '../training/reporter';
-import { claimRunFolder, readJsonIfThere } from '../training/run-folder';
+import { checkRunFolder, claimRunFolder, readJsonIfThere } from '../training/run-folder';
 import type { RunResult } from '../training/run';
-import { parseStrict } from '../training/strict';
 import { type FinishedRun, reportExtras, reportOf } from './collate';
 import { type ComparisonConfig, type PlannedRun, planRuns } from './config';
 import { runPool } from './pool';
@@ -41,10 +44,11 @@ export async function runComparison(
   const start = performance.now();
   const runs = planRuns(config);
   const folderOf = (run: PlannedRun): string => join(folder, 'runs', run.folder);
+  await prepare(config);
+  for (const run of runs) await checkRunFolder(folderOf(run), runConfig.parse(run.config), options.resume);
   const unfinished: PlannedRun[] = [];
   for (const run of runs) {
-    // Written here as well as in the run's own process, so that a wrong setting ends this before any work is done.
-    await claimRunFolder(folderOf(run), parseStrict(runConfig, run.config, `method ${run.method.name}`), options.resume);
+    await claimRunFolder(folderOf(run), runConfig.parse(run.config));
     if ((await readJsonIfThere(join(folderOf(run), 'result.json'))) === undefined) unfinished.push(run);
   }
   const before = await secondsBefore(folder);
@@ -73,6 +77,13 @@ export async function runComparison(
   for (const run of runs) finished.push({ ...run, path: folderOf(run), result: await readResult(folderOf(run)) });
   const report = parseReport(reportOf(finished, unfinished.length > 0 ? seconds() : before));
   return { report, files: await writeReport(folder, report, await reportExtras(finished)) };
+}
+
+/** Finds what is wrong with the settings before anything is written, and leaves the token ids in the cache for the runs. */
+async function prepare({ from, methods, data }: ComparisonConfig): Promise<void> {
+  for (const { attention } of methods) await inspectModel(from, attention);
+  const { directory } = await resolveModel(from);
+  await tokenizeCorpus(await loadCorpus(data.corpus), await loadTokenizer(directory));
 }
 
 /** Wall-clock seconds that earlier parts of this comparison took. */

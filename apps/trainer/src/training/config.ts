@@ -12,7 +12,7 @@ const initialModel = z.strictObject({
   ffnSize: count,
   /** Longest sequence, in tokens. */
   contextLength: count,
-});
+}).refine(({ hiddenSize, heads }) => hiddenSize % heads === 0, 'expected heads that divide hiddenSize');
 
 const router = z.strictObject({
   /** A router of @mixsga/router's catalog. */
@@ -82,7 +82,7 @@ export const sharedConfig = {
   finalEvaluationWindows: count.optional(),
   /** Steps between two checkpoints. */
   checkpointEvery: count.default(100),
-  backend: z.string().default('wasm'),
+  backend: z.enum(['wasm', 'cpu', 'webgpu', 'cuda', 'auto']).default('wasm'),
 };
 
 /** Configuration of one training run: what `mixsga train CONFIG.json` reads. Unknown keys are errors. */

@@ -51,8 +51,9 @@ export async function openModel(
 ): Promise<OpenModel> {
   const { from, init } = config.model;
   if (from !== undefined) return continuedModel(config, from);
-  const tokenizer = await newTokenizer(config, corpus, folder, reporter);
   const attention = parseAttention(config.model.attention ?? 'mha');
+  attention.validate({ kvHeads: init!.heads, layers: init!.layers });
+  const tokenizer = await newTokenizer(config, corpus, folder, reporter);
   const optConfig = parseOptConfig(
     {
       model_type: 'opt',
@@ -144,9 +145,7 @@ async function newTokenizer(
   const earlier = await readJsonIfThere(path);
   if (earlier !== undefined) return createTokenizer(earlier, path);
   reporter.message(`training a tokenizer of ${config.data.vocabularySize} tokens`);
-  const json = trainBpe(corpus.documents.train, config.data.vocabularySize);
-  await writeFileAtomic(path, `${JSON.stringify(json)}\n`);
-  return createTokenizer(json, path);
+  return createTokenizer(trainBpe(corpus.documents.train, config.data.vocabularySize), path);
 }
 
 function kvTraits(model: OptModel): KvTraits {

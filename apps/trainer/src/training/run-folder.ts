@@ -6,31 +6,33 @@ import { ArgumentError, FileError } from '@mixsga/backend';
 import type { RunConfig } from './config';
 import { orFileError, writeFileAtomic } from './files';
 
+const RUN_FILE = 'run.json';
+
 /** Settings that may differ when a run is resumed: they change what is recorded and kept, not what is learned. */
 const FREE = new Set(['checkpointEvery', 'evaluateEvery', 'evaluationWindows', 'finalEvaluationWindows']);
 
 /**
- * Makes a folder the folder of a run, by writing the run's configuration into it as run.json.
+ * Checks that a folder can be the folder of a run: it holds no run yet, or this one and `resume` is true. Writes nothing.
  *
- * @param resume accept a folder that holds this run already
- * @throws ArgumentError when the folder holds a run and `resume` is false, or a run of other settings
+ * @throws ArgumentError when the folder holds a run and `resume` is false, or something else than this run
  */
-export async function claimRunFolder(folder: string, config: RunConfig, resume: boolean): Promise<void> {
-  const path = join(folder, 'run.json');
-  const earlier = await readJsonIfThere(path);
+export async function checkRunFolder(folder: string, config: RunConfig, resume: boolean): Promise<void> {
+  const earlier = await readJsonIfThere(join(folder, RUN_FILE));
   if (earlier === undefined) {
     const entries = await readdir(folder).catch((): string[] => []);
-    if (entries.includes('config.json') || entries.includes('checkpoints')) {
-      throw new ArgumentError(`${folder}: holds a model that is not of a run; give another --out`);
-    }
-  } else {
-    if (!resume) throw new ArgumentError(`${folder}: holds a run already; add --resume to continue it, or give another --out`);
-    const difference = firstDifference(earlier, JSON.parse(JSON.stringify(config)), '');
-    if (difference) {
-      throw new ArgumentError(`${folder}: holds a run of other settings: ${difference}; give the same, or another --out`);
-    }
+    if (entries.includes('config.json')) throw new ArgumentError(`${folder}: holds a model already; give another --out`);
+    return;
   }
-  await writeFileAtomic(path, `${JSON.stringify(config, null, 2)}\n`);
+  if (!resume) throw new ArgumentError(`${folder}: holds a run already; add --resume to continue it, or give another --out`);
+  const difference = firstDifference(earlier, JSON.parse(JSON.stringify(config)), '');
+  if (difference) {
+    throw new ArgumentError(`${folder}: holds a run of other settings: ${difference}; give the same, or another --out`);
+  }
+}
+
+/** Makes a folder, which {@link checkRunFolder} accepted, the folder of a run: writes its configuration as run.json. */
+export async function claimRunFolder(folder: string, config: RunConfig): Promise<void> {
+  await writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(config, null, 2)}\n`);
 }
 
 /** @throws FileError when the file is there and is not JSON. */

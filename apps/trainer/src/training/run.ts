@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { type BackendName, startBackend } from '@mixsga/backend';
+import { startBackend } from '@mixsga/backend';
 import type { WindowOptions } from '@mixsga/evaluators';
 
 import { BatchSampler } from '../data/batch-sampler';
@@ -16,7 +16,7 @@ import { Interrupted } from './interruption';
 import { trainLoop } from './loop';
 import { languageModel, modelFacts, type ModelFacts, type OpenModel, openModel, saveModel } from './model';
 import type { Reporter } from './reporter';
-import { claimRunFolder, readJsonIfThere } from './run-folder';
+import { checkRunFolder, claimRunFolder, readJsonIfThere } from './run-folder';
 import { type RoutedText, routeText } from './routed-text';
 import { Trainer } from './trainer';
 import { type Validation, validate, validationMetrics } from './validation';
@@ -52,18 +52,21 @@ export interface RunOptions {
  */
 export async function runTraining(config: RunConfig, folder: string, options: RunOptions): Promise<RunResult> {
   const { reporter } = options;
-  await claimRunFolder(folder, config, options.resume);
+  await checkRunFolder(folder, config, options.resume);
   const finished = await readJsonIfThere(join(folder, 'result.json'));
   if (finished !== undefined) {
     reporter.message(`${folder}: this run is finished already`);
     return finished as RunResult;
   }
-  const backend = await startBackend(config.backend as BackendName);
+  const backend = await startBackend(config.backend);
   const corpus = await loadCorpus(config.data.corpus);
   reporter.message(corpus.description);
   const open = await openModel(config, corpus, folder, reporter);
-  const tokens = await tokenizeCorpus(corpus, open.tokenizer);
   try {
+    const tokens = await tokenizeCorpus(corpus, open.tokenizer);
+    // Only now, when all that was asked for is there and fits together, is anything written.
+    await claimRunFolder(folder, config);
+    await writeFileAtomic(join(folder, 'tokenizer.json'), open.tokenizer.save());
     await train(config, folder, open, tokens, options);
     reporter.message('measuring the perplexity of the validation text under both routings');
     const validation = await finalValidation(config, open, tokens.validation, options.signal);
