@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { startBackend } from '../../platform/index';
 import { embedding } from '../embedding/op';
-import { expertCapacity, expertChoice } from './op';
+import { expertCapacity } from './capacity';
+import { expertChoice } from './op';
 
 interface Sequence {
   readonly tokens: readonly { readonly scores: readonly number[]; readonly real: boolean }[];

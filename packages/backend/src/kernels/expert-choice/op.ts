@@ -5,11 +5,6 @@ import { hasKernel, runKernel, withGradient } from '../dispatch';
 import { expectFloats, expectShape } from '../validate';
 import { expertChoiceReference } from './reference';
 
-/** Tokens that an expert with capacity ratio `ratio` takes of `tokens`: ⌈ratio·tokens⌉, free of rounding noise. */
-export function expertCapacity(ratio: number, tokens: number): number {
-  return Math.max(0, Math.ceil(ratio * tokens - 1e-9));
-}
-
 /**
  * Progressive expert choice (paper section 3.2): in each sequence experts pick in order, expert e taking among the
  * tokens that none took before it the ⌈ρ_e·T⌉ with the highest score, ties to the earlier token; the last expert

@@ -1,5 +1,5 @@
 import type { WasmKernel } from '../../wasm/register';
-import { expertCapacity } from './op';
+import { expertCapacity } from './capacity';
 
 export const expertChoiceWasm: WasmKernel[] = [
   {
