@@ -98,13 +98,14 @@ async function provideNodeGpu(): Promise<void> {
 }
 
 const watched = new WeakSet<GPUDevice>();
+let reportError: (error: Error) => void;
 
 // Work that a device refuses leaves wrong numbers and this event as the only sign.
 function reportErrors(device: GPUDevice, { onDeviceError }: StartOptions): void {
+  reportError = onDeviceError ?? ((error) => (isNode ? process.emitWarning(error) : globalThis.reportError(error)));
   if (watched.has(device)) return;
   watched.add(device);
-  const report = onDeviceError ?? ((error) => (isNode ? process.emitWarning(error) : globalThis.reportError(error)));
   device.addEventListener('uncapturederror', ({ error }) => {
-    report(new BackendError(`webgpu: the device refused an operation, its results are wrong: ${firstLine(error.message)}`));
+    reportError(new BackendError(`webgpu: the device refused an operation, its results are wrong: ${firstLine(error.message)}`));
   });
 }

@@ -6,3 +6,4 @@ export type { CaseReport, Verdict } from './conformance';
 export { integers, normal, normalWith } from './inputs';
 export type { KernelCase } from './kernel-case';
 export { expectNoLeaks } from './leaks';
+export { stockCases } from './stock-cases';
