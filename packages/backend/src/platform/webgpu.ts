@@ -19,7 +19,10 @@ export const webgpu: Platform = {
   probe: () => (isNode && !nodeGpu ? probeInChild() : probeHere()),
   async start(options) {
     if (isNode) await provideNodeGpu();
-    const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu');
+    // With a handler, bundlers accept that this optional package is not installed.
+    const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu').catch((error: unknown) => {
+      throw new Error(`@tensorflow/tfjs-backend-webgpu did not load: ${firstLine(error)}`);
+    });
     if (!(await tf.setBackend('webgpu'))) throw new Error('the adapter gave no device');
     const backend = tf.backend();
     if (backend instanceof WebGPUBackend) reportErrors(backend.device, options);

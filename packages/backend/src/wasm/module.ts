@@ -54,18 +54,17 @@ export async function loadWasmKernels(backend: WasmBackend): Promise<LoadedKerne
   const memory = memoryOf(backend);
   if (!memory) throw new Error('the wasm backend does not expose its memory');
   const relaxed = decode(relaxedSimd);
-  const useRelaxed = (await allowRelaxedSimd()) && WebAssembly.validate(relaxed);
+  const useRelaxed = allowRelaxedSimd() && WebAssembly.validate(relaxed);
   const { instance } = await WebAssembly.instantiate(useRelaxed ? relaxed : decode(simd), { env: { memory } });
   return { kernels: instance.exports as unknown as WasmKernels, simd: useRelaxed ? 'relaxed-simd' : 'simd' };
 }
 
 // Node 20 has relaxed SIMD behind a V8 flag that may be set while running; later engines and browsers have it on.
-async function allowRelaxedSimd(): Promise<boolean> {
+function allowRelaxedSimd(): boolean {
   if (typeof process === 'undefined' || !process.versions?.node) return true;
   if (process.env['MIXSGA_RELAXED_SIMD'] === '0') return false;
   if (Number(process.versions.node.split('.')[0]) < 22) {
-    const v8 = await import('node:v8');
-    v8.setFlagsFromString('--experimental-wasm-relaxed-simd');
+    process.getBuiltinModule('node:v8').setFlagsFromString('--experimental-wasm-relaxed-simd');
   }
   return true;
 }
