@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 
 import { runComparison } from '../comparison/run';
 import { presets } from '../presets';
-import { formatTable } from '../report';
+import { formatTable, judge, summarise } from '../report';
 import { Interrupted, withInterruption } from '../training/interruption';
 import { parentReporter, terminalReporter } from '../training/reporter';
 import { type RunResult, runTraining } from '../training/run';
@@ -51,7 +51,8 @@ export async function trainOrCompare(
         print(formatRun(result, folder));
       } else {
         const { report, files } = await runComparison(config, folder, { entry: process.argv[1]!, resume, signal });
-        print(formatTable(report));
+        const { sentence, remarks } = judge(summarise(report));
+        print(`${formatTable(report)}\n\n${[sentence.replaceAll('**', ''), ...remarks].join('\n')}`);
         print(`\nreport: ${files.find((file) => file.endsWith('.md')) ?? join(folder, 'report.json')}`);
       }
     });

@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs';
+
 import { ArgumentError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 
 import { comparisonConfig, planRuns } from '../comparison/config';
 import { presets } from '../presets';
@@ -52,6 +55,21 @@ describe('run configuration', () => {
     expect(refusal(value)).toBe(message);
   });
 });
+
+describe('the README', () => {
+  it('has every key of a run', () => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+    const keys = leaves(z.toJSONSchema(runConfig, { io: 'input' }));
+    expect(keys).toContain('optimizer.beta2');
+    expect(keys.filter((key) => !readme.includes(`\`${key}\``))).toEqual([]);
+  });
+});
+
+/** Dotted names of the settings in a JSON schema. */
+function leaves(schema: z.core.JSONSchema.BaseSchema, path: string[] = []): string[] {
+  if (!schema.properties) return [path.join('.')];
+  return Object.entries(schema.properties).flatMap(([key, inner]) => leaves(inner as z.core.JSONSchema.BaseSchema, [...path, key]));
+}
 
 describe('applySettings', () => {
   it('sets dotted paths, makes what is missing, indexes lists, and leaves the original alone', () => {
