@@ -9,6 +9,10 @@ import { resolvePackage } from './node';
 const reports = await describeBackends();
 const report = (name: BackendName) => reports.find((candidate) => candidate.name === name)!;
 
+const fatalListeners = () =>
+  (['uncaughtException', 'unhandledRejection'] as const).map((event) => process.listenerCount(event));
+const before = fatalListeners();
+
 const environment = { ...process.env };
 afterEach(() => {
   process.env = { ...environment };
@@ -33,6 +37,11 @@ test.each(['cpu', 'wasm', 'cpu'] as const)('%s starts and computes, again and ag
 
 test('wasm says which of its kernels run', async () => {
   expect((await startBackend('wasm')).detail).toMatch(/^WebAssembly, (relaxed-)?simd$/);
+});
+
+test('wasm leaves the handling of uncaught errors to the process', async () => {
+  await startBackend('wasm');
+  expect(fatalListeners()).toEqual(before);
 });
 
 test('auto takes the first real device and says why it passed over the others', async () => {

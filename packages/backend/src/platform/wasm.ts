@@ -20,7 +20,8 @@ export const wasm: Platform = {
   },
   async start(options) {
     if (tf.engine().registry['wasm'] === undefined) await locateBinaries(options);
-    if (!(await tf.setBackend('wasm'))) throw new Error('its .wasm file did not load or was refused');
+    const started = await withoutProcessListeners(() => tf.setBackend('wasm'));
+    if (!started) throw new Error('its .wasm file did not load or was refused');
     mendWasmKernels();
     return `WebAssembly, ${await loadFastKernels()}`;
   },
@@ -31,6 +32,25 @@ async function locateBinaries({ wasmPaths }: StartOptions): Promise<void> {
   const main = wasmPaths === undefined && isNode ? resolvePackage(PACKAGE) : null;
   const folder = main === null ? wasmPaths : main.slice(0, -process.getBuiltinModule('node:path').basename(main).length);
   if (folder !== undefined) setWasmPaths(folder);
+}
+
+const fatalEvents = ['uncaughtException', 'unhandledRejection'];
+
+/**
+ * The emscripten module of tfjs listens to every error that nobody caught, prints a page of its own source and ends the
+ * process with code 7. Without its listeners Node says what happened, with code 1.
+ */
+async function withoutProcessListeners<T>(start: () => Promise<T>): Promise<T> {
+  if (!isNode) return start();
+  const before = new Set(fatalEvents.flatMap((event) => process.rawListeners(event)));
+  const result = await start();
+  for (const event of fatalEvents) {
+    for (const listener of process.rawListeners(event)) {
+      const fromEmscripten = !before.has(listener) && /throw (ex|reason)\b/.test(listener.toString());
+      if (fromEmscripten) process.removeListener(event, listener as () => void);
+    }
+  }
+  return result;
 }
 
 // Without them every operation still works, by its reference composition; the detail says what was lost.
