@@ -55,7 +55,8 @@ test('docs/kernels.md shows what was measured (to write it: run this file with -
 What the conformance suite finds. Each operation is run over its cases (shapes, dtypes, special values) and held against the
 \`cpu\` backend: normalised mean squared error at most 1e-7 for outputs and 1e-6 for gradients, NaN and ±Infinity in place,
 integers equal, inputs unchanged; on wasm the bytes around every allocation stay as they were; gradients agree with finite
-differences. \`webgpu\` was measured on SwiftShader. A backend that does not start on a machine keeps its column.
+differences. \`webgpu\` was measured on SwiftShader, the first table by four cases of each operation. A backend that does not
+start on a machine keeps its column.
 
 - **fast**: by a kernel of this project.
 - **right**: by stock operations of TensorFlow.js, or by those that \`@mixsga/backend\` mends.
