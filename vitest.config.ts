@@ -17,6 +17,7 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     maxWorkers: 2,
+    slowTestThreshold: 10_000,
     testTimeout: 30_000,
     projects: [...projects, { extends: true as const, test: { name: 'scripts', root: 'scripts', include: ['*.test.mjs'] } }],
   },
