@@ -2,15 +2,17 @@ import { readdir } from 'node:fs/promises';
 
 import { ArgumentError, startBackend } from '@mixsga/backend';
 import { convertOpt, loadTokenizer, OptModel, readCheckpoint, resolveModel } from '@mixsga/models';
+import type { RouterKind } from '@mixsga/router';
 import { type Command, Option } from 'commander';
 
+import { routerKinds } from '../training/config';
 import { saveModel } from '../training/model';
 import { print } from './options';
 
 interface ConvertOptions {
   attention: string;
   out: string;
-  router: 'sigmoid' | 'random';
+  router: RouterKind;
   seed: string;
 }
 
@@ -21,7 +23,7 @@ export function registerConvert(program: Command): void {
     .argument('<model>', 'a folder, or the name of a shipped model')
     .requiredOption('--attention <spec>', 'gqa:2, cla:2, mixsga:3:1:6, or mixsga:3:1:6@1,2,4 with its group sizes')
     .requiredOption('--out <folder>', 'where the converted model goes')
-    .addOption(new Option('--router <kind>', 'router of a variant with experts').choices(['sigmoid', 'random']).default('sigmoid'))
+    .addOption(new Option('--router <kind>', 'router of a variant with experts').choices(routerKinds).default('sigmoid'))
     .option('--seed <n>', 'seed of the new routers', '0')
     .action(async (name: string, options: ConvertOptions) => {
       const routerSeed = Number(options.seed);

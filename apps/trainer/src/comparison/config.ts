@@ -1,13 +1,13 @@
 import { z } from 'zod';
 
-import { type RunConfigInput, sharedConfig } from '../training/config';
+import { routerKinds, type RunConfigInput, sharedConfig } from '../training/config';
 
 const method = z.strictObject({
   /** Name in the report. */
   name: z.string().min(1),
   attention: z.string(),
   /** Router kind; default: the trained sigmoid router. */
-  router: z.string().optional(),
+  router: z.enum(routerKinds).optional(),
   /** Takes the place of routerLoss.alpha. */
   alpha: z.number().nonnegative().optional(),
   /** Takes the place of optimizer.learningRate. */

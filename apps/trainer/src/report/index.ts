@@ -1,5 +1,5 @@
 export type { ReportExtras, RoutedSentence, TrainingCurve } from './extras';
-export { type MethodResult, parseReport, type Report, reportSchema } from './schema';
+export { type MethodResult, parseReport, type Report } from './schema';
 export { formatTable } from './table';
 export { summarise } from './summary';
 export { judge } from './verdict';

@@ -7,7 +7,7 @@ const HEADINGS = [
 ];
 
 /** The methods of a report as rows of text, a heading row first; a dash where a method does not route. */
-export function tableRows(report: Report): string[][] {
+function tableRows(report: Report): string[][] {
   const rows = summarise(report).map((method) => [
     method.name,
     percent(method.kvBudget),

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { SeededRandom } from '@mixsga/backend';
 
-export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 export interface Ended {
   /** Exit code, or null when a signal ended it. */

@@ -1,4 +1,8 @@
+import { type RouterKind, routers } from '@mixsga/router';
 import { z } from 'zod';
+
+/** The catalog's names: a router that is added there can be asked for here. */
+export const routerKinds = Object.keys(routers) as RouterKind[];
 
 const count = z.number().int().positive();
 const share = z.number().min(0).max(1);
@@ -16,7 +20,7 @@ const initialModel = z.strictObject({
 
 const router = z.strictObject({
   /** A router of @mixsga/router's catalog. */
-  kind: z.string().default('sigmoid'),
+  kind: z.enum(routerKinds).default('sigmoid'),
   seed: z.number().int().nonnegative().optional(),
 });
 
@@ -31,7 +35,7 @@ const model = z
   })
   .refine((m) => (m.from === undefined) !== (m.init === undefined), 'expected exactly one of model.from and model.init');
 
-export const dataConfig = z.strictObject({
+const dataConfig = z.strictObject({
   /** `sotu`, or a text file, a folder of text files, or a JSONL file. */
   corpus: z.string().default('sotu'),
   /** Tokens of the tokenizer that is trained for a new model; a continued model keeps its own. */
@@ -40,7 +44,7 @@ export const dataConfig = z.strictObject({
   tokenizer: z.string().optional(),
 });
 
-export const optimizerConfig = z
+const optimizerConfig = z
   .strictObject({
     /** The highest learning rate of the schedule. */
     learningRate: z.number().positive(),

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 
-import { ArgumentError } from '@mixsga/backend';
 import type { KvTraits, LanguageModel } from '@mixsga/evaluators';
 import { kvBytesPerToken } from '@mixsga/kv-cache';
 import {
@@ -15,6 +14,7 @@ import {
   saveModel as saveWeights,
   type Tokenizer,
 } from '@mixsga/models';
+import type { RouterKind } from '@mixsga/router';
 
 import { trainBpe } from '../data/bpe';
 import type { Corpus } from '../data/corpus';
@@ -126,11 +126,8 @@ function mixsgaKey(config: RunConfig): Record<string, unknown> {
   return parseAttention(attention!).experts ? { attention, router: kind, routerSeed: seed } : { attention };
 }
 
-function routerOf(config: RunConfig): { kind: 'sigmoid' | 'random'; seed: number } {
+function routerOf(config: RunConfig): { kind: RouterKind; seed: number } {
   const { kind = 'sigmoid', seed = config.seed } = config.model.router ?? {};
-  if (kind !== 'sigmoid' && kind !== 'random') {
-    throw new ArgumentError(`model.router.kind: expected sigmoid or random, got ${JSON.stringify(kind)}`);
-  }
   return { kind, seed };
 }
 

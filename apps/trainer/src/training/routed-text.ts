@@ -2,19 +2,13 @@ import type { LanguageModel } from '@mixsga/evaluators';
 import type { Tokenizer } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 
+import type { RoutedSentence } from '../report';
+
 /** Tokens of the text: a few lines of a figure. */
 const LENGTH = 48;
 
-/** A text as a model routes it when it decodes. */
-export interface RoutedText {
-  routing: 'decode';
-  /** The text of each token. */
-  tokens: string[];
-  /** Expert of each token, [layers][tokens]. */
-  experts: number[][];
-  /** Group size of each expert. */
-  groupSizes: number[];
-}
+/** A text as a model routes it. */
+export type RoutedText = Omit<RoutedSentence, 'method'>;
 
 /** Routes the beginning of a token stream; null where the model does not route. */
 export async function routeText(
