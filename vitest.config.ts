@@ -1,12 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 // Sibling packages are taken from their sources, so that tests need no build.
 const conditions = ['mixsga-source', 'module', 'node', 'development|production'];
 
+const workspace = fileURLToPath(new URL('.', import.meta.url));
+
 const projects = ['packages', 'apps'].flatMap((group) =>
-  readdirSync(group).map((directory) => {
-    const root = `${group}/${directory}`;
+  readdirSync(workspace + group).map((directory) => {
+    const root = `${workspace}${group}/${directory}`;
     const manifest = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as { name: string };
     return { extends: true as const, test: { name: manifest.name, root, include: ['src/**/*.test.ts'] } };
   }),
@@ -19,6 +22,6 @@ export default defineConfig({
     maxWorkers: 2,
     slowTestThreshold: 10_000,
     testTimeout: 30_000,
-    projects: [...projects, { extends: true as const, test: { name: 'scripts', root: 'scripts', include: ['*.test.mjs'] } }],
+    projects: [...projects, { extends: true as const, test: { name: 'scripts', root: `${workspace}scripts`, include: ['*.test.mjs'] } }],
   },
 });
