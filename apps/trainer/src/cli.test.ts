@@ -100,7 +100,7 @@ describe('mixsga train', () => {
 
 describe('a comparison', () => {
   it(
-    'is taken up after a kill, keeps finished runs, and writes the report',
+    'is taken up after a Ctrl-C, keeps finished runs, and writes the report',
     async () => {
       const { model: _model, ...shared } = config;
       await run(folder, ['train', 'run.json', '--set', 'model.attention=mha', '--set', 'tokens=1280', '--out', 'base']);
@@ -109,13 +109,17 @@ describe('a comparison', () => {
         { name: 'GQA', attention: 'gqa:2' },
         { name: 'random', attention: 'mixsga:3:1:6', router: 'random' },
       ];
-      const comparison = { ...shared, kind: 'comparison', from: 'base', methods, concurrency: 1, tokens: 1280 };
+      const comparison = { ...shared, kind: 'comparison', from: 'base', methods, concurrency: 1, evaluateEvery: 0 };
       await writeFile(at('compare.json'), JSON.stringify(comparison));
       const args = ['train', 'compare.json', '--out', 'compared', '--resume'];
       const first = start(folder, args);
-      await until(() => existsSync(at('compared', 'runs', 'gqa-seed0', 'metrics.jsonl')));
-      first.child.kill('SIGKILL');
-      await first.ended;
+      await until(() => metricRows(at('compared', 'runs', 'gqa-seed0', 'metrics.jsonl')).length > 0);
+      first.child.kill('SIGINT');
+      expect(await first.ended).toMatchObject({
+        code: 130,
+        err: expect.stringMatching(/continue with: mixsga train compare\.json --out compared --resume\n$/) as string,
+      });
+      expect(existsSync(at('compared', 'runs', 'gqa-seed0', 'checkpoints', 'latest'))).toBe(true);
       const result = at('compared', 'runs', 'mha-seed0', 'result.json');
       const finished = statSync(result).mtimeMs;
 
@@ -125,18 +129,24 @@ describe('a comparison', () => {
       expect(second.out).toContain('GQA');
       const report = JSON.parse(readFileSync(at('compared', 'report.json'), 'utf8')) as { methods: Record<string, unknown>[] };
       expect(report.methods.map(({ name, attention, tokens }) => [name, attention, tokens])).toEqual([
-        ['MHA', 'mha', 1280],
-        ['GQA', 'gqa:2', 1280],
-        ['random', 'mixsga:3:1:6', 1280],
+        ['MHA', 'mha', 5120],
+        ['GQA', 'gqa:2', 5120],
+        ['random', 'mixsga:3:1:6', 5120],
       ]);
       expect(report.methods.map(({ kvBudget }) => kvBudget)).toEqual([1, 0.5, 0.5]);
       expect(existsSync(at('compared', 'report.md'))).toBe(true);
       // Every method saw the same tokens in the same order.
       const samplers = ['mha', 'gqa', 'random'].map(
-        (name) => (JSON.parse(readFileSync(at('compared', 'runs', `${name}-seed0`, 'checkpoints', 'step-10', 'state.json'), 'utf8')) as { sampler: unknown }).sampler,
+        (name) => (JSON.parse(readFileSync(at('compared', 'runs', `${name}-seed0`, 'checkpoints', 'step-40', 'state.json'), 'utf8')) as { sampler: unknown }).sampler,
       );
       expect(samplers[1]).toEqual(samplers[0]);
       expect(samplers[2]).toEqual(samplers[0]);
+
+      // A run that fails ends the comparison with its own line.
+      const hopeless = ['--set', 'methods.1.learningRate=1e30', '--set', 'optimizer.clip=1e30', '--set', 'concurrency=2'];
+      const failed = await run(folder, ['train', 'compare.json', ...hopeless, '--out', 'failed']);
+      expect(failed.code).toBe(1);
+      expect(failed.err.trimEnd().split('\n').at(-1)).toMatch(/^mixsga: GQA, seed 0: training: step \d+ has loss /);
     },
     SLOW,
   );

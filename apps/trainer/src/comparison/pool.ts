@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
 import { MixsgaError } from '@mixsga/backend';
@@ -68,13 +69,13 @@ async function runChild(
   signal.addEventListener('abort', disconnect, { once: true });
   child.on('message', (message) => onMessage(message as ChildMessage));
   let lastLine = '';
-  createInterface({ input: child.stderr! }).on('line', (line) => (lastLine = line));
-  const ended = await new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code, killedBy) => resolve({ code, signal: killedBy }));
-  }).finally(() => signal.removeEventListener('abort', disconnect));
-  if (ended.code === 0) return;
-  if (signal.aborted || ended.code === 130) throw new Interrupted('stopped');
-  const reason = ended.signal ? `ended by ${ended.signal}` : lastLine.replace(/^mixsga: /, '');
-  throw new MixsgaError(`${job.name}: ${reason || `ended with exit code ${ended.code}`}`);
+  const lines = createInterface({ input: child.stderr! }).on('line', (line) => (lastLine = line));
+  // Not the event 'close': after a disconnect from this side it never comes.
+  const [[code, killedBy]] = (await Promise.all([once(child, 'exit'), once(lines, 'close')]).finally(() =>
+    signal.removeEventListener('abort', disconnect),
+  )) as [[number | null, string | null], unknown];
+  if (code === 0) return;
+  if (code === 130 || signal.aborted) throw new Interrupted('stopped');
+  const reason = killedBy ? `ended by ${killedBy}` : lastLine.replace(/^mixsga: /, '');
+  throw new MixsgaError(`${job.name}: ${reason || `ended with exit code ${code}`}`);
 }

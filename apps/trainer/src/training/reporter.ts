@@ -25,8 +25,8 @@ export type ChildMessage = { progress: ProgressState } | { message: string };
 /** To the parent process, over the channel that node:child_process made. */
 export function parentReporter(): Reporter {
   const send = (message: ChildMessage): void => {
-    // The parent may have gone; that is heard as a disconnect, and is no reason to fail here.
-    if (process.connected) process.send!(message);
+    // The parent may be gone. That is heard as a disconnect, so the failure to send is nobody's news.
+    if (process.connected) process.send!(message, undefined, undefined, () => undefined);
   };
   return { progress: (progress) => send({ progress }), message: (message) => send({ message }), done: () => undefined };
 }
