@@ -48,9 +48,7 @@ function methodResult({ method, config, result }: FinishedRun): MethodResult {
 export async function reportExtras(runs: readonly FinishedRun[]): Promise<ReportExtras> {
   const curves: TrainingCurve[] = [];
   for (const run of runs) {
-    const points = await curveOf(join(run.path, 'metrics.jsonl'));
-    points.push({ tokens: run.result.tokens, loss: Math.log(run.result.perplexity.decode) });
-    curves.push({ name: run.method.name, seed: run.seed, points });
+    curves.push({ name: run.method.name, seed: run.seed, points: await curveOf(join(run.path, 'metrics.jsonl')) });
   }
   const routed = runs.find((run) => run.result.routedText !== null);
   return { curves, ...(routed ? { sentence: { method: routed.method.name, ...routed.result.routedText! } } : {}) };

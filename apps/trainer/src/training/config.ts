@@ -78,7 +78,7 @@ export const sharedConfig = {
   optimizer: optimizerConfig,
   /** α: weight of the router's consistency loss. */
   routerLoss: z.strictObject({ alpha: z.number().nonnegative() }).prefault({ alpha: 1 }),
-  /** Steps between two validations on part of the validation text; 0: none but the last. */
+  /** Steps between two validations on part of the validation text, and one after the last step; 0: none. */
   evaluateEvery: z.number().int().nonnegative().default(100),
   /** Windows of those validations, spread evenly over the validation text. */
   evaluationWindows: count.default(32),

@@ -58,7 +58,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
       stepsPerSecond: speed.stepsPerSecond,
     });
     const last = step === totalSteps;
-    if (options.evaluateEvery > 0 && step % options.evaluateEvery === 0 && !last) {
+    if (options.evaluateEvery > 0 && (last || step % options.evaluateEvery === 0)) {
       options.record({ kind: 'validation', step, tokens, ...(await options.evaluate()) });
     }
     // On a backend that answers at once nothing above waits, and a signal is only heard when the event loop turns.
