@@ -1,11 +1,12 @@
 import { at } from './simd';
 
 /**
- * y[token] = x[token] with every run of `groupSizes[assignment[token]]` heads replaced by its mean. A negative
- * assignment (padding) leaves the token as it is. `groupSizes` are int32.
+ * y[token] = x[token] with every run of g = `groupSizes[assignment[token]]` heads replaced by its mean, or with `root`
+ * by its sum over √g. A negative assignment (padding) leaves the token as it is. `groupSizes` are int32.
  */
 export function groupMean(
   x: usize, assignment: usize, groupSizes: usize, y: usize, tokens: i32, heads: i32, headSize: i32,
+  root: bool,
 ): void {
   const row = heads * headSize;
   for (let t = 0; t < tokens; t++) {
@@ -17,7 +18,7 @@ export function groupMean(
       memory.copy(to, from, at(row));
       continue;
     }
-    const inverse: f32 = <f32>1 / <f32>size;
+    const inverse: f32 = <f32>1 / (root ? sqrt<f32>(<f32>size) : <f32>size);
     const inverses = f32x4.splat(inverse);
     for (let head = 0; head < heads; head += size) {
       const group = at(head * headSize);

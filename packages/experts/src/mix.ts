@@ -7,6 +7,8 @@ export interface MixOptions {
   readonly headDim: number;
   /** Group size of each expert; each divides the number of KV heads. */
   readonly groupSizes: readonly number[];
+  /** What g heads become: their `mean` (the paper, the default), or with `root` their sum over √g. */
+  readonly pooling?: 'mean' | 'root';
 }
 
 /**

@@ -33,7 +33,9 @@ export interface WasmKernels {
   ): void;
   gatherRows(table: Address, ids: Address, to: Address, count: number, size: number): void;
   scatterAddRows(rows: Address, ids: Address, to: Address, count: number, size: number, tableRows: number): void;
-  groupMean(x: Address, assignment: Address, groupSizes: Address, y: Address, tokens: number, heads: number, headSize: number): void;
+  groupMean(
+    x: Address, assignment: Address, groupSizes: Address, y: Address, tokens: number, heads: number, headSize: number, root: boolean,
+  ): void;
   expertChoice(scores: Address, mask: Address, capacities: Address, assignment: Address, tokens: number, experts: number, histogram: Address): void;
   adamw(
     parameter: Address, gradient: Address, first: Address, second: Address, count: number,

@@ -33,7 +33,7 @@ describe('parseAttention', () => {
   it('normalises ratios and leaves default group sizes out of the spec', () => {
     const variant = parseAttention('mixsga:0.30:.1:0.6@1,2,4');
     expect(variant.spec).toBe('mixsga:0.3:0.1:0.6');
-    expect(parseAttention('mixsga:3:1:6').experts).toEqual({ ratios: [0.3, 0.1, 0.6], groupSizes: [1, 2, 4] });
+    expect(parseAttention('mixsga:3:1:6').experts).toEqual({ ratios: [0.3, 0.1, 0.6], groupSizes: [1, 2, 4], pooling: 'mean' });
     expect(parseAttention('mixsga:3:1:6').kvBudget).toBeCloseTo(0.5, 12);
     expect(parseAttention('mixsga:1:2@1,3').spec).toBe('mixsga:1:2@1,3');
   });

@@ -2,11 +2,11 @@ import { ArgumentError } from '@mixsga/backend';
 import { cla } from './cla';
 import { gqa } from './gqa';
 import { mha } from './mha';
-import { mixsga } from './mixsga';
+import { mixsga, mixsgaRoot } from './mixsga';
 import type { AttentionKind, AttentionVariant } from './variant';
 
 /** The attention variants. A new one is one file and one line here. */
-export const attentionKinds = { mha, gqa, cla, mixsga } satisfies Record<string, AttentionKind>;
+export const attentionKinds = { mha, gqa, cla, mixsga, 'mixsga-root': mixsgaRoot } satisfies Record<string, AttentionKind>;
 
 /**
  * Reads the text of an attention variant: `mha`, `gqa:2`, `cla:2`, `mixsga:3:1:6` (group sizes 1, 2, 4) or

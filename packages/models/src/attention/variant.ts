@@ -18,6 +18,8 @@ export interface AttentionVariant {
     /** Capacity ratios, sum 1. */
     readonly ratios: readonly number[];
     readonly groupSizes: readonly number[];
+    /** What a group of heads becomes, see `groupMean`. */
+    readonly pooling: 'mean' | 'root';
   } | null;
 
   /** Heads that the K and V projections have, out of the unmodified model's KV heads. */

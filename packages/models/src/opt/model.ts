@@ -153,8 +153,8 @@ export class OptModel {
           const scores = router.score(tf.reshape(normed, [batch, length, this.config.hidden_size]));
           const assignment = routing === 'prefill' ? router.assign(scores) : router.decode(scores);
           routed.push({ scores, assignment, router });
-          const experts = { headDim, groupSizes: this.attention.experts.groupSizes };
-          kvOf[layer] = mixKv(k, v, flat(assignment), experts);
+          const { groupSizes, pooling } = this.attention.experts;
+          kvOf[layer] = mixKv(k, v, flat(assignment), { headDim, groupSizes, pooling });
         } else {
           kvOf[layer] = { k, v };
         }

@@ -11,6 +11,7 @@ interface Shape {
   readonly groupSizes: readonly number[];
   /** Experts are drawn from here; −1 is padding. */
   readonly least?: number;
+  readonly pooling?: 'mean' | 'root';
 }
 
 const shapes: readonly Shape[] = [
@@ -22,15 +23,16 @@ const shapes: readonly Shape[] = [
   { tokens: 33, heads: 12, headDim: 20, groupSizes: [4, 1, 6, 3] },
   { tokens: 17, heads: 4, headDim: 64, groupSizes: [4, 2] },
   { tokens: 10, heads: 4, headDim: 3, groupSizes: [2, 4], least: -1 },
+  { tokens: 11, heads: 4, headDim: 6, groupSizes: [1, 2, 4], least: -1, pooling: 'root' },
 ];
 
 export const cases: KernelCase[] = [
   ...shapes.map(
-    ({ tokens, heads, headDim, groupSizes, least = 0 }): KernelCase => ({
+    ({ tokens, heads, headDim, groupSizes, least = 0, pooling = 'mean' }): KernelCase => ({
       kernel: 'groupMean',
-      name: `${tokens} tokens, ${heads} heads of ${headDim}, groups of ${groupSizes.join(', ')}${least < 0 ? ', padding' : ''}`,
+      name: `${tokens} tokens, ${heads} heads of ${headDim}, groups of ${groupSizes.join(', ')}${least < 0 ? ', padding' : ''}${pooling === 'root' ? ', over the root' : ''}`,
       inputs: (random) => [normal(random, [tokens, heads * headDim]), integers(random, [tokens], groupSizes.length, least)],
-      run: (x: Tensor2D, assignment: Tensor1D) => groupMean(x, assignment, { headDim, groupSizes }),
+      run: (x: Tensor2D, assignment: Tensor1D) => groupMean(x, assignment, { headDim, groupSizes, pooling }),
       differentiable: [0],
     }),
   ),

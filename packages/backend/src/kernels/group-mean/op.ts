@@ -8,19 +8,24 @@ export interface GroupMeanOptions {
   readonly headDim: number;
   /** Group size of each expert; each divides the number of heads. */
   readonly groupSizes: readonly number[];
+  /**
+   * What a run of g heads becomes: its `mean` (the paper, the default), or with `root` its sum over √g, which keeps the
+   * variance of heads that are independent of each other.
+   */
+  readonly pooling?: 'mean' | 'root';
 }
 
 /**
  * Gives every token the keys (or values) of its expert, spread over all heads: each run of g consecutive heads is
- * replaced by its mean, g being the group size of the token's expert (paper section 3.3).
+ * replaced by its mean (or as `pooling` says), g being the group size of the token's expert (paper section 3.3).
  *
  * @param x float32 [tokens, heads·headDim]
  * @param assignment int32 [tokens], the token's expert; negative (padding) leaves the token as it is
- * @returns float32 [tokens, heads·headDim]; differentiable in x (a projection: its own transpose)
+ * @returns float32 [tokens, heads·headDim]; differentiable in x (a symmetric map: its own transpose)
  * @throws ArgumentError when the shapes do not fit or a group size does not divide the heads
  */
 export function groupMean(x: Tensor2D, assignment: Tensor1D, options: GroupMeanOptions): Tensor2D {
-  const { headDim, groupSizes } = options;
+  const { headDim, groupSizes, pooling } = options;
   expectShape('groupMean', 'x', x, [null, null]);
   expectShape('groupMean', 'assignment', assignment, [x.shape[0]]);
   expectFloats('groupMean', { x });
@@ -35,7 +40,7 @@ export function groupMean(x: Tensor2D, assignment: Tensor1D, options: GroupMeanO
   }
   const run = (x: Tensor2D, assignment: Tensor1D) =>
     hasKernel('MixsgaGroupMean')
-      ? runKernel('MixsgaGroupMean', { x, assignment }, { headDim, groupSizes: [...groupSizes] })
+      ? runKernel('MixsgaGroupMean', { x, assignment }, { headDim, groupSizes: [...groupSizes], root: pooling === 'root' })
       : [groupMeanReference(x, assignment, options)];
   return withGradient(
     [x],

@@ -3,14 +3,15 @@ import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import type { GroupMeanOptions } from './op';
 
 export function groupMeanReference(
-  x: Tensor2D, assignment: Tensor1D, { headDim, groupSizes }: GroupMeanOptions,
+  x: Tensor2D, assignment: Tensor1D, { headDim, groupSizes, pooling }: GroupMeanOptions,
 ): Tensor2D {
   const [tokens, width] = x.shape;
   const experts = tf.reshape(assignment, [tokens, 1]);
   let y: Tensor = x;
   groupSizes.forEach((size, expert) => {
     const grouped = tf.reshape(x, [tokens, width / (size * headDim), size, headDim]);
-    const spread = tf.mul(tf.mean(grouped, 2, true), tf.ones([1, 1, size, 1]));
+    const factor = pooling === 'root' ? Math.sqrt(size) : 1;
+    const spread = tf.mul(tf.mean(grouped, 2, true), tf.fill([1, 1, size, 1], factor));
     // A choice, not a product with 0 and 1, which would turn an infinity of another expert into NaN.
     y = tf.where(tf.equal(experts, expert), tf.reshape(spread, [tokens, width]), y);
   });

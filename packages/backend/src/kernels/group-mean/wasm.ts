@@ -14,6 +14,7 @@ export const groupMeanWasm: WasmKernel[] = [
       heap.writeInt32(sizes, groupSizes);
       heap.kernels.groupMean(
         heap.address(x!), heap.address(assignment!), sizes, heap.address(y), tokens, width / headDim, headDim,
+        attributes['root'] as boolean,
       );
       return [y];
     },
