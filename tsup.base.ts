@@ -14,7 +14,8 @@ export function library(options: Options = {}) {
     // Code that two entries share stays one module, so that a class is the same class in both.
     splitting: true,
     removeNodeProtocol: false,
-    dts: true,
+    // The demo runs from a fresh clone, where declarations would be most of the wait and nobody reads them.
+    dts: process.env.MIXSGA_DECLARATIONS !== 'off',
     clean: true,
     ...options,
   });

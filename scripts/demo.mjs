@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { fail, install, root, turbo } from './workspace.mjs';
 
 install();
+process.env.MIXSGA_DECLARATIONS = 'off';
 if (!turbo('build', '--filter=@mixsga/trainer')) {
   fail('The build failed; the lines above say where');
 }
