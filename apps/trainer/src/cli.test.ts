@@ -44,8 +44,10 @@ function numbers(name: string): unknown[] {
 describe('mixsga train', () => {
   it('learns and leaves a model, its result, metrics and events', () => {
     const rows = metricRows(at('whole', 'metrics.jsonl'));
-    expect(rows.filter(({ kind }) => kind === 'train')).toHaveLength(STEPS);
-    expect(rows.at(-1)!.lm).toBeLessThan(rows[0]!.lm as number);
+    const steps = rows.filter(({ kind }) => kind === 'train');
+    expect(steps).toHaveLength(STEPS);
+    expect(steps.at(-1)!.lm).toBeLessThan(steps[0]!.lm as number);
+    expect(rows.at(-1)).toMatchObject({ kind: 'validation', step: STEPS });
     const files = readdirSync(at('whole')).filter((name) => !name.startsWith('events.out.tfevents.'));
     expect(files.sort()).toEqual(
       ['checkpoints', 'config.json', 'metrics.jsonl', 'model.safetensors', 'result.json', 'run.json', 'tokenizer.json'],
