@@ -76,8 +76,8 @@ export const sharedConfig = {
   /** Tokens to train on in all; rounded up to whole steps. */
   tokens: count,
   optimizer: optimizerConfig,
-  /** α: weight of the router's consistency loss. */
-  routerLoss: z.strictObject({ alpha: z.number().nonnegative() }).prefault({ alpha: 1 }),
+  /** α: weight of the router's consistency loss; the default did best in a sweep (docs/results.md). */
+  routerLoss: z.strictObject({ alpha: z.number().nonnegative() }).prefault({ alpha: 3 }),
   /** Steps between two validations on part of the validation text, and one after the last step; 0: none. */
   evaluateEvery: z.number().int().nonnegative().default(100),
   /** Windows of those validations, spread evenly over the validation text. */
