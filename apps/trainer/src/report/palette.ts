@@ -1,6 +1,6 @@
-/** Colours of Okabe and Ito, which people with any kind of colour blindness can tell apart; the yellow is too pale on white. */
-const METHOD_COLOURS = ['#000000', '#0072B2', '#E69F00', '#009E73', '#56B4E9', '#D55E00', '#CC79A7'];
-const METHOD_SHAPES = ['circle', 'square', 'diamond', 'triangle-up', 'triangle-down', 'triangle-right', 'cross'];
+/** Colours of Okabe and Ito, which people with any kind of colour blindness can tell apart; a grey for the yellow, too pale on white. */
+const METHOD_COLOURS = ['#000000', '#0072B2', '#E69F00', '#009E73', '#56B4E9', '#D55E00', '#CC79A7', '#7F7F7F'];
+const METHOD_SHAPES = ['circle', 'square', 'diamond', 'triangle-up', 'triangle-down', 'triangle-right', 'cross', 'triangle-left'];
 const DASHES = [[], [6, 3], [2, 2]];
 
 /** How a method is drawn in every plot. */
@@ -10,7 +10,7 @@ export interface MethodStyle {
   dash: number[];
 }
 
-/** Styles in the order of the report; past seven methods colours come again with another dash. */
+/** Styles in the order of the report; past eight methods colours come again with another dash. */
 export function methodStyle(index: number): MethodStyle {
   return {
     colour: METHOD_COLOURS[index % METHOD_COLOURS.length]!,
