@@ -1,4 +1,5 @@
 export * from './errors';
+export * from './inference/index';
 export * from './kernels/index';
 export { describeBackends, startBackend } from './platform/index';
 export type { BackendInfo } from './platform/index';

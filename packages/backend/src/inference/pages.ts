@@ -1,0 +1,72 @@
+import { BackendError } from '../errors';
+
+/** Tokens of a page. Half a page for each expert and layer is what a cache wastes on average. */
+export const TOKENS_PER_PAGE = 32;
+
+/**
+ * Memory for keys and values, in pages of {@link TOKENS_PER_PAGE} tokens. A token takes `heads` heads of `headDim` float32
+ * for its keys and as many for its values. The memory is never copied to grow. Who holds which page is the caller's affair.
+ */
+export interface PageStore {
+  /** Stored KV heads. */
+  readonly heads: number;
+  readonly headDim: number;
+  /** Bytes of a page as allocated. */
+  readonly bytesPerPage: number;
+  /** Bytes of all buffers as they are, whether their pages are taken or free. */
+  readonly allocatedBytes: number;
+  /**
+   * The number of a page with undefined contents, taken until it is released.
+   * @throws BackendError when there is no memory for it; nothing has changed then
+   */
+  allocate(): number;
+  /** Gives a page back, to be taken again. */
+  release(page: number): void;
+  /** Copies the first `tokens` tokens of a page to another. */
+  copy(from: number, to: number, tokens: number): void;
+  /** Copies one token. */
+  move(from: Slot, to: Slot): void;
+  /** The first `tokens` tokens of a page: float32 [tokens, heads, headDim], whatever the layout in memory. */
+  read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }>;
+  /** Writes tokens, laid out as {@link read} gives them, from slot `first` of the page on. */
+  write(page: number, first: number, k: Float32Array, v: Float32Array): void;
+  /** Frees every buffer. */
+  dispose(): void;
+}
+
+/** Where a token lies in a store. */
+export interface Slot {
+  readonly page: number;
+  /** 0 to TOKENS_PER_PAGE − 1. */
+  readonly offset: number;
+}
+
+/** Tokens of one layer in one store: token s is at offset s % TOKENS_PER_PAGE of page `pages[⌊s / TOKENS_PER_PAGE⌋]`. */
+export interface Segment {
+  readonly store: PageStore;
+  readonly pages: readonly number[];
+  readonly tokens: number;
+}
+
+/** Hands out page numbers, the free ones first; the buffers are somebody else's. */
+export class PageNumbers {
+  #next = 0;
+  readonly #free: number[] = [];
+  readonly #taken = new Set<number>();
+
+  /** @param grow makes room for one page more than there was; what it throws leaves everything as it is */
+  take(grow: (page: number) => void): number {
+    let page = this.#free.pop();
+    if (page === undefined) {
+      grow(this.#next);
+      page = this.#next++;
+    }
+    this.#taken.add(page);
+    return page;
+  }
+
+  release(page: number): void {
+    if (!this.#taken.delete(page)) throw new BackendError(`PageStore: expected a page that is taken, got ${page}`);
+    this.#free.push(page);
+  }
+}

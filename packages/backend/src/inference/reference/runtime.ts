@@ -1,0 +1,176 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import { causalAttention, embedding, groupMean, layerNorm, linear } from '../../kernels/index';
+import { expectIds } from '../../kernels/validate';
+import { HostPages, slotOf } from '../host-pages';
+import type { PageStore } from '../pages';
+import { TOKENS_PER_PAGE } from '../pages';
+import type {
+  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, InferenceRuntime, KvLayer, LayerView, Route, StepResult, StorePlan,
+  TokenRouter, WeightType,
+} from '../runtime';
+import { attendReference, causalProbabilities } from './attention';
+import { ReferenceKv, ReferenceLinear, ReferenceRows, ReferenceVector } from './residents';
+
+/**
+ * Inference in TensorFlow.js operations, with keys and values on the host: the meaning of the others, on every backend whose
+ * tensors can be read at once (not on WebGPU outside of browsers).
+ */
+export class ReferenceRuntime implements InferenceRuntime {
+  readonly path = 'reference';
+  readonly work = { dispatches: null, reads: 0 };
+  #experts: number[] = [];
+
+  packLinear(layer: DenseLayer, type: WeightType): ReferenceLinear {
+    return new ReferenceLinear(layer, type);
+  }
+
+  packKv(layer: KvLayer, type: WeightType): ReferenceKv {
+    return new ReferenceKv(layer, type);
+  }
+
+  vector(values: Float32Array): ReferenceVector {
+    return new ReferenceVector(values);
+  }
+
+  rows(capacity: number, width: number): ReferenceRows {
+    return new ReferenceRows(capacity, width);
+  }
+
+  pages({ heads, headDim }: { heads: number; headDim: number }): HostPages {
+    return new HostPages(heads, headDim);
+  }
+
+  embed(table: ReferenceLinear, ids: Int32Array, out: ReferenceRows): void {
+    out.write(() => lookUp('embed', table, ids));
+  }
+
+  addEmbedding(table: ReferenceLinear, ids: Int32Array, x: ReferenceRows): void {
+    x.write(() => tf.add(x.first(ids.length), lookUp('addEmbedding', table, ids)));
+  }
+
+  layerNorm(x: ReferenceRows, gain: ReferenceVector, bias: ReferenceVector, out: ReferenceRows, rows: number): void {
+    out.write(() => layerNorm(x.first(rows), gain.tensor, bias.tensor));
+  }
+
+  apply(weights: ReferenceLinear, x: ReferenceRows, out: ReferenceRows, rows: number, options: ApplyOptions = {}): void {
+    const residual = options.residual as ReferenceRows | undefined;
+    out.write(() => {
+      const y = linear(x.first(rows), weights.weight, weights.bias, options.activation);
+      return residual ? tf.add(y, residual.first(rows)) : y;
+    });
+  }
+
+  route(router: TokenRouter | null, x: ReferenceRows, row: number): Route {
+    const expert = router
+      ? this.#read(() => router.decode(tf.reshape(x.row(row), [1, 1, x.width])))[0]!
+      : 0;
+    this.#experts.push(expert);
+    return { expert };
+  }
+
+  store(weights: ReferenceKv, x: ReferenceRows, row: number, { expert }: Route, { segments, slots }: LayerView): void {
+    const { page, offset } = slots[expert!]!;
+    const grouped = (layer: ReferenceLinear) =>
+      storedHeads(
+        this.#read(() => pool(weights, linear(x.row(row), layer.weight, layer.bias), Int32Array.of(expert!))),
+        weights.headDim, weights.groupSizes[expert!]!,
+      );
+    segments[expert!]!.store.write(page, offset, grouped(weights.k), grouped(weights.v));
+  }
+
+  attend(
+    q: ReferenceRows, row: number, view: LayerView, route: Route | null, out: ReferenceRows, options: AttendOptions,
+  ): void {
+    const attended = attendReference(this.#read(() => q.row(row)), view, route && route.expert, options);
+    out.write(() => tf.tensor2d(attended.out, [1, out.width]), row);
+    attended.probabilities.forEach((probabilities, segment) => options.onProbabilities?.(segment, probabilities));
+  }
+
+  project(weights: ReferenceKv, x: ReferenceRows, k: ReferenceRows, v: ReferenceRows, rows: number): void {
+    this.apply(weights.k, x, k, rows);
+    this.apply(weights.v, x, v, rows);
+  }
+
+  group(weights: ReferenceKv, k: ReferenceRows, v: ReferenceRows, experts: Int32Array): void {
+    for (const rows of [k, v]) rows.write(() => pool(weights, rows.first(experts.length), experts));
+  }
+
+  causalAttention(
+    q: ReferenceRows, k: ReferenceRows, v: ReferenceRows, out: ReferenceRows, rows: number, options: CausalOptions,
+  ): void {
+    out.write(() => causalAttention(q.first(rows), k.first(rows), v.first(rows), { batch: 1, ...options }));
+    options.onProbabilities?.(
+      causalProbabilities(this.#read(() => q.first(rows)), this.#read(() => k.first(rows)), rows, options),
+    );
+  }
+
+  storeRows(k: ReferenceRows, v: ReferenceRows, plans: readonly StorePlan[]): void {
+    const values = [k, v].map((rows) => this.#read(() => rows.first(rows.capacity)));
+    for (const { segment, groupSize, firstSlot, rows } of plans) {
+      const { store } = segment;
+      for (let done = 0; done < rows.length; ) {
+        const { page, offset } = slotOf(segment, firstSlot + done);
+        const some = rows.subarray(done, done + TOKENS_PER_PAGE - offset);
+        const [pageK, pageV] = values.map((x) => storedRows(x, some, k.width, store, groupSize));
+        store.write(page, offset, pageK!, pageV!);
+        done += some.length;
+      }
+    }
+  }
+
+  tensor(x: ReferenceRows, rows: number): Tensor3D {
+    return tf.tidy(() => tf.reshape(x.first(rows), [1, rows, x.width]));
+  }
+
+  copyRow(from: ReferenceRows, row: number, to: ReferenceRows): void {
+    to.write(() => from.row(row));
+  }
+
+  async read(x: ReferenceRows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
+    const values = this.#read(() => x.first(rows));
+    const experts = Int32Array.from(this.#experts);
+    this.#experts = [];
+    if (want === 'values') return { experts, argMax: null, values };
+    const argMax = Int32Array.from({ length: rows }, (_, row) => indexOfLargest(values.subarray(row * x.width, (row + 1) * x.width)));
+    return { experts, argMax, values: null };
+  }
+
+  #read(compute: () => Tensor): Float32Array {
+    this.work.reads++;
+    const tensor = tf.tidy(compute);
+    try {
+      return tensor.dataSync() as Float32Array;
+    } finally {
+      tensor.dispose();
+    }
+  }
+}
+
+function lookUp(operation: string, table: ReferenceLinear, ids: Int32Array): Tensor2D {
+  expectIds(operation, 'ids', ids, 0, table.outputs);
+  return embedding(table.weight, tf.tensor1d(ids, 'int32'));
+}
+
+function pool({ headDim, groupSizes, pooling }: ReferenceKv, x: Tensor2D, experts: Int32Array): Tensor2D {
+  return groupMean(x, tf.tensor1d(experts, 'int32'), { headDim, groupSizes, pooling });
+}
+
+/** Of grouped rows the first head of each group: [kvHeads·headDim] to [kvHeads/groupSize·headDim]. */
+function storedHeads(grouped: Float32Array, headDim: number, groupSize: number): Float32Array {
+  return grouped.filter((_, i) => Math.floor(i / headDim) % groupSize === 0);
+}
+
+function storedRows(
+  grouped: Float32Array, rows: Int32Array, width: number, { heads, headDim }: PageStore, groupSize: number,
+): Float32Array {
+  const stored = new Float32Array(rows.length * heads * headDim);
+  rows.forEach((row, i) => {
+    stored.set(storedHeads(grouped.subarray(row * width, (row + 1) * width), headDim, groupSize), i * heads * headDim);
+  });
+  return stored;
+}
+
+function indexOfLargest(values: Float32Array): number {
+  return values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);
+}

@@ -1,0 +1,197 @@
+// What inference needs of a backend: weights packed once, activations in buffers that stay, and keys and values in pages
+// that are written in place. One implementation for each way of computing; `createRuntime` picks that of the active backend.
+import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import type { PageStore, Segment, Slot } from './pages';
+
+/** Element types of packed weights. Sums are float32 whatever the type. */
+export const weightTypes = ['f32', 'bf16', 'int8'] as const;
+export type WeightType = (typeof weightTypes)[number];
+
+/** A buffer on the backend. It belongs to who made it. */
+export interface Resident {
+  /** Bytes of its buffers. */
+  readonly bytes: number;
+  dispose(): void;
+}
+
+/** A matrix [outputs, inputs] with a bias [outputs], packed to be read once per token. */
+export interface LinearWeights extends Resident {
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly type: WeightType;
+}
+
+/** The key and value projections of a layer, ready for each of its experts. */
+export interface KvWeights extends Resident {
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Group size of each expert; [1] where the layer does not route. */
+  readonly groupSizes: readonly number[];
+  readonly pooling: Pooling;
+}
+
+/** What a group of g heads becomes: their mean, or their sum over √g. */
+export type Pooling = 'mean' | 'root';
+
+/** float32 [size], such as a norm's gain. */
+export interface Vector extends Resident {
+  readonly size: number;
+}
+
+/** float32 [capacity, width]: activations of up to `capacity` tokens. An operation works on its first `rows` rows. */
+export interface Rows extends Resident {
+  readonly capacity: number;
+  readonly width: number;
+}
+
+/** float32 [outputs, inputs] with its bias, row-major, as checkpoints have it. */
+export interface DenseLayer {
+  readonly weight: Float32Array;
+  readonly bias: Float32Array | null;
+  readonly outputs: number;
+  readonly inputs: number;
+}
+
+export interface KvLayer {
+  /** [kvHeads·headDim, inputs] */
+  readonly k: DenseLayer;
+  /** [kvHeads·headDim, inputs] */
+  readonly v: DenseLayer;
+  readonly kvHeads: number;
+  readonly groupSizes: readonly number[];
+  readonly pooling: Pooling;
+}
+
+/** How a layer's router decides for single tokens. A layer without routing has none. */
+export interface TokenRouter {
+  /**
+   * Given where the decision is the arg max of sigmoid(x·weightᵀ + bias), ties to the lower expert. The runtime may then
+   * decide without tensors. Packed as `f32`.
+   */
+  readonly linear: LinearWeights | null;
+  /** The decision of any router: float32 [1, 1, D] to int32 [1, 1]. */
+  decode(x: Tensor3D): Tensor2D;
+}
+
+/**
+ * The expert of the token that a step computes. Where decisions stay on the device (WebGPU), `expert` is null until
+ * {@link InferenceRuntime.read} has resolved.
+ */
+export interface Route {
+  readonly expert: number | null;
+}
+
+/** What the step of one token sees of the cache of one layer. */
+export interface LayerView {
+  /** What is cached, one segment for each expert. */
+  readonly segments: readonly Segment[];
+  /** Where the token will be stored: a free slot for each expert, of which its own one is taken. */
+  readonly slots: readonly Slot[];
+}
+
+export interface AttendOptions {
+  /** Query heads. */
+  readonly heads: number;
+  /** Factor of the scores, usually headDim^-0.5. */
+  readonly scale: number;
+  /**
+   * Takes for each segment in order the attention probabilities of its tokens in slot order, summed over the query heads;
+   * the token that is being computed comes last in the segment of its expert. The array is valid during the call only,
+   * which may come as late as {@link InferenceRuntime.read}.
+   */
+  readonly onProbabilities?: (segment: number, probabilities: Float32Array) => void;
+}
+
+export interface CausalOptions {
+  /** Query heads. */
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly scale: number;
+  /** Takes the attention probability that each token got, summed over queries and query heads: float32 [rows]. */
+  readonly onProbabilities?: (probabilities: Float32Array) => void;
+}
+
+export interface ApplyOptions {
+  readonly activation?: 'relu';
+  /** Added to the result last; may be the output itself. */
+  readonly residual?: Rows;
+}
+
+/** Rows of projected keys and values that go to one segment of the cache. */
+export interface StorePlan {
+  readonly segment: Segment;
+  /** Query heads that share a stored head. */
+  readonly groupSize: number;
+  /** The first slot to write; `segment.tokens` does not matter. */
+  readonly firstSlot: number;
+  /** Row numbers, in slot order. */
+  readonly rows: Int32Array;
+}
+
+/** What a step gives to the host, in one read. */
+export interface StepResult {
+  /** The expert of each of the step's routes, in the order of the calls of `route` since the last read. */
+  readonly experts: Int32Array;
+  /** int32 [rows]: the arg max of each row, ties to the lower index; with `want: 'argMax'`. */
+  readonly argMax: Int32Array | null;
+  /** float32 [rows, width], valid until the next operation; with `want: 'values'`. */
+  readonly values: Float32Array | null;
+}
+
+/** Work given to a device since the runtime was made, for reports. */
+export interface DeviceWork {
+  /** Compute dispatches; null where there is no device. */
+  readonly dispatches: number | null;
+  /** Reads from the device. */
+  readonly reads: number;
+}
+
+export interface InferenceRuntime {
+  /** `fused`: kernels of this package. `reference`: stock operations, with keys and values on the host. */
+  readonly path: 'fused' | 'reference';
+  readonly work: DeviceWork;
+
+  // What stays for the life of a model. @throws BackendError when there is no memory for it.
+
+  packLinear(layer: DenseLayer, type: WeightType): LinearWeights;
+  packKv(layer: KvLayer, type: WeightType): KvWeights;
+  vector(values: Float32Array): Vector;
+  rows(capacity: number, width: number): Rows;
+  pages(format: { heads: number; headDim: number }): PageStore;
+
+  // Activations. `rows` counts the tokens; outputs never alias inputs unless said.
+
+  /** out[r] = row ids[r] of the matrix, as the packed type has it. */
+  embed(table: LinearWeights, ids: Int32Array, out: Rows): void;
+  /** x[r] += row ids[r] of the matrix. */
+  addEmbedding(table: LinearWeights, ids: Int32Array, x: Rows): void;
+  layerNorm(x: Rows, gain: Vector, bias: Vector, out: Rows, rows: number): void;
+  /** out = activation(x · weightᵀ + bias) + residual */
+  apply(weights: LinearWeights, x: Rows, out: Rows, rows: number, options?: ApplyOptions): void;
+
+  // A token of a sequence in decode: row `row` of a batch.
+
+  /** The expert of a token; without a router expert 0. */
+  route(router: TokenRouter | null, x: Rows, row: number): Route;
+  /** Projects a token's keys and values under its expert and writes them to the expert's slot. */
+  store(weights: KvWeights, x: Rows, row: number, route: Route, view: LayerView): void;
+  /** out[row] = attention of q[row] over what the view has cached and, unless `route` is null, over the token just stored. */
+  attend(q: Rows, row: number, view: LayerView, route: Route | null, out: Rows, options: AttendOptions): void;
+
+  // A whole prompt.
+
+  /** k, v [rows, kvHeads·headDim] */
+  project(weights: KvWeights, x: Rows, k: Rows, v: Rows, rows: number): void;
+  /** Every run of heads of the token's expert becomes its mean (see {@link Pooling}) in place. */
+  group(weights: KvWeights, k: Rows, v: Rows, experts: Int32Array): void;
+  causalAttention(q: Rows, k: Rows, v: Rows, out: Rows, rows: number, options: CausalOptions): void;
+  /** Writes grouped keys and values to the cache. */
+  storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void;
+  /** A tensor [1, rows, width] of the first rows, for a router; the caller disposes it. */
+  tensor(x: Rows, rows: number): Tensor3D;
+  /** to[0] = from[row] */
+  copyRow(from: Rows, row: number, to: Rows): void;
+
+  /** Waits for the step and reads what is asked for, with every route since the last read, in one go. */
+  read(x: Rows, rows: number, want: 'argMax' | 'values'): Promise<StepResult>;
+}
