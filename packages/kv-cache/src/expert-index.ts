@@ -7,7 +7,7 @@ export function expertBits(experts: number): number {
 
 /**
  * Which expert stores each token of one layer's cache, packed in ⌈log2 E⌉ bits a token (paper section 3.3): 2 bits
- * for three experts, none for a single one. Grows as tokens are appended.
+ * for three experts, none for a single one. The buffer grows by an eighth.
  */
 export class ExpertIndex {
   readonly experts: number;
@@ -72,11 +72,29 @@ export class ExpertIndex {
     this.#expectExpert(expert);
     const needed = bytesFor((this.#length + 1) * this.bitsPerToken) + 1;
     if (needed > this.#packed.length) {
-      const larger = new Uint8Array(Math.max(needed, 2 * this.#packed.length));
+      const larger = new Uint8Array(needed + Math.max(8, needed >> 3));
       larger.set(this.#packed);
       this.#packed = larger;
     }
     this.#write(this.#length++, expert);
+  }
+
+  /**
+   * Drops the tokens from `length` on.
+   * @throws ArgumentError when there are not as many
+   */
+  truncate(length: number): void {
+    if (!Number.isInteger(length) || length < 0 || length > this.#length) {
+      throw new ArgumentError(`ExpertIndex.truncate: expected 0 to ${this.#length} tokens, got ${length}`);
+    }
+    this.#length = length;
+  }
+
+  copy(): ExpertIndex {
+    const copy = new ExpertIndex(this.experts);
+    copy.#packed = this.#packed.slice();
+    copy.#length = this.#length;
+    return copy;
   }
 
   #write(token: number, expert: number): void {

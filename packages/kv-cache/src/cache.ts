@@ -1,0 +1,229 @@
+import { ArgumentError, type LayerView, type StorePlan } from '@mixsga/backend';
+import type { CacheLayer } from './layers/layer';
+import type { CacheLayout } from './layout';
+
+/** What a pool knows of its caches. */
+export interface CacheOwner {
+  readonly layout: CacheLayout;
+  readonly caches: Set<KvCache>;
+}
+
+/** The keys and values of one sequence. A {@link CachePool} makes it; layers are those that store keys and values of their own. */
+export class KvCache {
+  readonly #owner: CacheOwner;
+  readonly #layers: readonly CacheLayer[];
+  #tokensSeen: number;
+
+  /** Called by the pool. */
+  constructor(owner: CacheOwner, layers: readonly CacheLayer[], tokensSeen = 0) {
+    this.#owner = owner;
+    this.#layers = layers;
+    this.#tokensSeen = tokensSeen;
+    owner.caches.add(this);
+  }
+
+  /** Tokens committed, whether kept or evicted since. */
+  get tokensSeen(): number {
+    return this.#tokensSeen;
+  }
+
+  /** Whether the eviction policy wants attention probabilities. */
+  get observes(): boolean {
+    return false;
+  }
+
+  /** Tokens that a layer has. */
+  tokensKept(layer: number): number {
+    return this.#layer('tokensKept', layer).tokens;
+  }
+
+  /**
+   * Reserves a slot for one token more in each expert of a layer, and gives what attention needs. Nothing counts before
+   * {@link commit}, so that it can be called again. The arrays of page numbers are never changed in place.
+   *
+   * @throws BackendError when there is no memory for a page; the cache is as before
+   */
+  view(layer: number): LayerView {
+    return this.#layer('view', layer).view();
+  }
+
+  /**
+   * Takes attention probabilities of the step's token in a layer, as the runtime's `attend` gives them for a segment.
+   * They count from {@link commit} on.
+   */
+  observe(layer: number, segment: number, probabilities: Float32Array): void {
+    void this.#layer('observe', layer);
+    void segment;
+    void probabilities;
+  }
+
+  /**
+   * The token of the step becomes part of the cache: every layer was viewed and the token's keys and values written to
+   * its expert's slot.
+   *
+   * @param experts its expert in each layer
+   * @throws ArgumentError when they are not one for each layer, or a layer was not viewed since the cache last changed
+   */
+  commit(experts: ArrayLike<number>): void {
+    this.#expectLive('commit');
+    if (experts.length !== this.#layers.length) {
+      throw new ArgumentError(`KvCache.commit: expected an expert for each of ${this.#layers.length} layers, got ${experts.length}`);
+    }
+    this.#layers.forEach(({ viewed }, l) => {
+      this.#expectExpert('commit', experts[l]!);
+      if (!viewed) throw new ArgumentError(`KvCache.commit: layer ${l} has no slot for the token; call view(${l}) first`);
+    });
+    this.#layers.forEach((layer, l) => {
+      layer.commit(experts[l]!, this.#tokensSeen);
+      layer.viewed = false;
+    });
+    this.#tokensSeen++;
+  }
+
+  /**
+   * Where the rows of a prompt go, by experts that have any: bulk append. Nothing counts before {@link commitRows}; another
+   * plan for the layer takes the place of this one.
+   *
+   * @param experts the expert of each row
+   * @throws ArgumentError when there is no such expert
+   * @throws BackendError when there is no memory for the pages; the cache is as before, without any plan
+   */
+  planRows(layer: number, experts: Int32Array): StorePlan[] {
+    const planned = this.#layer('planRows', layer);
+    for (const expert of experts) this.#expectExpert('planRows', expert);
+    planned.settle();
+    try {
+      return planned.plan(experts);
+    } catch (error) {
+      for (const each of this.#layers) each.settle();
+      throw error;
+    }
+  }
+
+  /**
+   * Takes the attention probability that each planned row got, summed over the rows and query heads: float32 [rows].
+   */
+  observeRows(layer: number, probabilities: Float32Array): void {
+    void this.#layer('observeRows', layer);
+    void probabilities;
+  }
+
+  /**
+   * The planned rows become part of the cache.
+   * @throws ArgumentError when the layers were not all given a plan of as many rows
+   */
+  commitRows(): void {
+    this.#expectLive('commitRows');
+    const plans = this.#layers.map(({ planned }, l) => {
+      if (planned) return planned;
+      throw new ArgumentError(`KvCache.commitRows: layer ${l} has no plan; call planRows(${l}, experts) first`);
+    });
+    const rows = plans.map(({ experts }) => experts.length);
+    if (rows.some((count) => count !== rows[0])) {
+      throw new ArgumentError(`KvCache.commitRows: expected plans of as many rows, got ${rows.join(', ')}`);
+    }
+    this.#layers.forEach((layer, l) => {
+      layer.commitRows(plans[l]!, this.#tokensSeen);
+      layer.settle();
+    });
+    this.#tokensSeen += rows[0]!;
+  }
+
+  /**
+   * The expert that stores a token of a layer; null when the token was evicted.
+   * @throws ArgumentError when no such token was seen
+   */
+  expertOf(layer: number, token: number): number | null {
+    const found = this.#layer('expertOf', layer);
+    if (!Number.isInteger(token) || token < 0 || token >= this.#tokensSeen) {
+      throw new ArgumentError(`KvCache.expertOf: expected a token below ${this.#tokensSeen}, got ${token}`);
+    }
+    return found.expertOf(token);
+  }
+
+  /** Kept tokens by expert, summed over the layers. */
+  expertCounts(): number[] {
+    this.#expectLive('expertCounts');
+    return this.#owner.layout.groupSizes.map((_, expert) =>
+      this.#layers.reduce((sum, { arenas }) => sum + arenas[expert]!.tokens, 0),
+    );
+  }
+
+  /**
+   * `used`: keys and values of the tokens kept, and for each layer the entries that tell which expert has which token.
+   * `allocated`: the buffers that hold these, as they are, with reserved slots; a page that n forks share counts as its
+   * nth part in each, so that the sum over caches is what they hold together. The free pages of the pool are in
+   * {@link CachePool.allocatedBytes} alone.
+   */
+  bytes(): { used: number; allocated: number } {
+    this.#expectLive('bytes');
+    let used = 0;
+    let allocated = 0;
+    for (const { arenas, placeBytes } of this.#layers) {
+      for (const arena of arenas) {
+        used += arena.tokens * arena.bytesPerToken;
+        allocated += arena.allocatedBytes;
+      }
+      used += placeBytes.used;
+      allocated += placeBytes.allocated;
+    }
+    return { used, allocated: Math.ceil(allocated) };
+  }
+
+  /**
+   * Drops the tokens at positions from `tokens` on, in all layers.
+   * @throws ArgumentError when more than were seen are to stay
+   */
+  truncate(tokens: number): void {
+    this.#expectLive('truncate');
+    if (!Number.isInteger(tokens) || tokens < 0 || tokens > this.#tokensSeen) {
+      throw new ArgumentError(`KvCache.truncate: expected 0 to ${this.#tokensSeen} tokens, got ${tokens}`);
+    }
+    for (const layer of this.#layers) layer.prepareTruncate(tokens);
+    for (const layer of this.#layers) {
+      layer.truncate(tokens);
+      layer.settle();
+    }
+    this.#tokensSeen = tokens;
+  }
+
+  /** Another sequence with the same tokens so far. Pages are shared until one of the two writes to them. */
+  fork(): KvCache {
+    this.#expectLive('fork');
+    for (const layer of this.#layers) layer.settle();
+    return new KvCache(
+      this.#owner,
+      this.#layers.map((layer) => layer.fork()),
+      this.#tokensSeen,
+    );
+  }
+
+  /** Drops all tokens. */
+  reset(): void {
+    this.truncate(0);
+  }
+
+  /** Gives the pages back to the pool. The cache can't be used after. */
+  dispose(): void {
+    if (!this.#owner.caches.delete(this)) return;
+    for (const layer of this.#layers) layer.dispose();
+  }
+
+  #layer(method: string, layer: number): CacheLayer {
+    this.#expectLive(method);
+    const found = this.#layers[layer];
+    if (!found) throw new ArgumentError(`KvCache.${method}: expected a layer below ${this.#layers.length}, got ${layer}`);
+    return found;
+  }
+
+  #expectLive(method: string): void {
+    if (!this.#owner.caches.has(this)) throw new ArgumentError(`KvCache.${method}: this cache is disposed; create another one`);
+  }
+
+  #expectExpert(method: string, expert: number): void {
+    const experts = this.#owner.layout.groupSizes.length;
+    if (!Number.isInteger(expert) || expert < 0 || expert >= experts) {
+      throw new ArgumentError(`KvCache.${method}: expected an expert below ${experts}, got ${expert}`);
+    }
+  }
+}

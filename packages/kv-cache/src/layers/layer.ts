@@ -1,0 +1,86 @@
+import type { LayerView, StorePlan } from '@mixsga/backend';
+import type { Arena } from './arena';
+
+/** Rows that are to be appended. */
+export interface Planned {
+  /** The expert of each row. */
+  readonly experts: Int32Array;
+  /** The attention probability that each row got from all rows, summed over query heads; null where nobody asked. */
+  probabilities: Float32Array | null;
+}
+
+/** One layer of a cache: an arena for each expert, and what tells a token's place in them. */
+export abstract class CacheLayer {
+  planned: Planned | null = null;
+  /** Whether {@link view} gave out the slots that the next token goes to. */
+  viewed = false;
+
+  constructor(
+    readonly arenas: readonly Arena[],
+    protected readonly groupSizes: readonly number[],
+  ) {}
+
+  /** Tokens kept. */
+  get tokens(): number {
+    return this.arenas.reduce((sum, { tokens }) => sum + tokens, 0);
+  }
+
+  /** Bytes of what tells a token's place: of the entries, and of the buffers that hold them. */
+  abstract readonly placeBytes: { used: number; allocated: number };
+
+  /** @throws BackendError when there is no memory for a page; what is cached is as before */
+  view(): LayerView {
+    for (const arena of this.arenas) arena.reserve(1);
+    this.viewed = true;
+    return {
+      segments: this.arenas.map(({ store, pages, tokens }) => ({ store, pages, tokens })),
+      slots: this.arenas.map((arena) => arena.slot(arena.tokens)),
+    };
+  }
+
+  /** @throws BackendError when there is no memory for the pages; what is cached is as before */
+  plan(experts: Int32Array): StorePlan[] {
+    const rows = this.arenas.map((): number[] => []);
+    experts.forEach((expert, row) => rows[expert]!.push(row));
+    this.arenas.forEach((arena, expert) => arena.reserve(rows[expert]!.length));
+    this.planned = { experts: experts.slice(), probabilities: null };
+    return this.arenas.flatMap((arena, expert) => {
+      if (rows[expert]!.length === 0) return [];
+      const { store, pages, tokens } = arena;
+      const groupSize = this.groupSizes[expert]!;
+      return [{ segment: { store, pages, tokens }, groupSize, firstSlot: tokens, rows: Int32Array.from(rows[expert]!) }];
+    });
+  }
+
+  /** Forgets slots given out but not committed, and gives back the pages that only they needed. */
+  settle(): void {
+    this.viewed = false;
+    this.planned = null;
+    for (const arena of this.arenas) arena.truncate(arena.tokens);
+  }
+
+  /** The token at `position` is in the next slot of its expert. */
+  abstract commit(expert: number, position: number): void;
+
+  /** The planned rows are in their slots, the first at `position`. */
+  abstract commitRows(planned: Planned, position: number): void;
+
+  /** The expert of the token at a position; null when it was evicted. */
+  abstract expertOf(position: number): number | null;
+
+  /**
+   * What {@link truncate} needs memory for.
+   * @throws BackendError when there is none; what is cached is as before
+   */
+  abstract prepareTruncate(position: number): void;
+
+  /** Drops the tokens from a position on. */
+  abstract truncate(position: number): void;
+
+  abstract fork(): CacheLayer;
+
+  /** Gives all pages back. */
+  dispose(): void {
+    for (const arena of this.arenas) arena.truncate(0);
+  }
+}
