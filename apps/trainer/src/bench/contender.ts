@@ -1,12 +1,8 @@
-/** One way of training the benchmark's model. */
+/** Something that takes its turn in a benchmark. */
 export interface Contender {
-  /** What computes: `wasm`, `tfjs-wasm` (stock TensorFlow.js operations on the same backend) or `torch`. */
-  backend: string;
-  attention: string;
-  threads: number;
-  /** Version or build, for people. */
-  detail: string;
-  /** Trains for at least so many seconds and at least one step, and tells how far it came. */
+  /** Who it is, in progress lines: `wasm mha`. */
+  readonly label: string;
+  /** Works for at least so many seconds and at least one step, and tells how far it came. */
   run(seconds: number): Promise<Slice>;
   dispose(): void;
 }
@@ -15,4 +11,20 @@ export interface Contender {
 export interface Slice {
   steps: number;
   seconds: number;
+}
+
+/**
+ * Repeats a step until all together took so many seconds, at least once.
+ * @param restore puts back after each step what it changed; its time does not count
+ */
+export async function timeSteps(seconds: number, step: () => Promise<unknown>, restore?: () => void): Promise<Slice> {
+  const slice: Slice = { steps: 0, seconds: 0 };
+  while (slice.steps === 0 || slice.seconds < seconds) {
+    const start = performance.now();
+    await step();
+    slice.seconds += (performance.now() - start) / 1000;
+    slice.steps += 1;
+    restore?.();
+  }
+  return slice;
 }

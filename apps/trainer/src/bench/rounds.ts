@@ -7,27 +7,36 @@ export interface Measured {
   max: number;
 }
 
+export interface RoundsOptions {
+  rounds: number;
+  secondsPerSlice: number;
+  /** Called before the turns of each round. */
+  onRound?: () => void;
+  /** Takes what is going on, for people. */
+  onSlice?: (text: string) => void;
+}
+
 /**
- * Lets contenders train in turn, round after round, so that a machine that slows down slows all of them; every
- * second round runs backwards. One slice of each before the first round is not counted.
+ * Gives contenders their turns, round after round, so that a machine that slows down slows all of them; every second
+ * round runs backwards. One slice of each before the first round is not counted.
  *
  * @returns slices by contender, in round order
  */
 export async function runRounds(
   contenders: readonly Contender[],
-  { rounds, secondsPerSlice, onSlice }: { rounds: number; secondsPerSlice: number; onSlice?: (text: string) => void },
+  { rounds, secondsPerSlice, onRound, onSlice }: RoundsOptions,
 ): Promise<Slice[][]> {
   const slices = contenders.map((): Slice[] => []);
   for (const contender of contenders) {
-    onSlice?.(`warming up ${contender.backend} ${contender.attention}`);
+    onSlice?.(`warming up ${contender.label}`);
     await contender.run(0);
   }
   for (let round = 0; round < rounds; round++) {
     const order = [...contenders.keys()];
     if (round % 2 === 1) order.reverse();
+    onRound?.();
     for (const i of order) {
-      const { backend, attention } = contenders[i]!;
-      onSlice?.(`round ${round + 1} of ${rounds}: ${backend} ${attention}`);
+      onSlice?.(`round ${round + 1} of ${rounds}: ${contenders[i]!.label}`);
       slices[i]!.push(await contenders[i]!.run(secondsPerSlice));
     }
   }
@@ -38,12 +47,21 @@ export function measured(values: readonly number[]): Measured {
   return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
-/** Median over rounds of `a`'s speed over `b`'s in the same round, from which the machine's drift cancels out. */
-export function ratioOf(a: readonly Slice[], b: readonly Slice[]): number {
-  return median(a.map((slice, round) => slice.steps / slice.seconds / (b[round]!.steps / b[round]!.seconds)));
+/** Steps of a slice in a second. */
+export function speed({ steps, seconds }: Slice): number {
+  return steps / seconds;
 }
 
-function median(values: readonly number[]): number {
+export function stepsOf(slices: readonly Slice[]): number {
+  return slices.reduce((sum, { steps }) => sum + steps, 0);
+}
+
+/** Median over rounds of `a`'s speed over `b`'s in the same round, from which the machine's drift cancels out. */
+export function ratioOf(a: readonly Slice[], b: readonly Slice[]): number {
+  return median(a.map((slice, round) => speed(slice) / speed(b[round]!)));
+}
+
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;
   return sorted.length % 2 === 1 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;

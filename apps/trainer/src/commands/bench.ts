@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 
-import { benchTrain, formatBenchTrain } from '../bench/train';
+import { benchTrain, formatBenchTrain } from '../bench/train/train';
 import { writeFileAtomic } from '../training/files';
 import { ProgressLine } from '../training/progress';
 import { print, printJson } from './options';

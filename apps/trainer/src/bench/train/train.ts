@@ -1,9 +1,10 @@
-import { cpus, totalmem } from 'node:os';
-
 import { MixsgaError, startBackend } from '@mixsga/backend';
 
-import type { Contender, Slice } from './contender';
-import { type Measured, measured, ratioOf, runRounds } from './rounds';
+import type { Slice } from '../contender';
+import { formatMachine, type Machine, thisMachine } from '../machine';
+import { measured, ratioOf, runRounds, speed, stepsOf } from '../rounds';
+import { alignedTable, times } from '../table';
+import type { TrainContender } from './contender';
 import { TRAIN_SHAPE, type TrainShape } from './shape';
 import { tfjsContender } from './tfjs-contender';
 import { torchContender } from './torch-contender';
@@ -28,7 +29,7 @@ export interface BenchTrainResult {
   ratios: { gqaOverMha: number; mixsgaOverMha: number; mhaOverPlainTfjs: number; mhaOverTorch: number | null };
   /** Who did not run, and why. */
   absent: { backend: string; reason: string }[];
-  machine: { cpu: string; cores: number; memoryGiB: number; platform: string; node: string };
+  machine: Machine;
 }
 
 export interface ContenderResult {
@@ -51,7 +52,7 @@ export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrain
   const shape = options.shape ?? TRAIN_SHAPE;
   const backend = await startBackend('wasm');
   const absent: BenchTrainResult['absent'] = [];
-  const contenders: Contender[] = [];
+  const contenders: TrainContender[] = [];
   try {
     for (const attention of ['mha', 'gqa:2', 'mixsga:3:1:6']) contenders.push(tfjsContender(backend, attention, 'fast', shape));
     contenders.push(tfjsContender(backend, 'mha', 'reference', shape));
@@ -78,22 +79,16 @@ export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrain
         mhaOverTorch: torch ? ratioOf(mha, torch) : null,
       },
       absent,
-      machine: {
-        cpu: cpus()[0]?.model ?? 'unknown',
-        cores: cpus().length,
-        memoryGiB: Math.round(totalmem() / 2 ** 30),
-        platform: `${process.platform} ${process.arch}`,
-        node: process.version,
-      },
+      machine: thisMachine(),
     };
   } finally {
     for (const contender of contenders) contender.dispose();
   }
 }
 
-function contenderResult(contender: Contender, slices: readonly Slice[], shape: TrainShape): ContenderResult {
+function contenderResult(contender: TrainContender, slices: readonly Slice[], shape: TrainShape): ContenderResult {
   const tokensPerStep = shape.batchSize * shape.sequenceLength;
-  const { median, min, max }: Measured = measured(slices.map(({ steps, seconds }) => (steps * tokensPerStep) / seconds));
+  const { median, min, max } = measured(slices.map((slice) => speed(slice) * tokensPerStep));
   const { backend, attention, threads, detail } = contender;
   return {
     backend,
@@ -102,7 +97,7 @@ function contenderResult(contender: Contender, slices: readonly Slice[], shape: 
     tokensPerSecond: Math.round(median),
     spread: { min: Math.round(min), max: Math.round(max) },
     rounds: slices.length,
-    steps: slices.reduce((sum, { steps }) => sum + steps, 0),
+    steps: stepsOf(slices),
     detail,
   };
 }
@@ -114,18 +109,12 @@ export function formatBenchTrain({ results, ratios, absent, machine }: BenchTrai
     r.backend, r.attention, String(r.threads), r.tokensPerSecond.toLocaleString('en'),
     `${r.spread.min.toLocaleString('en')} to ${r.spread.max.toLocaleString('en')}`, r.detail,
   ]);
-  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)));
-  const isNumber = (column: number) => column >= 2 && column <= 4;
-  const line = (row: string[]) =>
-    row.map((cell, c) => (isNumber(c) ? cell.padStart(widths[c]!) : cell.padEnd(widths[c]!))).join('  ').trimEnd();
-  const times = (ratio: number) => `${ratio.toFixed(2)} ×`;
   return [
-    line(head),
-    ...rows.map(line),
+    alignedTable([head, ...rows], [2, 3, 4]),
     '',
     `mixsga:3:1:6 trains at ${times(ratios.mixsgaOverMha)} the speed of mha, gqa:2 at ${times(ratios.gqaOverMha)}.`,
     `mha trains at ${times(ratios.mhaOverPlainTfjs)} the speed of stock TensorFlow.js operations${ratios.mhaOverTorch === null ? '' : `, and at ${times(ratios.mhaOverTorch)} that of PyTorch eager on one thread`}.`,
     ...absent.map(({ backend, reason }) => `${backend} did not run: ${reason}.`),
-    `${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}`,
+    formatMachine(machine),
   ].join('\n');
 }

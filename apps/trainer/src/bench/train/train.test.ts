@@ -2,42 +2,11 @@ import { MixsgaError, startBackend } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 
-import type { Contender } from './contender';
-import { measured, ratioOf, runRounds } from './rounds';
 import { TRAIN_SHAPE } from './shape';
 import { torchContender } from './torch-contender';
 import { benchTrain, formatBenchTrain } from './train';
 
 const TINY = { layers: 2, hiddenSize: 16, heads: 4, ffnSize: 32, vocabularySize: 64, sequenceLength: 8, batchSize: 2 };
-
-describe('runRounds', () => {
-  it('gives everyone a turn in every round, in both orders, after one that is not counted', async () => {
-    const turns: string[] = [];
-    const contender = (attention: string): Contender => ({
-      backend: 'test',
-      attention,
-      threads: 1,
-      detail: '',
-      run: (seconds) => {
-        turns.push(`${attention}${seconds}`);
-        return Promise.resolve({ steps: turns.length, seconds: 1 });
-      },
-      dispose: () => {},
-    });
-    const slices = await runRounds([contender('a'), contender('b')], { rounds: 3, secondsPerSlice: 2 });
-    expect(turns).toEqual(['a0', 'b0', 'a2', 'b2', 'b2', 'a2', 'a2', 'b2']);
-    expect(slices.map((row) => row.map(({ steps }) => steps))).toEqual([[3, 6, 7], [4, 5, 8]]);
-  });
-});
-
-describe('ratioOf', () => {
-  it('compares within rounds, so that a machine that slows down does not count', () => {
-    const slice = (steps: number) => ({ steps, seconds: 2 });
-    // Twice as fast in each round, while the machine gets ten times slower.
-    expect(ratioOf([slice(200), slice(60), slice(20)], [slice(100), slice(30), slice(10)])).toBe(2);
-    expect(measured([5, 1, 2, 8])).toEqual({ median: 3.5, min: 1, max: 8 });
-  });
-});
 
 describe('torchContender', () => {
   it.each([

@@ -2,8 +2,9 @@ import { type BackendInfo, SeededRandom, useReferenceKernels } from '@mixsga/bac
 import { OptModel, parseOptConfig } from '@mixsga/models';
 import { version_core } from '@tensorflow/tfjs-core';
 
-import { type Batch, Trainer } from '../training/trainer';
-import type { Contender } from './contender';
+import { type Batch, Trainer } from '../../training/trainer';
+import { timeSteps } from '../contender';
+import type { TrainContender } from './contender';
 import type { TrainShape } from './shape';
 
 /**
@@ -16,7 +17,7 @@ export function tfjsContender(
   attention: string,
   kernels: 'fast' | 'reference',
   shape: TrainShape,
-): Contender {
+): TrainContender {
   const model = OptModel.create(
     parseOptConfig(
       {
@@ -41,23 +42,17 @@ export function tfjsContender(
     sequenceLength: shape.sequenceLength,
   });
   const batch = randomBatch(shape);
+  const backend = kernels === 'fast' ? name : `tfjs-${name}`;
   return {
-    backend: kernels === 'fast' ? name : `tfjs-${name}`,
+    label: `${backend} ${attention}`,
+    backend,
     attention,
     threads: 1,
     detail: kernels === 'fast' ? detail : `TensorFlow.js ${version_core}, stock operations`,
     async run(seconds) {
       useReferenceKernels(kernels === 'reference');
       try {
-        const start = performance.now();
-        let steps = 0;
-        let elapsed = 0;
-        while (steps === 0 || elapsed < seconds) {
-          await trainer.takeStep([batch]);
-          steps += 1;
-          elapsed = (performance.now() - start) / 1000;
-        }
-        return { steps, seconds: elapsed };
+        return await timeSteps(seconds, () => trainer.takeStep([batch]));
       } finally {
         useReferenceKernels(false);
       }

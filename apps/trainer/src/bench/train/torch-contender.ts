@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 
 import { MixsgaError } from '@mixsga/backend';
 
-import type { Contender, Slice } from './contender';
+import type { Slice } from '../contender';
+import type { TrainContender } from './contender';
 import type { TrainShape } from './shape';
 
 const SCRIPT = join('tools', 'bench_train.py');
@@ -17,13 +18,14 @@ const SCRIPT = join('tools', 'bench_train.py');
  * @param python command or path of a Python that has torch
  * @throws MixsgaError that says in a line why it cannot run: no Python, no torch, no script
  */
-export async function torchContender(python: string, shape: TrainShape): Promise<Contender> {
+export async function torchContender(python: string, shape: TrainShape): Promise<TrainContender> {
   const script = findScript();
   if (script === undefined) throw new MixsgaError(`${SCRIPT} is not there; run this from a clone of the repository`);
   const child = spawn(python, [script, JSON.stringify(shape)], { stdio: ['pipe', 'pipe', 'pipe'] });
   const ask = asker(child, python);
   const { torch, blas, threads } = (await ask()) as { torch: string; blas: string; threads: number };
   return {
+    label: 'torch mha',
     backend: 'torch',
     attention: 'mha',
     threads,
