@@ -29,7 +29,7 @@ export class KvCache {
 
   /** Whether the eviction policy wants attention probabilities. */
   get observes(): boolean {
-    return false;
+    return this.#layers[0]!.observes;
   }
 
   /** Tokens that a layer has. */
@@ -48,18 +48,22 @@ export class KvCache {
   }
 
   /**
-   * Takes attention probabilities of the step's token in a layer, as the runtime's `attend` gives them for a segment.
-   * They count from {@link commit} on.
+   * Takes the attention probabilities of the step's token to a segment of a layer, as the runtime's `attend` gives them.
+   * Where several layers of the model read one layer of the cache, they add up. They count with {@link commit}; before it
+   * `truncate(tokensSeen)` forgets them, as a step that failed should.
+   *
+   * @throws ArgumentError when they are not one for each token of the segment, or one more
    */
   observe(layer: number, segment: number, probabilities: Float32Array): void {
-    void this.#layer('observe', layer);
-    void segment;
-    void probabilities;
+    const observing = this.#layer('observe', layer);
+    this.#expectExpert('observe', segment);
+    observing.observe(segment, probabilities);
   }
 
   /**
    * The token of the step becomes part of the cache: every layer was viewed and the token's keys and values written to
-   * its expert's slot.
+   * its expert's slot. Then the policy evicts. This needs no memory: in a fork, where to evict can mean to copy a shared
+   * page, a token for which there is none goes with a later commit.
    *
    * @param experts its expert in each layer
    * @throws ArgumentError when they are not one for each layer, or a layer was not viewed since the cache last changed
@@ -73,11 +77,8 @@ export class KvCache {
       this.#expectExpert('commit', experts[l]!);
       if (!viewed) throw new ArgumentError(`KvCache.commit: layer ${l} has no slot for the token; call view(${l}) first`);
     });
-    this.#layers.forEach((layer, l) => {
-      layer.commit(experts[l]!, this.#tokensSeen);
-      layer.viewed = false;
-    });
-    this.#tokensSeen++;
+    const position = this.#tokensSeen++;
+    this.#layers.forEach((layer, l) => layer.commit(experts[l]!, position));
   }
 
   /**
@@ -91,7 +92,6 @@ export class KvCache {
   planRows(layer: number, experts: Int32Array): StorePlan[] {
     const planned = this.#layer('planRows', layer);
     for (const expert of experts) this.#expectExpert('planRows', expert);
-    planned.settle();
     try {
       return planned.plan(experts);
     } catch (error) {
@@ -101,15 +101,24 @@ export class KvCache {
   }
 
   /**
-   * Takes the attention probability that each planned row got, summed over the rows and query heads: float32 [rows].
+   * Takes the attention probability that each planned row got from all of them, summed over query heads: float32 [rows].
+   * Counts with {@link commitRows}; adds up like {@link observe}.
+   *
+   * @throws ArgumentError when the layer has no plan of as many rows
    */
   observeRows(layer: number, probabilities: Float32Array): void {
-    void this.#layer('observeRows', layer);
-    void probabilities;
+    const { planned, observes } = this.#layer('observeRows', layer);
+    if (planned?.experts.length !== probabilities.length) {
+      const rows = planned ? `${planned.experts.length} planned rows` : 'a plan';
+      throw new ArgumentError(`KvCache.observeRows: expected ${rows}, got ${probabilities.length} probabilities`);
+    }
+    if (!observes) return;
+    const before = planned.probabilities;
+    planned.probabilities = before ? probabilities.map((p, row) => p + before[row]!) : probabilities.slice();
   }
 
   /**
-   * The planned rows become part of the cache.
+   * The planned rows become part of the cache. Then the policy evicts, down to its capacity at once.
    * @throws ArgumentError when the layers were not all given a plan of as many rows
    */
   commitRows(): void {
@@ -122,11 +131,9 @@ export class KvCache {
     if (rows.some((count) => count !== rows[0])) {
       throw new ArgumentError(`KvCache.commitRows: expected plans of as many rows, got ${rows.join(', ')}`);
     }
-    this.#layers.forEach((layer, l) => {
-      layer.commitRows(plans[l]!, this.#tokensSeen);
-      layer.settle();
-    });
+    const position = this.#tokensSeen;
     this.#tokensSeen += rows[0]!;
+    this.#layers.forEach((layer, l) => layer.commitRows(plans[l]!, position));
   }
 
   /**
@@ -150,8 +157,8 @@ export class KvCache {
   }
 
   /**
-   * `used`: keys and values of the tokens kept, and for each layer the entries that tell which expert has which token.
-   * `allocated`: the buffers that hold these, as they are, with reserved slots; a page that n forks share counts as its
+   * `used`: keys and values of the tokens kept, and for each layer the entries that tell which expert has which token:
+   * the bits of the index, or with an eviction policy the position and score of each (4 + 4 bytes). `allocated`: the buffers that hold these, as they are, with reserved slots; a page that n forks share counts as its
    * nth part in each, so that the sum over caches is what they hold together. The free pages of the pool are in
    * {@link CachePool.allocatedBytes} alone.
    */
@@ -171,8 +178,11 @@ export class KvCache {
   }
 
   /**
-   * Drops the tokens at positions from `tokens` on, in all layers.
+   * Drops the tokens at positions from `tokens` on, in all layers, and what was given out or observed since the last
+   * commit. What was evicted does not come back, and scores keep what the dropped tokens' attention added to them.
+   *
    * @throws ArgumentError when more than were seen are to stay
+   * @throws BackendError with a policy, in a fork, when there is no memory to copy a shared page; the cache is as before
    */
   truncate(tokens: number): void {
     this.#expectLive('truncate');

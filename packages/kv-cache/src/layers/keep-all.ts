@@ -22,10 +22,12 @@ export class KeepAllLayer extends CacheLayer {
   commit(expert: number): void {
     this.index.append(expert);
     this.arenas[expert]!.tokens++;
+    this.viewed = false;
   }
 
   commitRows({ experts }: Planned): void {
     for (const expert of experts) this.commit(expert);
+    this.settle();
   }
 
   expertOf(position: number): number {

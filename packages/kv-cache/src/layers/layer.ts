@@ -25,11 +25,17 @@ export abstract class CacheLayer {
     return this.arenas.reduce((sum, { tokens }) => sum + tokens, 0);
   }
 
+  /** Whether attention probabilities matter. */
+  get observes(): boolean {
+    return false;
+  }
+
   /** Bytes of what tells a token's place: of the entries, and of the buffers that hold them. */
   abstract readonly placeBytes: { used: number; allocated: number };
 
   /** @throws BackendError when there is no memory for a page; what is cached is as before */
   view(): LayerView {
+    if (this.planned) this.settle();
     for (const arena of this.arenas) arena.reserve(1);
     this.viewed = true;
     return {
@@ -40,6 +46,7 @@ export abstract class CacheLayer {
 
   /** @throws BackendError when there is no memory for the pages; what is cached is as before */
   plan(experts: Int32Array): StorePlan[] {
+    this.settle();
     const rows = this.arenas.map((): number[] => []);
     experts.forEach((expert, row) => rows[expert]!.push(row));
     this.arenas.forEach((arena, expert) => arena.reserve(rows[expert]!.length));
@@ -52,17 +59,20 @@ export abstract class CacheLayer {
     });
   }
 
-  /** Forgets slots given out but not committed, and gives back the pages that only they needed. */
+  /** Attention of the step's token to a segment. */
+  observe(_segment: number, _probabilities: Float32Array): void {}
+
+  /** Forgets what was given out or observed but not committed, and gives back the pages that only this needed. */
   settle(): void {
     this.viewed = false;
     this.planned = null;
     for (const arena of this.arenas) arena.truncate(arena.tokens);
   }
 
-  /** The token at `position` is in the next slot of its expert. */
+  /** The token at `position` is in the next slot of its expert. Then the policy evicts. */
   abstract commit(expert: number, position: number): void;
 
-  /** The planned rows are in their slots, the first at `position`. */
+  /** The planned rows are in their slots, the first at `position`. Then the policy evicts. */
   abstract commitRows(planned: Planned, position: number): void;
 
   /** The expert of the token at a position; null when it was evicted. */
