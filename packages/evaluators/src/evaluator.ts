@@ -4,6 +4,8 @@ import type { WindowOptions } from './windows';
 /** What every evaluator is given; each reads what it needs. */
 export interface EvaluationOptions extends WindowOptions {
   routing: Routing;
+  /** Eviction policy, see `perplexity`, which alone depends on it. */
+  eviction?: string;
 }
 
 /** Something to measure of a language model on a stream of tokens. Its result is plain data that JSON can hold. */

@@ -43,4 +43,20 @@ export interface LanguageModel {
    * empty where none does.
    */
   routingOf(inputs: tf.Tensor2D, options: { routing: Routing }): readonly LayerRouting[];
+  /**
+   * What {@link tokenNll} gives under decode routing, token by token through a KV cache from which an eviction policy takes
+   * tokens. `inputs` and `targets` are row-major [windows, T], and so is the result. A model without such a cache has none.
+   *
+   * @throws ArgumentError when there is no such policy
+   */
+  streamNll?(inputs: Int32Array, targets: Int32Array, options: StreamOptions): Promise<Float32Array>;
+}
+
+export interface StreamOptions {
+  /** Windows, each with a cache of its own. */
+  readonly windows: number;
+  /** The policy, such as `h2o:0.6`, which keeps its share of a window's length. */
+  readonly eviction: string;
+  /** Aborts between two tokens: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
 }

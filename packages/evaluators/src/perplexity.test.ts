@@ -1,4 +1,4 @@
-import { startBackend } from '@mixsga/backend';
+import { ArgumentError, startBackend } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 
@@ -109,6 +109,41 @@ describe('perplexity', () => {
     await perplexity(model, cycle(41), decode);
     expect(tf.memory().numTensors).toBe(before);
     model.dispose();
+  });
+});
+
+describe('perplexity under eviction', () => {
+  /** A window's cache keeps 4 tokens: 1, 1/2, 1/3, 1/4, 1/4, … nats. */
+  const asked: unknown[] = [];
+  const streaming: LanguageModel = {
+    ...contextModel,
+    streamNll: async (inputs, targets, { windows, ...options }) => {
+      asked.push({ windows, tokens: inputs.length, first: targets[0], ...options });
+      const length = inputs.length / windows;
+      return Promise.resolve(Float32Array.from(inputs, (_, i) => 1 / Math.min(4, (i % length) + 1)));
+    },
+  };
+
+  it('goes through the cache, window by window, and names the policy', async () => {
+    const signal = new AbortController().signal;
+    const result = await perplexity(streaming, cycle(22), { ...decode, eviction: 'h2o:0.5', batchSize: 8, signal });
+    // 21 predictions in windows of 8, 8, 5.
+    expect(result.nll).toBeCloseTo((3 * harmonic(4) + (4 + 4 + 1) / 4) / 21, 6);
+    expect(result).toMatchObject({ eviction: 'h2o:0.5', routing: 'decode', tokens: 21, windows: 3 });
+    expect(asked).toEqual([
+      { windows: 2, tokens: 16, first: 1, eviction: 'h2o:0.5', signal },
+      { windows: 1, tokens: 5, first: 2, eviction: 'h2o:0.5', signal },
+    ]);
+    expect(await perplexity(streaming, cycle(22), decode)).not.toHaveProperty('eviction');
+  });
+
+  it('needs decode routing and a model with a cache', async () => {
+    const prefill = perplexity(streaming, cycle(22), { routing: 'prefill', eviction: 'h2o:0.5' });
+    await expect(prefill).rejects.toThrow(ArgumentError);
+    await expect(prefill).rejects.toThrow('perplexity: expected decode routing with eviction, which goes token by token, got prefill');
+    await expect(perplexity(contextModel, cycle(22), { ...decode, eviction: 'h2o:0.5' })).rejects.toThrow(
+      'perplexity: expected a model with streamNll for eviction, got one without',
+    );
   });
 });
 

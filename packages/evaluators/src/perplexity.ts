@@ -1,12 +1,18 @@
+import { ArgumentError } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { defineEvaluator } from './evaluator';
 import type { LanguageModel, Routing } from './language-model';
-import { batches, planWindows, type WindowOptions } from './windows';
+import { batches, planWindows, type WindowBatch, type WindowOptions } from './windows';
 
 export interface PerplexityOptions extends WindowOptions {
   /** No default: a perplexity means nothing without it. */
   routing: Routing;
+  /**
+   * Eviction policy, such as `h2o:0.6`: every window goes token by token through a KV cache that keeps this share of it.
+   * Needs decode routing and a model with `streamNll`. Default: no cache, all tokens of the window.
+   */
+  eviction?: string;
 }
 
 export interface PerplexityResult {
@@ -18,6 +24,8 @@ export interface PerplexityResult {
   tokens: number;
   windows: number;
   routing: Routing;
+  /** As asked for; left out without one. */
+  eviction?: string;
   windowLength: number;
   stride: number;
   definition: 'windowed token perplexity';
@@ -39,19 +47,17 @@ export async function perplexity(
   tokens: Int32Array,
   options: PerplexityOptions,
 ): Promise<PerplexityResult> {
-  const { routing, onProgress, signal } = options;
+  const { routing, eviction, onProgress, signal } = options;
+  checkEviction(model, options);
   const plan = planWindows('perplexity', tokens.length, model.contextLength, options);
   let sum = 0;
   let counted = 0;
   let windows = 0;
   for (const batch of batches(tokens, plan)) {
     signal?.throwIfAborted();
-    const shape: [number, number] = [batch.windows.length, batch.length];
-    const nll = tf.tidy(() =>
-      model.tokenNll(tf.tensor2d(batch.inputs, shape, 'int32'), tf.tensor2d(batch.targets, shape, 'int32'), { routing }),
-    );
-    const values = await nll.data();
-    nll.dispose();
+    const values = await (eviction === undefined
+      ? batchNll(model, batch, routing)
+      : model.streamNll!(batch.inputs, batch.targets, { windows: batch.windows.length, eviction, signal }));
     batch.windows.forEach((window, row) => {
       for (let t = window.counted; t < batch.length; t++) sum += values[row * batch.length + t]!;
       counted += batch.length - window.counted;
@@ -66,10 +72,30 @@ export async function perplexity(
     tokens: counted,
     windows,
     routing,
+    ...(eviction === undefined ? {} : { eviction }),
     windowLength: plan.windowLength,
     stride: plan.stride,
     definition: 'windowed token perplexity',
   };
+}
+
+/** Row-major [windows, length]. */
+async function batchNll(model: LanguageModel, batch: WindowBatch, routing: Routing): Promise<ArrayLike<number>> {
+  const shape: [number, number] = [batch.windows.length, batch.length];
+  const nll = tf.tidy(() =>
+    model.tokenNll(tf.tensor2d(batch.inputs, shape, 'int32'), tf.tensor2d(batch.targets, shape, 'int32'), { routing }),
+  );
+  const values = await nll.data();
+  nll.dispose();
+  return values;
+}
+
+function checkEviction(model: LanguageModel, { eviction, routing }: PerplexityOptions): void {
+  if (eviction === undefined) return;
+  if (routing !== 'decode') {
+    throw new ArgumentError(`perplexity: expected decode routing with eviction, which goes token by token, got ${routing}`);
+  }
+  if (!model.streamNll) throw new ArgumentError('perplexity: expected a model with streamNll for eviction, got one without');
 }
 
 /** Documents as one text, a blank line between two: the text that windowed token perplexity is defined on. */
