@@ -6,4 +6,6 @@ export type { CaseReport, Verdict } from './conformance';
 export { integers, normal, normalWith } from './inputs';
 export type { KernelCase } from './kernel-case';
 export { expectNoLeaks } from './leaks';
+export { pageStoreChecks } from './page-store';
+export type { PageStoreCheck } from './page-store';
 export { stockCases } from './stock-cases';

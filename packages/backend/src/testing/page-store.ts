@@ -1,0 +1,180 @@
+/**
+ * The conformance suite of page stores: run every check of {@link pageStoreChecks} on each store that matters, in any test
+ * runner. A check rejects with an Error that says what does not hold.
+ */
+import { BackendError, MixsgaError } from '../errors';
+import { TOKENS_PER_PAGE, type PageStore } from '../inference/pages';
+
+export interface PageStoreCheck {
+  readonly name: string;
+  /** @param create an empty store, of these stored heads and this head dimension, which the check disposes */
+  run(create: (heads: number, headDim: number) => PageStore): Promise<void>;
+}
+
+/** Keys and values of some tokens: float32 [tokens, heads, headDim]. */
+interface Tokens {
+  readonly k: Float32Array;
+  readonly v: Float32Array;
+}
+
+/** Stored heads and head dimension: vectors of 4 that fit, and rows that they do not. */
+const FORMATS = [1, 2, 3, 12].flatMap((heads) => [4, 6, 16, 64].map((headDim) => [heads, headDim] as const));
+
+export const pageStoreChecks: readonly PageStoreCheck[] = [
+  check('says what it holds', async (store, { heads, headDim }) => {
+    equal('heads', store.heads, heads);
+    equal('headDim', store.headDim, headDim);
+    atLeast('bytesPerPage', store.bytesPerPage, 2 * 4 * TOKENS_PER_PAGE * heads * headDim);
+  }),
+
+  check('gives back what was written, in runs of any length from any slot', async (store, { draw }) => {
+    const page = store.allocate();
+    const tokens = draw(TOKENS_PER_PAGE);
+    for (let first = 0, length = 1; first < TOKENS_PER_PAGE; first += length, length += 2) {
+      const run = slice(store, tokens, first, Math.min(TOKENS_PER_PAGE, first + length));
+      store.write(page, first, run.k, run.v);
+    }
+    for (const count of [TOKENS_PER_PAGE, 1, 5, 31]) {
+      same(`the first ${count} tokens`, await store.read(page, count), slice(store, tokens, 0, count));
+    }
+  }),
+
+  check('overwrites the slots it is told to, and no others', async (store, { draw }) => {
+    const page = store.allocate();
+    const [old, replaced] = [draw(TOKENS_PER_PAGE), draw(3)];
+    store.write(page, 0, old.k, old.v);
+    store.write(page, 7, replaced.k, replaced.v);
+    same('the page', await store.read(page, TOKENS_PER_PAGE), splice(store, old, 7, replaced));
+  }),
+
+  check('keeps pages apart, as many as there are', async (store, { draw }) => {
+    const pages = Array.from({ length: 40 }, () => ({ page: store.allocate(), tokens: draw(TOKENS_PER_PAGE) }));
+    equal('different pages', new Set(pages.map(({ page }) => page)).size, pages.length);
+    for (const { page, tokens } of pages) store.write(page, 0, tokens.k, tokens.v);
+    for (const { page, tokens } of pages) same(`page ${page}`, await store.read(page, TOKENS_PER_PAGE), tokens);
+  }),
+
+  check('copies the first tokens of a page, and no others', async (store, { draw }) => {
+    const [from, to] = [store.allocate(), store.allocate()];
+    const [source, target] = [draw(TOKENS_PER_PAGE), draw(TOKENS_PER_PAGE)];
+    store.write(from, 0, source.k, source.v);
+    for (const count of [1, 13, TOKENS_PER_PAGE]) {
+      store.write(to, 0, target.k, target.v);
+      store.copy(from, to, count);
+      const expected = splice(store, target, 0, slice(store, source, 0, count));
+      same(`the copy of ${count} tokens`, await store.read(to, TOKENS_PER_PAGE), expected);
+    }
+    same('the source', await store.read(from, TOKENS_PER_PAGE), source);
+  }),
+
+  check('moves a token within a page and between two, and no others', async (store, { draw }) => {
+    const [a, b] = [store.allocate(), store.allocate()];
+    const [inA, inB] = [draw(TOKENS_PER_PAGE), draw(TOKENS_PER_PAGE)];
+    store.write(a, 0, inA.k, inA.v);
+    store.write(b, 0, inB.k, inB.v);
+    store.move({ page: a, offset: 31 }, { page: a, offset: 2 });
+    store.move({ page: a, offset: 17 }, { page: b, offset: 9 });
+    store.move({ page: b, offset: 9 }, { page: b, offset: 0 });
+    const token = slice(store, inA, 17, 18);
+    same('one page', await store.read(a, TOKENS_PER_PAGE), splice(store, inA, 2, slice(store, inA, 31, 32)));
+    same('the other', await store.read(b, TOKENS_PER_PAGE), splice(store, splice(store, inB, 9, token), 0, token));
+  }),
+
+  check('takes released pages first, without more memory', async (store, { draw }) => {
+    const pages = Array.from({ length: 9 }, () => store.allocate());
+    const kept = draw(TOKENS_PER_PAGE);
+    for (const page of pages) store.write(page, 0, kept.k, kept.v);
+    const before = store.allocatedBytes;
+    const released = [pages[6]!, pages[0]!, pages[3]!];
+    for (const page of released) store.release(page);
+    equal('allocatedBytes after release', store.allocatedBytes, before);
+    const again = released.map(() => store.allocate());
+    equal('pages taken again', [...again].sort((a, b) => a - b).join(), [...released].sort((a, b) => a - b).join());
+    equal('allocatedBytes when they are taken again', store.allocatedBytes, before);
+    const tokens = draw(TOKENS_PER_PAGE);
+    for (const page of again) store.write(page, 0, tokens.k, tokens.v);
+    for (const page of pages) same(`page ${page}`, await store.read(page, TOKENS_PER_PAGE), again.includes(page) ? tokens : kept);
+  }),
+
+  check('counts the memory of its pages, and of none when it is disposed', async (store) => {
+    for (let count = 1; count <= 9; count++) {
+      store.allocate();
+      atLeast(`allocatedBytes with ${count} pages`, store.allocatedBytes, count * store.bytesPerPage);
+    }
+    store.dispose();
+    equal('allocatedBytes when disposed', store.allocatedBytes, 0);
+  }),
+
+  check('refuses to release a page that is not taken', async (store) => {
+    const page = store.allocate();
+    store.release(page);
+    for (const free of [page, page + 1, -1]) refuses(() => store.release(free), `expected a page that is taken, got ${free}`);
+    equal('the page that is taken next', store.allocate(), page);
+  }),
+];
+
+interface Setting {
+  readonly heads: number;
+  readonly headDim: number;
+  /** Tokens of which no two elements are the same, in any call. */
+  draw(tokens: number): Tokens;
+}
+
+function check(name: string, run: (store: PageStore, setting: Setting) => Promise<void>): PageStoreCheck {
+  return {
+    name,
+    async run(create) {
+      for (const [heads, headDim] of FORMATS) {
+        let drawn = 0;
+        const values = (tokens: number) => new Float32Array(tokens * heads * headDim).map(() => ++drawn);
+        const store = create(heads, headDim);
+        try {
+          await run(store, { heads, headDim, draw: (tokens) => ({ k: values(tokens), v: values(tokens) }) });
+        } catch (error) {
+          throw new MixsgaError(`${heads} heads of ${headDim}: ${(error as Error).message}`, { cause: error });
+        } finally {
+          store.dispose();
+        }
+      }
+    },
+  };
+}
+
+function slice({ heads, headDim }: PageStore, { k, v }: Tokens, first: number, end: number): Tokens {
+  const [from, to] = [first * heads * headDim, end * heads * headDim];
+  return { k: k.slice(from, to), v: v.slice(from, to) };
+}
+
+/** Tokens, from `first` on replaced by others. */
+function splice({ heads, headDim }: PageStore, tokens: Tokens, first: number, others: Tokens): Tokens {
+  const result = { k: tokens.k.slice(), v: tokens.v.slice() };
+  result.k.set(others.k, first * heads * headDim);
+  result.v.set(others.v, first * heads * headDim);
+  return result;
+}
+
+function same(what: string, actual: Tokens, expected: Tokens): void {
+  for (const kind of ['k', 'v'] as const) {
+    equal(`length of ${kind} of ${what}`, actual[kind].length, expected[kind].length);
+    const at = expected[kind].findIndex((value, i) => value !== actual[kind][i]);
+    if (at >= 0) equal(`${kind}[${at}] of ${what}`, actual[kind][at], expected[kind][at]);
+  }
+}
+
+function equal(what: string, actual: unknown, expected: unknown): void {
+  if (actual !== expected) throw new MixsgaError(`expected ${what} to be ${String(expected)}, got ${String(actual)}`);
+}
+
+function atLeast(what: string, actual: number, least: number): void {
+  if (!(actual >= least)) throw new MixsgaError(`expected ${what} to be at least ${least}, got ${actual}`);
+}
+
+function refuses(f: () => void, message: string): void {
+  try {
+    f();
+  } catch (error) {
+    if (BackendError.isInstance(error) && error.message.includes(message)) return;
+    throw new MixsgaError(`expected a BackendError with '${message}', got ${String(error)}`, { cause: error });
+  }
+  throw new MixsgaError(`expected a BackendError with '${message}', got none`);
+}
