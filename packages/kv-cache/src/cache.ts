@@ -1,6 +1,17 @@
 import { ArgumentError, type LayerView, type StorePlan } from '@mixsga/backend';
-import type { CacheLayer } from './layers/layer';
+import type { EvictionPolicy } from './eviction/policy';
+import type { EvictingLayer } from './layers/evicting';
+import type { KeepAllLayer } from './layers/keep-all';
 import type { CacheLayout } from './layout';
+import { serialise } from './serialise';
+
+type CacheLayer = KeepAllLayer | EvictingLayer;
+
+/** A policy, and the length that it was made for. */
+export interface Eviction {
+  readonly policy: EvictionPolicy;
+  readonly maxTokens: number | null;
+}
 
 /** What a pool knows of its caches. */
 export interface CacheOwner {
@@ -11,12 +22,14 @@ export interface CacheOwner {
 /** The keys and values of one sequence. A {@link CachePool} makes it; layers are those that store keys and values of their own. */
 export class KvCache {
   readonly #owner: CacheOwner;
+  readonly #eviction: Eviction | null;
   readonly #layers: readonly CacheLayer[];
   #tokensSeen: number;
 
   /** Called by the pool. */
-  constructor(owner: CacheOwner, layers: readonly CacheLayer[], tokensSeen = 0) {
+  constructor(owner: CacheOwner, eviction: Eviction | null, layers: readonly CacheLayer[], tokensSeen = 0) {
     this.#owner = owner;
+    this.#eviction = eviction;
     this.#layers = layers;
     this.#tokensSeen = tokensSeen;
     owner.caches.add(this);
@@ -197,15 +210,30 @@ export class KvCache {
     this.#tokensSeen = tokens;
   }
 
-  /** Another sequence with the same tokens so far. Pages are shared until one of the two writes to them. */
+  /**
+   * Another sequence with the same tokens so far. Pages are shared until one of the two writes to them. A step of this one
+   * that is under way is not disturbed.
+   */
   fork(): KvCache {
     this.#expectLive('fork');
-    for (const layer of this.#layers) layer.settle();
-    return new KvCache(
-      this.#owner,
-      this.#layers.map((layer) => layer.fork()),
-      this.#tokensSeen,
-    );
+    const layers = this.#layers.map((layer) => layer.fork());
+    return new KvCache(this.#owner, this.#eviction, layers, this.#tokensSeen);
+  }
+
+  /**
+   * The cache as bytes, for {@link CachePool.restore}: what is committed when it is called, with the policy's scores.
+   * @throws BackendError when there is no memory for them
+   */
+  async serialise(): Promise<Uint8Array> {
+    // Nobody writes to the pages of a fork.
+    const fork = this.fork();
+    try {
+      const { layout } = this.#owner;
+      const eviction = this.#eviction && { policy: this.#eviction.policy.spec, maxTokens: this.#eviction.maxTokens };
+      return await serialise({ layout, tokensSeen: fork.tokensSeen, eviction }, fork.#layers);
+    } finally {
+      fork.dispose();
+    }
   }
 
   /** Drops all tokens. */

@@ -90,6 +90,26 @@ export class ExpertIndex {
     this.#length = length;
   }
 
+  /** The entries as they are stored, from the lowest bits of the first byte on: a view of {@link bytes} bytes. */
+  get packed(): Uint8Array {
+    return this.#packed.subarray(0, this.bytes);
+  }
+
+  /**
+   * The index of which {@link packed} is a copy.
+   * @throws ArgumentError when the bytes are too few for the tokens, or an entry is no expert
+   */
+  static fromPacked(experts: number, length: number, packed: Uint8Array): ExpertIndex {
+    const index = new ExpertIndex(experts);
+    const bytes = bytesFor(length * index.bitsPerToken);
+    if (packed.length < bytes) throw new ArgumentError(`ExpertIndex: expected ${bytes} bytes for ${length} tokens, got ${packed.length}`);
+    index.#packed = new Uint8Array(bytes + 1);
+    index.#packed.set(packed.subarray(0, bytes));
+    index.#length = length;
+    for (let token = 0; token < length; token++) index.#expectExpert(index.get(token));
+    return index;
+  }
+
   copy(): ExpertIndex {
     const copy = new ExpertIndex(this.experts);
     copy.#packed = this.#packed.slice();

@@ -1,12 +1,12 @@
 import { ArgumentError, type InferenceRuntime } from '@mixsga/backend';
-import { KvCache, type CacheOwner } from './cache';
+import { KvCache, type CacheOwner, type Eviction } from './cache';
 import { parseEviction } from './eviction/index';
-import type { EvictionFactory, EvictionOptions, EvictionPolicy } from './eviction/policy';
+import type { EvictionFactory, EvictionOptions } from './eviction/policy';
 import { Arena } from './layers/arena';
 import { EvictingLayer } from './layers/evicting';
 import { KeepAllLayer } from './layers/keep-all';
-import type { CacheLayer } from './layers/layer';
 import { checkLayout, type CacheLayout } from './layout';
+import { SerialisedCache, type Header, type Places } from './serialise';
 import { SharedPages } from './shared-pages';
 
 export interface CreateOptions extends EvictionOptions {
@@ -49,7 +49,32 @@ export class CachePool {
    */
   create(options: CreateOptions = {}): KvCache {
     this.#expectLive('create');
-    return new KvCache(this.#owner, this.#layers(policyOf(options)));
+    const eviction = evictionOf(options);
+    return new KvCache(this.#owner, eviction, this.#layers(eviction));
+  }
+
+  /**
+   * A cache from what `KvCache.serialise` gave, of any pool of the same layout.
+   *
+   * @param options default: as the cache was created. `eviction` is needed for a policy from outside of the catalog and has
+   *   to be the cache's; another `maxTokens` changes the capacity, with effect from the next commit.
+   * @throws ArgumentError when the bytes are damaged, or the cache is of another layout, model or policy; before any page
+   *   is taken
+   * @throws BackendError when there is no memory for it
+   */
+  async restore(bytes: Uint8Array, options: CreateOptions = {}): Promise<KvCache> {
+    this.#expectLive('restore');
+    const serialised = await SerialisedCache.open(bytes, this.#owner.layout);
+    this.#expectLive('restore');
+    const eviction = restoredEviction(serialised.header, options);
+    const layers = this.#layers(eviction, serialised.places);
+    try {
+      serialised.load(layers.flatMap(({ arenas }) => arenas));
+    } catch (error) {
+      for (const layer of layers) layer.dispose();
+      throw error;
+    }
+    return new KvCache(this.#owner, eviction, layers, serialised.header.tokensSeen);
   }
 
   /** Disposes the caches, and frees the memory. */
@@ -60,11 +85,13 @@ export class CachePool {
     for (const { store } of new Set(this.#memory)) store.dispose();
   }
 
-  #layers(policy: EvictionPolicy | null): CacheLayer[] {
+  #layers(eviction: Eviction | null, places?: readonly Places[]): (KeepAllLayer | EvictingLayer)[] {
     const { layers, groupSizes } = this.#owner.layout;
     return Array.from({ length: layers }, (_, layer) => {
       const arenas = this.#memory.map((memory) => new Arena(memory));
-      return policy ? new EvictingLayer(arenas, groupSizes, policy, layer) : new KeepAllLayer(arenas, groupSizes);
+      return eviction
+        ? new EvictingLayer(arenas, groupSizes, eviction.policy, layer, places?.[layer]!.entries)
+        : new KeepAllLayer(arenas, groupSizes, places?.[layer]!.index);
     });
   }
 
@@ -73,10 +100,23 @@ export class CachePool {
   }
 }
 
-function policyOf({ eviction = 'none', ...options }: CreateOptions): EvictionPolicy | null {
+function evictionOf({ eviction = 'none', ...options }: CreateOptions): Eviction | null {
   const policy = (typeof eviction === 'function' ? eviction : parseEviction(eviction))(options);
-  if (policy && (!Number.isInteger(policy.capacity) || policy.capacity < 1)) {
+  if (!policy) return null;
+  if (!Number.isInteger(policy.capacity) || policy.capacity < 1) {
     throw new ArgumentError(`eviction ${policy.spec}: expected a capacity of whole tokens from 1, got ${policy.capacity}`);
   }
-  return policy;
+  return { policy, maxTokens: options.maxTokens ?? null };
+}
+
+function restoredEviction({ eviction: was }: Header, options: CreateOptions): Eviction | null {
+  const eviction = evictionOf({
+    eviction: options.eviction ?? was?.policy ?? 'none',
+    maxTokens: options.maxTokens ?? was?.maxTokens ?? undefined,
+  });
+  const [expected, got] = [was?.policy ?? 'none', eviction?.policy.spec ?? 'none'];
+  if (expected !== got) {
+    throw new ArgumentError(`CachePool.restore: expected eviction ${expected}, which the cache was made with, got ${got}`);
+  }
+  return eviction;
 }

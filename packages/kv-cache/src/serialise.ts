@@ -1,0 +1,248 @@
+// A serialised cache, version 1. All numbers are little-endian, all parts multiples of 4 bytes:
+//
+//   8 bytes   "mixsgakv"
+//   uint32    bytes of the header
+//   header    JSON in UTF-8 (see Header), spaces at its end
+//   places    of each layer: without a policy its packed expert index, zeros at its end;
+//             with one, for each expert, positions int32 [n] and scores float32 [n] in slot order
+//   rows      of each layer and expert: keys, then values, float32 [n, heads, headDim] in slot order
+//   32 bytes  SHA-256 of all of the above
+import { ArgumentError, BackendError, TOKENS_PER_PAGE } from '@mixsga/backend';
+import { expertBits, ExpertIndex } from './expert-index';
+import type { Arena } from './layers/arena';
+import { EvictingLayer, SlotEntries } from './layers/evicting';
+import type { KeepAllLayer } from './layers/keep-all';
+import type { CacheLayout } from './layout';
+
+const MAGIC = 'mixsgakv';
+const SCHEMA = 'mixsga/kv-cache@1';
+const HEADER_AT = MAGIC.length + 4;
+const DIGEST_BYTES = 32;
+
+export interface Header {
+  readonly schema: typeof SCHEMA;
+  readonly layout: CacheLayout;
+  readonly tokensSeen: number;
+  /** Tokens kept, by layer and expert. */
+  readonly tokens: readonly (readonly number[])[];
+  /** The policy's spec and what it was made with; null where every token is kept. */
+  readonly eviction: { readonly policy: string; readonly maxTokens: number | null } | null;
+}
+
+/** What tells the place of a layer's tokens. */
+export interface Places {
+  /** Of a layer that keeps all. */
+  readonly index?: ExpertIndex;
+  /** Of one with a policy, by expert. */
+  readonly entries?: readonly SlotEntries[];
+}
+
+/**
+ * A cache as bytes.
+ * @throws BackendError when there is no memory for them
+ */
+export async function serialise(
+  header: Omit<Header, 'schema' | 'tokens'>,
+  layers: readonly (KeepAllLayer | EvictingLayer)[],
+): Promise<Uint8Array> {
+  const tokens = layers.map(({ arenas }) => arenas.map((arena) => arena.tokens));
+  const whole: Header = { schema: SCHEMA, ...header, tokens };
+  const json = new TextEncoder().encode(JSON.stringify(whole));
+  const headerBytes = padded(json.length);
+  const bytes = reserve(HEADER_AT + headerBytes + placesBytes(whole) + rowsBytes(whole) + DIGEST_BYTES);
+  bytes.set(new TextEncoder().encode(MAGIC));
+  new DataView(bytes.buffer).setUint32(MAGIC.length, headerBytes, true);
+  bytes.fill(0x20, HEADER_AT, HEADER_AT + headerBytes).set(json, HEADER_AT);
+
+  let at = HEADER_AT + headerBytes;
+  const put = (part: ArrayBufferView) => {
+    bytes.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), at);
+    at += padded(part.byteLength);
+  };
+  for (const layer of layers) {
+    if (!(layer instanceof EvictingLayer)) {
+      put(layer.index.packed);
+      continue;
+    }
+    layer.entries.forEach(({ positions, scores }, expert) => {
+      put(positions.subarray(0, layer.arenas[expert]!.tokens));
+      put(scores.subarray(0, layer.arenas[expert]!.tokens));
+    });
+  }
+  for (const arena of layers.flatMap(({ arenas }) => arenas)) {
+    const pages = await Promise.all(arena.pages.map((page, p) => arena.store.read(page, tokensOf(arena.tokens, p))));
+    for (const { k } of pages) put(k);
+    for (const { v } of pages) put(v);
+  }
+  bytes.set(await digest(bytes.subarray(0, at)), at);
+  return bytes;
+}
+
+/** A serialised cache that was found whole, and of the layout. */
+export class SerialisedCache {
+  readonly header: Header;
+  /** By layer. */
+  readonly places: readonly Places[];
+  readonly #rows: Uint8Array;
+
+  private constructor(header: Header, places: Uint8Array, rows: Uint8Array) {
+    this.header = header;
+    this.places = readPlaces(header, places);
+    this.#rows = rows;
+  }
+
+  /**
+   * @throws ArgumentError when the bytes are none of {@link serialise}, were changed or cut short, or the cache is of another
+   *   layout or model
+   */
+  static async open(serialised: Uint8Array, layout: CacheLayout): Promise<SerialisedCache> {
+    // Node's Buffer is a Uint8Array, but its slices are no copies.
+    const bytes = new Uint8Array(serialised.buffer, serialised.byteOffset, serialised.byteLength);
+    const magic = new TextDecoder().decode(bytes.subarray(0, MAGIC.length));
+    if (magic !== MAGIC) throw refusal(`a serialised cache, which begins with ${MAGIC}`, JSON.stringify(magic));
+    const end = bytes.length - DIGEST_BYTES;
+    const whole = end >= HEADER_AT && (await digest(bytes.subarray(0, end))).every((byte, i) => byte === bytes[end + i]);
+    if (!whole) throw refusal('a whole cache', `${bytes.length} bytes that were damaged or cut short; serialise it again`);
+    const headerBytes = new DataView(bytes.buffer, bytes.byteOffset).getUint32(MAGIC.length, true);
+    if (headerBytes % 4 !== 0 || headerBytes > end - HEADER_AT) {
+      throw refusal(`a header within its ${bytes.length} bytes`, `one of ${headerBytes} bytes`);
+    }
+    const placesAt = HEADER_AT + headerBytes;
+    const header = readHeader(bytes.subarray(HEADER_AT, placesAt), layout);
+    const rowsAt = placesAt + placesBytes(header);
+    const expected = rowsAt + rowsBytes(header) + DIGEST_BYTES;
+    if (expected !== bytes.length) throw refusal(`${expected} bytes by its header`, `${bytes.length}`);
+    return new SerialisedCache(header, bytes.subarray(placesAt, rowsAt), bytes.subarray(rowsAt, end));
+  }
+
+  /**
+   * Puts the rows into empty arenas.
+   * @throws BackendError when there is no memory for a page
+   */
+  load(arenas: readonly Arena[]): void {
+    const counts = this.header.tokens.flat();
+    arenas.forEach((arena, i) => arena.reserve(counts[i]!));
+    let at = 0;
+    arenas.forEach((arena, i) => {
+      const tokens = counts[i]!;
+      const tokenBytes = arena.bytesPerToken / 2;
+      arena.pages.forEach((page, p) => {
+        const bytes = tokensOf(tokens, p) * tokenBytes;
+        const k = at + p * TOKENS_PER_PAGE * tokenBytes;
+        arena.store.write(page, 0, floats(this.#rows, k, bytes), floats(this.#rows, k + tokens * tokenBytes, bytes));
+      });
+      arena.tokens = tokens;
+      at += 2 * tokens * tokenBytes;
+    });
+  }
+}
+
+function readHeader(bytes: Uint8Array, layout: CacheLayout): Header {
+  let header: Partial<Header> | null;
+  try {
+    header = JSON.parse(new TextDecoder().decode(bytes)) as Partial<Header> | null;
+  } catch {
+    throw refusal('a header in JSON', 'other text');
+  }
+  if (header?.schema !== SCHEMA) throw refusal(`a cache of ${SCHEMA}`, JSON.stringify(header?.schema));
+  for (const key of Object.keys(layout) as (keyof CacheLayout)[]) {
+    const [expected, got] = [layout[key], header.layout?.[key]].map((value) => JSON.stringify(value));
+    if (expected !== got) throw refusal(`a cache with ${key} ${expected}`, `one with ${got}, of another model or attention variant`);
+  }
+  const { tokensSeen, tokens, eviction } = header as Header;
+  if (!isCount(tokensSeen)) throw refusal('tokensSeen to be a count', JSON.stringify(tokensSeen));
+  const counted =
+    isArrayOf(tokens, layout.layers) && tokens.every((layer) => isArrayOf(layer, layout.groupSizes.length) && layer.every(isCount));
+  if (!counted) throw refusal('a count of tokens for each layer and expert', 'something else in its header');
+  if (eviction !== null && (typeof eviction?.policy !== 'string' || !(eviction.maxTokens === null || isCount(eviction.maxTokens)))) {
+    throw refusal('eviction with policy and maxTokens, or null', 'something else in its header');
+  }
+  for (const layer of tokens) {
+    const kept = layer.reduce((a, b) => a + b, 0);
+    if (eviction === null ? kept !== tokensSeen : kept > tokensSeen) {
+      throw refusal(`${tokensSeen} tokens in each layer by its header`, `${kept}`);
+    }
+  }
+  return header as Header;
+}
+
+function readPlaces({ tokensSeen, tokens, eviction }: Header, bytes: Uint8Array): Places[] {
+  let at = 0;
+  const take = (length: number) => bytes.slice(at, (at += padded(length)));
+  return tokens.map((counts, layer) => {
+    if (eviction === null) {
+      const index = ExpertIndex.fromPacked(counts.length, tokensSeen, take(indexBytes(counts.length, tokensSeen)));
+      const found = counts.map(() => 0);
+      for (let token = 0; token < tokensSeen; token++) found[index.get(token)]!++;
+      if (counts.some((count, expert) => count !== found[expert])) {
+        throw refusal(`${counts.join(', ')} tokens of the experts in layer ${layer}`, `an index with ${found.join(', ')}`);
+      }
+      return { index };
+    }
+    const entries = counts.map((count) => {
+      const entry = new SlotEntries();
+      entry.positions = new Int32Array(take(4 * count).buffer);
+      entry.scores = new Float32Array(take(4 * count).buffer);
+      return entry;
+    });
+    const positions = Int32Array.from(entries.flatMap((entry) => [...entry.positions])).sort();
+    const valid =
+      positions.every((position, i) => position > (positions[i - 1] ?? -1) && position < tokensSeen) &&
+      entries.every(({ scores }) => scores.every(Number.isFinite));
+    if (!valid) throw refusal(`different positions below ${tokensSeen} and finite scores in layer ${layer}`, 'others');
+    return { entries };
+  });
+}
+
+function placesBytes({ tokensSeen, tokens, eviction }: Header): number {
+  const entryBytes = (counts: readonly number[]) => 8 * counts.reduce((a, b) => a + b, 0);
+  return tokens.reduce(
+    (sum, counts) => sum + (eviction ? entryBytes(counts) : padded(indexBytes(counts.length, tokensSeen))),
+    0,
+  );
+}
+
+function rowsBytes({ layout: { kvHeads, headDim, groupSizes }, tokens }: Header): number {
+  return tokens.flat().reduce((sum, count, i) => sum + (8 * count * kvHeads * headDim) / groupSizes[i % groupSizes.length]!, 0);
+}
+
+function indexBytes(experts: number, tokens: number): number {
+  return Math.ceil((tokens * expertBits(experts)) / 8);
+}
+
+/** Of an arena's tokens, those of its page number `page`. */
+function tokensOf(tokens: number, page: number): number {
+  return Math.min(TOKENS_PER_PAGE, tokens - page * TOKENS_PER_PAGE);
+}
+
+function padded(bytes: number): number {
+  return Math.ceil(bytes / 4) * 4;
+}
+
+function floats(bytes: Uint8Array, at: number, length: number): Float32Array {
+  return new Float32Array(bytes.slice(at, at + length).buffer);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31;
+}
+
+function isArrayOf(value: unknown, length: number): value is unknown[] {
+  return Array.isArray(value) && value.length === length;
+}
+
+function reserve(length: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(length);
+  } catch (cause) {
+    throw new BackendError(`KvCache.serialise: there is no memory for ${length} bytes; truncate the cache first`, { cause });
+  }
+}
+
+async function digest(bytes: Uint8Array): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+}
+
+function refusal(expected: string, got: string): ArgumentError {
+  return new ArgumentError(`CachePool.restore: expected ${expected}, got ${got}`);
+}
