@@ -3,6 +3,7 @@
 
 import { at, exponential, exponentialScalar, logarithm, maxLane, sumLanes } from './simd';
 import { ACCUMULATE, gemmPacked, packB, packedSize, panelSize } from './gemm';
+import { addInPlace } from './packed-linear';
 
 /** Queries whose scores are held at a time. */
 // @ts-ignore: decorator
@@ -18,15 +19,17 @@ export function attentionScratch(length: i32, headSize: i32): i32 {
 
 /**
  * out [batch·length, heads·headSize] = softmax(scale·q·kᵀ)·v with a causal mask; k and v have `kvHeads` heads, each
- * serving heads/kvHeads query heads. `logSumExp` [batch, heads, length] is kept for the backward pass.
+ * serving heads/kvHeads query heads. `logSumExp` [batch, heads, length] is kept for the backward pass. Unless it is 0,
+ * `received` [batch, length] takes the probabilities that each token got, summed over queries and heads.
  */
 export function causalAttention(
   q: usize, k: usize, v: usize, out: usize, logSumExp: usize,
-  batch: i32, length: i32, heads: i32, kvHeads: i32, headSize: i32, scale: f32, scratch: usize,
+  batch: i32, length: i32, heads: i32, kvHeads: i32, headSize: i32, scale: f32, scratch: usize, received: usize,
 ): void {
   const ldq = heads * headSize, ldk = kvHeads * headSize, group = heads / kvHeads;
   const panel = scratch;
   const keys = panel + at(panelSize());
+  if (received) memory.fill(received, 0, at(batch * length));
   const values = keys + at(packedSize(headSize, length));
   const scores = values + at(packedSize(length, headSize));
   for (let b = 0; b < batch; b++) {
@@ -43,6 +46,7 @@ export function causalAttention(
           gemmPacked(q + rows, ldq, false, keys, headSize, length, scores, width, height, width, headSize, 0, 0, panel);
           for (let r = 0; r < height; r++) {
             store<f32>(lse + at(t0 + r), softmaxCausalRow(scores + at(r * width), t0 + r + 1, width, scale));
+            if (received) addInPlace(received + at(b * length), scores + at(r * width), t0 + r + 1);
           }
           gemmPacked(
             scores, width, false, values, length, headSize, out + rows, ldq, height, headSize, width, 0, 0, panel,

@@ -7,13 +7,13 @@ import { at, multiplyAdd } from './simd';
 
 /** Columns of a packed panel of B. */
 // @ts-ignore: decorator
-@inline const NR: i32 = 8;
+@inline export const NR: i32 = 8;
 /** Rows of a packed panel of A. */
 // @ts-ignore: decorator
 @inline const MR: i32 = 4;
 /** Depth of a block: one panel of B (8 KiB) and one of A (4 KiB) stay in the first-level cache. */
 // @ts-ignore: decorator
-@inline const KC: i32 = 256;
+@inline export const KC: i32 = 256;
 /** Columns of B that are worked through before the next rows of A, so that their panels stay in the second level. */
 // @ts-ignore: decorator
 @inline const NC: i32 = 512;
@@ -54,7 +54,7 @@ function storeTransposed(a: v128, b: v128, c: v128, d: v128, to: usize, stride: 
 }
 
 // One panel: [kc][NR] from B's rows k0.. and columns n.., zero beyond the last column.
-function packPanelB(b: usize, ldb: i32, transposed: bool, k0: i32, kc: i32, n: i32, width: i32, to: usize): void {
+export function packPanelB(b: usize, ldb: i32, transposed: bool, k0: i32, kc: i32, n: i32, width: i32, to: usize): void {
   const ld = at(ldb);
   if (!transposed) {
     let from = b + ld * k0 + at(n);

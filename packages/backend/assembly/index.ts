@@ -6,3 +6,9 @@ export { expertChoice, groupMean } from './experts';
 export { gatherRows, scatterAddRows } from './embedding';
 export { layerNorm, layerNormGradient } from './layer-norm';
 export { linear, linearGradient, linearScratch } from './linear';
+export { attendBegin, attendEnd, attendProbabilities, attendSegment, attendState, scaleQuery } from './decode-attention';
+export { clearPage, pageBytes, readToken, writeToken } from './pages';
+export { readStream } from './bandwidth';
+export {
+  gemmMany, gemvBf16, gemvF32, gemvInt8, gemvInt8Scratch, int8Bytes, manyScratch, packBf16, packF32, packInt8, unpackRow,
+} from './packed-linear';

@@ -23,20 +23,21 @@ export function sumLanes(v: v128): f32 {
 // @ts-ignore: decorator
 @inline
 export function maxLane(v: v128): f32 {
-  return max(
-    max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)),
-    max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)),
-  );
+  const pairs = f32x4.pmax(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  return f32x4.extract_lane(f32x4.pmax(pairs, i8x16.shuffle(pairs, pairs, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)), 0);
 }
 
 /** eˣ to about 1 ulp for x in [-87, 88]; below that e⁻⁸⁷, which is zero for a softmax. Cephes' expf polynomial. */
 // @ts-ignore: decorator
 @inline
 export function exponential(value: v128): v128 {
-  const x = f32x4.max(value, f32x4.splat(-87.0));
-  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(1.4426950408889634)));
-  let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.693359375)));
-  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.1219444e-4)));
+  // The pseudo-maximum is one instruction; the IEEE maximum is seven.
+  const x = f32x4.pmax(value, f32x4.splat(-87.0)); // NaN stays NaN
+  // Adding 1.5·2²³ rounds to an integer n, which is then in the low bits.
+  const shifted = multiplyAdd(x, f32x4.splat(1.4426950408889634), f32x4.splat(12582912.0));
+  const n = f32x4.sub(shifted, f32x4.splat(12582912.0));
+  let r = multiplyAdd(n, f32x4.splat(-0.693359375), x);
+  r = multiplyAdd(n, f32x4.splat(2.1219444e-4), r);
   let p = f32x4.splat(1.98756915e-4);
   p = multiplyAdd(p, r, f32x4.splat(1.3981999507e-3));
   p = multiplyAdd(p, r, f32x4.splat(8.3334519073e-3));
@@ -44,7 +45,24 @@ export function exponential(value: v128): v128 {
   p = multiplyAdd(p, r, f32x4.splat(1.6666665459e-1));
   p = multiplyAdd(p, r, f32x4.splat(5.0000001201e-1));
   p = multiplyAdd(p, f32x4.mul(r, r), f32x4.add(r, f32x4.splat(1.0)));
-  return f32x4.mul(p, i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23));
+  return i32x4.add(p, i32x4.shl(shifted, 23)); // p·2ⁿ
+}
+
+/** 2ˣ to about 1 ulp for x in [-126, 127]; below that 2⁻¹²⁶, which is zero for a softmax. Cephes' exp2f polynomial. */
+// @ts-ignore: decorator
+@inline
+export function powerOfTwo(value: v128): v128 {
+  const x = f32x4.pmax(value, f32x4.splat(-126.0));
+  const shifted = f32x4.add(x, f32x4.splat(12582912.0));
+  const r = f32x4.sub(x, f32x4.sub(shifted, f32x4.splat(12582912.0)));
+  let p = f32x4.splat(1.53533619e-4);
+  p = multiplyAdd(p, r, f32x4.splat(1.33988744e-3));
+  p = multiplyAdd(p, r, f32x4.splat(9.61843736e-3));
+  p = multiplyAdd(p, r, f32x4.splat(5.55033247e-2));
+  p = multiplyAdd(p, r, f32x4.splat(2.40226479e-1));
+  p = multiplyAdd(p, r, f32x4.splat(6.93147203e-1));
+  p = multiplyAdd(p, r, f32x4.splat(1.0));
+  return i32x4.add(p, i32x4.shl(shifted, 23));
 }
 
 // @ts-ignore: decorator

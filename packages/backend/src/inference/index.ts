@@ -1,19 +1,32 @@
-import type { InferenceRuntime } from './runtime';
+import * as tf from '@tensorflow/tfjs-core';
+import { referenceForced } from '../kernels/dispatch';
+import { WebgpuDevice } from '../webgpu/device';
 import { ReferenceRuntime } from './reference/runtime';
+import type { InferenceRuntime } from './runtime';
+import { createWasmRuntime } from './wasm/index';
+import { WebgpuRuntime } from './webgpu/runtime';
 
 export { HostPages, slotOf } from './host-pages';
 export { TOKENS_PER_PAGE } from './pages';
 export type { PageStore, Segment, Slot } from './pages';
 export { weightTypes } from './runtime';
+export { streamingBandwidth } from './wasm/index';
 export type {
   ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, InferenceRuntime, KvLayer, KvWeights, LayerView,
   LinearWeights, Pooling, Resident, Route, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from './runtime';
 
+/** Runtimes of this package's own kernels, by backend; null where they can't be used. */
+const fused: Readonly<Record<string, () => InferenceRuntime | null>> = {
+  wasm: createWasmRuntime,
+  webgpu: () => (WebgpuDevice.of(tf.backend()).fault === null ? new WebgpuRuntime() : null),
+};
+
 /**
- * What inference runs on, for the active backend. Weights, buffers and pages work only with the runtime that made them,
- * while its backend is the active one.
+ * What inference runs on, for the active backend: kernels of this package where it has them, elsewhere (and with
+ * `useReferenceKernels(true)`) their reference. Weights, buffers and pages work only with the runtime that made them, while its
+ * backend is the active one.
  */
 export function createRuntime(): InferenceRuntime {
-  return new ReferenceRuntime();
+  return (referenceForced() ? null : fused[tf.getBackend()]?.()) ?? new ReferenceRuntime();
 }

@@ -21,6 +21,7 @@ export interface WasmKernels {
   causalAttention(
     q: Address, k: Address, v: Address, out: Address, logSumExp: Address,
     batch: number, length: number, heads: number, kvHeads: number, headSize: number, scale: number, scratch: Address,
+    received: Address,
   ): void;
   causalAttentionGradient(
     q: Address, k: Address, v: Address, logSumExp: Address, dout: Address, dq: Address, dk: Address, dv: Address,
@@ -43,6 +44,41 @@ export interface WasmKernels {
     correction1: number, correction2: number, gradientScale: number,
   ): void;
   sumOfSquares(x: Address, count: number): number;
+  packF32(w: Address, inputs: number, outputs: number, first: number, count: number, to: Address): void;
+  packBf16(w: Address, inputs: number, outputs: number, first: number, count: number, to: Address, panel: Address): void;
+  int8Bytes(inputs: number, outputs: number): number;
+  packInt8(w: Address, inputs: number, first: number, count: number, to: Address, scales: Address): void;
+  gemvF32(x: Address, packed: Address, bias: Address, residual: Address, y: Address, inputs: number, outputs: number, relu: boolean): void;
+  gemvBf16(x: Address, packed: Address, bias: Address, residual: Address, y: Address, inputs: number, outputs: number, relu: boolean): void;
+  gemvInt8Scratch(inputs: number): number;
+  gemvInt8(
+    x: Address, packed: Address, scales: Address, bias: Address, residual: Address, y: Address,
+    inputs: number, outputs: number, relu: boolean, scratch: Address,
+  ): void;
+  manyScratch(): number;
+  gemmMany(
+    x: Address, packed: Address, scales: Address, type: number, bias: Address, residual: Address, y: Address,
+    rows: number, inputs: number, outputs: number, relu: boolean, scratch: Address,
+  ): void;
+  unpackRow(
+    packed: Address, scales: Address, type: number, inputs: number, outputs: number, output: number, to: Address, add: boolean,
+  ): void;
+  pageBytes(heads: number, headSize: number): number;
+  clearPage(page: Address, bytes: number): void;
+  writeToken(page: Address, token: number, k: Address, v: Address, heads: number, headSize: number, step: number): void;
+  readToken(page: Address, token: number, k: Address, v: Address, heads: number, headSize: number): void;
+  attendState(heads: number, headSize: number): number;
+  scaleQuery(q: Address, factor: number, count: number, scaled: Address): void;
+  attendBegin(state: Address, heads: number, headSize: number): void;
+  attendSegment(
+    q: Address, pages: Address, tokens: number, groupSize: number, heads: number, headSize: number,
+    state: Address, weights: Address, maxima: Address, keepWeights: boolean,
+  ): void;
+  attendEnd(state: Address, heads: number, headSize: number, out: Address): void;
+  attendProbabilities(
+    state: Address, heads: number, headSize: number, weights: Address, maxima: Address, tokens: number, probabilities: Address,
+  ): void;
+  readStream(from: Address, bytes: number): number;
 }
 
 export interface LoadedKernels {

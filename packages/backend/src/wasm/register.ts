@@ -22,8 +22,10 @@ export interface WasmHeap {
   scratch(floats: number): number;
   int32View(tensor: TensorInfo): Int32Array;
   /** Puts int32 values at `start`, an address inside scratch. */
-  writeInt32(start: number, values: readonly number[]): void;
+  writeInt32(start: number, values: ArrayLike<number>): void;
   writeFloat32(start: number, value: number): void;
+  /** `count` floats at an address, as a view that is valid until the heap grows. */
+  floats(start: number, count: number): Float32Array;
 }
 
 export interface WasmKernel {
@@ -71,6 +73,12 @@ export async function registerWasmKernels(): Promise<LoadedKernels['simd']> {
   return module.simd;
 }
 
+/** The heap of the active wasm backend with its kernels, or null where they are not loaded. */
+export function activeHeap(): WasmHeap | null {
+  const module = tf.getBackend() === 'wasm' ? loaded.get(tf.backend()) : undefined;
+  return module ? heapOf(tf.backend() as WasmBackend, module.kernels) : null;
+}
+
 const heaps = new WeakMap<object, WasmHeap>();
 
 function heapOf(backend: WasmBackend, kernels: WasmKernels): WasmHeap {
@@ -86,6 +94,7 @@ function heapOf(backend: WasmBackend, kernels: WasmKernels): WasmHeap {
       writeFloat32: (start, value) => {
         backend.wasm.HEAPF32[elementAt(start)] = value;
       },
+      floats: (start, count) => backend.wasm.HEAPF32.subarray(elementAt(start), elementAt(start) + count),
     };
     heaps.set(backend, heap);
   }

@@ -21,7 +21,7 @@ export const causalAttentionWasm: WasmKernel[] = [
       const scratch = heap.scratch(heap.kernels.attentionScratch(length, headDim));
       heap.kernels.causalAttention(
         heap.address(q!), heap.address(k!), heap.address(v!), heap.address(out), heap.address(logSumExp),
-        batch, length, heads, kvHeads, headDim, scale, scratch,
+        batch, length, heads, kvHeads, headDim, scale, scratch, 0,
       );
       return [out, logSumExp];
     },

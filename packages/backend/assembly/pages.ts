@@ -1,0 +1,65 @@
+// The layout of a page of the KV cache: PAGE tokens, for each stored head first the keys, then the values, so that decode
+// reads a page from its first byte to its last.
+//
+//     keys    [PAGE / CHUNK, stride, CHUNK]   dimension d of CHUNK neighbouring tokens together
+//     values  [stride / CHUNK, PAGE, CHUNK]   CHUNK neighbouring dimensions of a token together
+//
+// `stride` is the head size rounded up to a multiple of CHUNK; what that adds stays zero.
+
+import { at } from './simd';
+
+/** Tokens of a page: TOKENS_PER_PAGE of src/inference/pages.ts. */
+// @ts-ignore: decorator
+@inline export const PAGE: i32 = 32;
+/** Numbers that lie together: four vectors. */
+// @ts-ignore: decorator
+@inline export const CHUNK: i32 = 16;
+
+// @ts-ignore: decorator
+@inline
+export function stride(headSize: i32): i32 {
+  return (headSize + CHUNK - 1) & ~(CHUNK - 1);
+}
+
+/** Bytes of a page. */
+export function pageBytes(heads: i32, headSize: i32): i32 {
+  return 2 * 4 * PAGE * heads * stride(headSize);
+}
+
+export function clearPage(page: usize, bytes: i32): void {
+  memory.fill(page, 0, bytes);
+}
+
+// @ts-ignore: decorator
+@inline
+function keyAt(head: usize, width: i32, token: i32, d: i32): usize {
+  return head + at((token & ~(CHUNK - 1)) * width + d * CHUNK + (token & (CHUNK - 1)));
+}
+
+// @ts-ignore: decorator
+@inline
+function valueAt(head: usize, width: i32, token: i32, d: i32): usize {
+  return head + at(PAGE * width + (d & ~(CHUNK - 1)) * PAGE + token * CHUNK + (d & (CHUNK - 1)));
+}
+
+/** Writes the k and v of one token; head j is at k + j·step·headSize, so that a step of g takes every g-th head. */
+export function writeToken(page: usize, token: i32, k: usize, v: usize, heads: i32, headSize: i32, step: i32): void {
+  const width = stride(headSize);
+  for (let j = 0; j < heads; j++) {
+    const head = page + at(2 * PAGE * width * j);
+    const from = at(j * step * headSize);
+    for (let d = 0; d < headSize; d++) store<f32>(keyAt(head, width, token, d), load<f32>(k + from + at(d)));
+    for (let d = 0; d < headSize; d++) store<f32>(valueAt(head, width, token, d), load<f32>(v + from + at(d)));
+  }
+}
+
+/** Reads one token to k and v [heads, headSize]. */
+export function readToken(page: usize, token: i32, k: usize, v: usize, heads: i32, headSize: i32): void {
+  const width = stride(headSize);
+  for (let j = 0; j < heads; j++) {
+    const head = page + at(2 * PAGE * width * j);
+    const to = at(j * headSize);
+    for (let d = 0; d < headSize; d++) store<f32>(k + to + at(d), load<f32>(keyAt(head, width, token, d)));
+    for (let d = 0; d < headSize; d++) store<f32>(v + to + at(d), load<f32>(valueAt(head, width, token, d)));
+  }
+}

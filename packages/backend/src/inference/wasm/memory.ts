@@ -1,0 +1,43 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
+import type { WasmHeap } from '../../wasm/register';
+import type { Resident } from '../runtime';
+
+/** A piece of the wasm heap that stays where it is. A tensor holds it, so that tfjs counts it. */
+export class Block implements Resident {
+  readonly address: number;
+  readonly #tensor: Tensor;
+
+  /** Undefined contents. @throws BackendError when the heap is full */
+  constructor(
+    heap: WasmHeap,
+    readonly bytes: number,
+  ) {
+    const info = heap.output([Math.ceil(bytes / 4)]);
+    this.#tensor = tf.keep(tf.engine().makeTensorFromTensorInfo(info));
+    this.address = heap.address(info);
+  }
+
+  dispose(): void {
+    this.#tensor.dispose();
+  }
+}
+
+/** A block with float32 values. */
+export function blockOf(heap: WasmHeap, values: Float32Array): Block {
+  const block = new Block(heap, 4 * values.length);
+  heap.floats(block.address, values.length).set(values);
+  return block;
+}
+
+/** Makes several things; when one cannot be made, those before it are freed again. */
+export function allOrNone<T extends Resident>(makers: readonly (() => T)[]): T[] {
+  const made: T[] = [];
+  try {
+    for (const make of makers) made.push(make());
+  } catch (error) {
+    for (const resident of made) resident.dispose();
+    throw error;
+  }
+  return made;
+}

@@ -1,0 +1,260 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor3D } from '@tensorflow/tfjs-core';
+import { ArgumentError } from '../../errors';
+import type { WasmHeap } from '../../wasm/register';
+import { TOKENS_PER_PAGE } from '../pages';
+import type {
+  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, InferenceRuntime, KvLayer, KvWeights, LayerView, LinearWeights, Route,
+  Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+} from '../runtime';
+import { Block, blockOf } from './memory';
+import { WasmPages } from './pages';
+import { PackedKv, PackedLinear } from './weights';
+
+class HeapRows extends Block implements Rows {
+  constructor(
+    heap: WasmHeap,
+    readonly capacity: number,
+    readonly width: number,
+  ) {
+    super(heap, 4 * capacity * width);
+  }
+
+  row(row: number): number {
+    return this.address + 4 * row * this.width;
+  }
+}
+
+class HeapVector implements Vector {
+  readonly size: number;
+  readonly #block: Block;
+
+  constructor(heap: WasmHeap, values: Float32Array) {
+    this.size = values.length;
+    this.#block = blockOf(heap, values);
+  }
+
+  get address(): number {
+    return this.#block.address;
+  }
+
+  get bytes(): number {
+    return this.#block.bytes;
+  }
+
+  dispose(): void {
+    this.#block.dispose();
+  }
+}
+
+/** Kernels on fixed addresses of the wasm heap: a step makes no tensor and returns nothing to JavaScript but numbers. */
+export class WasmRuntime implements InferenceRuntime {
+  readonly path = 'fused';
+  readonly work = { dispatches: null, reads: 0 };
+  readonly #heap: WasmHeap;
+  /** Experts of the step's routes, since the last read. */
+  readonly #routes: number[] = [];
+  /** One object for each expert, made once. */
+  readonly #routeOf: Route[] = [];
+
+  constructor(heap: WasmHeap) {
+    this.#heap = heap;
+  }
+
+  packLinear(layer: DenseLayer, type: WeightType): PackedLinear {
+    return new PackedLinear(this.#heap, layer, type);
+  }
+
+  packKv(layer: KvLayer, type: WeightType): PackedKv {
+    return new PackedKv(this.#heap, layer, type);
+  }
+
+  vector(values: Float32Array): Vector {
+    return new HeapVector(this.#heap, values);
+  }
+
+  rows(capacity: number, width: number): HeapRows {
+    return new HeapRows(this.#heap, capacity, width);
+  }
+
+  pages({ heads, headDim }: { heads: number; headDim: number }): WasmPages {
+    return new WasmPages(this.#heap, heads, headDim);
+  }
+
+  embed(table: LinearWeights, ids: Int32Array, out: Rows): void {
+    ids.forEach((id, row) => (table as PackedLinear).row(id, (out as HeapRows).row(row), false));
+  }
+
+  addEmbedding(table: LinearWeights, ids: Int32Array, x: Rows): void {
+    ids.forEach((id, row) => (table as PackedLinear).row(id, (x as HeapRows).row(row), true));
+  }
+
+  layerNorm(x: Rows, gain: Vector, bias: Vector, out: Rows, rows: number): void {
+    const [from, to] = [x as HeapRows, out as HeapRows];
+    const statistics = this.#heap.scratch(2 * rows);
+    this.#heap.kernels.layerNorm(
+      from.address, (gain as HeapVector).address, (bias as HeapVector).address, to.address, statistics, rows, x.width, 1e-5,
+    );
+  }
+
+  apply(weights: LinearWeights, x: Rows, out: Rows, rows: number, { activation, residual }: ApplyOptions = {}): void {
+    const relu = activation === 'relu';
+    if (relu && residual === out) throw new ArgumentError('apply: expected a residual other than the output beside an activation');
+    const added = residual ? (residual as HeapRows).address : 0;
+    this.#applyTo(weights as PackedLinear, x as HeapRows, out as HeapRows, rows, relu, added);
+  }
+
+  route(router: TokenRouter | null, x: Rows, row: number): Route {
+    let expert = 0;
+    if (router?.linear) {
+      expert = this.#likeliest(router.linear as PackedLinear, (x as HeapRows).row(row));
+    } else if (router) {
+      const decided = tf.tidy(() => router.decode(this.#tensorAt((x as HeapRows).row(row), 1, x.width)));
+      expert = decided.dataSync()[0]!;
+      decided.dispose();
+    }
+    this.#routes.push(expert);
+    return (this.#routeOf[expert] ??= { expert });
+  }
+
+  store(weights: KvWeights, x: Rows, row: number, { expert }: Route, { slots, segments }: LayerView): void {
+    const [k, v] = (weights as PackedKv).experts[expert!]!;
+    const from = (x as HeapRows).row(row);
+    const keys = this.#heap.scratch(2 * k.outputs + k.scratch(1));
+    const values = keys + 4 * k.outputs;
+    const scratch = values + 4 * v.outputs;
+    k.apply(from, keys, 1, scratch);
+    v.apply(from, values, 1, scratch);
+    (segments[expert!]!.store as WasmPages).store(slots[expert!]!, keys, values, 1);
+  }
+
+  attend(q: Rows, row: number, view: LayerView, route: Route | null, out: Rows, options: AttendOptions): void {
+    const { heads, scale, onProbabilities } = options;
+    const { kernels } = this.#heap;
+    const headDim = q.width / heads;
+    const parts = view.segments.map(({ store, pages, tokens }, expert) => {
+      const addresses = (store as WasmPages).addresses(pages, Math.ceil(tokens / TOKENS_PER_PAGE));
+      const pending = expert === route?.expert;
+      if (pending && tokens % TOKENS_PER_PAGE === 0) addresses.push((store as WasmPages).address(view.slots[expert]!.page));
+      return { groupSize: heads / store.heads, addresses, tokens: tokens + (pending ? 1 : 0) };
+    });
+    const pages = parts.reduce((sum, { addresses }) => sum + addresses.length, 0);
+    const longest = onProbabilities ? Math.max(...parts.map(({ tokens }) => tokens)) : 0;
+    const kept = onProbabilities ? pages : 1;
+    const state = this.#heap.scratch(
+      kernels.attendState(heads, headDim) + q.width + kept * heads * (TOKENS_PER_PAGE + 1) + pages + longest,
+    );
+    const query = state + 4 * kernels.attendState(heads, headDim);
+    const weights = query + 4 * q.width;
+    const maxima = weights + 4 * kept * heads * TOKENS_PER_PAGE;
+    const table = maxima + 4 * kept * heads;
+    kernels.scaleQuery((q as HeapRows).row(row), scale * Math.LOG2E, q.width, query);
+    kernels.attendBegin(state, heads, headDim);
+    let done = 0; // pages
+    const at = () => ({
+      weights: weights + (onProbabilities ? 4 * done * heads * TOKENS_PER_PAGE : 0),
+      maxima: maxima + (onProbabilities ? 4 * done * heads : 0),
+    });
+    for (const { groupSize, addresses, tokens } of parts) {
+      this.#heap.writeInt32(table + 4 * done, addresses);
+      const { weights, maxima } = at();
+      kernels.attendSegment(
+        query, table + 4 * done, tokens, groupSize, heads, headDim, state, weights, maxima, onProbabilities !== undefined,
+      );
+      done += addresses.length;
+    }
+    kernels.attendEnd(state, heads, headDim, (out as HeapRows).row(row));
+    if (!onProbabilities) return;
+    done = 0;
+    const probabilities = table + 4 * pages;
+    parts.forEach(({ addresses, tokens }, segment) => {
+      const { weights, maxima } = at();
+      kernels.attendProbabilities(state, heads, headDim, weights, maxima, tokens, probabilities);
+      onProbabilities(segment, this.#heap.floats(probabilities, tokens));
+      done += addresses.length;
+    });
+  }
+
+  project(weights: KvWeights, x: Rows, k: Rows, v: Rows, rows: number): void {
+    const { whole } = weights as PackedKv;
+    this.#applyTo(whole[0], x as HeapRows, k as HeapRows, rows);
+    this.#applyTo(whole[1], x as HeapRows, v as HeapRows, rows);
+  }
+
+  group(weights: KvWeights, k: Rows, v: Rows, experts: Int32Array): void {
+    const { kvHeads, headDim, pooling, sizes } = weights as PackedKv;
+    const assignment = this.#heap.scratch(experts.length);
+    this.#heap.writeInt32(assignment, experts);
+    for (const { address } of [k as HeapRows, v as HeapRows]) {
+      this.#heap.kernels.groupMean(
+        address, assignment, sizes.address, address, experts.length, kvHeads, headDim, pooling === 'root',
+      );
+    }
+  }
+
+  causalAttention(q: Rows, k: Rows, v: Rows, out: Rows, rows: number, options: CausalOptions): void {
+    const { heads, kvHeads, scale, onProbabilities } = options;
+    const { kernels } = this.#heap;
+    const headDim = q.width / heads;
+    const logSumExp = this.#heap.scratch(heads * rows + rows + kernels.attentionScratch(rows, headDim));
+    const received = logSumExp + 4 * heads * rows;
+    kernels.causalAttention(
+      (q as HeapRows).address, (k as HeapRows).address, (v as HeapRows).address, (out as HeapRows).address, logSumExp,
+      1, rows, heads, kvHeads, headDim, scale, received + 4 * rows, onProbabilities ? received : 0,
+    );
+    onProbabilities?.(this.#heap.floats(received, rows));
+  }
+
+  storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void {
+    for (const { segment, groupSize, firstSlot, rows } of plans) {
+      rows.forEach((row, i) => {
+        const slot = firstSlot + i;
+        const page = segment.pages[Math.floor(slot / TOKENS_PER_PAGE)]!;
+        const place = { page, offset: slot % TOKENS_PER_PAGE };
+        (segment.store as WasmPages).store(place, (k as HeapRows).row(row), (v as HeapRows).row(row), groupSize);
+      });
+    }
+  }
+
+  tensor(x: Rows, rows: number): Tensor3D {
+    return this.#tensorAt((x as HeapRows).address, rows, x.width);
+  }
+
+  copyRow(from: Rows, row: number, to: Rows): void {
+    const source = this.#heap.floats((from as HeapRows).row(row), from.width);
+    this.#heap.floats((to as HeapRows).address, to.width).set(source);
+  }
+
+  read(x: Rows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
+    const experts = Int32Array.from(this.#routes);
+    this.#routes.length = 0;
+    const values = this.#heap.floats((x as HeapRows).address, rows * x.width);
+    if (want === 'values') return Promise.resolve({ experts, argMax: null, values });
+    const argMax = Int32Array.from({ length: rows }, (_, row) => indexOfLargest(values, row * x.width, x.width));
+    return Promise.resolve({ experts, argMax, values: null });
+  }
+
+  #applyTo(linear: PackedLinear, x: HeapRows, out: HeapRows, rows: number, relu = false, residual = 0): void {
+    linear.apply(x.address, out.address, rows, this.#heap.scratch(linear.scratch(rows)), relu, residual);
+  }
+
+  /** The arg max of sigmoid(x·wᵀ + bias), ties to the lower: in float32, where large logits saturate to one score. */
+  #likeliest(linear: PackedLinear, x: number): number {
+    const logits = this.#heap.scratch(linear.outputs + linear.scratch(1));
+    linear.apply(x, logits, 1, logits + 4 * linear.outputs);
+    const scores = this.#heap.floats(logits, linear.outputs).map((logit) => 1 / (1 + Math.exp(-logit)));
+    return indexOfLargest(scores, 0, scores.length);
+  }
+
+  #tensorAt(address: number, rows: number, width: number): Tensor3D {
+    const info = this.#heap.output([1, rows, width]);
+    this.#heap.floats(this.#heap.address(info), rows * width).set(this.#heap.floats(address, rows * width));
+    return tf.engine().makeTensorFromTensorInfo(info) as Tensor3D;
+  }
+}
+
+function indexOfLargest(values: Float32Array, first: number, count: number): number {
+  let best = first;
+  for (let i = first + 1; i < first + count; i++) if (values[i]! > values[best]!) best = i;
+  return best - first;
+}
