@@ -12,6 +12,12 @@ export interface Router {
   readonly trainable: Readonly<Record<string, Variable>>;
 
   /**
+   * Given where {@link decode} of {@link score} is the arg max of sigmoid(x·weightᵀ + bias), ties to the lower expert: weight
+   * [E, D] and bias [E], in use. Inference may then decide by kernels of its own.
+   */
+  readonly linear?: { readonly weight: Variable; readonly bias: Variable };
+
+  /**
    * One score for each token and expert, from that token's hidden state alone.
    * @param x float32 [B, T, D], the input of the layer's K and V projections
    * @returns float32 [B, T, E]

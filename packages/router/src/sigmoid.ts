@@ -23,6 +23,7 @@ export function sigmoidRouter(options: RouterOptions): Router {
   return {
     experts,
     trainable: { weight, bias },
+    linear: { weight, bias },
     score(x) {
       const [batch, length] = x.shape;
       return tf.tidy(() => {

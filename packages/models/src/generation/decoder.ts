@@ -1,0 +1,51 @@
+import type { KvCache } from '@mixsga/kv-cache';
+
+/** A model ready to generate: weights packed on a backend, and caches for its sequences. */
+export interface Decoder {
+  readonly vocabularySize: number;
+  /** Tokens that a sequence can have at most. */
+  readonly contextLength: number;
+  /** The attention variant, such as `mixsga:3:1:6`. */
+  readonly attention: string;
+  /** Bytes of all packed weights. */
+  readonly weightBytes: number;
+
+  /** An empty cache for one sequence. */
+  createCache(options?: CacheOptions): KvCache;
+
+  /** A cache from what `KvCache.serialise` gave. @throws ArgumentError when it is damaged or of another model */
+  restoreCache(bytes: Uint8Array, options?: CacheOptions): Promise<KvCache>;
+
+  /**
+   * Takes a text into an empty cache in one pass. The first `prompt` tokens are routed by expert choice among themselves,
+   * as in training; later ones, which an earlier generation decoded, each by its own arg max.
+   *
+   * @param prompt default: all tokens
+   * @throws ArgumentError when the tokens are none, more than {@link contextLength}, or not of the vocabulary
+   */
+  prefill(tokens: Int32Array, cache: KvCache, options: { prompt?: number; want: Want }): Promise<StepOutput>;
+
+  /**
+   * Takes one token into each of some caches, every one routed by its own arg max. When it throws, no cache has changed.
+   */
+  step(tokens: Int32Array, caches: readonly KvCache[], options: { want: Want }): Promise<StepOutput>;
+
+  dispose(): void;
+}
+
+export interface CacheOptions {
+  /** Eviction policy, such as `h2o:0.6`; default: keep all. */
+  readonly eviction?: string;
+  /** The length that the sequence can reach, of which a policy keeps its share. Default: the context length. */
+  readonly maxTokens?: number;
+}
+
+/** `argMax`: only the likeliest next token leaves the device. `values`: all logits do. */
+export type Want = 'argMax' | 'values';
+
+export interface StepOutput {
+  /** int32 [sequences]: the likeliest next token of each, with `want: 'argMax'`. */
+  readonly argMax: Int32Array | null;
+  /** float32 [sequences, vocabulary]: logits of the next token, valid until the next call; with `want: 'values'`. */
+  readonly values: Float32Array | null;
+}
