@@ -1,13 +1,13 @@
-import { startBackend, trackTensors } from '@mixsga/backend';
-import type { BackendName } from '@mixsga/backend';
-import { describeBackends } from '@mixsga/backend';
+import { ArgumentError, describeBackends, startBackend, trackTensors, useReferenceKernels } from '@mixsga/backend';
+import type { BackendName, WeightType } from '@mixsga/backend';
+import type { KvCache } from '@mixsga/kv-cache';
 import * as tf from '@tensorflow/tfjs-core';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
+import { parseAttention } from '../attention/index';
 import { parseOptConfig } from '../config/opt';
 import { OptDecoder } from './decoder';
 import { OptModel } from './model';
 import { randomParameters } from './parameters';
-import { parseAttention } from '../attention/index';
 
 const VOCABULARY = 50;
 
@@ -26,6 +26,29 @@ function tokensOf(count: number, seed: number): Int32Array {
   return Int32Array.from({ length: count }, (_, i) => (i * i * 7 + i * 3 + seed * 11) % VOCABULARY);
 }
 
+/** A decoder of random weights on the active backend. */
+function decoderOf(attention: string, { router, weights, seed = 5 }: { router?: string; weights?: WeightType; seed?: number } = {}) {
+  const config = configOf(attention, router);
+  return OptDecoder.create(config, randomParameters(config, parseAttention(attention), seed), { weights });
+}
+
+/** Takes tokens into a cache one by one; the logits after the last. */
+async function feed(decoder: OptDecoder, tokens: Int32Array, cache: KvCache): Promise<Float32Array> {
+  let logits = new Float32Array(0);
+  for (let t = 0; t < tokens.length; t++) {
+    logits = (await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'values' })).values!.slice() as Float32Array<ArrayBuffer>;
+  }
+  return logits;
+}
+
+/** The logits after some tokens, of which the first `prompt` were routed together, in one pass. */
+async function inOnePass(decoder: OptDecoder, tokens: Int32Array, prompt: number): Promise<Float32Array> {
+  const cache = decoder.createCache();
+  const { values } = await decoder.prefill(tokens, cache, { prompt, want: 'values' });
+  cache.dispose();
+  return values!.slice();
+}
+
 /** ‖a − b‖ / ‖b‖ */
 function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let difference = 0;
@@ -37,30 +60,26 @@ function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return Math.sqrt(difference / size);
 }
 
-const variants: readonly (readonly [string, string?])[] = [
+const variants: [attention: string, router?: string][] = [
   ['mha'], ['gqa:2'], ['gqa:8'], ['cla:2'], ['mixsga:3:1:6'], ['mixsga-root:3:1:6'], ['mixsga:1:1@2,4'], ['mixsga:3:1:6', 'random'],
 ];
 
 const backends = (await describeBackends()).filter(({ available }) => available);
 
+afterEach(() => useReferenceKernels(false));
+
 describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) => {
-  it.each(variants)('decodes %s %s step by step like one pass with the same experts', async (attention, router) => {
+  it.each(variants)('decodes %s %s step by step like one pass with the same experts', async (attention: string, router?: string) => {
     await startBackend(backend);
-    const config = configOf(attention, router);
-    const values = randomParameters(config, parseAttention(attention), 5);
-    const decoder = OptDecoder.create(config, values);
+    const decoder = decoderOf(attention, { router });
     const tokens = tokensOf(70, 1);
     const prompt = 37;
     const cache = decoder.createCache();
     await decoder.prefill(tokens.subarray(0, prompt), cache, { want: 'argMax' });
-    let stepped: Float32Array | null = null;
-    for (let t = prompt; t < tokens.length; t++) {
-      const { values: logits } = await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'values' });
-      stepped = logits!.slice();
-    }
+    const stepped = await feed(decoder, tokens.subarray(prompt), cache);
     const whole = decoder.createCache();
-    const { values: logits } = await decoder.prefill(tokens, whole, { prompt, want: 'values' });
-    expect(distance(stepped!, logits!)).toBeLessThan(1e-4);
+    const { values } = await decoder.prefill(tokens, whole, { prompt, want: 'values' });
+    expect(distance(stepped, values!)).toBeLessThan(1e-4);
     for (let layer = 0; layer < (attention === 'cla:2' ? 1 : 2); layer++) {
       for (let t = 0; t < tokens.length; t++) expect(cache.expertOf(layer, t)).toBe(whole.expertOf(layer, t));
     }
@@ -75,12 +94,164 @@ describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) 
     const decoder = OptDecoder.create(config, values);
     const tokens = tokensOf(40, 2);
     for (const [routing, prompt] of [['prefill', 40], ['decode', 0]] as const) {
-      const { values: logits } = await decoder.prefill(tokens, decoder.createCache(), { prompt, want: 'values' });
-      const expected = tf.tidy(() => tf.slice(model.logits(tf.tensor2d(tokens, [1, 40], 'int32'), { routing }), [0, 39, 0], [1, 1, VOCABULARY]));
-      expect(distance(logits!, await expected.data())).toBeLessThan(1e-4);
+      const expected = tf.tidy(() =>
+        tf.slice(model.logits(tf.tensor2d(tokens, [1, 40], 'int32'), { routing }), [0, 39, 0], [1, 1, VOCABULARY]),
+      );
+      expect(distance(await inOnePass(decoder, tokens, prompt), await expected.data())).toBeLessThan(1e-4);
       expected.dispose();
     }
     decoder.dispose();
     model.dispose();
+  });
+
+  it.each(['gqa:2', 'cla:2', 'mixsga:3:1:6'])('decodes a batch of three ragged sequences of %s like each alone', async (attention) => {
+    await startBackend(backend);
+    const decoder = decoderOf(attention);
+    const texts = [tokensOf(33, 1), tokensOf(5, 2), tokensOf(20, 3)];
+    const caches = texts.map(() => decoder.createCache());
+    for (const [i, text] of texts.entries()) await decoder.prefill(text, caches[i]!, { want: 'argMax' });
+    const next = [tokensOf(6, 4), tokensOf(6, 5), tokensOf(6, 6)];
+    let logits = new Float32Array(0);
+    for (let t = 0; t < 6; t++) {
+      const { values } = await decoder.step(Int32Array.from(next, (tokens) => tokens[t]!), caches, { want: 'values' });
+      logits = values!.slice() as Float32Array<ArrayBuffer>;
+    }
+    for (const [i, text] of texts.entries()) {
+      const alone = await inOnePass(decoder, Int32Array.from([...text, ...next[i]!]), text.length);
+      expect(distance(logits.subarray(i * VOCABULARY, (i + 1) * VOCABULARY), alone)).toBeLessThan(1e-4);
+    }
+    decoder.dispose();
+  });
+
+  it('goes on from a cache that was cut, forked, or stored and restored', async () => {
+    await startBackend(backend);
+    const decoder = decoderOf('mixsga:3:1:6');
+    const tokens = tokensOf(50, 1);
+    const cache = decoder.createCache();
+    await decoder.prefill(tokens.subarray(0, 34), cache, { want: 'argMax' });
+    const fork = cache.fork();
+    const [left, right] = [tokensOf(7, 8), tokensOf(9, 9)];
+    expect(distance(await feed(decoder, left, cache), await inOnePass(decoder, Int32Array.of(...tokens.subarray(0, 34), ...left), 34))).toBeLessThan(1e-4);
+    expect(distance(await feed(decoder, right, fork), await inOnePass(decoder, Int32Array.of(...tokens.subarray(0, 34), ...right), 34))).toBeLessThan(1e-4);
+    cache.truncate(34);
+    const restored = await decoder.restoreCache(await cache.serialise());
+    for (const each of [cache, restored]) {
+      expect(distance(await feed(decoder, right, each), await inOnePass(decoder, Int32Array.of(...tokens.subarray(0, 34), ...right), 34))).toBeLessThan(1e-4);
+    }
+    // The prompt itself cut to its first tokens keeps the experts that it had.
+    expect(cache.tokensSeen).toBe(43);
+    decoder.dispose();
+  });
+
+  it.each(['h2o:0.4', 'nacl:0.4', 'window:0.4'])('decodes under %s like the reference', async (eviction) => {
+    await startBackend(backend);
+    const run = async () => {
+      const decoder = decoderOf('mixsga:3:1:6');
+      const cache = decoder.createCache({ eviction, maxTokens: 50 });
+      await decoder.prefill(tokensOf(30, 1), cache, { want: 'argMax' });
+      const logits = await feed(decoder, tokensOf(20, 2), cache);
+      const kept = [0, 1].map((layer) => Array.from({ length: 50 }, (_, t) => cache.expertOf(layer, t)));
+      decoder.dispose();
+      return { logits, kept };
+    };
+    const got = await run();
+    await startBackend('cpu');
+    const expected = await run();
+    expect(got.kept).toEqual(expected.kept);
+    expect(got.kept[0]!.filter((expert) => expert !== null)).toHaveLength(20);
+    expect(distance(got.logits, expected.logits)).toBeLessThan(1e-4);
+  });
+});
+
+describe('OptDecoder', () => {
+  it.each([['bf16', 0.02], ['int8', 0.05]] as const)('computes with %s weights what the reference computes with them', async (weights, farther) => {
+    const logits: Float32Array[] = [];
+    for (const reference of [false, true]) {
+      await startBackend('wasm');
+      useReferenceKernels(reference);
+      const decoder = decoderOf('gqa:2', { weights });
+      expect(decoder.runtime.path).toBe(reference ? 'reference' : 'fused');
+      const cache = decoder.createCache();
+      await decoder.prefill(tokensOf(20, 1), cache, { want: 'argMax' });
+      logits.push(await feed(decoder, tokensOf(5, 2), cache));
+      decoder.dispose();
+    }
+    expect(distance(logits[0]!, logits[1]!)).toBeLessThan(1e-3);
+    useReferenceKernels(false);
+    const decoder = decoderOf('gqa:2');
+    const cache = decoder.createCache();
+    await decoder.prefill(tokensOf(20, 1), cache, { want: 'argMax' });
+    const exact = await feed(decoder, tokensOf(5, 2), cache);
+    decoder.dispose();
+    expect(distance(logits[0]!, exact)).toBeLessThan(farther);
+    expect(distance(logits[0]!, exact)).toBeGreaterThan(1e-4); // it did round
+  });
+
+  it.each(['mha', 'mixsga:3:1:6'])('leaves no tensor behind a step of %s, and frees everything in the end', async (attention) => {
+    await startBackend('wasm');
+    const whole = await trackTensors(async () => {
+      const decoder = decoderOf(attention);
+      const cache = decoder.createCache();
+      await decoder.prefill(tokensOf(33, 1), cache, { want: 'argMax' });
+      await feed(decoder, tokensOf(1, 1), cache);
+      const steps = await trackTensors(async () => {
+        for (let t = 0; t < 30; t++) {
+          await decoder.step(Int32Array.of(t), [cache], { want: 'argMax' });
+          cache.truncate(34);
+        }
+      });
+      expect(steps).toMatchObject({ tensors: 0, bytes: 0, buffers: 0 });
+      decoder.dispose();
+    });
+    expect(whole).toMatchObject({ tensors: 0, bytes: 0, buffers: 0 });
+  });
+
+  it('leaves every cache as it was when a step fails', async () => {
+    await startBackend('wasm');
+    const decoder = decoderOf('mixsga:3:1:6');
+    const [a, b] = [decoder.createCache(), decoder.createCache()];
+    await decoder.prefill(tokensOf(10, 1), a, { want: 'argMax' });
+    await decoder.prefill(tokensOf(80, 1), b, { want: 'argMax' });
+    await expect(decoder.step(Int32Array.of(1, 2), [a, b], { want: 'argMax' })).rejects.toThrow(
+      'step: expected at most 80 tokens in a sequence, got 81; shorten the prompt or ask for fewer',
+    );
+    const gone = decoder.createCache();
+    gone.dispose();
+    await expect(decoder.step(Int32Array.of(1, 2), [a, gone], { want: 'argMax' })).rejects.toThrow('this cache is disposed');
+    expect(a.tokensSeen).toBe(10);
+    expect(distance(await feed(decoder, Int32Array.of(7), a), await inOnePass(decoder, Int32Array.of(...tokensOf(10, 1), 7), 10))).toBeLessThan(1e-4);
+    decoder.dispose();
+  });
+
+  it('refuses a cache of another model or attention variant, and tokens that it does not have', async () => {
+    await startBackend('wasm');
+    const decoder = decoderOf('mixsga:3:1:6');
+    const cache = decoder.createCache();
+    await decoder.prefill(tokensOf(10, 1), cache, { want: 'argMax' });
+    const bytes = await cache.serialise();
+    for (const other of [decoderOf('mixsga:3:1:6', { seed: 6 }), decoderOf('mixsga:1:1:2'), decoderOf('mha')]) {
+      await expect(other.restoreCache(bytes)).rejects.toThrow(ArgumentError);
+      other.dispose();
+    }
+    const prefill = (tokens: number[], options = {}) =>
+      decoder.prefill(Int32Array.from(tokens), decoder.createCache(), { want: 'argMax', ...options });
+    await expect(prefill([])).rejects.toThrow('prefill: expected at least one token, got none');
+    await expect(prefill([1, 50])).rejects.toThrow('prefill: expected token ids from 0 to 49, got 50 at 1');
+    await expect(prefill(new Array<number>(81).fill(1))).rejects.toThrow('expected at most 80 tokens in a sequence, got 81');
+    await expect(prefill([1], { prompt: 2 })).rejects.toThrow('prefill: expected a prompt of 0 to 1 tokens, got 2');
+    await expect(decoder.prefill(Int32Array.of(1), cache, { want: 'argMax' })).rejects.toThrow('expected an empty cache, got one of 10 tokens');
+    await expect(decoder.step(Int32Array.of(1, 2), [cache, cache], { want: 'argMax' })).rejects.toThrow('a cache of its own for each of 2 tokens, got 1');
+    decoder.dispose();
+  });
+
+  it('counts the bytes of every weight and of the cache exactly', async () => {
+    await startBackend('wasm');
+    const decoder = decoderOf('mixsga:3:1:6');
+    const cache = decoder.createCache();
+    await decoder.prefill(tokensOf(20, 1), cache, { want: 'argMax' }); // 6, 2 and 12 tokens
+    // 2 layers, K and V of 8 heads of 4 float32, and 2 bits of index a token and layer.
+    expect(cache.bytes().used).toBe(2 * 2 * 4 * 4 * (6 * 8 + 2 * 4 + 12 * 2) + 2 * 5);
+    expect(cache.expertCounts()).toEqual([12, 4, 24]);
+    decoder.dispose();
   });
 });

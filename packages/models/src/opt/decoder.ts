@@ -199,8 +199,9 @@ export class OptDecoder implements Decoder {
         this.#finishLayer(layer, buffers, rows);
       }
       const { experts, ...output } = await this.#output(buffers.x, buffers.normed, rows, want);
-      // Routes come layer by layer, in each the rows of the batch.
-      caches.forEach((cache, row) => cache.commit(experts.filter((_, i) => i % rows === row)));
+      // Routes come layer by layer, in each the rows of the batch; those of a step that failed may come before.
+      const own = experts.slice(-rows * this.#layers.filter(({ kv }) => kv).length);
+      caches.forEach((cache, row) => cache.commit(own.filter((_, i) => i % rows === row)));
       committed = true;
       return output;
     } finally {
