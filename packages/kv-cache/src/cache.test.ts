@@ -1,21 +1,237 @@
-import { ArgumentError, HostPages } from '@mixsga/backend';
+import { ArgumentError, BackendError, TOKENS_PER_PAGE, type PageStore } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
-import { CachePool, type CacheLayout } from './index';
+import { CachePool, type CacheLayout, type KvCache } from './index';
+import { WatchedRuntime } from './testing/watched-pages';
 
-const host = { pages: ({ heads, headDim }: { heads: number; headDim: number }) => new HostPages(heads, headDim) };
-const opt: CacheLayout = { layers: 12, kvHeads: 12, headDim: 64, groupSizes: [1, 2, 4], fingerprint: 'opt' };
+const opt: CacheLayout = { layers: 12, kvHeads: 12, headDim: 64, groupSizes: [1, 2, 4], fingerprint: 'opt-125m' };
+const small: CacheLayout = { layers: 2, kvHeads: 4, headDim: 2, groupSizes: [1, 2, 4], fingerprint: 'small' };
 
-describe('KvCache', () => {
-  it('takes 36,867 bytes a token in the OPT-125m shape at 3:1:6', () => {
-    const cache = new CachePool(host, opt).create();
-    for (let token = 0; token < 20; token++) {
-      for (let layer = 0; layer < 12; layer++) cache.view(layer);
-      const expert = token < 6 ? 0 : token < 8 ? 1 : 2;
-      cache.commit(Array(12).fill(expert));
-    }
+/** Pages without memory, to count the bytes of large caches. */
+const weightless = {
+  pages: ({ heads, headDim }: { heads: number; headDim: number }) => {
+    let pages = 0;
+    const bytesPerPage = 2 * 4 * TOKENS_PER_PAGE * heads * headDim;
+    const store: Partial<PageStore> = {
+      heads, headDim, bytesPerPage, allocate: () => pages++, release() {}, move() {}, dispose() {},
+      get allocatedBytes() { return pages * bytesPerPage; },
+    };
+    return store as PageStore;
+  },
+};
+
+function step(cache: KvCache, layers: number, expert: number): void {
+  for (let layer = 0; layer < layers; layer++) cache.view(layer);
+  cache.commit(Array<number>(layers).fill(expert));
+}
+
+describe('bytes', () => {
+  it('are 36,867 a token in the OPT-125m shape at 3:1:6', () => {
+    const cache = new CachePool(weightless, opt).create();
+    for (const [expert, tokens] of [6, 2, 12].entries()) for (let i = 0; i < tokens; i++) step(cache, 12, expert);
     expect(cache.bytes().used).toBe(20 * 36_867);
     expect(cache.expertCounts()).toEqual([72, 24, 144]);
+  });
+
+  it('allocated are at most 1.03 of those used, about 4096 tokens of that shape', () => {
+    const pool = new CachePool(weightless, opt);
+    const cache = pool.create();
+    const ratios: number[] = [];
+    for (let token = 0; token < 4300; token++) {
+      step(cache, 12, [0, 2, 2, 1, 2, 0, 2, 2, 0, 2][token % 10]!);
+      const { used, allocated } = cache.bytes();
+      if (token >= 3800) ratios.push(allocated / used);
+      if (token !== 4095) continue;
+      // Per layer 1229, 410 and 2457 tokens in 39, 13 and 77 pages; 1024 bytes of index in a buffer of 1038.
+      expect(used).toBe(12 * ((1229 * 12 + 410 * 6 + 2457 * 3) * 512 + 1024));
+      expect(allocated).toBe(12 * ((39 * 12 + 13 * 6 + 77 * 3) * 32 * 512 + 1038));
+      expect(allocated / used).toBeLessThan(1.012);
+      expect(pool.allocatedBytes).toBe(allocated - 12 * 1038);
+    }
+    expect(Math.max(...ratios)).toBeLessThanOrEqual(1.03);
+  });
+
+  it('count no index for a single expert, and position and score of each token with a policy', () => {
+    const gqa = new CachePool(weightless, { ...opt, groupSizes: [2] });
+    const plain = gqa.create();
+    const evicting = gqa.create({ eviction: 'window:0.5', maxTokens: 10 });
+    for (let token = 0; token < 8; token++) for (const cache of [plain, evicting]) step(cache, 12, 0);
+    expect(plain.bytes().used).toBe(8 * 36_864);
+    expect(evicting.bytes().used).toBe(5 * (36_864 + 12 * 8));
+    expect(evicting.bytes().allocated).toBe(12 * (98_304 + 32 * 8));
+  });
+
+  it('of a page that forks share are shared out among them', () => {
+    const runtime = new WatchedRuntime();
+    const pool = new CachePool(runtime, { ...small, groupSizes: [1] });
+    const cache = pool.create();
+    for (let token = 0; token < 40; token++) step(cache, 2, 0);
+    const pages = (caches: KvCache[]) => caches.map((each) => (each.bytes().allocated - 2) / runtime.stores[0]!.bytesPerPage);
+    expect(pages([cache])).toEqual([4]);
+    const [a, b] = [cache.fork(), cache.fork()];
+    expect(pages([cache, a, b]).map((n) => Math.round(n * 3))).toEqual([4, 4, 4]);
+    // Only the page that is not full is copied, with the 8 tokens that are in it.
+    step(a, 2, 0);
+    expect(runtime.taken).toBe(6);
+    expect(pages([cache, a, b]).map((n) => Math.round(n * 6))).toEqual([10, 16, 10]);
+    b.dispose();
     cache.dispose();
-    expect(() => cache.bytes()).toThrow(ArgumentError);
+    expect(pages([a])).toEqual([4]);
+    expect(runtime.taken).toBe(4);
+    expect(pool.allocatedBytes).toBe(6 * runtime.stores[0]!.bytesPerPage);
+  });
+});
+
+describe('a step', () => {
+  it('has a slot for each expert, the same until it is committed', () => {
+    const pool = new CachePool(new WatchedRuntime(), small);
+    const cache = pool.create();
+    for (let token = 0; token < 33; token++) step(cache, 2, 2);
+    const view = cache.view(1);
+    expect(view.segments.map(({ store, tokens, pages }) => [store.heads, tokens, pages.length])).toEqual([[4, 0, 1], [2, 0, 1], [1, 33, 2]]);
+    expect(view.slots.map(({ offset }) => offset)).toEqual([0, 0, 1]);
+    expect(cache.view(1)).toEqual(view);
+    expect(cache.tokensKept(1)).toBe(33);
+    cache.view(0);
+    cache.commit([2, 0]);
+    expect([cache.tokensSeen, cache.expertOf(0, 33), cache.expertOf(1, 33)]).toEqual([34, 2, 0]);
+    expect(cache.expertCounts()).toEqual([1, 0, 67]);
+  });
+
+  it('never changes page numbers that were given out', () => {
+    const cache = new CachePool(new WatchedRuntime(), small).create();
+    step(cache, 2, 0);
+    const { pages } = cache.view(0).segments[0]!;
+    const copy = [...pages];
+    const fork = cache.fork();
+    for (let token = 0; token < 70; token++) step(cache, 2, 0);
+    expect(pages).toEqual(copy);
+    expect(cache.view(0).segments[0]!.pages).toHaveLength(3);
+    expect(fork.view(0).segments[0]!.pages).toHaveLength(1);
+  });
+
+  it('that lacks memory leaves the cache as it is, and can be tried again', () => {
+    const runtime = new WatchedRuntime();
+    const cache = new CachePool(runtime, small).create();
+    for (let token = 0; token < 32; token++) step(cache, 2, 1);
+    runtime.memory.left = 1;
+    cache.view(0);
+    expect(() => cache.view(1)).toThrow(BackendError);
+    expect(() => cache.commit([1, 1])).toThrow('KvCache.commit: layer 1 has no slot for the token; call view(1) first');
+    expect([cache.tokensSeen, cache.tokensKept(0), cache.tokensKept(1)]).toEqual([32, 32, 32]);
+    runtime.memory.left = 1;
+    step(cache, 2, 1);
+    expect([cache.tokensSeen, cache.tokensKept(0), cache.tokensKept(1)]).toEqual([33, 33, 33]);
+  });
+
+  it('has to be viewed again after the cache changed', () => {
+    const cache = new CachePool(new WatchedRuntime(), small).create();
+    const message = 'KvCache.commit: layer 0 has no slot for the token; call view(0) first';
+    step(cache, 2, 0);
+    expect(() => cache.commit([0, 0])).toThrow(message);
+    for (const change of [() => cache.truncate(1), () => cache.planRows(0, new Int32Array(1))]) {
+      cache.view(1);
+      cache.view(0);
+      change();
+      expect(() => cache.commit([0, 0])).toThrow(message);
+    }
+  });
+});
+
+describe('bulk append', () => {
+  it('plans rows by expert, behind the tokens there are', () => {
+    const cache = new CachePool(new WatchedRuntime(), small).create();
+    step(cache, 2, 2);
+    const plans = [0, 1].map((layer) => cache.planRows(layer, Int32Array.of(2, 0, 2, 2, 0)));
+    const [full, quarter] = plans[0]!;
+    expect(plans[0]).toHaveLength(2);
+    expect([full!.groupSize, full!.firstSlot, [...full!.rows], full!.segment.store.heads]).toEqual([1, 0, [1, 4], 4]);
+    expect([quarter!.groupSize, quarter!.firstSlot, [...quarter!.rows], quarter!.segment.store.heads]).toEqual([4, 1, [0, 2, 3], 1]);
+    expect(cache.tokensSeen).toBe(1);
+    cache.commitRows();
+    expect([cache.tokensSeen, cache.expertCounts()]).toEqual([6, [4, 0, 8]]);
+    expect([0, 1, 2, 3, 4, 5].map((token) => cache.expertOf(1, token))).toEqual([2, 2, 0, 2, 2, 0]);
+  });
+
+  it('counts only when every layer has a plan of as many rows', () => {
+    const cache = new CachePool(new WatchedRuntime(), small).create();
+    cache.planRows(0, new Int32Array(3));
+    expect(() => cache.commitRows()).toThrow('KvCache.commitRows: layer 1 has no plan; call planRows(1, experts) first');
+    cache.planRows(1, new Int32Array(4));
+    expect(() => cache.commitRows()).toThrow('KvCache.commitRows: expected plans of as many rows, got 3, 4');
+    cache.planRows(0, new Int32Array(4));
+    cache.view(1);
+    expect(() => cache.commitRows()).toThrow('KvCache.commitRows: layer 1 has no plan; call planRows(1, experts) first');
+    expect(cache.tokensSeen).toBe(0);
+  });
+
+  it('that lacks memory gives every planned page back', () => {
+    const runtime = new WatchedRuntime();
+    const cache = new CachePool(runtime, small).create();
+    runtime.memory.left = 5;
+    cache.planRows(0, new Int32Array(100));
+    expect(runtime.taken).toBe(4);
+    expect(() => cache.planRows(1, new Int32Array(100))).toThrow(BackendError);
+    expect(runtime.taken).toBe(0);
+    expect(() => cache.commitRows()).toThrow('KvCache.commitRows: layer 0 has no plan');
+  });
+});
+
+describe('a cache', () => {
+  it('refuses what it does not hold', () => {
+    const cache = new CachePool(new WatchedRuntime(), small).create();
+    step(cache, 2, 0);
+    const refusals: [() => unknown, string][] = [
+      [() => cache.view(2), 'KvCache.view: expected a layer below 2, got 2'],
+      [() => cache.tokensKept(-1), 'KvCache.tokensKept: expected a layer below 2, got -1'],
+      [() => cache.expertOf(0, 1), 'KvCache.expertOf: expected a token below 1, got 1'],
+      [() => cache.commit([0]), 'KvCache.commit: expected an expert for each of 2 layers, got 1'],
+      [() => cache.commit([3, 0]), 'KvCache.commit: expected an expert below 3, got 3'],
+      [() => cache.planRows(0, Int32Array.of(0, -1)), 'KvCache.planRows: expected an expert below 3, got -1'],
+      [() => cache.observe(0, 3, new Float32Array(1)), 'KvCache.observe: expected an expert below 3, got 3'],
+      [() => cache.observeRows(0, new Float32Array(1)), 'KvCache.observeRows: expected a plan, got 1 probabilities'],
+      [() => cache.truncate(2), 'KvCache.truncate: expected 0 to 1 tokens, got 2'],
+      [() => cache.truncate(0.5), 'KvCache.truncate: expected 0 to 1 tokens, got 0.5'],
+    ];
+    for (const [f, message] of refusals) {
+      expect(f).toThrow(message);
+      expect(f).toThrow(ArgumentError);
+    }
+    expect([cache.tokensSeen, cache.tokensKept(0)]).toEqual([1, 1]);
+  });
+
+  it('gives its pages back once, and can not be used after', async () => {
+    const runtime = new WatchedRuntime();
+    const pool = new CachePool(runtime, small);
+    const [cache, other] = [pool.create(), pool.create()];
+    for (const each of [cache, other]) step(each, 2, 0);
+    expect(runtime.taken).toBe(12);
+    cache.reset();
+    expect([runtime.taken, cache.tokensSeen, cache.bytes().used]).toEqual([6, 0, 0]);
+    cache.dispose();
+    cache.dispose();
+    for (const f of [() => cache.view(0), () => cache.fork(), () => cache.bytes(), () => cache.commitRows(), () => cache.truncate(0)]) {
+      expect(f).toThrow('this cache is disposed; create another one');
+      expect(f).toThrow(ArgumentError);
+    }
+    await expect(cache.serialise()).rejects.toThrow('this cache is disposed');
+    pool.dispose();
+    pool.dispose();
+    expect([runtime.taken, pool.allocatedBytes]).toEqual([0, 0]);
+    expect(() => other.view(0)).toThrow('this cache is disposed');
+    expect(() => pool.create()).toThrow('CachePool.create: this pool is disposed; make another one');
+  });
+
+  it('needs a layout with counts from 1 and group sizes that fit', () => {
+    const make = (change: Partial<CacheLayout>) => () => new CachePool(new WatchedRuntime(), { ...small, ...change });
+    expect(make({ layers: 0 })).toThrow('CachePool: expected layers to be a whole number from 1, got 0');
+    expect(make({ headDim: 1.5 })).toThrow('CachePool: expected headDim to be a whole number from 1, got 1.5');
+    expect(make({ groupSizes: [1, 3] })).toThrow('CachePool: expected 1 to 256 group sizes that divide 4 KV heads, got 1, 3');
+    expect(make({ groupSizes: [] })).toThrow(ArgumentError);
+  });
+
+  it('shares one store among experts of as many stored heads', () => {
+    const runtime = new WatchedRuntime();
+    new CachePool(runtime, { ...small, groupSizes: [1, 2, 1, 4] });
+    expect(runtime.stores.map(({ heads }) => heads)).toEqual([4, 2, 1]);
   });
 });

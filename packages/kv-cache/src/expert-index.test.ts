@@ -5,22 +5,33 @@ import { ExpertIndex } from './index';
 
 describe('ExpertIndex', () => {
   it('holds what a plain array holds, for any number of experts and order of writes', () => {
-    const commands = fc.array(fc.record({ append: fc.boolean(), token: fc.nat(), expert: fc.nat() }), { maxLength: 200 });
+    const kind = fc.constantFrom('append', 'append', 'append', 'set', 'truncate');
+    const commands = fc.array(fc.record({ kind, token: fc.nat(), expert: fc.nat() }), { maxLength: 200 });
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 256 }), commands, (experts, writes) => {
         const index = new ExpertIndex(experts);
         const model: number[] = [];
-        for (const { append, token, expert } of writes) {
-          if (append || model.length === 0) {
+        for (const { kind, token, expert } of writes) {
+          if (kind === 'append' || model.length === 0) {
             index.append(expert % experts);
             model.push(expert % experts);
+          } else if (kind === 'truncate') {
+            model.length = token % (model.length + 1);
+            index.truncate(model.length);
           } else {
             index.set(token % model.length, expert % experts);
             model[token % model.length] = expert % experts;
           }
         }
+        const again = ExpertIndex.fromPacked(experts, model.length, index.packed.slice());
+        const copy = index.copy();
+        for (const each of [index, again, copy]) {
+          expect(each.length).toBe(model.length);
+          expect(model.map((_, token) => each.get(token))).toEqual(model);
+        }
+        copy.append(0);
+        again.append(experts - 1);
         expect(index.length).toBe(model.length);
-        expect(model.map((_, token) => index.get(token))).toEqual(model);
         expect(index.bytes).toBe(Math.ceil((model.length * Math.ceil(Math.log2(experts))) / 8));
         expect(index.allocatedBytes).toBeGreaterThanOrEqual(index.bytes);
       }),
@@ -38,7 +49,7 @@ describe('ExpertIndex', () => {
     for (let token = 0; token < 1000; token++) index.append(token % experts);
     expect(index.bitsPerToken).toBe(bits);
     expect(index.bytes).toBe(bytes);
-    expect(index.allocatedBytes).toBeLessThanOrEqual(2 * bytes + 2);
+    expect(index.allocatedBytes).toBeLessThanOrEqual(1.125 * bytes + 9);
   });
 
   it('refuses what it does not hold', () => {
@@ -49,6 +60,9 @@ describe('ExpertIndex', () => {
     expect(() => index.set(0, 0.5)).toThrow(/expert below 3, got 0.5/);
     expect(() => index.set(1, 0)).toThrow(/token below 1, got 1/);
     expect(() => index.get(-1)).toThrow(/token below 1, got -1/);
+    expect(() => index.truncate(2)).toThrow('ExpertIndex.truncate: expected 0 to 1 tokens, got 2');
+    expect(() => ExpertIndex.fromPacked(3, 9, new Uint8Array(2))).toThrow('ExpertIndex: expected 3 bytes for 9 tokens, got 2');
+    expect(() => ExpertIndex.fromPacked(3, 2, Uint8Array.of(0b1101))).toThrow(/expert below 3, got 3/);
     for (const experts of [0, 257, 1.5, NaN]) expect(() => new ExpertIndex(experts)).toThrow(ArgumentError);
     expect(index.get(0)).toBe(2);
   });

@@ -114,8 +114,8 @@ function restoredEviction({ eviction: was }: Header, options: CreateOptions): Ev
     eviction: options.eviction ?? was?.policy ?? 'none',
     maxTokens: options.maxTokens ?? was?.maxTokens ?? undefined,
   });
-  const [expected, got] = [was?.policy ?? 'none', eviction?.policy.spec ?? 'none'];
-  if (expected !== got) {
+  if (was?.policy !== eviction?.policy.spec) {
+    const [expected, got] = [was?.policy ?? 'none', eviction?.policy.spec ?? 'none'];
     throw new ArgumentError(`CachePool.restore: expected eviction ${expected}, which the cache was made with, got ${got}`);
   }
   return eviction;

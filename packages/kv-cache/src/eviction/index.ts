@@ -29,5 +29,5 @@ function formOf({ form, example }: EvictionKind): string {
 function formsLike(name: string): string {
   const nearest = closest(name, Object.keys(evictionKinds));
   const forms = Object.values(evictionKinds).map(({ example }) => example);
-  return forms.join(', ') + (distance(name, nearest) <= 2 ? ` (did you mean ${nearest}?)` : '');
+  return forms.join(', ') + (distance(name, nearest) < name.length / 2 ? ` (did you mean ${nearest}?)` : '');
 }

@@ -1,0 +1,302 @@
+import { BackendError, slotOf, type LayerView, type PageStore, type Slot } from '@mixsga/backend';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CachePool, type CacheLayout, type KvCache } from './index';
+import { WatchedRuntime, type WatchedPages } from './testing/watched-pages';
+
+// Random histories of several caches of a pool, against a plain model: for each layer an array of its tokens.
+
+/** `value` is in every element of the token's keys, and its negative in every element of its values. */
+interface Token {
+  position: number;
+  expert: number;
+  value: number;
+  score: number;
+}
+
+/** A cache and what it should hold. */
+interface Pair {
+  cache: KvCache;
+  layers: Token[][];
+  seen: number;
+}
+
+const MAX_TOKENS = 60;
+const policies = {
+  none: { eviction: 'none', capacity: Infinity, victims: () => [] },
+  // The first 4 and the newest.
+  window: {
+    eviction: 'window:0.5', capacity: 30,
+    victims: (tokens: Token[], count: number) => byKey(tokens.filter(({ position }) => position >= 4), (t) => t.position).slice(0, count),
+  },
+  // The newest half and the best of the others.
+  h2o: {
+    eviction: 'h2o:0.7', capacity: 42,
+    victims: (tokens: Token[], count: number, seen: number) =>
+      byKey(tokens.filter(({ position }) => position < seen - 21), (t) => t.score).slice(0, count),
+  },
+  // Chance is in it: what is gone is read from the cache.
+  nacl: { eviction: 'nacl:0.6:5', capacity: 36, victims: null },
+} satisfies Record<string, Policy>;
+
+interface Policy {
+  eviction: string;
+  capacity: number;
+  victims: ((tokens: Token[], count: number, seen: number) => Token[]) | null;
+}
+
+function byKey(tokens: Token[], key: (token: Token) => number): Token[] {
+  return [...tokens].sort((a, b) => key(a) - key(b) || a.position - b.position);
+}
+
+const kinds = ['step', 'steps', 'rows', 'failed', 'truncate', 'fork', 'restore', 'reset', 'dispose'] as const;
+const command = fc.record({
+  kind: fc.constantFrom(...kinds, 'steps' as const, 'rows' as const),
+  pair: fc.nat(3),
+  n: fc.nat(99),
+  seed: fc.nat(1e6),
+  /** Pages that can be had while it runs; it is tried again with all when they were too few. */
+  pages: fc.oneof(fc.constant(Infinity), fc.nat(6)),
+});
+type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
+
+class Trace {
+  readonly runtime = new WatchedRuntime();
+  readonly pool: CachePool;
+  pairs: Pair[] = [];
+  #value = 0;
+
+  constructor(
+    readonly layout: CacheLayout,
+    readonly policy: Policy,
+  ) {
+    this.pool = new CachePool(this.runtime, layout);
+  }
+
+  create(): Pair {
+    const cache = this.pool.create({ eviction: this.policy.eviction, maxTokens: MAX_TOKENS });
+    return { cache, layers: Array.from({ length: this.layout.layers }, () => []), seen: 0 };
+  }
+
+  async run({ kind, pair: which, n, seed, pages }: Command): Promise<void> {
+    if (this.pairs.length === 0) this.pairs.push(this.create());
+    const at = which % this.pairs.length;
+    const pair = this.pairs[at]!;
+    const scarce = <T>(f: () => T) => this.#scarce(pages, f);
+    switch (kind) {
+      case 'step': return this.#step(pair, seed, scarce, n % 3 === 0);
+      case 'steps': {
+        for (let i = 0; i <= n % 40; i++) this.#step(pair, seed + i, scarce, false);
+        return;
+      }
+      case 'rows': return this.#rows(pair, n, seed, scarce);
+      case 'failed': {
+        pair.layers.forEach((_, layer) => this.#observe(pair, layer, this.#token(pair, layer, seed), seed));
+        if (n % 2 === 0) return pair.cache.truncate(pair.seen);
+        return pair.layers.forEach((_, layer) => pair.cache.planRows(layer, new Int32Array(n)));
+      }
+      case 'truncate': {
+        const seen = Math.floor((pair.seen * n) / 100);
+        scarce(() => pair.cache.truncate(seen));
+        pair.layers = pair.layers.map((tokens) => tokens.filter(({ position }) => position < seen));
+        pair.seen = seen;
+        return;
+      }
+      case 'fork': {
+        if (this.pairs.length < 4) this.pairs.push({ ...copyOf(pair), cache: pair.cache.fork() });
+        return;
+      }
+      case 'restore': {
+        const bytes = await pair.cache.serialise();
+        const before = this.runtime.taken;
+        this.runtime.memory.left = pages;
+        const cache = await this.pool.restore(bytes).catch((error: unknown) => {
+          expect(BackendError.isInstance(error) && this.runtime.taken === before).toBe(true);
+          this.runtime.memory.left = Infinity;
+          return this.pool.restore(bytes);
+        });
+        this.runtime.memory.left = Infinity;
+        pair.cache.dispose();
+        pair.cache = cache;
+        return;
+      }
+      case 'reset': {
+        pair.cache.reset();
+        return void Object.assign(pair, { layers: pair.layers.map(() => []), seen: 0 });
+      }
+      case 'dispose': {
+        pair.cache.dispose();
+        this.pairs.splice(at, 1);
+      }
+    }
+  }
+
+  /** Runs something that may lack memory, which then has to leave the cache as it was. */
+  #scarce<T>(pages: number, f: () => T): T {
+    this.runtime.memory.left = pages;
+    try {
+      return f();
+    } catch (error) {
+      if (!BackendError.isInstance(error)) throw error;
+      this.runtime.memory.left = Infinity;
+      return f();
+    } finally {
+      this.runtime.memory.left = Infinity;
+    }
+  }
+
+  #token({ seen }: Pair, layer: number, seed: number): Token {
+    const expert = (seed * 7 + layer * 3 + (seed >> 3)) % this.layout.groupSizes.length;
+    return { position: seen, expert, value: ++this.#value, score: 0 };
+  }
+
+  #step(pair: Pair, seed: number, scarce: (f: () => LayerView) => LayerView, forked: boolean): void {
+    const { cache, layers } = pair;
+    const tokens = layers.map((_, layer) => this.#token(pair, layer, seed));
+    tokens.forEach((token, layer) => {
+      const { segments, slots } = scarce(() => cache.view(layer));
+      this.#write(segments[token.expert]!.store, slots[token.expert]!, token);
+      if (cache.observes) this.#observe(pair, layer, token, seed);
+    });
+    // A fork in the middle of a step does not disturb it.
+    const fork = forked && this.pairs.length < 4 ? { ...copyOf(pair), cache: cache.fork() } : null;
+    cache.commit(tokens.map(({ expert }) => expert));
+    if (fork) this.pairs.push(fork);
+    pair.seen++;
+    layers.forEach((kept, layer) => {
+      kept.push(tokens[layer]!);
+      if (cache.observes) for (const token of kept) token.score = Math.fround(token.score + probability(token, seed));
+      this.#evict(pair, layer);
+    });
+  }
+
+  #rows(pair: Pair, n: number, seed: number, scarce: <T>(f: () => T) => T): void {
+    const rows = pair.layers.map((_, layer) =>
+      Array.from({ length: n }, (_, i) => ({ ...this.#token(pair, layer, seed + i), position: pair.seen + i })),
+    );
+    scarce(() => rows.forEach((tokens, layer) => {
+      for (const { segment, groupSize, firstSlot, rows: numbers } of pair.cache.planRows(layer, Int32Array.from(tokens, (t) => t.expert))) {
+        expect(segment.store.heads).toBe(this.layout.kvHeads / groupSize);
+        numbers.forEach((row, i) => this.#write(segment.store, slotOf(segment, firstSlot + i), tokens[row]!));
+      }
+      if (pair.cache.observes) pair.cache.observeRows(layer, Float32Array.from(tokens, (token) => probability(token, seed)));
+    }));
+    pair.cache.commitRows();
+    pair.seen += n;
+    pair.layers.forEach((kept, layer) => {
+      for (const token of rows[layer]!) if (pair.cache.observes) token.score = probability(token, seed);
+      kept.push(...rows[layer]!);
+      this.#evict(pair, layer);
+    });
+  }
+
+  #observe({ cache, layers }: Pair, layer: number, token: Token, seed: number): void {
+    cache.view(layer).segments.forEach((_, segment) => {
+      const tokens = slotsOf(cache, layer, segment, layers[layer]!);
+      if (token.expert === segment) tokens.push(token);
+      cache.observe(layer, segment, Float32Array.from(tokens, (t) => probability(t, seed)));
+    });
+  }
+
+  #write(store: PageStore, { page, offset }: Slot, { value }: Token): void {
+    const row = new Float32Array(store.heads * store.headDim).fill(value);
+    store.write(page, offset, row, row.map((x) => -x));
+  }
+
+  #evict({ cache, layers, seen }: Pair, layer: number): void {
+    const kept = layers[layer]!;
+    const count = Math.max(0, kept.length - this.policy.capacity);
+    const gone = this.policy.victims
+      ? this.policy.victims(kept, count, seen)
+      : kept.filter(({ position }) => cache.expertOf(layer, position) === null);
+    expect(gone).toHaveLength(count);
+    layers[layer] = kept.filter((token) => !gone.includes(token));
+  }
+
+  async check(): Promise<void> {
+    for (const { cache, layers, seen } of this.pairs) {
+      expect(cache.tokensSeen).toBe(seen);
+      const { groupSizes } = this.layout;
+      expect(cache.expertCounts()).toEqual(groupSizes.map((_, e) => layers.flat().filter(({ expert }) => expert === e).length));
+      for (const [layer, tokens] of layers.entries()) {
+        expect(cache.tokensKept(layer)).toBe(tokens.length);
+        const experts = new Map(tokens.map(({ position, expert }) => [position, expert]));
+        const positions = Array.from({ length: seen }, (_, position) => position);
+        expect(positions.map((p) => cache.expertOf(layer, p))).toEqual(positions.map((p) => experts.get(p) ?? null));
+      }
+      // To look at the rows is to reserve slots: a fork leaves the cache's pages shared as they are.
+      const fork = cache.fork();
+      for (const [layer, tokens] of layers.entries()) {
+        for (const [expert, { store, pages, tokens: count }] of fork.view(layer).segments.entries()) {
+          const found: number[] = [];
+          for (const [p, page] of pages.entries()) {
+            const { k, v } = await store.read(page, Math.max(0, Math.min(32, count - 32 * p)));
+            for (let at = 0; at < k.length; at += store.heads * store.headDim) {
+              const row = k.subarray(at, at + store.heads * store.headDim);
+              found.push(row.every((x, i) => x === row[0] && v[at + i] === -x) ? row[0]! : NaN);
+            }
+          }
+          const values = tokens.filter((token) => token.expert === expert).map(({ value }) => value);
+          if (this.policy.capacity === Infinity) expect(found).toEqual(values);
+          else expect(found.sort((a, b) => a - b)).toEqual(values.sort((a, b) => a - b));
+        }
+      }
+      fork.dispose();
+    }
+  }
+
+  /** Every page taken is one of a cache, and when the caches are gone none is taken. */
+  checkPages(): void {
+    const held = new Map(this.runtime.stores.map((store) => [store as object, new Set<number>()]));
+    for (const { cache, layers } of this.pairs) {
+      layers.forEach((_, layer) => {
+        for (const { store, pages } of cache.view(layer).segments) for (const page of pages) held.get(store)!.add(page);
+      });
+    }
+    for (const store of this.runtime.stores) expect(held.get(store)).toEqual(store.taken);
+    for (const { cache } of this.pairs) cache.dispose();
+    expect(this.runtime.taken).toBe(0);
+    expect(this.pool.allocatedBytes).toBe(this.runtime.stores.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0));
+    this.pool.dispose();
+    expect(this.pool.allocatedBytes).toBe(0);
+  }
+}
+
+function copyOf({ layers, seen }: Pair): Omit<Pair, 'cache'> {
+  return { layers: layers.map((tokens) => tokens.map((token) => ({ ...token }))), seen };
+}
+
+/** A token's attention in a step, the same wherever it lies. */
+function probability({ value }: Token, seed: number): number {
+  return Math.fround((((value * 2654435761) ^ (seed * 40503)) >>> 8) / 2 ** 24);
+}
+
+/** The tokens of a segment in slot order, as its keys tell. */
+function slotsOf(cache: KvCache, layer: number, expert: number, tokens: Token[]): Token[] {
+  const segment = cache.view(layer).segments[expert]!;
+  const byValue = new Map(tokens.map((token) => [token.value, token]));
+  const store = segment.store as WatchedPages;
+  return Array.from({ length: segment.tokens }, (_, slot) => byValue.get(store.token('k', slotOf(segment, slot))[0]!)!);
+}
+
+describe('a history of caches', () => {
+  const layouts: CacheLayout[] = [
+    { layers: 2, kvHeads: 4, headDim: 2, groupSizes: [1, 2, 4], fingerprint: 'a' },
+    { layers: 3, kvHeads: 2, headDim: 1, groupSizes: [2], fingerprint: 'b' },
+    { layers: 1, kvHeads: 2, headDim: 3, groupSizes: [1, 1], fingerprint: 'c' },
+  ];
+
+  it.each(Object.keys(policies) as (keyof typeof policies)[])('leaves what a plain model holds, and no page behind: %s', async (name) => {
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...layouts), fc.array(command, { maxLength: 14, size: 'max' }), async (layout, commands) => {
+        const trace = new Trace(layout, policies[name]);
+        for (const each of commands) {
+          await trace.run(each);
+          await trace.check();
+        }
+        trace.checkPages();
+      }),
+      { numRuns: 40, seed: 3 },
+    );
+  });
+});
