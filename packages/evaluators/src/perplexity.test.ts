@@ -110,6 +110,10 @@ describe('perplexity', () => {
     expect(tf.memory().numTensors).toBe(before);
     model.dispose();
   });
+
+  it('is stopped by a timer, though the backend never waits', async () => {
+    await expect(perplexity(contextModel, cycle(400_000), { ...decode, signal: AbortSignal.timeout(20) })).rejects.toThrow('timeout');
+  });
 });
 
 describe('perplexity under eviction', () => {

@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, nextTask } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { defineEvaluator } from './evaluator';
@@ -54,6 +54,7 @@ export async function perplexity(
   let counted = 0;
   let windows = 0;
   for (const batch of batches(tokens, plan)) {
+    await nextTask();
     signal?.throwIfAborted();
     const values = await (eviction === undefined
       ? batchNll(model, batch, routing)

@@ -1,3 +1,4 @@
+import { nextTask } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { defineEvaluator } from './evaluator';
@@ -47,6 +48,7 @@ export async function routing(
   let seen = 0;
   let windows = 0;
   for (const batch of batches(tokens, plan)) {
+    await nextTask();
     signal?.throwIfAborted();
     const shape: [number, number] = [batch.windows.length, batch.length];
     const prefilled = await decisions(model, batch.inputs, shape, 'prefill');
