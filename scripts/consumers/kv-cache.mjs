@@ -1,5 +1,17 @@
 import assert from 'node:assert/strict';
-import { kvBytesPerToken } from '@mixsga/kv-cache';
+import { HostPages } from '@mixsga/backend';
+import { CachePool, kvBytesPerToken } from '@mixsga/kv-cache';
 
 const model = { layers: 12, kvHeads: 12, headDim: 64, groupSizes: [1, 2, 4], ratios: [0.3, 0.1, 0.6] };
 assert.equal(kvBytesPerToken(model), 36867);
+
+const layout = { layers: 2, kvHeads: 4, headDim: 8, groupSizes: [1, 2, 4], fingerprint: 'consumer' };
+const pool = new CachePool({ pages: ({ heads, headDim }) => new HostPages(heads, headDim) }, layout);
+const cache = pool.create({ eviction: 'h2o:0.5', maxTokens: 4 });
+for (let token = 0; token < 3; token++) {
+  for (let layer = 0; layer < 2; layer++) cache.view(layer);
+  cache.commit([2, 0]);
+}
+const restored = await pool.restore(await cache.serialise());
+assert.deepEqual([restored.tokensSeen, restored.expertCounts()], [3, [2, 0, 2]]);
+pool.dispose();

@@ -57,10 +57,12 @@ function leftToChance(
   count: number,
   seed: number,
 ): [candidates: number[], keys: Float64Array] {
-  const limit = Float32Array.from(candidates, (i) => scores[i]!).sort()[count - 1]!;
+  const sorted = new Float32Array(candidates.length);
+  for (let i = 0; i < sorted.length; i++) sorted[i] = scores[candidates[i]!]!;
+  const limit = sorted.sort()[count - 1]!;
   const random = new SeededRandom(seed, layer, tokensSeen);
   const keys = new Float64Array(scores.length);
   const low = candidates.filter((i) => scores[i]! <= limit);
-  for (const i of low) keys[i] = scores[i]! - Math.log(-Math.log(1 - random.next() || Number.MIN_VALUE));
+  for (const i of low) keys[i] = scores[i]! - Math.log(-Math.log(1 - random.next()));
   return [low, keys];
 }

@@ -71,15 +71,18 @@ export function capacityOf(spec: string, ratio: number, { maxTokens }: EvictionO
 /** The tokens with a position from `first` to below `end`, as indices. */
 export function between({ positions }: KeptTokens, first: number, end: number): number[] {
   const found: number[] = [];
-  positions.forEach((position, i) => {
-    if (position >= first && position < end) found.push(i);
-  });
+  for (let i = 0; i < positions.length; i++) {
+    if (positions[i]! >= first && positions[i]! < end) found.push(i);
+  }
   return found;
 }
 
 /** The `count` of the candidates with the lowest keys; of equal ones the older first. Keys are by index, like positions. */
 export function lowest({ positions }: KeptTokens, candidates: readonly number[], keys: ArrayLike<number>, count: number): number[] {
   const order = (a: number, b: number) => keys[a]! - keys[b]! || positions[a]! - positions[b]!;
-  if (count === 1) return [candidates.reduce((best, i) => (order(i, best) < 0 ? i : best))];
-  return [...candidates].sort(order).slice(0, count);
+  if (count > 1) return [...candidates].sort(order).slice(0, count);
+  // As in every step of decoding.
+  let best = candidates[0]!;
+  for (const i of candidates) if (keys[i]! <= keys[best]! && order(i, best) < 0) best = i;
+  return [best];
 }

@@ -142,25 +142,27 @@ export class EvictingLayer extends CacheLayer {
   }
 
   #evict(tokensSeen: number): void {
-    const count = this.tokens - this.policy.capacity;
+    const { tokens } = this;
+    const count = tokens - this.policy.capacity;
     if (count <= 0) return;
-    const positions = new Int32Array(this.tokens);
-    const scores = new Float32Array(this.tokens);
-    const places: (readonly [expert: number, slot: number])[] = [];
-    this.arenas.forEach(({ tokens }, expert) => {
-      positions.set(this.entries[expert]!.positions.subarray(0, tokens), places.length);
-      scores.set(this.entries[expert]!.scores.subarray(0, tokens), places.length);
-      for (let slot = 0; slot < tokens; slot++) places.push([expert, slot]);
+    // One arena after the other.
+    const positions = new Int32Array(tokens);
+    const scores = new Float32Array(tokens);
+    const starts = this.arenas.map((_, expert) => this.arenas.slice(0, expert).reduce((sum, arena) => sum + arena.tokens, 0));
+    this.arenas.forEach((arena, expert) => {
+      positions.set(this.entries[expert]!.positions.subarray(0, arena.tokens), starts[expert]);
+      scores.set(this.entries[expert]!.scores.subarray(0, arena.tokens), starts[expert]);
     });
-    const chosen = new Set(this.policy.evict({ layer: this.layer, tokensSeen, positions, scores }, count));
-    if (chosen.size !== count || [...chosen].some((i) => !places[i])) {
+    const chosen = [...new Set(this.policy.evict({ layer: this.layer, tokensSeen, positions, scores }, count))];
+    if (chosen.length !== count || chosen.some((i) => !(i in positions))) {
       throw new ArgumentError(
-        `eviction ${this.policy.spec}: expected ${count} different tokens of ${places.length}, got ${[...chosen].join(', ')}`,
+        `eviction ${this.policy.spec}: expected ${count} different tokens of ${tokens}, got ${chosen.join(', ')}`,
       );
     }
-    this.arenas.forEach((_, expert) => {
-      const slots = [...chosen].flatMap((i) => (places[i]![0] === expert ? places[i]![1] : []));
-      if (slots.length > 0) this.#evictSlots(expert, slots.sort((a, b) => a - b));
+    chosen.sort((a, b) => a - b);
+    starts.forEach((start, expert) => {
+      const slots = chosen.filter((i) => i >= start && i < (starts[expert + 1] ?? tokens)).map((i) => i - start);
+      if (slots.length > 0) this.#evictSlots(expert, slots);
     });
   }
 
