@@ -39,7 +39,7 @@ export interface Places {
 
 /**
  * A cache as bytes.
- * @throws BackendError when there is no memory for them
+ * @throws BackendError when there is no memory for them, or no SHA-256 on an insecure page
  */
 export async function serialise(
   header: Omit<Header, 'schema' | 'tokens'>,
@@ -240,7 +240,9 @@ function reserve(length: number): Uint8Array<ArrayBuffer> {
 }
 
 async function digest(bytes: Uint8Array): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+  const { subtle } = crypto as Partial<Crypto>;
+  if (!subtle) throw new BackendError('a serialised cache needs SHA-256, which browsers have on pages of https and localhost only');
+  return new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
 }
 
 function refusal(expected: string, got: string): ArgumentError {
