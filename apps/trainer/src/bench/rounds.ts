@@ -61,7 +61,7 @@ export function ratioOf(a: readonly Slice[], b: readonly Slice[]): number {
   return median(a.map((slice, round) => speed(slice) / speed(b[round]!)));
 }
 
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;
   return sorted.length % 2 === 1 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;

@@ -1,38 +1,94 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { streamingBandwidth, type WeightType, weightTypes } from '@mixsga/backend';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
+import { benchDecode, type BenchDecodeOptions, formatBenchDecode } from '../bench/inference/decode';
+import { benchPrefill, formatBenchPrefill } from '../bench/inference/prefill';
+import { benchKernels, formatBenchKernels } from '../bench/kernels/kernels';
 import { benchTrain, formatBenchTrain } from '../bench/train/train';
 import { writeFileAtomic } from '../training/files';
 import { ProgressLine } from '../training/progress';
 import { print, printJson } from './options';
 
-interface BenchTrainOptions {
+interface Common {
   seconds: number;
-  python: string;
   json?: string | true;
 }
 
 export function registerBench(program: Command): void {
-  program
-    .command('bench')
-    .description('Measure speed on this machine.')
-    .command('train')
+  const bench = program.command('bench').description('Measure speed on this machine.');
+  withCommon(bench.command('train'), 10)
     .description(
       'Training speed of an OPT of 1.07 M parameters, one thread: mha, gqa:2 and mixsga:3:1:6 on wasm, stock TensorFlow.js, and PyTorch where it is found, in turn.',
     )
-    .option('--seconds <n>', 'least seconds for each of them', positiveNumber, 10)
     .option('--python <path>', 'the Python to look for torch in', 'python3')
-    .option('--json [file]', 'write one JSON object, to the file or to standard output')
-    .action(async ({ seconds, python, json }: BenchTrainOptions) => {
-      const line = new ProgressLine();
-      const result = await benchTrain({ seconds, python, onSlice: (text) => line.show(text) }).finally(() => line.clear());
-      if (json === true) return printJson(result);
-      if (json !== undefined) await writeFileAtomic(json, `${JSON.stringify(result, null, 2)}\n`);
-      print(formatBenchTrain(result));
-    });
+    .action(({ seconds, python, json }: Common & { python: string }) =>
+      report(json, formatBenchTrain, (onSlice) => benchTrain({ seconds, python, onSlice })),
+    );
+  withCommon(bench.command('decode'), 5)
+    .description(
+      "Decode speed of a model of OPT-125m's shape, one thread: mha, gqa:2 and mixsga:3:1:6 in each weight type and at each context, in turn, beside plain TensorFlow.js with gqa:2.",
+    )
+    .option('--contexts <list>', 'tokens in the cache', counts, [16, 1024, 4096, 8192])
+    .addOption(weightsOption())
+    .addOption(new Option('--backend <name>', 'webgpu: tells dispatches and bytes a token').choices(['wasm', 'webgpu']).default('wasm'))
+    .action(({ json, ...options }: Common & Pick<BenchDecodeOptions, 'contexts' | 'weights' | 'backend' | 'seconds'>) =>
+      report(json, formatBenchDecode, (onSlice) =>
+        benchDecode({ ...options, bandwidth: options.backend === 'wasm' ? streamingBandwidth : null, onSlice }),
+      ),
+    );
+  withCommon(bench.command('prefill'), 5)
+    .description('How fast the same models take in a prompt, beside plain TensorFlow.js with gqa:2.')
+    .option('--tokens <n>', 'length of the prompt', count, 512)
+    .addOption(weightsOption())
+    .action(({ json, ...options }: Common & { tokens: number; weights: WeightType[] }) =>
+      report(json, formatBenchPrefill, (onSlice) => benchPrefill({ ...options, onSlice })),
+    );
+  withCommon(bench.command('kernels'), 2)
+    .description('The kernels of a decode step alone: attention at 1024, 4096 and 8192 tokens, and products of one row.')
+    .action(({ json, seconds }: Common) =>
+      report(json, formatBenchKernels, (onSlice) => benchKernels({ seconds, bandwidth: streamingBandwidth, onSlice })),
+    );
+}
+
+function withCommon(command: Command, seconds: number): Command {
+  return command
+    .option('--seconds <n>', 'least seconds for each of them', positiveNumber, seconds)
+    .option('--json [file]', 'write one JSON object, to the file or to standard output');
+}
+
+function weightsOption(): Option {
+  return new Option('--weights <list>', 'element types of the weights')
+    .argParser((list: string) => list.split(',').map(weightType))
+    .default([...weightTypes], weightTypes.join(','));
+}
+
+/** Measures with a line of progress, and writes the result. */
+async function report<R>(json: Common['json'], format: (result: R) => string, measure: (onSlice: (text: string) => void) => Promise<R>) {
+  const line = new ProgressLine();
+  const result = await measure((text) => line.show(text)).finally(() => line.clear());
+  if (json === true) return printJson(result);
+  if (json !== undefined) await writeFileAtomic(json, `${JSON.stringify(result, null, 2)}\n`);
+  print(format(result));
 }
 
 function positiveNumber(text: string): number {
   const value = Number(text);
   if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('expected a number above 0');
   return value;
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError(`expected a whole number above 0, got ${JSON.stringify(text)}`);
+  return value;
+}
+
+function counts(list: string): number[] {
+  return list.split(',').map(count);
+}
+
+function weightType(text: string): WeightType {
+  const type = weightTypes.find((name) => name === text);
+  if (!type) throw new InvalidArgumentError(`expected ${weightTypes.join(', ')}, got ${JSON.stringify(text)}`);
+  return type;
 }

@@ -1,0 +1,118 @@
+import { startBackend, trackTensors, weightTypes } from '@mixsga/backend';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+
+import { benchDecode, formatBenchDecode } from './decode';
+import { decoderEngine } from './engines';
+import { type RandomModel, randomModels } from './random-model';
+
+const TINY = { layers: 2, hiddenSize: 32, heads: 4, ffnSize: 64, vocabularySize: 40 };
+const VARIANTS = ['mha', 'gqa:2', 'mixsga:3:1:6'];
+
+beforeAll(() => startBackend('wasm'));
+afterEach(() => void vi.restoreAllMocks());
+
+/** A clock by which every step takes a millisecond. */
+function mockClock(): void {
+  let clock = 0;
+  vi.spyOn(performance, 'now').mockImplementation(() => clock++);
+}
+
+describe('benchDecode', () => {
+  it('measures every variant, weight type and context, and the naive path; counts bytes; frees what it made', async () => {
+    mockClock();
+    const said: string[] = [];
+    const { result, tensors } = await trackTensors(() =>
+      benchDecode({
+        backend: 'wasm', contexts: [10, 40], weights: weightTypes, seconds: 0.007, bandwidth: () => 5, shape: TINY,
+        onSlice: (text) => said.push(text),
+      }),
+    );
+    expect(tensors).toBe(0);
+    expect(result.results.map(({ attention, path, weights, context }) => `${attention} ${path} ${weights} ${context}`)).toEqual([
+      ...weightTypes.flatMap((weights) =>
+        [10, 40].flatMap((context) => VARIANTS.map((attention) => `${attention} fused ${weights} ${context}`)),
+      ),
+      'gqa:2 naive f32 10', 'gqa:2 naive f32 40',
+    ]);
+    const at = (attention: string, path: string, weights: string, context: number) =>
+      result.results.find((r) => r.attention === attention && r.path === path && r.weights === weights && r.context === context)!;
+
+    // Two layers, 64 bytes a head of keys and values, and for mixsga 2 bits a token and layer.
+    const experts = (a: number, b: number, c: number) => 2 * 64 * (4 * a + 2 * b + c);
+    for (const weights of weightTypes) {
+      expect(at('mha', 'fused', weights, 40).kvBytesUsed).toBe(40 * 512);
+      expect(at('gqa:2', 'fused', weights, 40).kvBytesUsed).toBe(40 * 256);
+      expect(at('mixsga:3:1:6', 'fused', weights, 40).kvBytesUsed).toBe(experts(12, 4, 24) + 2 * 10);
+      expect(at('mixsga:3:1:6', 'fused', weights, 10).kvBytesUsed).toBe(experts(3, 1, 6) + 2 * 3);
+    }
+    expect(at('gqa:2', 'naive', 'f32', 40).kvBytesUsed).toBe(40 * 256);
+    for (const { kvBytesUsed, kvBytesAllocated } of result.results) expect(kvBytesAllocated).toBeGreaterThanOrEqual(kvBytesUsed);
+
+    const matrix = 32 * 32 + 32;
+    const rest = 4 * 32 + 2 * matrix + (32 * 64 + 64) + (64 * 32 + 32);
+    const table = 40 * 32;
+    const weightsOf = (keysAndValues: number) => 4 * (2 * (rest + 2 * keysAndValues) + 2 * 32 + table + 2 * 32);
+    expect(at('mha', 'fused', 'f32', 40).weightBytes).toBe(weightsOf(matrix));
+    expect(at('gqa:2', 'fused', 'f32', 40).weightBytes).toBe(weightsOf(matrix / 2));
+    expect(at('gqa:2', 'naive', 'f32', 40).weightBytes).toBe(weightsOf(matrix / 2));
+    // Held, and not read: the other positions (43 rows, packed as 48), and 4 bytes of group sizes a layer.
+    expect(at('mha', 'fused', 'f32', 40).weightBytesHeld).toBe(weightsOf(matrix) + 4 * (48 * 32 - 2 * 32) + 2 * 4);
+    const mixsga = at('mixsga:3:1:6', 'fused', 'f32', 40);
+    const [a, b, c] = mixsga.realisedRatios as [number, number, number];
+    expect(a + b + c).toBeCloseTo(1, 9);
+    expect(mixsga.weightBytes).toBe(
+      Math.round(weightsOf(matrix * (a + b / 2 + c / 4)) + 4 * 2 * (8 * 32 + 3)), // a router's 3 rows are packed as 8
+    );
+    expect(mixsga.weightBytesHeld).toBeGreaterThan(at('mha', 'fused', 'f32', 40).weightBytesHeld);
+    expect(at('mha', 'fused', 'bf16', 40).weightBytes).toBeLessThan(0.6 * weightsOf(matrix));
+    expect(at('mha', 'fused', 'int8', 40).weightBytes).toBeLessThan(at('mha', 'fused', 'bf16', 40).weightBytes);
+
+    for (const r of result.results) {
+      const index = r.realisedRatios ? 2 * Math.ceil(r.context / 4) : 0;
+      expect(r.bytesPerToken).toBe(r.weightBytes + r.kvBytesUsed - index);
+      expect(r.tokensPerSecond).toBeCloseTo(1000, 6);
+      expect(r.msPerToken).toBeCloseTo(1, 9);
+      expect(r.spread.min).toBeCloseTo(1000, 6);
+      expect(r.shareOfBandwidth).toBeCloseTo((1000 * r.bytesPerToken) / 5e9, 9);
+      expect(r.dispatchesPerToken).toBeNull();
+      expect(r.rounds).toBe(7 * (1 + Number(r.attention === 'mixsga:3:1:6' && r.context === 10) + Number(r.attention === 'mixsga:3:1:6' && r.weights === 'f32')));
+    }
+    expect(result.bandwidthGBs).toBe(5);
+    const both = { 10: expect.closeTo(1, 6), 40: expect.closeTo(1, 6) };
+    const variants = { mixsgaOverGqa: both, mixsgaOverMha: both };
+    expect(result.ratios).toEqual({
+      ...variants, overNaive: both, bf16OverF32: { 10: both[10] }, int8OverF32: { 10: both[10] },
+      byWeights: { f32: variants, bf16: variants, int8: variants },
+    });
+    expect(said).toContain('round 7 of 7: naive gqa:2 at 40');
+    expect(JSON.parse(JSON.stringify(result))).toEqual(result);
+    const text = formatBenchDecode(result);
+    expect(text).toMatch(/^mixsga:3:1:6 bf16 +1000\.0 +1000\.0$/m);
+    expect(text).toMatch(/^gqa:2, plain TensorFlow\.js +1000\.0 +1000\.0$/m);
+    expect(text).toContain('mixsga:3:1:6 over plain TensorFlow.js with gqa:2: 1.00 × at 10, 1.00 × at 40');
+    expect(text).toContain('One thread reads memory at 5.0 GB/s');
+  });
+
+  it('runs one weight type alone, without what needs f32', async () => {
+    mockClock();
+    const result = await benchDecode({ backend: 'wasm', contexts: [4], weights: ['int8'], seconds: 0.001, bandwidth: () => 5, shape: TINY });
+    expect(result.results.map(({ path, weights }) => `${path} ${weights}`)).toEqual(['fused int8', 'fused int8', 'fused int8']);
+    expect(result.ratios).toEqual({
+      mixsgaOverGqa: {}, mixsgaOverMha: {}, overNaive: {}, bf16OverF32: {}, int8OverF32: {},
+      byWeights: { int8: { mixsgaOverGqa: { 4: expect.closeTo(1, 6) }, mixsgaOverMha: { 4: expect.closeTo(1, 6) } } },
+    });
+  });
+});
+
+describe('decoderEngine', () => {
+  it('takes steps at a context that stays, and has the asked ratios in them', async () => {
+    const [model] = randomModels({ ...TINY, vocabularySize: 500 }, ['mixsga:3:1:6'], 33) as [RandomModel];
+    const engine = decoderEngine(model, 'f32');
+    const contender = engine.decoding(32); // where one token more is all that the model takes
+    for (let step = 0; step < 300; step++) expect((await contender.run(0)).steps).toBe(1);
+    const { realisedRatios } = contender.facts();
+    [0.3, 0.1, 0.6].forEach((ratio, e) => expect(Math.abs(realisedRatios![e]! - ratio)).toBeLessThan(0.1));
+    contender.dispose();
+    engine.dispose();
+  });
+});
