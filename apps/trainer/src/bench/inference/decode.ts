@@ -2,11 +2,12 @@ import { createRuntime, type InferenceRuntime, startBackend, type WeightType } f
 
 import type { Slice } from '../contender';
 import { formatMachine, type Machine, thisMachine } from '../machine';
+import type { ModelShape } from '../model-shape';
 import { measured, ratioOf, runRounds, speed, stepsOf } from '../rounds';
 import { alignedTable, times } from '../table';
 import { type DecodeFacts, decoderEngine, type Engine, naiveEngine } from './engines';
 import { type RandomModel, randomModels } from './random-model';
-import { ATTENTIONS, type InferenceShape, OPT_125M_SHAPE } from './shape';
+import { ATTENTIONS, OPT_125M_SHAPE } from './shape';
 
 const ROUNDS = 7;
 
@@ -19,7 +20,7 @@ export interface BenchDecodeOptions {
   seconds: number;
   /** Probes the streaming bandwidth of one thread, GB/s; null where there is none to probe. */
   bandwidth: (() => number) | null;
-  shape?: InferenceShape;
+  shape?: ModelShape;
   onSlice?: (text: string) => void;
 }
 
@@ -38,7 +39,7 @@ export interface BenchDecodeResult {
   detail: string;
   /** Null where a device computes. */
   threads: 1 | null;
-  shape: InferenceShape;
+  shape: ModelShape;
   /** Median over rounds; null where it was not probed. */
   bandwidthGBs: number | null;
   results: DecodeResult[];

@@ -2,11 +2,12 @@ import { createRuntime, startBackend, type WeightType } from '@mixsga/backend';
 
 import type { Contender } from '../contender';
 import { formatMachine, type Machine, thisMachine } from '../machine';
+import type { ModelShape } from '../model-shape';
 import { measured, ratioOf, runRounds, speed, stepsOf } from '../rounds';
 import { alignedTable, times } from '../table';
 import { decoderEngine, type Engine, naiveEngine } from './engines';
 import { type RandomModel, randomModels } from './random-model';
-import { ATTENTIONS, type InferenceShape, OPT_125M_SHAPE } from './shape';
+import { ATTENTIONS, OPT_125M_SHAPE } from './shape';
 
 const ROUNDS = 3;
 
@@ -16,7 +17,7 @@ export interface BenchPrefillOptions {
   weights: readonly WeightType[];
   /** Seconds for each contender, at least; a prompt is never cut. */
   seconds: number;
-  shape?: InferenceShape;
+  shape?: ModelShape;
   onSlice?: (text: string) => void;
 }
 
@@ -26,7 +27,7 @@ export interface BenchPrefillResult {
   backend: string;
   detail: string;
   threads: 1;
-  shape: InferenceShape;
+  shape: ModelShape;
   tokens: number;
   results: PrefillResult[];
   ratios: {

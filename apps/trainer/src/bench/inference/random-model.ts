@@ -2,7 +2,7 @@ import { SeededRandom } from '@mixsga/backend';
 import { convertOpt, type OptConfig, OptModel, parameterSpecs, parseAttention } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { type InferenceShape, optConfig } from './shape';
+import { type ModelShape, optConfig } from '../model-shape';
 
 /** A model of an attention variant, not yet on a backend. */
 export interface RandomModel {
@@ -21,7 +21,7 @@ const CALIBRATION_WINDOW = 64;
  *
  * @param positions tokens that a sequence can have
  */
-export function randomModels(shape: InferenceShape, attentions: readonly string[], positions: number): RandomModel[] {
+export function randomModels(shape: ModelShape, attentions: readonly string[], positions: number): RandomModel[] {
   const config = optConfig(shape, 'mha', positions);
   const values = randomValues(config);
   return attentions.map((attention) => {

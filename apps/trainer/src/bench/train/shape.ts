@@ -1,10 +1,7 @@
+import type { ModelShape } from '../model-shape';
+
 /** Shape of the model and the batch that a training benchmark runs. */
-export interface TrainShape {
-  layers: number;
-  hiddenSize: number;
-  heads: number;
-  ffnSize: number;
-  vocabularySize: number;
+export interface TrainShape extends ModelShape {
   /** T, tokens of a window. */
   sequenceLength: number;
   /** B, windows of a batch. */

@@ -1,9 +1,10 @@
 import { type BackendInfo, SeededRandom, useReferenceKernels } from '@mixsga/backend';
-import { OptModel, parseOptConfig } from '@mixsga/models';
+import { OptModel } from '@mixsga/models';
 import { version_core } from '@tensorflow/tfjs-core';
 
 import { type Batch, Trainer } from '../../training/trainer';
 import { timeSteps } from '../contender';
+import { optConfig } from '../model-shape';
 import type { TrainContender } from './contender';
 import type { TrainShape } from './shape';
 
@@ -18,22 +19,7 @@ export function tfjsContender(
   kernels: 'fast' | 'reference',
   shape: TrainShape,
 ): TrainContender {
-  const model = OptModel.create(
-    parseOptConfig(
-      {
-        model_type: 'opt',
-        vocab_size: shape.vocabularySize,
-        hidden_size: shape.hiddenSize,
-        num_hidden_layers: shape.layers,
-        num_attention_heads: shape.heads,
-        ffn_dim: shape.ffnSize,
-        max_position_embeddings: shape.sequenceLength,
-        ...(attention === 'mha' ? {} : { mixsga: { attention } }),
-      },
-      'bench train',
-    ),
-    0,
-  );
+  const model = OptModel.create(optConfig(shape, attention, shape.sequenceLength), 0);
   const trainer = new Trainer(model, {
     schedule: { learningRate: 1e-3, minLearningRateRatio: 1, warmupSteps: 1, totalSteps: 1 },
     optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },
