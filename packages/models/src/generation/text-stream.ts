@@ -1,0 +1,104 @@
+import { ArgumentError } from '@mixsga/backend';
+import type { Tokenizer } from '../tokenizer';
+
+/** U+FFFD at the end that may become a character: 3 of its 4 bytes, where a decoder gives one for each byte. */
+const UNFINISHED = 3;
+
+/** Ids that such an end spans at most, and one before: decoders give at least one U+FFFD for 3 bytes. */
+const CONTEXT = 3 * UNFINISHED + 1;
+
+/**
+ * The text of tokens that come one by one, in whole characters, up to the first stop string. It comes in pieces that do
+ * not depend on where tokens begin and end other than in their cuts, in time linear in the tokens.
+ */
+export class TextStream {
+  readonly #tokenizer: Pick<Tokenizer, 'decode'>;
+  readonly #stopStrings: readonly string[];
+  /** The last ids: those whose text is not given out yet, and some before them, on which it may depend. */
+  #ids: number[] = [];
+  /** Length of their text that has been given out. */
+  #given = 0;
+  /** Text that may be the beginning of a stop string. */
+  #held = '';
+  #stopped = false;
+
+  /**
+   * @param stopStrings the one that is whole first ends the text; of two at once, the longer one
+   * @throws ArgumentError when a stop string is empty
+   */
+  constructor(tokenizer: Pick<Tokenizer, 'decode'>, stopStrings: readonly string[] = []) {
+    if (stopStrings.includes('')) throw new ArgumentError('generate: expected stop strings of 1 character or more, got ""');
+    this.#tokenizer = tokenizer;
+    this.#stopStrings = stopStrings;
+  }
+
+  /** Whether a stop string has come. Nothing of it, and nothing after it, is given out. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Takes a token; gives the text that is certain now and has not been given before. Special tokens have none. */
+  push(token: number): string {
+    return this.#beforeStop(this.#decoded(token));
+  }
+
+  /** The rest of the text, be it half a character or the beginning of a stop string. */
+  end(): string {
+    const text = this.#decode(this.#ids).slice(this.#given);
+    this.#ids = [];
+    this.#given = 0;
+    const rest = this.#beforeStop(text) + this.#held;
+    this.#held = '';
+    return rest;
+  }
+
+  #decoded(token: number): string {
+    this.#ids.push(token);
+    const text = this.#decode(this.#ids);
+    const unfinished = /\ufffd*$/.exec(text.slice(-UNFINISHED))![0].length;
+    const whole = text.length - unfinished;
+    const certain = text.slice(this.#given, whole);
+    this.#given = Math.max(this.#given, whole);
+    if (unfinished === 0) this.#keepLast(1, 0);
+    else if (this.#ids.length > 2 * CONTEXT) this.#keepLast(CONTEXT, unfinished);
+    return certain;
+  }
+
+  /** @param unfinished characters at the end that have not been given out */
+  #keepLast(count: number, unfinished: number): void {
+    this.#ids = this.#ids.slice(-count);
+    this.#given = Math.max(0, this.#decode(this.#ids).length - unfinished);
+  }
+
+  #decode(ids: readonly number[]): string {
+    return this.#tokenizer.decode(ids, { skipSpecialTokens: true });
+  }
+
+  #beforeStop(text: string): string {
+    if (this.#stopped) return '';
+    const whole = this.#held + text;
+    let begin = whole.length;
+    let end = Infinity;
+    for (const stop of this.#stopStrings) {
+      const at = whole.indexOf(stop);
+      if (at < 0 || at + stop.length > end || (at + stop.length === end && at > begin)) continue;
+      begin = at;
+      end = at + stop.length;
+    }
+    if (end < Infinity) {
+      this.#stopped = true;
+      this.#held = '';
+      return whole.slice(0, begin);
+    }
+    const held = this.#stopStrings.reduce((most, stop) => Math.max(most, overlap(whole, stop)), 0);
+    this.#held = whole.slice(whole.length - held);
+    return whole.slice(0, whole.length - held);
+  }
+}
+
+/** Length of the longest end of `text` that is a beginning of `stop`, but not all of it. */
+function overlap(text: string, stop: string): number {
+  let length = Math.min(text.length, stop.length - 1);
+  while (length > 0 && !stop.startsWith(text.slice(text.length - length))) length--;
+  return length;
+}
