@@ -13,6 +13,9 @@ test('errors carry their name, message and cause', () => {
 test('isInstance follows the classes', () => {
   const error = new ArgumentError('no');
   expect([MixsgaError, ArgumentError, FileError, BackendError].map((kind) => kind.isInstance(error))).toEqual([true, true, false, false]);
+  const lost = new errors.DeviceLostError('gone');
+  expect([MixsgaError, BackendError, errors.DeviceLostError, ArgumentError].map((kind) => kind.isInstance(lost))).toEqual([true, true, true, false]);
+  expect(errors.DeviceLostError.isInstance(new BackendError('no'))).toBe(false);
   class Special extends BackendError {}
   expect(BackendError.isInstance(new Special('no'))).toBe(true);
   expect([new Error('no'), null, 'no', {}].some((other) => MixsgaError.isInstance(other))).toBe(false);

@@ -48,6 +48,14 @@ export class BackendError extends MixsgaError {
   static override readonly kind: string = 'BackendError';
 }
 
+/**
+ * The device is gone, and with it all that was on it: a driver was reset, a card was taken out, or somebody destroyed it.
+ * `startBackend` gives a new one.
+ */
+export class DeviceLostError extends BackendError {
+  static override readonly kind: string = 'DeviceLostError';
+}
+
 function kindsOf(leaf: unknown): string[] {
   const kinds: string[] = [];
   for (let c = leaf; typeof c === 'function' && 'kind' in c; c = Object.getPrototypeOf(c) as unknown) {

@@ -8,6 +8,10 @@ export function useReferenceKernels(on: boolean): void {
   referenceOnly = on;
 }
 
+export function referenceForced(): boolean {
+  return referenceOnly;
+}
+
 /** Whether the active backend has a kernel of this name. */
 export function hasKernel(name: string): boolean {
   return !referenceOnly && tf.getKernel(name, tf.getBackend()) != null;

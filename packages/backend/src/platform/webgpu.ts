@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors';
+import { WebgpuDevice } from '../webgpu/device';
 import { firstLine, isNode, resolvePackage } from './node';
 import type { Platform, Probe, StartOptions } from './platform';
 import { unavailable } from './platform';
@@ -23,13 +24,25 @@ export const webgpu: Platform = {
     const { WebGPUBackend } = await import('@tensorflow/tfjs-backend-webgpu').catch((error: unknown) => {
       throw new Error(`@tensorflow/tfjs-backend-webgpu did not load: ${firstLine(error)}`);
     });
+    forgetLostDevice();
     if (!(await tf.setBackend('webgpu'))) throw new Error('the adapter gave no device');
     const backend = tf.backend();
     if (backend instanceof WebGPUBackend) reportErrors(backend.device, options);
     guardWebgpuKernels();
-    return null;
+    const device = WebgpuDevice.of(backend);
+    await device.selfTest();
+    return device.fault === null ? null : `WebGPU, without the fused inference (${device.fault})`;
   },
 };
+
+/** tfjs keeps a backend for ever, also when its device is gone. */
+function forgetLostDevice(): void {
+  const backend = tf.engine().registry['webgpu'];
+  if (backend === undefined || WebgpuDevice.of(backend).loss === null) return;
+  const factory = tf.findBackendFactory('webgpu');
+  tf.removeBackend('webgpu');
+  tf.registerBackend('webgpu', factory, 3);
+}
 
 function describe(facts: AdapterFacts | null): Probe {
   if (!facts) return unavailable('no adapter was found', isNode ? DRIVER : 'use a browser and a machine with WebGPU');

@@ -8,4 +8,6 @@ export type { KernelCase } from './kernel-case';
 export { expectNoLeaks } from './leaks';
 export { pageStoreChecks } from './page-store';
 export type { PageStoreCheck } from './page-store';
+export { runtimeChecks } from './runtime/index';
+export type { RuntimeCheck } from './runtime/index';
 export { stockCases } from './stock-cases';

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors';
 import { causalAttention, embedding, groupMean, layerNorm, linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
 import { HostPages, slotOf } from '../host-pages';
@@ -137,6 +138,11 @@ export class ReferenceRuntime implements InferenceRuntime {
   }
 
   #read(compute: () => Tensor): Float32Array {
+    if (tf.getBackend() === 'webgpu' && typeof OffscreenCanvas === 'undefined') {
+      throw new BackendError(
+        'webgpu: expected a browser, since the reference of inference reads tensors at once; use the fused runtime, or the backend wasm or cpu',
+      );
+    }
     this.work.reads++;
     const tensor = tf.tidy(compute);
     try {

@@ -1,0 +1,144 @@
+// Causal attention over a whole prompt: a thread for each query, keys and values through shared memory by tiles, and one
+// running softmax, so that no matrix of scores exists.
+import type { Program } from '../../webgpu/device';
+import { remember } from './remember';
+
+const THREADS = 64;
+/** Floats of shared memory for a tile: half of the 16 KiB that every device has for keys, half for values. */
+const TILE_FLOATS = 2048;
+
+type CausalProgram = Program<'q' | 'k' | 'v', 'scale' | 'rows' | 'heads' | 'kvHeads' | 'sums'>;
+
+const shape = { scale: 'f32', rows: 'i32', heads: 'i32', kvHeads: 'i32' } as const;
+
+function tileOf(headDim: number): number {
+  return Math.min(32, Math.floor(TILE_FLOATS / headDim));
+}
+
+/** Workgroups in x for the query heads, in y for the rows. */
+export function causalGroups(heads: number, rows: number): [number, number] {
+  return [heads, Math.ceil(rows / THREADS)];
+}
+
+/**
+ * result[row] = attention of q[row]; from `sums` on, unless it is −1, for each [head, row] the largest score and
+ * Σ exp(score − largest).
+ */
+export const causalProgram = remember((headDim: number): CausalProgram => {
+  const tile = tileOf(headDim);
+  return {
+    key: `causal attention ${headDim}`,
+    inputs: ['q', 'k', 'v'],
+    uniforms: { ...shape, sums: 'i32' },
+    threads: THREADS,
+    code: `
+      var<workgroup> keys : array<f32, ${tile * headDim}>;
+      var<workgroup> values : array<f32, ${tile * headDim}>;
+      fn main() {
+        let t = i32(localId.x);
+        let head = i32(workgroupId.x);
+        let kvHead = head / (uniforms.heads / uniforms.kvHeads);
+        let row0 = i32(workgroupId.y) * ${THREADS};
+        let row = row0 + t;
+        let own = (row * uniforms.heads + head) * ${headDim};
+        var query : array<f32, ${headDim}>;
+        var out : array<f32, ${headDim}>;
+        for (var d = 0; d < ${headDim} && row < uniforms.rows; d++) { query[d] = q[own + d] * uniforms.scale; }
+        var largest = -1e30;
+        var sum = 0.0;
+        // All tiles, as barriers need the same of every workgroup; those after the last query are passed over.
+        for (var key0 = 0; key0 < uniforms.rows; key0 += ${tile}) {
+          for (var i = t; i < ${tile * headDim} && key0 < row0 + ${THREADS}; i += ${THREADS}) {
+            let at = ((key0 + i / ${headDim}) * uniforms.kvHeads + kvHead) * ${headDim} + i % ${headDim};
+            keys[i] = k[at];
+            values[i] = v[at];
+          }
+          workgroupBarrier();
+          let count = min(${tile}, min(row, uniforms.rows - 1) - key0 + 1);
+          if (row < uniforms.rows && count > 0) {
+            var scores : array<f32, ${tile}>;
+            var most = largest;
+            for (var j = 0; j < count; j++) {
+              var score = 0.0;
+              for (var d = 0; d < ${headDim}; d++) { score += query[d] * keys[j * ${headDim} + d]; }
+              scores[j] = score;
+              most = max(most, score);
+            }
+            let kept = exp(largest - most);
+            largest = most;
+            sum *= kept;
+            for (var d = 0; d < ${headDim}; d++) { out[d] *= kept; }
+            for (var j = 0; j < count; j++) {
+              let share = exp(scores[j] - most);
+              sum += share;
+              for (var d = 0; d < ${headDim}; d++) { out[d] += share * values[j * ${headDim} + d]; }
+            }
+          }
+          workgroupBarrier();
+        }
+        if (row >= uniforms.rows) { return; }
+        for (var d = 0; d < ${headDim}; d++) { result[own + d] = out[d] / sum; }
+        if (uniforms.sums >= 0) {
+          let at = uniforms.sums + 2 * (head * uniforms.rows + row);
+          result[at] = largest;
+          result[at + 1] = sum;
+        }
+      }`,
+  };
+});
+
+type ProbabilityProgram = Program<'q' | 'k' | 'attended', 'scale' | 'rows' | 'heads' | 'kvHeads' | 'sums'>;
+
+/** result[head, row] = the probability that a token gets from all queries of a head; `attended` is what the other program gave. */
+export const causalProbabilityProgram = remember((headDim: number): ProbabilityProgram => {
+  const tile = tileOf(headDim);
+  return {
+    key: `causal probabilities ${headDim}`,
+    inputs: ['q', 'k', 'attended'],
+    uniforms: { ...shape, sums: 'i32' },
+    threads: THREADS,
+    code: `
+      var<workgroup> queries : array<f32, ${tile * headDim}>;
+      fn main() {
+        let t = i32(localId.x);
+        let head = i32(workgroupId.x);
+        let kvHead = head / (uniforms.heads / uniforms.kvHeads);
+        let row0 = i32(workgroupId.y) * ${THREADS};
+        let row = row0 + t;
+        let own = (row * uniforms.kvHeads + kvHead) * ${headDim};
+        var key : array<f32, ${headDim}>;
+        for (var d = 0; d < ${headDim} && row < uniforms.rows; d++) { key[d] = k[own + d] * uniforms.scale; }
+        var probability = 0.0;
+        for (var query0 = 0; query0 < uniforms.rows; query0 += ${tile}) {
+          for (var i = t; i < ${tile * headDim} && query0 + ${tile} > row0; i += ${THREADS}) {
+            queries[i] = q[((query0 + i / ${headDim}) * uniforms.heads + head) * ${headDim} + i % ${headDim}];
+          }
+          workgroupBarrier();
+          for (var j = max(0, row - query0); j < min(${tile}, uniforms.rows - query0); j++) {
+            var score = 0.0;
+            for (var d = 0; d < ${headDim}; d++) { score += key[d] * queries[j * ${headDim} + d]; }
+            let at = uniforms.sums + 2 * (head * uniforms.rows + query0 + j);
+            probability += exp(score - attended[at]) / attended[at + 1];
+          }
+          workgroupBarrier();
+        }
+        if (row < uniforms.rows) { result[head * uniforms.rows + row] = probability; }
+      }`,
+  };
+});
+
+/** result[to + row] = the sum of source[head, row] over the heads. */
+export const sumHeadsProgram: Program<'source', 'rows' | 'heads' | 'to'> = {
+  key: 'sum over heads',
+  inputs: ['source'],
+  uniforms: { rows: 'i32', heads: 'i32', to: 'i32' },
+  threads: THREADS,
+  code: `
+    fn main() {
+      let row = i32(globalId.x);
+      if (row >= uniforms.rows) { return; }
+      var sum = 0.0;
+      for (var head = 0; head < uniforms.heads; head++) { sum += source[head * uniforms.rows + row]; }
+      result[uniforms.to + row] = sum;
+    }`,
+};

@@ -1,0 +1,239 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors';
+import type { Program, WebgpuDevice } from '../../webgpu/device';
+import type { PageStore, Slot } from '../pages';
+import { PageNumbers, TOKENS_PER_PAGE } from '../pages';
+import { elementwise } from './rows';
+
+const FIRST_CHUNK_PAGES = 16;
+
+/** Where a page lies: it is number `index` of the pages in a tensor. */
+export interface Place {
+  readonly chunk: Tensor;
+  readonly index: number;
+}
+
+/**
+ * Pages in tensors on the device. When they are full there is one more tensor, of half the size of all others together. A
+ * page has its keys as [head, dimension, token], so that threads for neighbouring tokens read neighbouring elements, and
+ * then its values as [head, token, dimension].
+ */
+export class WebgpuPages implements PageStore {
+  readonly bytesPerPage: number;
+  readonly #numbers = new PageNumbers();
+  readonly #chunks: Tensor[] = [];
+  /** By page number. */
+  readonly #places: Place[] = [];
+
+  constructor(
+    readonly device: WebgpuDevice,
+    readonly heads: number,
+    readonly headDim: number,
+    /** Told when the store reads from the device. */
+    readonly onRead: () => void,
+  ) {
+    this.bytesPerPage = 4 * this.pageSize;
+  }
+
+  /** Elements of a page. */
+  get pageSize(): number {
+    return 2 * TOKENS_PER_PAGE * this.heads * this.headDim;
+  }
+
+  get allocatedBytes(): number {
+    return this.#chunks.reduce((sum, { size }) => sum + 4 * size, 0);
+  }
+
+  allocate(): number {
+    return this.#numbers.take((page) => {
+      if (page >= this.#places.length) this.#grow();
+    });
+  }
+
+  release(page: number): void {
+    this.#numbers.release(page);
+  }
+
+  place(page: number): Place {
+    return this.#places[page]!;
+  }
+
+  /** First element of a page in its chunk. */
+  base(page: number): number {
+    return this.place(page).index * this.pageSize;
+  }
+
+  copy(from: number, to: number, tokens: number): void {
+    this.#move({ page: from, offset: 0 }, { page: to, offset: 0 }, tokens);
+  }
+
+  move(from: Slot, to: Slot): void {
+    this.#move(from, to, 1);
+  }
+
+  async read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }> {
+    const width = this.heads * this.headDim;
+    const both = this.device.tensor([2 * TOKENS_PER_PAGE * width], 'float32');
+    try {
+      this.device.run(unpackProgram, {
+        result: both,
+        inputs: { chunk: this.place(page).chunk },
+        uniforms: { ...this.#shape, page: this.base(page), first: 0, tokens: TOKENS_PER_PAGE },
+        groups: elementwise(width, 2 * TOKENS_PER_PAGE),
+      });
+      this.onRead();
+      const values = (await this.device.read(both)) as Float32Array;
+      const from = TOKENS_PER_PAGE * width;
+      return { k: values.slice(0, tokens * width), v: values.slice(from, from + tokens * width) };
+    } finally {
+      both.dispose();
+    }
+  }
+
+  write(page: number, first: number, k: Float32Array, v: Float32Array): void {
+    const width = this.heads * this.headDim;
+    const values = new Float32Array(2 * k.length);
+    values.set(k);
+    values.set(v, k.length);
+    const both = this.device.tensor([values.length], 'float32', values);
+    this.device.run(packProgram, {
+      result: this.place(page).chunk,
+      inputs: { source: both },
+      uniforms: { ...this.#shape, page: this.base(page), first, tokens: k.length / width },
+      groups: elementwise(width, (2 * k.length) / width),
+    });
+    both.dispose();
+  }
+
+  dispose(): void {
+    tf.dispose(this.#chunks);
+    this.#chunks.length = 0;
+    this.#places.length = 0;
+  }
+
+  get #shape(): { heads: number; headDim: number } {
+    return { heads: this.heads, headDim: this.headDim };
+  }
+
+  #grow(): void {
+    const most = Math.floor(this.device.maxTensorBytes / this.bytesPerPage);
+    if (most === 0) {
+      throw new BackendError(
+        `webgpu: expected pages of at most ${this.device.maxTensorBytes} bytes, which is what a buffer of this device can ` +
+          `have, got ${this.bytesPerPage} for ${this.heads} heads of ${this.headDim}`,
+      );
+    }
+    const pages = Math.min(most, Math.max(FIRST_CHUNK_PAGES, Math.ceil(this.#places.length / 2)));
+    const chunk = this.device.tensor([pages * this.pageSize], 'float32');
+    this.#chunks.push(chunk);
+    for (let index = 0; index < pages; index++) this.#places.push({ chunk, index });
+  }
+
+  #move(from: Slot, to: Slot, tokens: number): void {
+    const [source, target] = [this.place(from.page).chunk, this.place(to.page).chunk];
+    const within = source === target;
+    this.device.run(within ? moveWithinProgram : moveAcrossProgram, {
+      result: target,
+      inputs: { source: within ? null : source },
+      uniforms: {
+        ...this.#shape, fromPage: this.base(from.page), fromToken: from.offset, toPage: this.base(to.page), toToken: to.offset,
+      },
+      groups: elementwise(this.heads * this.headDim, 2 * tokens),
+    });
+  }
+}
+
+/** `fn slotAt(value, token, column)`: the place in a page of a token's key (0) or value (1) at a column of [heads, headDim]. */
+export const slotCode = `
+  fn slotAt(value : i32, token : i32, column : i32) -> i32 {
+    if (value == 0) { return column * ${TOKENS_PER_PAGE} + token; }
+    let head = column / uniforms.headDim;
+    return ${TOKENS_PER_PAGE} * uniforms.heads * uniforms.headDim
+      + (head * ${TOKENS_PER_PAGE} + token) * uniforms.headDim + column % uniforms.headDim;
+  }`;
+
+// One thread for each column of a token's keys, then of its values: [k or v, token] in y.
+
+const shape = { heads: 'i32', headDim: 'i32' } as const;
+
+const unpackProgram: Program<'chunk', 'heads' | 'headDim' | 'page' | 'first' | 'tokens'> = {
+  key: 'page to tokens',
+  inputs: ['chunk'],
+  uniforms: { ...shape, page: 'i32', first: 'i32', tokens: 'i32' },
+  threads: 64,
+  code: `
+    ${slotCode}
+    fn main() {
+      let column = i32(globalId.x);
+      let row = i32(workgroupId.y);
+      let width = uniforms.heads * uniforms.headDim;
+      if (column >= width) { return; }
+      let at = slotAt(row / uniforms.tokens, uniforms.first + row % uniforms.tokens, column);
+      result[row * width + column] = chunk[uniforms.page + at];
+    }`,
+};
+
+const packProgram: Program<'source', 'heads' | 'headDim' | 'page' | 'first' | 'tokens'> = {
+  key: 'tokens to page',
+  inputs: ['source'],
+  uniforms: unpackProgram.uniforms,
+  threads: 64,
+  code: `
+    ${slotCode}
+    fn main() {
+      let column = i32(globalId.x);
+      let row = i32(workgroupId.y);
+      let width = uniforms.heads * uniforms.headDim;
+      if (column >= width) { return; }
+      let at = slotAt(row / uniforms.tokens, uniforms.first + row % uniforms.tokens, column);
+      result[uniforms.page + at] = source[row * width + column];
+    }`,
+};
+
+type Move = Program<'source', 'heads' | 'headDim' | 'fromPage' | 'fromToken' | 'toPage' | 'toToken'>;
+
+const moveProgram = (source: 'source' | 'result'): Move => ({
+  key: `move tokens from ${source}`,
+  inputs: source === 'source' ? ['source'] : [],
+  uniforms: { ...shape, fromPage: 'i32', fromToken: 'i32', toPage: 'i32', toToken: 'i32' },
+  threads: 64,
+  code: `
+    ${slotCode}
+    fn main() {
+      let column = i32(globalId.x);
+      let value = i32(workgroupId.y) % 2;
+      let token = i32(workgroupId.y) / 2;
+      if (column >= uniforms.heads * uniforms.headDim) { return; }
+      let at = uniforms.fromPage + slotAt(value, uniforms.fromToken + token, column);
+      result[uniforms.toPage + slotAt(value, uniforms.toToken + token, column)] = ${source}[at];
+    }`,
+});
+
+const moveWithinProgram = moveProgram('result');
+const moveAcrossProgram = moveProgram('source');
+
+/**
+ * Rows of grouped keys and values to slots of a chunk: `numbers` has for each its row, the first element of its page and its
+ * token there. One workgroup in y for each [row, k or v].
+ */
+export const storeRowsProgram: Program<'k' | 'v' | 'numbers', 'heads' | 'headDim' | 'groupSize' | 'entries'> = {
+  key: 'rows to pages',
+  inputs: ['k', 'v', 'numbers'],
+  uniforms: { ...shape, groupSize: 'i32', entries: 'i32' },
+  threads: 64,
+  code: `
+    ${slotCode}
+    fn main() {
+      let column = i32(globalId.x);
+      let value = i32(workgroupId.y) % 2;
+      let entry = uniforms.entries + 3 * (i32(workgroupId.y) / 2);
+      let width = uniforms.heads * uniforms.headDim;
+      if (column >= width) { return; }
+      // The first head of each group stands for all of it.
+      let head = (column / uniforms.headDim) * uniforms.groupSize;
+      let source = numbers[entry] * width * uniforms.groupSize + head * uniforms.headDim + column % uniforms.headDim;
+      let to = numbers[entry + 1] + slotAt(value, numbers[entry + 2], column);
+      if (value == 0) { result[to] = k[source]; } else { result[to] = v[source]; }
+    }`,
+};

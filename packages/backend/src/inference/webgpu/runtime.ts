@@ -1,0 +1,446 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import { BackendError } from '../../errors';
+import { linear } from '../../kernels/index';
+import { expectIds } from '../../kernels/validate';
+import { WebgpuDevice } from '../../webgpu/device';
+import { slotOf } from '../host-pages';
+import type {
+  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, InferenceRuntime, KvLayer, LayerView, Route, StepResult,
+  StorePlan, TokenRouter, WeightType,
+} from '../runtime';
+import type { Part } from './attention';
+import {
+  attendProgram, combineProgram, headsOfWorkgroup, partialSize, partsOf, probabilityProgram, sumProgram, tilesOf,
+} from './attention';
+import { causalGroups, causalProbabilityProgram, causalProgram, sumHeadsProgram } from './causal';
+import { Column, roundUp, Workspace } from './memory';
+import { storeRowsProgram, WebgpuPages } from './pages';
+import { applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, widenProgram } from './products';
+import { WebgpuKv, WebgpuLinear, WebgpuRows, WebgpuVector } from './residents';
+import {
+  addProgram, copyPlusProgram, copyProgram, elementwise, gatherArgMaxProgram, gatherValuesProgram, groupProgram, layerNormProgram,
+  strided,
+} from './rows';
+
+/** From more rows on, the tiled product of tfjs beats one that reads the matrix for every few of them. */
+const MANY_ROWS = 32;
+
+class DeviceRoute implements Route {
+  /** @param at its index in the step's routes; −1 where the host knows the expert from the start */
+  constructor(
+    public expert: number | null,
+    readonly at: number,
+  ) {}
+}
+
+/** Probabilities to be told when they are read. */
+interface Observation {
+  readonly first: number;
+  readonly count: number;
+  readonly tell: (probabilities: Float32Array) => void;
+}
+
+/** What the operations since the last read left for the next one. */
+class Step {
+  readonly order: DeviceRoute[] = [];
+  readonly observations: Observation[] = [];
+  routes: Column | null = null;
+  observed: Column | null = null;
+
+  dispose(): void {
+    this.routes?.dispose();
+    this.observed?.dispose();
+  }
+}
+
+/**
+ * Inference in WGSL programs. Decoding leaves everything on the device, routes too, until `read`. Whole prompts go through
+ * stock operations where those are good.
+ */
+export class WebgpuRuntime implements InferenceRuntime {
+  readonly path = 'fused';
+  readonly #device = WebgpuDevice.of(tf.backend());
+  readonly #workspace = Workspace.of(this.#device);
+  readonly #dispatchesBefore = this.#device.dispatches;
+  readonly #refusalsBefore = this.#device.refusals;
+  #reads = 0;
+  #step = new Step();
+
+  get work(): DeviceWork {
+    return { dispatches: this.#device.dispatches - this.#dispatchesBefore, reads: this.#reads };
+  }
+
+  packLinear(layer: DenseLayer, type: WeightType): WebgpuLinear {
+    return new WebgpuLinear(this.#device, layer, type);
+  }
+
+  packKv(layer: KvLayer, type: WeightType): WebgpuKv {
+    return new WebgpuKv(this.#device, layer, type);
+  }
+
+  vector(values: Float32Array): WebgpuVector {
+    return new WebgpuVector(this.#device, values);
+  }
+
+  rows(capacity: number, width: number): WebgpuRows {
+    return new WebgpuRows(this.#device, capacity, width);
+  }
+
+  pages({ heads, headDim }: { heads: number; headDim: number }): WebgpuPages {
+    return new WebgpuPages(this.#device, heads, headDim, () => this.#reads++);
+  }
+
+  embed(table: WebgpuLinear, ids: Int32Array, out: WebgpuRows): void {
+    expectIds('embed', 'ids', ids, 0, table.outputs);
+    this.#embed(table, ids, out, false);
+  }
+
+  addEmbedding(table: WebgpuLinear, ids: Int32Array, x: WebgpuRows): void {
+    expectIds('addEmbedding', 'ids', ids, 0, table.outputs);
+    this.#embed(table, ids, x, true);
+  }
+
+  layerNorm(x: WebgpuRows, gain: WebgpuVector, bias: WebgpuVector, out: WebgpuRows, rows: number): void {
+    this.#device.run(layerNormProgram, {
+      result: out.tensor,
+      inputs: { x: x.tensor, gain: gain.tensor, bias: bias.tensor },
+      uniforms: { width: x.width },
+      groups: [rows, 1],
+    });
+  }
+
+  apply(weights: WebgpuLinear, x: WebgpuRows, out: WebgpuRows, rows: number, options: ApplyOptions = {}): void {
+    const residual = (options.residual as WebgpuRows | undefined)?.tensor ?? null;
+    if (rows <= MANY_ROWS) {
+      this.#multiply(weights, x, out.tensor, rows, options.activation === 'relu', residual);
+      return;
+    }
+    this.#withProduct(weights, x, rows, options.activation, (source) => this.#copyRows(source, out.tensor, out.width, rows, residual));
+  }
+
+  route(router: TokenRouter | null, x: WebgpuRows, row: number): Route {
+    const route = router ? new DeviceRoute(null, this.#routes.reserve(1)) : new DeviceRoute(0, -1);
+    if (router?.linear) {
+      const { layout, weights, scales, bias, product, outputs } = router.linear as WebgpuLinear;
+      this.#device.run(routeProgram(layout, bias !== null), {
+        result: this.#routes.tensor,
+        inputs: { x: x.tensor, weights, scales, bias },
+        uniforms: { ...product, row, experts: outputs, at: route.at },
+        groups: [1, 1],
+      });
+    } else if (router) {
+      const expert = this.#device.stock(() =>
+        tf.tidy(() => router.decode(tf.reshape(tf.slice(x.tensor, [row, 0], [1, x.width]), [1, 1, x.width]))),
+      );
+      this.#copy(expert, 0, this.#routes.tensor, route.at, 1);
+      expert.dispose();
+    }
+    this.#step.order.push(route);
+    return route;
+  }
+
+  store(weights: WebgpuKv, x: WebgpuRows, row: number, route: Route, { segments, slots }: LayerView): void {
+    const { both, groupSizes, headDim, pooling } = weights;
+    const { layout, weights: matrix, scales, bias, product } = both;
+    const experts = route.expert === null ? segments.keys() : [route.expert];
+    for (const expert of experts) {
+      const store = segments[expert]!.store as WebgpuPages;
+      const { page, offset } = slots[expert]!;
+      const groupSize = groupSizes[expert]!;
+      this.#device.run(storeProgram(layout), {
+        result: store.place(page).chunk,
+        inputs: { x: x.tensor, weights: matrix, scales, bias, routes: this.#routesOrNone(route) },
+        uniforms: {
+          ...product, row, stored: store.heads, headDim, groupSize, factor: 1 / (pooling === 'root' ? Math.sqrt(groupSize) : groupSize),
+          route: placeOf(route), expert, page: store.base(page), offset,
+        },
+        groups: storeGroups(store.heads, headDim),
+      });
+    }
+  }
+
+  attend(q: WebgpuRows, row: number, view: LayerView, route: Route | null, out: WebgpuRows, options: AttendOptions): void {
+    const { heads, scale, onProbabilities } = options;
+    const headDim = q.width / heads;
+    let count = 0;
+    const segments = view.segments.map((segment, expert) => {
+      const certain = route?.expert === expert;
+      const pending = certain || (route && route.expert === null) ? { slot: view.slots[expert]!, certain } : null;
+      const first = count;
+      count += segment.tokens + (pending ? 1 : 0);
+      return { expert, first, store: segment.store as WebgpuPages, parts: partsOf(segment, pending, first) };
+    });
+    const tiles = segments.flatMap(({ parts }) => parts).reduce((sum, part) => sum + tilesOf(part), 0);
+    const partialsSize = tiles * heads * partialSize(headDim);
+    const scores = onProbabilities ? partialsSize : -1;
+    const partials = this.#workspace.partials.take(partialsSize + (onProbabilities ? heads * count : 0));
+    let tile = 0;
+    for (const { expert, store, parts } of segments) {
+      const groupHeads = headsOfWorkgroup(heads / store.heads);
+      for (const part of parts) {
+        const chunks = part.chunks.length > 2 ? 4 : (part.chunks.length as 1 | 2);
+        const entries = this.#workspace.numbers.put(Int32Array.from(part.entries));
+        this.#device.run(attendProgram({ headDim, heads: groupHeads, chunks }), {
+          result: partials,
+          inputs: { q: q.tensor, numbers: this.#workspace.numbers.tensor, routes: this.#routesOrNone(route), ...chunkInputs(part) },
+          uniforms: {
+            q0: row * q.width, scale, heads, stored: store.heads, entries, segment: expert, route: placeOf(route), tile, scores, count,
+          },
+          groups: [heads / groupHeads, tilesOf(part)],
+        });
+        tile += tilesOf(part);
+      }
+    }
+    const shape = { tiles, heads, headDim };
+    this.#device.run(combineProgram, {
+      result: out.tensor,
+      inputs: { partials },
+      uniforms: { ...shape, to: row * out.width },
+      groups: [heads, Math.ceil(headDim / 64)],
+    });
+    if (!onProbabilities) return;
+    const sums = this.#workspace.sums.take(2 * heads);
+    this.#device.run(sumProgram, { result: sums, inputs: { partials }, uniforms: shape, groups: elementwise(heads) });
+    const first = this.#observed.reserve(count);
+    this.#device.run(probabilityProgram, {
+      result: this.#observed.tensor,
+      inputs: { partials, sums },
+      uniforms: { scores, count, heads, to: first },
+      groups: elementwise(count),
+    });
+    const tokens = view.segments.map((segment) => segment.tokens);
+    this.#step.observations.push({
+      first,
+      count,
+      tell: (probabilities) =>
+        segments.forEach(({ expert, first }) => {
+          onProbabilities(expert, probabilities.subarray(first, first + tokens[expert]! + (route?.expert === expert ? 1 : 0)));
+        }),
+    });
+  }
+
+  project(weights: WebgpuKv, x: WebgpuRows, k: WebgpuRows, v: WebgpuRows, rows: number): void {
+    this.#withProduct(weights.both, x, rows, undefined, (source) => {
+      for (const [to, first] of [[k, 0], [v, k.width]] as const) {
+        this.#device.run(copyProgram, {
+          result: to.tensor,
+          inputs: { source },
+          uniforms: { width: k.width, first, stride: 2 * k.width, to: 0, toStride: k.width },
+          groups: elementwise(k.width, rows),
+        });
+      }
+    });
+  }
+
+  group(weights: WebgpuKv, k: WebgpuRows, v: WebgpuRows, experts: Int32Array): void {
+    const { groupSizes, headDim, pooling } = weights;
+    const sizes = this.#workspace.numbers.put(Int32Array.of(...groupSizes, ...experts));
+    for (const { tensor, width } of [k, v]) {
+      this.#device.run(groupProgram, {
+        result: tensor,
+        inputs: { numbers: this.#workspace.numbers.tensor },
+        uniforms: { sizes, experts: sizes + groupSizes.length, width, headDim, root: pooling === 'root' ? 1 : 0 },
+        groups: elementwise(width, experts.length),
+      });
+    }
+  }
+
+  causalAttention(q: WebgpuRows, k: WebgpuRows, v: WebgpuRows, out: WebgpuRows, rows: number, options: CausalOptions): void {
+    const { heads, kvHeads, scale, onProbabilities } = options;
+    const headDim = q.width / heads;
+    const size = rows * q.width;
+    const sums = onProbabilities ? size : -1;
+    const result = onProbabilities ? this.#workspace.partials.take(size + 2 * heads * rows) : out.tensor;
+    const uniforms = { scale, rows, heads, kvHeads, sums };
+    const groups = causalGroups(heads, rows);
+    this.#device.run(causalProgram(headDim), { result, inputs: { q: q.tensor, k: k.tensor, v: v.tensor }, uniforms, groups });
+    if (!onProbabilities) return;
+    this.#copyRows(result, out.tensor, q.width, rows);
+    const source = this.#workspace.sums.take(heads * rows);
+    this.#device.run(causalProbabilityProgram(headDim), {
+      result: source, inputs: { q: q.tensor, k: k.tensor, attended: result }, uniforms, groups,
+    });
+    const first = this.#observed.reserve(rows);
+    this.#device.run(sumHeadsProgram, {
+      result: this.#observed.tensor, inputs: { source }, uniforms: { rows, heads, to: first }, groups: elementwise(rows),
+    });
+    this.#step.observations.push({ first, count: rows, tell: onProbabilities });
+  }
+
+  storeRows(k: WebgpuRows, v: WebgpuRows, plans: readonly StorePlan[]): void {
+    for (const { segment, groupSize, firstSlot, rows } of plans) {
+      const store = segment.store as WebgpuPages;
+      const { heads, headDim } = store;
+      const byChunk = new Map<Tensor, number[]>();
+      rows.forEach((row, i) => {
+        const { page, offset } = slotOf(segment, firstSlot + i);
+        const { chunk } = store.place(page);
+        if (!byChunk.has(chunk)) byChunk.set(chunk, []);
+        byChunk.get(chunk)!.push(row, store.base(page), offset);
+      });
+      for (const [result, list] of byChunk) {
+        const entries = this.#workspace.numbers.put(Int32Array.from(list));
+        this.#device.run(storeRowsProgram, {
+          result,
+          inputs: { k: k.tensor, v: v.tensor, numbers: this.#workspace.numbers.tensor },
+          uniforms: { heads, headDim, groupSize, entries },
+          groups: elementwise(heads * headDim, (2 * list.length) / 3),
+        });
+      }
+    }
+  }
+
+  tensor(x: WebgpuRows, rows: number): Tensor3D {
+    return this.#device.stock(() => tf.tidy(() => tf.reshape(x.first(rows), [1, rows, x.width])));
+  }
+
+  copyRow(from: WebgpuRows, row: number, to: WebgpuRows): void {
+    this.#copy(from.tensor, row * from.width, to.tensor, 0, from.width);
+  }
+
+  async read(x: WebgpuRows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
+    const step = this.#step;
+    this.#step = new Step();
+    try {
+      const { routes, observed } = step;
+      const first = want === 'values' ? rows * x.width : rows;
+      const routeCount = routes?.used ?? 0;
+      const bits = await this.#gather(x, first, want, step);
+      this.#expectNoRefusal();
+      let at = first;
+      for (const route of step.order) route.expert ??= bits[at++]!;
+      const floats = new Float32Array(bits.buffer, bits.byteOffset, bits.length);
+      const probabilities = floats.subarray(first + routeCount, first + routeCount + (observed?.used ?? 0));
+      for (const { first, count, tell } of step.observations) tell(probabilities.subarray(first, first + count));
+      const experts = Int32Array.from(step.order, ({ expert }) => expert!);
+      return want === 'values'
+        ? { experts, argMax: null, values: floats.subarray(0, first) }
+        : { experts, argMax: bits.slice(0, first), values: null };
+    } finally {
+      step.dispose();
+    }
+  }
+
+  /** The bits of `first` values or maxima, of the routes and of the probabilities. */
+  async #gather(x: WebgpuRows, first: number, want: 'argMax' | 'values', { routes, observed }: Step): Promise<Int32Array> {
+    const routeCount = routes?.used ?? 0;
+    const count = first + routeCount + (observed?.used ?? 0);
+    const gathered = this.#device.tensor([roundUp(count)], 'int32');
+    try {
+      this.#device.run(want === 'values' ? gatherValuesProgram : gatherArgMaxProgram, {
+        result: gathered,
+        inputs: { x: x.tensor, routes: routes?.tensor ?? this.#workspace.numbers.tensor, observed: observed?.tensor ?? x.tensor },
+        uniforms: { first, width: x.width, routeCount, count },
+        groups: want === 'values' ? strided(count) : [first + 1, 1],
+      });
+      this.#reads++;
+      const reading = this.#device.read(gathered);
+      this.#workspace.numbers.submitted();
+      return (await reading) as Int32Array;
+    } finally {
+      gathered.dispose();
+    }
+  }
+
+  #expectNoRefusal(): void {
+    if (this.#device.refusals === this.#refusalsBefore) return;
+    throw new BackendError(
+      `webgpu: expected the device to take every operation, it refused one and the results are wrong: ${this.#device.lastRefusal}`,
+    );
+  }
+
+  #embed(table: WebgpuLinear, ids: Int32Array, out: WebgpuRows, add: boolean): void {
+    const { type, weights, scales, stride, inputs: width } = table;
+    const first = this.#workspace.numbers.put(ids);
+    this.#device.run(embedProgram(type, add), {
+      result: out.tensor,
+      inputs: { weights, scales, numbers: this.#workspace.numbers.tensor },
+      uniforms: { stride, width, ids: first },
+      groups: elementwise(width, ids.length),
+    });
+  }
+
+  #multiply(
+    weights: WebgpuLinear, x: WebgpuRows, result: Tensor, rows: number, relu: boolean, residual: Tensor | null,
+  ): void {
+    const { layout, weights: matrix, scales, bias, outputs, product } = weights;
+    const tile = rows > 1 ? 4 : 1;
+    this.#device.run(applyProgram(layout, tile), {
+      result,
+      inputs: { x: x.tensor, weights: matrix, scales, bias: bias ?? x.tensor, residual: residual && residual !== result ? residual : x.tensor },
+      uniforms: {
+        ...product, outputs, rows, hasBias: bias ? 1 : 0, relu: relu ? 1 : 0,
+        residualIn: residuals[residual === null ? 'none' : residual === result ? 'result' : 'other'],
+      },
+      groups: applyGroups(tile, outputs, rows),
+    });
+  }
+
+  /** Gives activation(x · weightᵀ + bias) to `use` as a tensor [rows, outputs] that is gone afterwards. */
+  #withProduct(
+    weights: WebgpuLinear, x: WebgpuRows, rows: number, activation: 'relu' | undefined, use: (product: Tensor2D) => void,
+  ): void {
+    let product: Tensor2D;
+    if (rows <= MANY_ROWS) {
+      product = this.#device.tensor([rows, weights.outputs], 'float32') as Tensor2D;
+      this.#multiply(weights, x, product, rows, activation === 'relu', null);
+    } else {
+      const matrix = this.#widen(weights);
+      product = this.#device.stock(() =>
+        tf.tidy(() => linear(x.first(rows), matrix, weights.bias as tf.Tensor1D | null, activation)),
+      );
+      if (matrix !== weights.weights) matrix.dispose();
+    }
+    use(product);
+    product.dispose();
+  }
+
+  #widen({ type, weights, scales, stride, outputs, inputs: width }: WebgpuLinear): Tensor2D {
+    if (type === 'f32') return weights as Tensor2D;
+    const matrix = this.#device.tensor([outputs, width], 'float32') as Tensor2D;
+    const size = outputs * width;
+    this.#device.run(widenProgram(type), {
+      result: matrix, inputs: { weights, scales }, uniforms: { stride, width, size }, groups: strided(size),
+    });
+    return matrix;
+  }
+
+  #copy(source: Tensor, first: number, result: Tensor, to: number, width: number): void {
+    this.#device.run(copyProgram, {
+      result, inputs: { source }, uniforms: { width, first, stride: 0, to, toStride: 0 }, groups: elementwise(width),
+    });
+  }
+
+  #copyRows(source: Tensor, result: Tensor, width: number, rows: number, residual: Tensor | null = null): void {
+    this.#device.run(residual === null ? copyProgram : residual === result ? addProgram : copyPlusProgram, {
+      result,
+      inputs: { source, residual },
+      uniforms: { width, first: 0, stride: width, to: 0, toStride: width },
+      groups: elementwise(width, rows),
+    });
+  }
+
+  get #routes(): Column {
+    return (this.#step.routes ??= new Column(this.#device, 'int32'));
+  }
+
+  get #observed(): Column {
+    return (this.#step.observed ??= new Column(this.#device, 'float32'));
+  }
+
+  /** What to bind as routes: any integers where the host knows the expert. */
+  #routesOrNone(route: Route | null): Tensor {
+    return route && route.expert === null ? this.#routes.tensor : this.#workspace.numbers.tensor;
+  }
+}
+
+function placeOf(route: Route | null): number {
+  return route instanceof DeviceRoute && route.expert === null ? route.at : -1;
+}
+
+/** Four chunks, of which programs read as many as they have. */
+function chunkInputs({ chunks }: Part) {
+  const chunk = (i: number) => chunks[i] ?? chunks[0]!;
+  return { chunk0: chunk(0), chunk1: chunk(1), chunk2: chunk(2), chunk3: chunk(3) };
+}

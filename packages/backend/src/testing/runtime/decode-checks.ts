@@ -1,0 +1,237 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import type { LayerView, Route } from '../../inference/runtime';
+import type { RuntimeCheck } from './check';
+import { check } from './check';
+import type { Heads } from './plain';
+import { plainAttend, plainLinear, plainPool } from './plain';
+import type { Setting } from './setting';
+import { close, equal, FilledSegment, same } from './setting';
+
+interface Variant extends Heads {
+  readonly heads: number;
+}
+
+export const variants: readonly Variant[] = [
+  { heads: 12, kvHeads: 12, headDim: 64, groupSizes: [1, 2, 4], pooling: 'mean' },
+  { heads: 6, kvHeads: 3, headDim: 6, groupSizes: [1, 3], pooling: 'root' },
+  { heads: 1, kvHeads: 1, headDim: 4, groupSizes: [1], pooling: 'mean' },
+  { heads: 2, kvHeads: 2, headDim: 16, groupSizes: [1, 2], pooling: 'mean' },
+  { heads: 8, kvHeads: 2, headDim: 16, groupSizes: [2], pooling: 'mean' },
+  { heads: 12, kvHeads: 12, headDim: 4, groupSizes: [1, 4, 12], pooling: 'root' },
+  { heads: 4, kvHeads: 4, headDim: 128, groupSizes: [1, 2, 4], pooling: 'root' },
+  { heads: 2, kvHeads: 2, headDim: 256, groupSizes: [2, 1], pooling: 'mean' },
+];
+
+/** Tokens of the segments; those of a variant with fewer experts are cut. */
+const lengths = [[33, 0, 100], [1, 31, 32], [100, 32, 0], [0, 33, 31], [31, 100, 1]];
+
+const INPUTS = 20;
+const router = (expert: number, experts: number) => ({
+  linear: null,
+  // Of any router: here what it gives does not depend on the token.
+  decode: (x: Tensor3D): Tensor2D => tf.tidy(() => tf.reshape(tf.cast(tf.add(tf.mul(tf.sum(x), 0), expert % experts), 'int32'), [1, 1])),
+});
+
+export const decodeChecks: readonly RuntimeCheck[] = [
+  check('route decides as the router does, and read tells in the order of the calls', async (s) => {
+    const [inputs, experts, rows] = [24, 3, 5];
+    const layer = s.layer(experts, inputs);
+    const x = s.normals(rows * inputs);
+    const scores = plainLinear(x, rows, layer.weight, layer.bias, experts);
+    const expected = Array.from({ length: rows }, (_, row) => argMax([...scores.subarray(row * experts, (row + 1) * experts)]));
+    equal('different experts', new Set(expected).size > 1, true);
+    const input = s.filled(x, inputs);
+    const linear = s.own(s.runtime.packLinear(layer, 'f32'));
+    const decode = (x: Tensor3D): Tensor2D => tf.tidy(() => {
+      const product = tf.matMul(tf.reshape(x, [1, inputs]), tf.tensor2d(layer.weight, [experts, inputs]), false, true);
+      return tf.reshape(tf.argMax(tf.add(product, tf.tensor1d(layer.bias!)), 1), [1, 1]);
+    });
+    const routes = [
+      s.runtime.route(null, input, 0),
+      ...expected.map((_, row) => s.runtime.route({ linear, decode }, input, row)),
+      ...expected.map((_, row) => s.runtime.route({ linear: null, decode }, input, row)),
+    ];
+    const wanted = [0, ...expected, ...expected];
+    const { experts: told } = await s.runtime.read(input, 1, 'argMax');
+    same('experts that read tells', told, wanted);
+    same('experts of the routes after it', routes.map((route) => route.expert!), wanted);
+    equal('routes at the next read', (await s.runtime.read(input, 1, 'argMax')).experts.length, 0);
+  }),
+
+  check('a linear router gives ties to the lower expert, saturated scores too', async (s) => {
+    const inputs = 8;
+    const row = s.normals(inputs);
+    const x = s.filled(s.normals(inputs), inputs);
+    const decide = async (weight: number[], bias: number[]) => {
+      const linear = s.own(s.runtime.packLinear(
+        { weight: Float32Array.from(weight), bias: Float32Array.from(bias), outputs: 3, inputs }, 'f32',
+      ));
+      s.runtime.route({ linear, decode: () => tf.tidy(() => tf.reshape(tf.argMax(tf.sigmoid(tf.tensor2d(bias, [1, 3])), 1), [1, 1])) }, x, 0);
+      return (await s.runtime.read(x, 1, 'argMax')).experts[0];
+    };
+    equal('of equal scores', await decide([...row, ...row, ...row], [0, 0, 0]), 0);
+    equal('of equal scores after a lower one', await decide(new Array<number>(24).fill(0), [-1, 0.5, 0.5]), 1);
+    equal('of two that are 1 in float32', await decide(new Array<number>(24).fill(0), [0, 40, 60]), 1);
+  }),
+
+  check('store writes what the expert keeps of a token into its slot, and nothing else', async (s) => {
+    for (const variant of s.some(variants)) {
+      for (let expert = 0; expert < variant.groupSizes.length; expert++) {
+        const { weights, layer } = kv(s, variant);
+        const x = s.normals(3 * INPUTS);
+        const input = s.filled(x, INPUTS);
+        const { view, segments } = fill(s, variant, [5, 32, 0]);
+        const route = s.runtime.route(router(expert, variant.groupSizes.length), input, 1);
+        s.runtime.store(weights, input, 1, route, view);
+        const [k, v] = [layer.k, layer.v].map((part) => (
+          plainPool(plainLinear(x.subarray(INPUTS, 2 * INPUTS), 1, part.weight, part.bias, part.outputs), expert, variant)
+        ));
+        for (const [e, segment] of segments.entries()) {
+          const { page, offset } = view.slots[e]!;
+          const read = await segment.store.read(page, offset + 1);
+          const width = segment.store.heads * variant.headDim;
+          const before = segment.contents.slice(segment.tokens - offset);
+          same('the tokens before', read.k.subarray(0, offset * width), before.flatMap(({ k }) => Array.from(k)));
+          same('their values', read.v.subarray(0, offset * width), before.flatMap(({ v }) => Array.from(v)));
+          if (e !== expert) continue;
+          close(`keys of ${describe(variant)}`, read.k.subarray(offset * width), k!);
+          close(`values of ${describe(variant)}`, read.v.subarray(offset * width), v!);
+        }
+        await s.runtime.read(input, 1, 'argMax');
+      }
+    }
+  }),
+
+  check('attend is one softmax over all segments, with and without the token just stored', async (s) => {
+    for (const variant of s.some(variants, 3)) {
+      for (const counts of s.some(lengths)) {
+        const { heads, headDim } = variant;
+        const { weights, layer } = kv(s, variant);
+        const { view, segments } = fill(s, variant, counts);
+        const [x, q] = [s.normals(INPUTS), s.normals(2 * heads * headDim)];
+        const input = s.filled(x, INPUTS);
+        const queries = s.filled(q, heads * headDim);
+        const out = s.rows(3, heads * headDim);
+        const experts = variant.groupSizes.length;
+        const expert = counts.length % experts;
+        const cached = segments.flatMap(({ contents }) => contents);
+        const scale = headDim ** -0.5;
+        if (cached.length > 0) {
+          s.runtime.attend(queries, 1, view, null, out, { heads, scale });
+          const expected = plainAttend(q.subarray(heads * headDim), cached, heads, scale).out;
+          close(`${describe(variant)}, ${counts.join()}`, (await s.values(out, 2)).subarray(heads * headDim), expected);
+        }
+        const route = s.runtime.route(router(expert, experts), input, 0);
+        s.runtime.store(weights, input, 0, route, view);
+        const told = probabilities();
+        s.runtime.attend(queries, 0, view, route, out, { heads, scale, onProbabilities: told.take });
+        const actual = await s.values(out, 1);
+        const own = {
+          k: plainPool(plainLinear(x, 1, layer.k.weight, layer.k.bias, layer.k.outputs), expert, variant),
+          v: plainPool(plainLinear(x, 1, layer.v.weight, layer.v.bias, layer.v.outputs), expert, variant),
+        };
+        const tokens = segments.flatMap(({ contents }, e) => (e === expert ? [...contents, own] : contents));
+        const expected = plainAttend(q.subarray(0, heads * headDim), tokens, heads, scale);
+        close(`${describe(variant)}, ${counts.join()} and its own token`, actual, expected.out);
+        same('the segments told', told.segments, segments.map((_, e) => e));
+        same('their lengths', told.lengths, segments.map((segment, e) => segment.tokens + (e === expert ? 1 : 0)));
+        close(`probabilities of ${describe(variant)}, ${counts.join()}`, told.all, expected.probabilities);
+      }
+    }
+  }),
+
+  check('attend takes scores in the thousands', async (s) => {
+    const variant = variants[0]!;
+    const { heads, headDim } = variant;
+    const { view, segments } = fill(s, variant, [33, 40, 70]);
+    const q = s.normals(heads * headDim, 40);
+    const out = s.rows(1, heads * headDim);
+    const told = probabilities();
+    s.runtime.attend(s.filled(q, heads * headDim), 0, view, null, out, { heads, scale: 5, onProbabilities: told.take });
+    const expected = plainAttend(q, segments.flatMap(({ contents }) => contents), heads, 5);
+    close('the output', await s.values(out), expected.out, 1e-5);
+    close('the probabilities', told.all, expected.probabilities, 1e-5);
+  }),
+
+  check('decoding token by token equals attention over all of them, for each row of a batch', async (s) => {
+    const [variant] = s.some(variants.slice(s.quick ? 1 : 0), 1);
+    const { heads, headDim, groupSizes } = variant!;
+    const width = heads * headDim;
+    const { weights, layer } = kv(s, variant!);
+    const sequences = [0, 1, 2].map(() => fill(s, variant!, [0, 0, 0], 40));
+    const x = s.rows(3, INPUTS);
+    const q = s.rows(3, width);
+    const out = s.rows(3, width);
+    const wq = s.layer(width, INPUTS);
+    const queries = s.own(s.runtime.packLinear(wq, 'f32'));
+    for (let token = 0; token < (s.quick ? 5 : 70); token++) {
+      const values = s.normals(3 * INPUTS);
+      const filled = s.filled(values, INPUTS);
+      for (let row = 0; row < 3; row++) s.runtime.copyRow(filled, row, x);
+      s.runtime.apply(queries, filled, q, 3);
+      const routes: Route[] = sequences.map(({ view }, row) => {
+        const route = s.runtime.route(router(token * 7 + row, groupSizes.length), filled, row);
+        s.runtime.store(weights, filled, row, route, view);
+        s.runtime.attend(q, row, view, route, out, { heads, scale: 0.3 });
+        return route;
+      });
+      const actual = await s.values(out);
+      const plainQ = plainLinear(values, 3, wq.weight, wq.bias, width);
+      sequences.forEach(({ segments }, row) => {
+        const { expert } = routes[row]!;
+        const own = values.subarray(row * INPUTS, (row + 1) * INPUTS);
+        const stored = (part: typeof layer.k) => plainPool(plainLinear(own, 1, part.weight, part.bias, part.outputs), expert!, variant!);
+        // Stored by the runtime itself; here only noted.
+        segments[expert!]!.contents.push({ k: stored(layer.k), v: stored(layer.v) });
+        const tokens = segments.flatMap(({ contents }) => contents);
+        equal('tokens so far', tokens.length, token + 1);
+        const expected = plainAttend(plainQ.subarray(row * width, (row + 1) * width), tokens, heads, 0.3).out;
+        close(`token ${token} of row ${row}`, actual.subarray(row * width, (row + 1) * width), expected);
+      });
+    }
+  }),
+];
+
+export function kv(s: Setting, variant: Heads) {
+  const layer = s.kvLayer(variant, INPUTS);
+  return { layer, weights: s.own(s.runtime.packKv(layer, 'f32')) };
+}
+
+/** Segments with some tokens each, and room for more. */
+function fill(s: Setting, variant: Heads, counts: readonly number[], room = 1): { view: LayerView; segments: FilledSegment[] } {
+  const segments = s.stores(variant).map((store, expert) => {
+    const segment = new FilledSegment(store, s.random, counts[expert]! + room);
+    const width = store.heads * store.headDim;
+    for (let token = 0; token < counts[expert]!; token++) segment.append(s.normals(width), s.normals(width));
+    return segment;
+  });
+  return { segments, view: { segments, get slots() { return segments.map(({ nextSlot }) => nextSlot); } } };
+}
+
+/** Takes probabilities as they are told, which may be while a read waits. */
+function probabilities() {
+  const segments: number[] = [];
+  const parts: Float32Array[] = [];
+  return {
+    segments,
+    take: (segment: number, probabilities: Float32Array) => {
+      segments.push(segment);
+      parts.push(probabilities.slice());
+    },
+    get lengths() {
+      return parts.map(({ length }) => length);
+    },
+    get all() {
+      return parts.flatMap((part) => Array.from(part));
+    },
+  };
+}
+
+function describe({ heads, kvHeads, headDim, groupSizes, pooling }: Variant): string {
+  return `${heads}/${kvHeads} heads of ${headDim} in groups of ${groupSizes.join()} (${pooling})`;
+}
+
+function argMax(values: readonly number[]): number {
+  return values.indexOf(Math.max(...values));
+}
