@@ -1,5 +1,6 @@
-import { type BackendName, startBackend } from '@mixsga/backend';
+import { ArgumentError, type BackendName, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
 import { evaluatorNamed, evaluators } from '@mixsga/evaluators';
+import { parseEviction } from '@mixsga/kv-cache';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { loadCorpus } from '../data/corpus';
@@ -8,7 +9,7 @@ import { writeFileAtomic } from '../training/files';
 import { Interrupted, withInterruption } from '../training/interruption';
 import { languageModel, loadOpenModel } from '../training/model';
 import { ProgressLine } from '../training/progress';
-import { print, printJson } from './options';
+import { evictionExamples, print, printJson } from './options';
 
 interface EvalOptions {
   tasks: string;
@@ -16,6 +17,8 @@ interface EvalOptions {
   split: 'validation' | 'test';
   data: string;
   backend: string;
+  eviction?: string;
+  weights?: WeightType;
   maxWindows?: number;
   json?: string | true;
 }
@@ -31,6 +34,8 @@ export function registerEval(program: Command): void {
     .addOption(new Option('--split <part>', 'part of the text').choices(['validation', 'test']).default('validation'))
     .option('--data <corpus>', 'sotu, or a text file, a folder, or a JSONL file', 'sotu')
     .option('--backend <name>', 'wasm, cpu, webgpu, cuda, or auto', 'wasm')
+    .option('--eviction <spec>', `perplexity token by token through a KV cache: ${evictionExamples}`)
+    .addOption(new Option('--weights <type>', 'with --eviction: element type of the packed weights (default: f32)').choices(weightTypes))
     .option('--max-windows <n>', 'measure only this many windows, spread evenly over the text', positiveInteger)
     .option('--json [file]', 'write one JSON object, to the file or to standard output')
     .action((name: string, options: EvalOptions) => withInterruption((signal) => evaluate(name, options, signal)));
@@ -38,6 +43,15 @@ export function registerEval(program: Command): void {
 
 async function evaluate(name: string, options: EvalOptions, signal: AbortSignal): Promise<void> {
   const tasks = options.tasks.split(',').map((task) => evaluatorNamed(task.trim()));
+  const { eviction, weights } = options;
+  if (eviction !== undefined) {
+    parseEviction(eviction);
+    if (!tasks.some((task) => task.name === 'perplexity')) {
+      throw new ArgumentError(`--eviction: expected perplexity among the tasks, which alone depends on it, got ${options.tasks}`);
+    }
+  } else if (weights !== undefined) {
+    throw new ArgumentError('--weights: expected --eviction with it; --eviction none keeps all tokens');
+  }
   const backend = await startBackend(options.backend as BackendName);
   const { model, tokenizer } = await loadOpenModel(name);
   const corpus = await loadCorpus(options.data);
@@ -46,8 +60,9 @@ async function evaluate(name: string, options: EvalOptions, signal: AbortSignal)
   const results: Record<string, unknown> = {};
   for (const task of tasks) {
     try {
-      results[task.name] = await task.evaluate(languageModel(model), tokens, {
+      results[task.name] = await task.evaluate(languageModel(model, weights), tokens, {
         routing: options.routing,
+        ...(eviction === undefined ? {} : { eviction }),
         ...(options.maxWindows === undefined ? {} : { maxWindows: options.maxWindows }),
         onProgress: ({ windows, of }) => line.show(`${task.name}: window ${windows} of ${of}`),
         signal,
@@ -67,6 +82,7 @@ async function evaluate(name: string, options: EvalOptions, signal: AbortSignal)
     corpus: corpus.name,
     split: options.split,
     routing: options.routing,
+    ...(eviction === undefined ? {} : { eviction, weights: weights ?? 'f32' }),
     results,
   };
   model.dispose();

@@ -5,6 +5,7 @@ import { registerBench } from './bench';
 import { registerConvert } from './convert';
 import { registerDemo } from './demo';
 import { registerEval } from './eval';
+import { registerGenerate } from './generate';
 import { registerInspect } from './inspect';
 import { registerTrain } from './train';
 
@@ -13,6 +14,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerDemo,
   registerTrain,
   registerEval,
+  registerGenerate,
   registerConvert,
   registerBench,
   registerInspect,

@@ -1,4 +1,8 @@
+import { evictionKinds } from '@mixsga/kv-cache';
 import { Option } from 'commander';
+
+/** Eviction policies, for help texts. */
+export const evictionExamples = Object.values(evictionKinds).map(({ example }) => example).join(', ');
 
 /** `--set key=value`, as often as wanted. */
 export function settingsOption(): Option {

@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 
+import type { WeightType } from '@mixsga/backend';
 import type { KvTraits, LanguageModel } from '@mixsga/evaluators';
 import { kvBytesPerToken } from '@mixsga/kv-cache';
 import {
   convertOpt,
   createTokenizer,
   loadTokenizer,
+  OptDecoder,
   OptModel,
   parseAttention,
   parseOptConfig,
@@ -22,6 +24,7 @@ import type { RunConfig } from './config';
 import { writeFileAtomic } from './files';
 import type { Reporter } from './reporter';
 import { readJsonIfThere } from './run-folder';
+import { streamNll } from './stream-nll';
 
 /** A model on the active backend with its tokenizer. */
 export interface OpenModel {
@@ -81,13 +84,24 @@ export async function loadOpenModel(nameOrFolder: string): Promise<OpenModel> {
   return { model: new OptModel(config, values), tokenizer: await loadTokenizer(directory) };
 }
 
-/** What the evaluators see of a model. Owns nothing: the model stays to be disposed by whoever opened it. */
-export function languageModel(model: OptModel): LanguageModel {
+/**
+ * What the evaluators see of a model. Owns nothing: the model stays to be disposed by whoever opened it.
+ * @param weights element type of the weights that go through a cache
+ */
+export function languageModel(model: OptModel, weights: WeightType = 'f32'): LanguageModel {
   return {
     contextLength: model.config.max_position_embeddings,
     kv: kvTraits(model),
     tokenNll: (inputs, targets, options) => model.tokenNll(inputs, targets, options),
     routingOf: (inputs, options) => model.routingOf(inputs, options),
+    async streamNll(inputs, targets, options) {
+      const decoder = OptDecoder.create(model.config, await valuesOf(model), { weights });
+      try {
+        return await streamNll(decoder, inputs, targets, options);
+      } finally {
+        decoder.dispose();
+      }
+    },
   };
 }
 
@@ -143,6 +157,12 @@ async function newTokenizer(
   if (earlier !== undefined) return createTokenizer(earlier, path);
   reporter.message(`training a tokenizer of ${config.data.vocabularySize} tokens`);
   return createTokenizer(trainBpe(corpus.documents.train, config.data.vocabularySize), path);
+}
+
+async function valuesOf(model: OptModel): Promise<Map<string, Float32Array>> {
+  const values = new Map<string, Float32Array>();
+  for (const [name, variable] of model.parameters()) values.set(name, (await variable.data()) as Float32Array);
+  return values;
 }
 
 function kvTraits(model: OptModel): KvTraits {

@@ -1,0 +1,141 @@
+import { text } from 'node:stream/consumers';
+
+import { type BackendName, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
+import {
+  type Checkpoint,
+  convertOpt,
+  type Finish,
+  generate,
+  type GenerationStats,
+  loadTokenizer,
+  OptDecoder,
+  parseAttention,
+  readCheckpoint,
+  resolveModel,
+  type SamplingOptions,
+} from '@mixsga/models';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+import { Interrupted, withInterruption } from '../training/interruption';
+import { evictionExamples, print, printJson } from './options';
+
+/** New tokens where no number is asked for and the context has room. */
+const DEFAULT_TOKENS = 128;
+
+interface GenerateOptions extends SamplingOptions {
+  prompt: string;
+  maxNewTokens?: number;
+  stop: string[];
+  attention?: string;
+  weights: WeightType;
+  eviction?: string;
+  backend: string;
+  json: boolean;
+}
+
+export function registerGenerate(program: Command): void {
+  program
+    .command('generate')
+    .description('Continue a text. It appears on standard output as it comes.')
+    .argument('<model>', 'a folder, or the name of a shipped model')
+    .requiredOption('--prompt <text>', 'the text to continue; - reads it from standard input')
+    .option('--max-new-tokens <n>', `stop after this many tokens (default: ${DEFAULT_TOKENS}, or fewer where the context ends)`, number)
+    .option('--temperature <x>', '0 takes the likeliest token; above, tokens are drawn', number, 0)
+    .option('--top-k <n>', 'draw among the n likeliest tokens only', number)
+    .option('--top-p <x>', 'draw among the likeliest tokens that reach this probability only', number)
+    .option('--repetition-penalty <x>', 'make tokens less likely that the text has already; 1 changes nothing', number, 1)
+    .option('--seed <n>', 'seed of the draws', number, 0)
+    .addOption(
+      new Option('--stop <text>', 'stop before this text; repeatable')
+        .argParser((value: string, previous: string[]) => [...previous, value])
+        .default([], 'none'),
+    )
+    .option('--attention <spec>', 'convert a model with plain attention in memory: gqa:2, cla:2, mixsga:3:1:6')
+    .addOption(new Option('--weights <type>', 'element type of the packed weights').choices(weightTypes).default('f32'))
+    .option('--eviction <spec>', `which tokens leave the KV cache: ${evictionExamples}`)
+    .option('--backend <name>', 'wasm, cpu, webgpu, cuda, or auto', 'wasm')
+    .option('--json', 'print one JSON object at the end: text, tokens, stats, ...', false)
+    .action((name: string, options: GenerateOptions) => withInterruption((signal) => run(name, options, signal)));
+}
+
+async function run(name: string, options: GenerateOptions, signal: AbortSignal): Promise<void> {
+  const { directory } = await resolveModel(name);
+  const checkpoint = withAttention(await readCheckpoint(directory), options.attention);
+  const tokenizer = await loadTokenizer(directory);
+  const prompt = tokenizer.encode(options.prompt === '-' ? await text(process.stdin) : options.prompt);
+  const open = async () => {
+    const { name: backend } = await startBackend(options.backend as BackendName);
+    return { backend, decoder: OptDecoder.create(checkpoint.config, checkpoint.values, { weights: options.weights }) };
+  };
+  const eos = checkpoint.config.eos_token_id ?? null;
+  let { backend, decoder } = await open();
+  const { maxNewTokens = Math.max(1, Math.min(DEFAULT_TOKENS, decoder.contextLength - prompt.length)), stop, ...sampling } = options;
+  const generation = generate(decoder, [prompt], {
+    ...sampling,
+    maxNewTokens,
+    stopTokens: eos === null ? [] : [eos],
+    stopStrings: stop,
+    tokenizer,
+    signal,
+    async recover(error) {
+      process.stderr.write(`${error.message}\nmixsga: going on with a new one\n`);
+      decoder.dispose();
+      ({ backend, decoder } = await open());
+      return decoder;
+    },
+  });
+  const pieces: string[] = [];
+  let finish: Finish | null = null;
+  try {
+    for await (const event of generation) {
+      pieces.push(event.text);
+      finish = event.finish;
+      if (!options.json) process.stdout.write(event.text);
+    }
+  } catch (error) {
+    if (signal.aborted) throw new Interrupted(`stopped after ${generation.tokens(0).length} tokens`);
+    throw error;
+  } finally {
+    if (!options.json && pieces.length > 0) print('');
+    decoder.dispose();
+  }
+  const stats = generation.stats();
+  if (!options.json) return void process.stderr.write(`${summary(stats)}\n`);
+  printJson({
+    schema: 'mixsga/generate@1',
+    model: name,
+    attention: decoder.attention,
+    backend,
+    weights: options.weights,
+    text: pieces.join(''),
+    tokens: generation.tokens(0),
+    finish,
+    stats,
+  });
+}
+
+function withAttention(checkpoint: Checkpoint, asked: string | undefined): Checkpoint {
+  const { config, values } = checkpoint;
+  const own = parseAttention(config.mixsga?.attention ?? 'mha');
+  if (asked === undefined || parseAttention(asked).spec === own.spec) return checkpoint;
+  return convertOpt(config, values, asked);
+}
+
+function summary(stats: GenerationStats): string {
+  const speed = (value: number | null) => (value === null ? '' : `, ${value.toFixed(value < 10 ? 1 : 0)} tokens/s`);
+  const bytes = (value: number) => value.toLocaleString('en');
+  const { expertCounts } = stats;
+  return (
+    `prompt: ${stats.promptTokens} tokens${speed(stats.prefillTokensPerSecond)}; ` +
+    `generated: ${stats.newTokens} tokens${speed(stats.tokensPerSecond)}; ` +
+    `KV cache: ${stats.tokensKept} of ${stats.tokensSeen} tokens, ${bytes(stats.kvBytesUsed)} bytes, ` +
+    `${bytes(stats.kvBytesAllocated)} allocated` +
+    (expertCounts.length > 1 ? `; by expert: ${expertCounts.join(':')}` : '')
+  );
+}
+
+function number(argument: string): number {
+  const value = Number(argument);
+  if (argument.trim() === '' || Number.isNaN(value)) throw new InvalidArgumentError('expected a number');
+  return value;
+}
