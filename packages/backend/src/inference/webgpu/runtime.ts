@@ -14,45 +14,17 @@ import {
   attendProgram, combineProgram, headsOfWorkgroup, partialSize, partsOf, probabilityProgram, sumProgram, tilesOf,
 } from './attention';
 import { causalGroups, causalProbabilityProgram, causalProgram, sumHeadsProgram } from './causal';
-import { Column, roundUp, Workspace } from './memory';
+import { Workspace } from './memory';
 import { storeRowsProgram, WebgpuPages } from './pages';
 import { applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, widenProgram } from './products';
 import { WebgpuKv, WebgpuLinear, WebgpuRows, WebgpuVector } from './residents';
 import {
-  addProgram, copyPlusProgram, copyProgram, elementwise, gatherArgMaxProgram, gatherValuesProgram, groupProgram, layerNormProgram,
-  strided,
+  addProgram, copyPlusProgram, copyProgram, elementwise, groupProgram, layerNormProgram, strided,
 } from './rows';
+import { DeviceRoute, Step } from './step';
 
 /** From more rows on, the tiled product of tfjs beats one that reads the matrix for every few of them. */
 const MANY_ROWS = 32;
-
-class DeviceRoute implements Route {
-  /** @param at its index in the step's routes; −1 where the host knows the expert from the start */
-  constructor(
-    public expert: number | null,
-    readonly at: number,
-  ) {}
-}
-
-/** Probabilities to be told when they are read. */
-interface Observation {
-  readonly first: number;
-  readonly count: number;
-  readonly tell: (probabilities: Float32Array) => void;
-}
-
-/** What the operations since the last read left for the next one. */
-class Step {
-  readonly order: DeviceRoute[] = [];
-  readonly observations: Observation[] = [];
-  routes: Column | null = null;
-  observed: Column | null = null;
-
-  dispose(): void {
-    this.routes?.dispose();
-    this.observed?.dispose();
-  }
-}
 
 /**
  * Inference in WGSL programs. Decoding leaves everything on the device, routes too, until `read`. Whole prompts go through
@@ -65,7 +37,7 @@ export class WebgpuRuntime implements InferenceRuntime {
   readonly #dispatchesBefore = this.#device.dispatches;
   readonly #refusalsBefore = this.#device.refusals;
   #reads = 0;
-  #step = new Step();
+  #step = new Step(this.#device);
 
   get work(): DeviceWork {
     return { dispatches: this.#device.dispatches - this.#dispatchesBefore, reads: this.#reads };
@@ -120,23 +92,23 @@ export class WebgpuRuntime implements InferenceRuntime {
   }
 
   route(router: TokenRouter | null, x: WebgpuRows, row: number): Route {
-    const route = router ? new DeviceRoute(null, this.#routes.reserve(1)) : new DeviceRoute(0, -1);
-    if (router?.linear) {
+    if (!router) return this.#step.addRoute(0);
+    const route = this.#step.addRoute(null);
+    if (router.linear) {
       const { layout, weights, scales, bias, product, outputs } = router.linear as WebgpuLinear;
       this.#device.run(routeProgram(layout, bias !== null), {
-        result: this.#routes.tensor,
+        result: this.#step.routes,
         inputs: { x: x.tensor, weights, scales, bias },
         uniforms: { ...product, row, experts: outputs, at: route.at },
         groups: [1, 1],
       });
-    } else if (router) {
+    } else {
       const expert = this.#device.stock(() =>
         tf.tidy(() => router.decode(tf.reshape(tf.slice(x.tensor, [row, 0], [1, x.width]), [1, 1, x.width]))),
       );
-      this.#copy(expert, 0, this.#routes.tensor, route.at, 1);
+      this.#copy(expert, 0, this.#step.routes, route.at, 1);
       expert.dispose();
     }
-    this.#step.order.push(route);
     return route;
   }
 
@@ -202,21 +174,14 @@ export class WebgpuRuntime implements InferenceRuntime {
     if (!onProbabilities) return;
     const sums = this.#workspace.sums.take(2 * heads);
     this.#device.run(sumProgram, { result: sums, inputs: { partials }, uniforms: shape, groups: elementwise(heads) });
-    const first = this.#observed.reserve(count);
-    this.#device.run(probabilityProgram, {
-      result: this.#observed.tensor,
-      inputs: { partials, sums },
-      uniforms: { scores, count, heads, to: first },
-      groups: elementwise(count),
+    const lengths = view.segments.map(({ tokens }) => tokens);
+    const to = this.#step.observe(count, (probabilities) => {
+      for (const { expert, first } of segments) {
+        onProbabilities(expert, probabilities.subarray(first, first + lengths[expert]! + (route?.expert === expert ? 1 : 0)));
+      }
     });
-    const tokens = view.segments.map((segment) => segment.tokens);
-    this.#step.observations.push({
-      first,
-      count,
-      tell: (probabilities) =>
-        segments.forEach(({ expert, first }) => {
-          onProbabilities(expert, probabilities.subarray(first, first + tokens[expert]! + (route?.expert === expert ? 1 : 0)));
-        }),
+    this.#device.run(probabilityProgram, {
+      result: this.#step.observed, inputs: { partials, sums }, uniforms: { scores, count, heads, to }, groups: elementwise(count),
     });
   }
 
@@ -261,11 +226,10 @@ export class WebgpuRuntime implements InferenceRuntime {
     this.#device.run(causalProbabilityProgram(headDim), {
       result: source, inputs: { q: q.tensor, k: k.tensor, attended: result }, uniforms, groups,
     });
-    const first = this.#observed.reserve(rows);
+    const to = this.#step.observe(rows, onProbabilities);
     this.#device.run(sumHeadsProgram, {
-      result: this.#observed.tensor, inputs: { source }, uniforms: { rows, heads, to: first }, groups: elementwise(rows),
+      result: this.#step.observed, inputs: { source }, uniforms: { rows, heads, to }, groups: elementwise(rows),
     });
-    this.#step.observations.push({ first, count: rows, tell: onProbabilities });
   }
 
   storeRows(k: WebgpuRows, v: WebgpuRows, plans: readonly StorePlan[]): void {
@@ -301,45 +265,14 @@ export class WebgpuRuntime implements InferenceRuntime {
 
   async read(x: WebgpuRows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
     const step = this.#step;
-    this.#step = new Step();
+    this.#step = new Step(this.#device);
+    this.#reads++;
     try {
-      const { routes, observed } = step;
-      const first = want === 'values' ? rows * x.width : rows;
-      const routeCount = routes?.used ?? 0;
-      const bits = await this.#gather(x, first, want, step);
+      const bits = await step.gather(x, rows, want);
       this.#expectNoRefusal();
-      let at = first;
-      for (const route of step.order) route.expert ??= bits[at++]!;
-      const floats = new Float32Array(bits.buffer, bits.byteOffset, bits.length);
-      const probabilities = floats.subarray(first + routeCount, first + routeCount + (observed?.used ?? 0));
-      for (const { first, count, tell } of step.observations) tell(probabilities.subarray(first, first + count));
-      const experts = Int32Array.from(step.order, ({ expert }) => expert!);
-      return want === 'values'
-        ? { experts, argMax: null, values: floats.subarray(0, first) }
-        : { experts, argMax: bits.slice(0, first), values: null };
+      return step.settle(bits, x, rows, want);
     } finally {
       step.dispose();
-    }
-  }
-
-  /** The bits of `first` values or maxima, of the routes and of the probabilities. */
-  async #gather(x: WebgpuRows, first: number, want: 'argMax' | 'values', { routes, observed }: Step): Promise<Int32Array> {
-    const routeCount = routes?.used ?? 0;
-    const count = first + routeCount + (observed?.used ?? 0);
-    const gathered = this.#device.tensor([roundUp(count)], 'int32');
-    try {
-      this.#device.run(want === 'values' ? gatherValuesProgram : gatherArgMaxProgram, {
-        result: gathered,
-        inputs: { x: x.tensor, routes: routes?.tensor ?? this.#workspace.numbers.tensor, observed: observed?.tensor ?? x.tensor },
-        uniforms: { first, width: x.width, routeCount, count },
-        groups: want === 'values' ? strided(count) : [first + 1, 1],
-      });
-      this.#reads++;
-      const reading = this.#device.read(gathered);
-      this.#workspace.numbers.submitted();
-      return (await reading) as Int32Array;
-    } finally {
-      gathered.dispose();
     }
   }
 
@@ -421,17 +354,9 @@ export class WebgpuRuntime implements InferenceRuntime {
     });
   }
 
-  get #routes(): Column {
-    return (this.#step.routes ??= new Column(this.#device, 'int32'));
-  }
-
-  get #observed(): Column {
-    return (this.#step.observed ??= new Column(this.#device, 'float32'));
-  }
-
   /** What to bind as routes: any integers where the host knows the expert. */
   #routesOrNone(route: Route | null): Tensor {
-    return route && route.expert === null ? this.#routes.tensor : this.#workspace.numbers.tensor;
+    return route && route.expert === null ? this.#step.routes : this.#workspace.numbers.tensor;
   }
 }
 
