@@ -2,7 +2,8 @@
 // backward pass computes them again from the saved log-sum-exp (Dao et al. 2022), so no T×T matrix is kept.
 
 import { at, exponential, exponentialScalar, logarithm, maxLane, sumLanes } from './simd';
-import { ACCUMULATE, gemmPacked, packB, packedSize, panelSize } from './gemm';
+import { softCap } from './elementwise';
+import { ACCUMULATE, gemmPacked, KC, NR, packB, packedSize, panelSize } from './gemm';
 import { addInPlace } from './packed-linear';
 
 /** Queries whose scores are held at a time. */
@@ -20,11 +21,13 @@ export function attentionScratch(length: i32, headSize: i32): i32 {
 /**
  * out [batch·length, heads·headSize] = softmax(scale·q·kᵀ)·v with a causal mask; k and v have `kvHeads` heads, each
  * serving heads/kvHeads query heads. `logSumExp` [batch, heads, length] is kept for the backward pass. Unless it is 0,
- * `received` [batch, length] takes the probabilities that each token got, summed over queries and heads.
+ * `received` [batch, length] takes the probabilities that each token got, summed over queries and heads. A query sees the last
+ * `window` tokens up to itself; scores s become cap·tanh(s/cap), unless `cap` is 0.
  */
 export function causalAttention(
   q: usize, k: usize, v: usize, out: usize, logSumExp: usize,
   batch: i32, length: i32, heads: i32, kvHeads: i32, headSize: i32, scale: f32, scratch: usize, received: usize,
+  window: i32, cap: f32,
 ): void {
   const ldq = heads * headSize, ldk = kvHeads * headSize, group = heads / kvHeads;
   const panel = scratch;
@@ -41,20 +44,43 @@ export function causalAttention(
         const lse = logSumExp + at((b * heads + head) * length);
         for (let t0 = 0; t0 < length; t0 += BLOCK) {
           const height = min(BLOCK, length - t0);
-          const width = t0 + height;
+          const first = firstKey(t0, window, headSize);
+          const width = t0 + height - first;
           const rows = at((b * length + t0) * ldq + head * headSize);
-          gemmPacked(q + rows, ldq, false, keys, headSize, length, scores, width, height, width, headSize, 0, 0, panel);
+          gemmPacked(
+            q + rows, ldq, false, keys + at(first * headSize), headSize, length, scores, width, height, width, headSize, 0, 0, panel,
+          );
           for (let r = 0; r < height; r++) {
-            store<f32>(lse + at(t0 + r), softmaxCausalRow(scores + at(r * width), t0 + r + 1, width, scale));
-            if (received) addInPlace(received + at(b * length), scores + at(r * width), t0 + r + 1);
+            const row = scores + at(r * width);
+            const visible = t0 + r + 1 - first;
+            const hidden = max(0, visible - window);
+            if (cap) softCap(row + at(hidden), visible - hidden, scale / cap, cap);
+            if (hidden) memory.fill(row, 0, at(hidden));
+            const sum = softmaxCausalRow(row + at(hidden), visible - hidden, width - hidden, cap ? 1 : scale);
+            store<f32>(lse + at(t0 + r), sum);
+            if (received) addInPlace(received + at(b * length + first), row, visible);
           }
           gemmPacked(
-            scores, width, false, values, length, headSize, out + rows, ldq, height, headSize, width, 0, 0, panel,
+            scores, width, false, values + at(first * roundedUp(headSize)), length - first, headSize, out + rows, ldq,
+            height, headSize, width, 0, 0, panel,
           );
         }
       }
     }
   }
+}
+
+// A token that no query from t0 on sees, nor any before it: where packed keys and values both begin a block.
+// @ts-ignore: decorator
+@inline
+function firstKey(t0: i32, window: i32, headSize: i32): i32 {
+  return headSize > KC || t0 < window ? 0 : (t0 - window + 1) & ~(KC - 1);
+}
+
+// @ts-ignore: decorator
+@inline
+function roundedUp(columns: i32): i32 {
+  return (columns + NR - 1) & ~(NR - 1);
 }
 
 // The first `visible` of `width` scores become probabilities, the rest zero; returns log Σ exp(scale·score).

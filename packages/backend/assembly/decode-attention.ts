@@ -2,6 +2,7 @@
 // softmax runs over everything; each cached number is read once, in the order in which it lies in memory, and serves all
 // the query heads that share its stored head.
 
+import { softCap } from './elementwise';
 import { at, maxLane, multiplyAdd, powerOfTwo, sumLanes } from './simd';
 import { CHUNK, PAGE, stride } from './pages';
 
@@ -12,7 +13,7 @@ export function attendState(heads: i32, headSize: i32): i32 {
   return heads * (stride(headSize) + 2);
 }
 
-/** scaled [count] = q·factor, which should include log2(e). */
+/** scaled [count] = q·factor, which should include log2(e), or with a soft cap be scale/cap. */
 export function scaleQuery(q: usize, factor: f32, count: i32, scaled: usize): void {
   for (let i = 0; i < count; i++) store<f32>(scaled + at(i), load<f32>(q + at(i)) * factor);
 }
@@ -25,13 +26,15 @@ export function attendBegin(state: usize, heads: i32, headSize: i32): void {
 }
 
 /**
- * Adds a segment. `q` [heads, headSize] is scaled already, by log2(e) too, so that the softmax is over powers of two; `pages` are the addresses of its pages in order. Row
- * (page·heads + head) of `weights` [pages, heads, PAGE] becomes 2^(score − maximum), where the maximum is that of the
- * moment, kept in the same row of `maxima` [pages, heads].
+ * Adds a segment from its token `start` on, which is in its first page. `q` [heads, headSize] is scaled already, by log2(e)
+ * too, so that the softmax is over powers of two; `pages` are the addresses of its pages in order. Row (page·heads + head) of
+ * `weights` [pages, heads, PAGE] becomes 2^(score − maximum), where the maximum is that of the moment, kept in the same row of
+ * `maxima` [pages, heads]. Unless `cap` is 0, scores s are cap·tanh(s) first; then `q` is scaled by scale/cap, and log2(e) is
+ * in `cap`.
  */
 export function attendSegment(
-  q: usize, pages: usize, tokens: i32, groupSize: i32, heads: i32, headSize: i32,
-  state: usize, weights: usize, maxima: usize, keepWeights: bool,
+  q: usize, pages: usize, start: i32, tokens: i32, groupSize: i32, heads: i32, headSize: i32,
+  state: usize, weights: usize, maxima: usize, keepWeights: bool, cap: f32,
 ): void {
   const width = stride(headSize);
   const stored = heads / groupSize;
@@ -40,6 +43,7 @@ export function attendSegment(
   for (let first = 0; first < tokens; first += PAGE) {
     const page: usize = load<u32>(pages + at(first / PAGE));
     const count = min(PAGE, tokens - first);
+    const hidden = first == 0 ? start : 0;
     for (let j = 0; j < stored; j++) {
       const keys = page + headBytes * j;
       const values = keys + at(PAGE * width);
@@ -52,12 +56,15 @@ export function attendSegment(
         if (together == 4) scores4(query, keys, headSize, row);
         else if (together == 2) scores2(query, keys, headSize, row);
         else scores1(query, keys, headSize, row);
-        if (count < PAGE) hideRows(row, together, count, -Infinity);
+        if (cap) softCap(row, together * PAGE, 1, cap);
+        if (count < PAGE) hideRows(row, together, count, PAGE, -Infinity);
+        if (hidden) hideRows(row, together, 0, hidden, -Infinity);
         for (let i = h; i < h + together; i++) {
           raiseMaximum(weights + at(i * PAGE), state + at(i * width), width, tops + at(i), tops + at(heads + i));
         }
         for (let i = h; i < h + together; i++) exponentiate(weights + at(i * PAGE), tops + at(i), tops + at(heads + i));
-        if (count < PAGE) hideRows(row, together, count, 0);
+        if (count < PAGE) hideRows(row, together, count, PAGE, 0);
+        if (hidden) hideRows(row, together, 0, hidden, 0);
         const sums = state + at(h * width);
         if (together == 4) values4(row, values, width, sums);
         else if (together == 2) values2(row, values, width, sums);
@@ -107,10 +114,10 @@ export function attendProbabilities(
   }
 }
 
-// Sets what lies beyond the first `count` tokens of some rows.
-function hideRows(row: usize, rows: i32, count: i32, value: f32): void {
+// Sets tokens `first` to `end` − 1 of some rows.
+function hideRows(row: usize, rows: i32, first: i32, end: i32, value: f32): void {
   for (let r = 0; r < rows; r++) {
-    for (let t = count; t < PAGE; t++) store<f32>(row + at(r * PAGE + t), value);
+    for (let t = first; t < end; t++) store<f32>(row + at(r * PAGE + t), value);
   }
 }
 

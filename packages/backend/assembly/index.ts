@@ -4,6 +4,7 @@ export { attentionScratch, causalAttention, causalAttentionGradient } from './at
 export { crossEntropyScratch, linearCrossEntropy } from './cross-entropy';
 export { expertChoice, groupMean } from './experts';
 export { gatherRows, scatterAddRows } from './embedding';
+export { multiply, rmsNorm, rotate, scale, softCap } from './elementwise';
 export { layerNorm, layerNormGradient } from './layer-norm';
 export { linear, linearGradient, linearScratch } from './linear';
 export { attendBegin, attendEnd, attendProbabilities, attendSegment, attendState, scaleQuery } from './decode-attention';

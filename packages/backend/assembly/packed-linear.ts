@@ -4,7 +4,8 @@
 // each panel [input][NR]. So the same memory serves single tokens here and many in `gemmPacked`. In bfloat16 the numbers of
 // outputs j and j + 4 share 32 bits. Bytes lie in panels of 4 outputs, [inputs / 16, 4, 16], rows padded with zeros.
 
-import { ACCUMULATE, gemmPacked, KC, NR, packPanelB, panelSize, RELU } from './gemm';
+import { activate, RELU } from './elementwise';
+import { ACCUMULATE, gemmPacked, KC, NR, packPanelB, panelSize, RELU as FUSED_RELU } from './gemm';
 import { at, multiplyAdd } from './simd';
 
 /** Outputs of a panel of bytes. */
@@ -90,12 +91,12 @@ export function packInt8(w: usize, inputs: i32, first: i32, count: i32, to: usiz
 
 /**
  * y [outputs] = activation(x [inputs] · wᵀ + bias) + residual, for w packed in float32; bias and residual may be 0. Without
- * an activation the residual may be y itself.
+ * an activation (0; else see elementwise.ts) the residual may be y itself.
  */
 export function gemvF32(
-  x: usize, packed: usize, bias: usize, residual: usize, y: usize, inputs: i32, outputs: i32, relu: bool,
+  x: usize, packed: usize, bias: usize, residual: usize, y: usize, inputs: i32, outputs: i32, activation: i32,
 ): void {
-  begin(y, bias, residual, outputs, relu);
+  begin(y, bias, residual, outputs, activation);
   for (let k0 = 0; k0 < inputs; k0 += KC) {
     const kc = min(KC, inputs - k0);
     const from = x + at(k0), pairs = from + at(kc & ~1);
@@ -121,15 +122,15 @@ export function gemvF32(
       addPanel(y + at(n), f32x4.add(a0, b0), f32x4.add(a1, b1), outputs - n);
     }
   }
-  finish(y, residual, outputs, relu);
+  finish(y, residual, outputs, activation);
 }
 
 /** The same for w packed in bfloat16. */
 export function gemvBf16(
-  x: usize, packed: usize, bias: usize, residual: usize, y: usize, inputs: i32, outputs: i32, relu: bool,
+  x: usize, packed: usize, bias: usize, residual: usize, y: usize, inputs: i32, outputs: i32, activation: i32,
 ): void {
   const upper = i32x4.splat(0xffff0000);
-  begin(y, bias, residual, outputs, relu);
+  begin(y, bias, residual, outputs, activation);
   for (let k0 = 0; k0 < inputs; k0 += KC) {
     const kc = min(KC, inputs - k0);
     const from = x + at(k0), pairs = from + at(kc & ~1);
@@ -155,7 +156,7 @@ export function gemvBf16(
       addPanel(y + at(n), f32x4.add(a0, b0), f32x4.add(a1, b1), outputs - n);
     }
   }
-  finish(y, residual, outputs, relu);
+  finish(y, residual, outputs, activation);
 }
 
 /** Floats of scratch for `gemvInt8`. */
@@ -165,14 +166,14 @@ export function gemvInt8Scratch(inputs: i32): i32 {
 
 /** The same for w packed in 8 bits. The inputs are rounded to 16 bits, KC at a time by their largest. */
 export function gemvInt8(
-  x: usize, packed: usize, scales: usize, bias: usize, residual: usize, y: usize, inputs: i32, outputs: i32, relu: bool,
+  x: usize, packed: usize, scales: usize, bias: usize, residual: usize, y: usize, inputs: i32, outputs: i32, activation: i32,
   scratch: usize,
 ): void {
   const factors = scratch + roundUp(inputs, KC) * 2;
   for (let k0 = 0; k0 < inputs; k0 += KC) {
     store<f32>(factors + at(k0 / KC), roundTo16Bits(x + at(k0), min(KC, inputs - k0), scratch + 2 * k0));
   }
-  begin(y, bias, residual, outputs, relu);
+  begin(y, bias, residual, outputs, activation);
   const length = roundUp(inputs, BYTE_CHUNK);
   for (let n = 0; n < outputs; n += BYTE_PANEL) {
     let sums = f32x4.splat(0);
@@ -196,19 +197,19 @@ export function gemvInt8(
     }
     addVector(y + at(n), f32x4.mul(sums, v128.load(scales + at(n))), outputs - n);
   }
-  finish(y, residual, outputs, relu);
+  finish(y, residual, outputs, activation);
 }
 
 /** y [rows, outputs] like the above, for any type: 0 float32, 1 bfloat16, 2 bytes. `scratch` takes `manyScratch` floats. */
 export function gemmMany(
   x: usize, packed: usize, scales: usize, type: i32, bias: usize, residual: usize, y: usize,
-  rows: i32, inputs: i32, outputs: i32, relu: bool, scratch: usize,
+  rows: i32, inputs: i32, outputs: i32, activation: i32, scratch: usize,
 ): void {
-  const startsFromResidual = residual && !relu;
+  const startsFromResidual = residual && !activation;
   if (startsFromResidual && residual != y) memory.copy(y, residual, at(rows * outputs));
   const first = startsFromResidual ? ACCUMULATE : 0;
   if (type == 0) {
-    const flags = first | (relu ? RELU : 0);
+    const flags = first | (activation == RELU ? FUSED_RELU : 0);
     gemmPacked(x, inputs, false, packed, inputs, outputs, y, outputs, rows, outputs, inputs, bias, flags, scratch);
   } else {
     const panel = scratch + at(panelSize());
@@ -219,7 +220,7 @@ export function gemmMany(
         const last = k0 + kc == inputs;
         if (type == 1) widenBf16(packed, inputs, outputs, n, count, k0, kc, panel);
         else widenInt8(packed, scales, inputs, n, count, k0, kc, panel);
-        const flags = (k0 > 0 ? ACCUMULATE : first) | (relu && last ? RELU : 0);
+        const flags = (k0 > 0 ? ACCUMULATE : first) | (activation == RELU && last ? FUSED_RELU : 0);
         gemmPacked(
           x + at(k0), inputs, false, panel, kc, count, y + at(n), outputs, rows, count, kc,
           bias && last ? bias + at(n) : 0, flags, scratch,
@@ -227,7 +228,8 @@ export function gemmMany(
       }
     }
   }
-  if (residual && relu) addInPlace(y, residual, rows * outputs);
+  if (activation > RELU) activate(y, rows * outputs, activation);
+  if (residual && activation) addInPlace(y, residual, rows * outputs);
 }
 
 /** Outputs that are widened at a time. */
@@ -323,8 +325,8 @@ function sumsOfLanes(a: v128, b: v128, c: v128, d: v128): v128 {
 }
 
 // Without an activation the residual can come first, and may then be y itself.
-function begin(y: usize, bias: usize, residual: usize, outputs: i32, relu: bool): void {
-  if (residual && !relu) {
+function begin(y: usize, bias: usize, residual: usize, outputs: i32, activation: i32): void {
+  if (residual && !activation) {
     if (residual != y) memory.copy(y, residual, at(outputs));
     if (bias) addInPlace(y, bias, outputs);
   } else if (bias) {
@@ -353,11 +355,9 @@ function addVector(y: usize, value: v128, width: i32): void {
   if (width > 2) store<f32>(y, load<f32>(y, 8) + f32x4.extract_lane(value, 2), 8);
 }
 
-function finish(y: usize, residual: usize, outputs: i32, relu: bool): void {
-  if (!relu) return;
-  let i = 0;
-  for (; i + 4 <= outputs; i += 4) v128.store(y + at(i), f32x4.max(v128.load(y + at(i)), f32x4.splat(0)));
-  for (; i < outputs; i++) store<f32>(y + at(i), max<f32>(load<f32>(y + at(i)), 0));
+function finish(y: usize, residual: usize, outputs: i32, activation: i32): void {
+  if (!activation) return;
+  activate(y, outputs, activation);
   if (residual) addInPlace(y, residual, outputs);
 }
 

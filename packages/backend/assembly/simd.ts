@@ -65,6 +65,24 @@ export function powerOfTwo(value: v128): v128 {
   return i32x4.add(p, i32x4.shl(shifted, 23));
 }
 
+/** tanh x to about 2 ulp: Cephes' tanhf polynomial near 0, and beyond it 1 − 2/(e²ˣ + 1). */
+// @ts-ignore: decorator
+@inline
+export function hyperbolicTangent(x: v128): v128 {
+  const size = f32x4.abs(x);
+  const e = exponential(f32x4.pmin(f32x4.add(size, size), f32x4.splat(40)));
+  const far = f32x4.sub(f32x4.splat(1), f32x4.div(f32x4.splat(2), f32x4.add(e, f32x4.splat(1))));
+  const z = f32x4.mul(x, x);
+  let p = f32x4.splat(-5.70498872745e-3);
+  p = multiplyAdd(p, z, f32x4.splat(2.06390887954e-2));
+  p = multiplyAdd(p, z, f32x4.splat(-5.37397155531e-2));
+  p = multiplyAdd(p, z, f32x4.splat(1.33314422036e-1));
+  p = multiplyAdd(p, z, f32x4.splat(-3.33332819422e-1));
+  const near = multiplyAdd(f32x4.mul(p, z), x, x);
+  const sign = v128.and(x, f32x4.splat(-0.0));
+  return v128.bitselect(near, v128.or(far, sign), f32x4.lt(size, f32x4.splat(0.625)));
+}
+
 // @ts-ignore: decorator
 @inline
 export function exponentialScalar(x: f32): f32 {

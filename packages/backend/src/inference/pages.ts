@@ -46,6 +46,8 @@ export interface Segment {
   readonly store: PageStore;
   readonly pages: readonly number[];
   readonly tokens: number;
+  /** The first token that attention sees; default 0. */
+  readonly from?: number;
 }
 
 /** Hands out page numbers, the free ones first; the buffers are somebody else's. */

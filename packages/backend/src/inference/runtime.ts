@@ -94,10 +94,12 @@ export interface AttendOptions {
   readonly heads: number;
   /** Factor of the scores, usually headDim^-0.5. */
   readonly scale: number;
+  /** Scores s become softCap·tanh(s / softCap). Default: they stay as they are. */
+  readonly softCap?: number;
   /**
    * Takes for each segment in order the attention probabilities of its tokens in slot order, summed over the query heads;
-   * the token that is being computed comes last in the segment of its expert. The array is valid during the call only,
-   * which may come as late as {@link InferenceRuntime.read}.
+   * the token that is being computed comes last in the segment of its expert; what a segment's `from` hides has 0. The array
+   * is valid during the call only, which may come as late as {@link InferenceRuntime.read}.
    */
   readonly onProbabilities?: (segment: number, probabilities: Float32Array) => void;
 }
@@ -107,13 +109,26 @@ export interface CausalOptions {
   readonly heads: number;
   readonly kvHeads: number;
   readonly scale: number;
+  /** Scores s become softCap·tanh(s / softCap). Default: they stay as they are. */
+  readonly softCap?: number;
+  /** Tokens that a query sees at most: itself and those before it. Default: all. */
+  readonly window?: number;
   /** Takes the attention probability that each token got, summed over queries and query heads: float32 [rows]. */
   readonly onProbabilities?: (probabilities: Float32Array) => void;
 }
 
+/** `silu`: x·sigmoid(x). `gelu`: x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2, the tanh form. */
+export type Activation = 'relu' | 'silu' | 'gelu';
+
 export interface ApplyOptions {
-  readonly activation?: 'relu';
-  /** Added to the result last; may be the output itself. */
+  readonly activation?: Activation;
+  /** Added to the result last; without an activation it may be the output itself. */
+  readonly residual?: Rows;
+}
+
+export interface RmsNormOptions {
+  readonly epsilon: number;
+  /** Added to the result; may be the output itself. */
   readonly residual?: Rows;
 }
 
@@ -166,15 +181,33 @@ export interface InferenceRuntime {
   /** x[r] += row ids[r] of the matrix. */
   addEmbedding(table: LinearWeights, ids: Int32Array, x: Rows): void;
   layerNorm(x: Rows, gain: Vector, bias: Vector, out: Rows, rows: number): void;
+  /** out[r] = x[r] / √(mean of x[r]² + epsilon) · gain + residual[r] */
+  rmsNorm(x: Rows, gain: Vector, out: Rows, rows: number, options: RmsNormOptions): void;
   /** out = activation(x · weightᵀ + bias) + residual */
   apply(weights: LinearWeights, x: Rows, out: Rows, rows: number, options?: ApplyOptions): void;
+  /** x *= by, element by element. */
+  multiply(x: Rows, by: Rows, rows: number): void;
+  /** x *= factor */
+  scale(x: Rows, factor: number, rows: number): void;
+  /** x = cap·tanh(x / cap) */
+  softCap(x: Rows, cap: number, rows: number): void;
+  /** The first rows of `out` become `values`, row-major. */
+  write(values: Float32Array, out: Rows): void;
+  /**
+   * Turns each head of x[r] by the angles of its row: (a, b), its halves, become (a·cos − b·sin, b·cos + a·sin).
+   * @param angles [rows, headDim]: the cosines of headDim/2 angles, then their sines
+   */
+  rotate(x: Rows, angles: Rows, rows: number): void;
 
   // A token of a sequence in decode: row `row` of a batch.
 
   /** The expert of a token; without a router expert 0. */
   route(router: TokenRouter | null, x: Rows, row: number): Route;
-  /** Projects a token's keys and values under its expert and writes them to the expert's slot. */
-  store(weights: KvWeights, x: Rows, row: number, route: Route, view: LayerView): void;
+  /**
+   * Projects a token's keys and values under its expert and writes them to the expert's slot.
+   * @param angles for {@link rotate}: row `row` of them turns the keys first
+   */
+  store(weights: KvWeights, x: Rows, row: number, route: Route, view: LayerView, angles?: Rows): void;
   /** out[row] = attention of q[row] over what the view has cached and, unless `route` is null, over the token just stored. */
   attend(q: Rows, row: number, view: LayerView, route: Route | null, out: Rows, options: AttendOptions): void;
 

@@ -21,7 +21,7 @@ export interface WasmKernels {
   causalAttention(
     q: Address, k: Address, v: Address, out: Address, logSumExp: Address,
     batch: number, length: number, heads: number, kvHeads: number, headSize: number, scale: number, scratch: Address,
-    received: Address,
+    received: Address, window: number, cap: number,
   ): void;
   causalAttentionGradient(
     q: Address, k: Address, v: Address, logSumExp: Address, dout: Address, dq: Address, dk: Address, dv: Address,
@@ -48,17 +48,17 @@ export interface WasmKernels {
   packBf16(w: Address, inputs: number, outputs: number, first: number, count: number, to: Address, panel: Address): void;
   int8Bytes(inputs: number, outputs: number): number;
   packInt8(w: Address, inputs: number, first: number, count: number, to: Address, scales: Address): void;
-  gemvF32(x: Address, packed: Address, bias: Address, residual: Address, y: Address, inputs: number, outputs: number, relu: boolean): void;
-  gemvBf16(x: Address, packed: Address, bias: Address, residual: Address, y: Address, inputs: number, outputs: number, relu: boolean): void;
+  gemvF32(x: Address, packed: Address, bias: Address, residual: Address, y: Address, inputs: number, outputs: number, activation: number): void;
+  gemvBf16(x: Address, packed: Address, bias: Address, residual: Address, y: Address, inputs: number, outputs: number, activation: number): void;
   gemvInt8Scratch(inputs: number): number;
   gemvInt8(
     x: Address, packed: Address, scales: Address, bias: Address, residual: Address, y: Address,
-    inputs: number, outputs: number, relu: boolean, scratch: Address,
+    inputs: number, outputs: number, activation: number, scratch: Address,
   ): void;
   manyScratch(): number;
   gemmMany(
     x: Address, packed: Address, scales: Address, type: number, bias: Address, residual: Address, y: Address,
-    rows: number, inputs: number, outputs: number, relu: boolean, scratch: Address,
+    rows: number, inputs: number, outputs: number, activation: number, scratch: Address,
   ): void;
   unpackRow(
     packed: Address, scales: Address, type: number, inputs: number, outputs: number, output: number, to: Address, add: boolean,
@@ -71,13 +71,18 @@ export interface WasmKernels {
   scaleQuery(q: Address, factor: number, count: number, scaled: Address): void;
   attendBegin(state: Address, heads: number, headSize: number): void;
   attendSegment(
-    q: Address, pages: Address, tokens: number, groupSize: number, heads: number, headSize: number,
-    state: Address, weights: Address, maxima: Address, keepWeights: boolean,
+    q: Address, pages: Address, start: number, tokens: number, groupSize: number, heads: number, headSize: number,
+    state: Address, weights: Address, maxima: Address, keepWeights: boolean, cap: number,
   ): void;
   attendEnd(state: Address, heads: number, headSize: number, out: Address): void;
   attendProbabilities(
     state: Address, heads: number, headSize: number, weights: Address, maxima: Address, tokens: number, probabilities: Address,
   ): void;
+  multiply(x: Address, by: Address, count: number): void;
+  scale(x: Address, factor: number, count: number): void;
+  softCap(x: Address, count: number, factor: number, cap: number): void;
+  rmsNorm(x: Address, gain: Address, residual: Address, y: Address, rows: number, size: number, epsilon: number): void;
+  rotate(x: Address, angles: Address, rows: number, heads: number, headSize: number): void;
   readStream(from: Address, bytes: number): number;
 }
 

@@ -5,7 +5,7 @@ import type { Slot } from '../pages';
 import type { AttendOptions, CausalOptions, LayerView } from '../runtime';
 
 /**
- * Attention of one token: for each query head the softmax over all tokens of all segments of scale · q·k, and the mean of
+ * Attention of one token: for each query head the softmax over all tokens that the segments show of scale · q·k, and the mean of
  * their values by these probabilities. With n stored heads, head j of a token serves the query heads j·heads/n to
  * (j+1)·heads/n − 1.
  *
@@ -14,7 +14,7 @@ import type { AttendOptions, CausalOptions, LayerView } from '../runtime';
  * @returns [heads·headDim], and for each segment the probabilities of its tokens, summed over the query heads
  */
 export function attendReference(
-  q: Float32Array, view: LayerView, pending: number | null, { heads, scale }: Pick<AttendOptions, 'heads' | 'scale'>,
+  q: Float32Array, view: LayerView, pending: number | null, { heads, scale, softCap }: Pick<AttendOptions, 'heads' | 'scale' | 'softCap'>,
 ): { out: Float32Array; probabilities: Float32Array[] } {
   const headDim = q.length / heads;
   const tokens = view.segments.map((segment, expert): Slot[] => {
@@ -30,15 +30,18 @@ export function attendReference(
       const at = Math.floor((head * store.heads) / heads) * headDim;
       return store.token(kind, slot).subarray(at, at + headDim);
     };
-    const scores = tokens.map((slots, expert) => slots.map((slot) => scale * dot(query, stored('k', expert, slot))));
-    const largest = Math.max(...scores.map((part) => part.reduce((a, b) => Math.max(a, b), -Infinity)));
-    const weights = scores.map((part) => part.map((score) => Math.exp(score - largest)));
-    const sum = weights.flat().reduce((a, b) => a + b, 0);
+    const scores = tokens.map((slots, expert) => slots.map((slot, index) => {
+      const hidden = index < (view.segments[expert]!.from ?? 0);
+      return hidden ? -Infinity : capped(scale * dot(query, stored('k', expert, slot)), softCap);
+    }));
+    const shares = softmax(scores.flat());
     const mean = new Float64Array(headDim);
-    weights.forEach((part, expert) =>
-      part.forEach((weight, index) => {
-        probabilities[expert]![index]! += weight / sum;
-        stored('v', expert, tokens[expert]![index]!).forEach((value, i) => (mean[i]! += (weight / sum) * value));
+    let next = 0;
+    tokens.forEach((slots, expert) =>
+      slots.forEach((slot, index) => {
+        const share = shares[next++]!;
+        probabilities[expert]![index]! += share;
+        if (share > 0) stored('v', expert, slot).forEach((value, i) => (mean[i]! += share * value));
       }),
     );
     out.set(mean, head * headDim);
@@ -47,31 +50,48 @@ export function attendReference(
 }
 
 /**
- * The attention probability that each token of a text gets, summed over all queries, which see themselves and what is
- * before them, and over the query heads.
+ * Causal attention over a text, of which a query sees itself and at most `window` − 1 tokens before.
  *
  * @param q [rows, heads·headDim]
  * @param k [rows, kvHeads·headDim]
- * @returns [rows]
+ * @param v [rows, kvHeads·headDim]
+ * @returns [rows, heads·headDim], and the probability that each token got, summed over queries and query heads: [rows]
  */
-export function causalProbabilities(
-  q: Float32Array, k: Float32Array, rows: number, { heads, kvHeads, scale }: Pick<CausalOptions, 'heads' | 'kvHeads' | 'scale'>,
-): Float32Array {
+export function causalReference(
+  q: Float32Array, k: Float32Array, v: Float32Array, rows: number,
+  { heads, kvHeads, scale, softCap, window = rows }: Omit<CausalOptions, 'onProbabilities'>,
+): { out: Float32Array; probabilities: Float32Array } {
   const headDim = q.length / rows / heads;
+  const out = new Float32Array(q.length);
   const total = new Float64Array(rows);
   for (let head = 0; head < heads; head++) {
     const kvHead = Math.floor((head * kvHeads) / heads);
-    const key = (row: number) => k.subarray((row * kvHeads + kvHead) * headDim, (row * kvHeads + kvHead + 1) * headDim);
+    const of = (x: Float32Array, row: number) => x.subarray((row * kvHeads + kvHead) * headDim, (row * kvHeads + kvHead + 1) * headDim);
     for (let row = 0; row < rows; row++) {
-      const query = q.subarray((row * heads + head) * headDim, (row * heads + head + 1) * headDim);
-      const scores = Array.from({ length: row + 1 }, (_, token) => scale * dot(query, key(token)));
-      const largest = scores.reduce((a, b) => Math.max(a, b));
-      const weights = scores.map((score) => Math.exp(score - largest));
-      const sum = weights.reduce((a, b) => a + b);
-      weights.forEach((weight, token) => (total[token]! += weight / sum));
+      const at = (row * heads + head) * headDim;
+      const first = Math.max(0, row - window + 1);
+      const seen = Array.from({ length: row - first + 1 }, (_, i) => first + i);
+      const shares = softmax(seen.map((token) => capped(scale * dot(q.subarray(at, at + headDim), of(k, token)), softCap)));
+      const mean = new Float64Array(headDim);
+      seen.forEach((token, i) => {
+        total[token]! += shares[i]!;
+        of(v, token).forEach((value, d) => (mean[d]! += shares[i]! * value));
+      });
+      out.set(mean, at);
     }
   }
-  return Float32Array.from(total);
+  return { out, probabilities: Float32Array.from(total) };
+}
+
+function softmax(scores: readonly number[]): number[] {
+  const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
+  const weights = scores.map((score) => Math.exp(score - largest));
+  const sum = weights.reduce((a, b) => a + b, 0);
+  return weights.map((weight) => weight / sum);
+}
+
+function capped(score: number, cap: number | undefined): number {
+  return cap === undefined ? score : cap * Math.tanh(score / cap);
 }
 
 function dot(a: Float32Array, b: Float32Array): number {

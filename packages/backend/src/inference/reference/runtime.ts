@@ -7,10 +7,10 @@ import { HostPages, slotOf } from '../host-pages';
 import type { PageStore } from '../pages';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
-  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, InferenceRuntime, KvLayer, LayerView, Route, StepResult, StorePlan,
-  TokenRouter, WeightType,
+  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, InferenceRuntime, KvLayer, LayerView, RmsNormOptions, Route,
+  StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
-import { attendReference, causalProbabilities } from './attention';
+import { attendReference, causalReference } from './attention';
 import { ReferenceKv, ReferenceLinear, ReferenceRows, ReferenceVector } from './residents';
 
 /**
@@ -57,9 +57,39 @@ export class ReferenceRuntime implements InferenceRuntime {
   apply(weights: ReferenceLinear, x: ReferenceRows, out: ReferenceRows, rows: number, options: ApplyOptions = {}): void {
     const residual = options.residual as ReferenceRows | undefined;
     out.write(() => {
-      const y = linear(x.first(rows), weights.weight, weights.bias, options.activation);
-      return residual ? tf.add(y, residual.first(rows)) : y;
+      const y = linear(x.first(rows), weights.weight, weights.bias);
+      const activated = options.activation ? activations[options.activation](y) : y;
+      return residual ? tf.add(activated, residual.first(rows)) : activated;
     });
+  }
+
+  rmsNorm(x: ReferenceRows, gain: ReferenceVector, out: ReferenceRows, rows: number, { epsilon, residual }: RmsNormOptions): void {
+    out.write(() => {
+      const values = x.first(rows);
+      const factor = tf.rsqrt(tf.add(tf.mean(tf.square(values), 1, true), epsilon));
+      const normal = tf.mul<Tensor2D>(tf.mul(values, factor), gain.tensor);
+      return residual ? tf.add(normal, (residual as ReferenceRows).first(rows)) : normal;
+    });
+  }
+
+  multiply(x: ReferenceRows, by: ReferenceRows, rows: number): void {
+    x.write(() => tf.mul(x.first(rows), by.first(rows)));
+  }
+
+  scale(x: ReferenceRows, factor: number, rows: number): void {
+    x.write(() => tf.mul(x.first(rows), factor));
+  }
+
+  softCap(x: ReferenceRows, cap: number, rows: number): void {
+    x.write(() => tf.mul(tf.tanh(tf.div(x.first(rows), cap)), cap));
+  }
+
+  write(values: Float32Array, out: ReferenceRows): void {
+    out.write(() => tf.tensor2d(values.slice(), [values.length / out.width, out.width]));
+  }
+
+  rotate(x: ReferenceRows, angles: ReferenceRows, rows: number): void {
+    x.write(() => rotated(x.first(rows), angles.first(rows)));
   }
 
   route(router: TokenRouter | null, x: ReferenceRows, row: number): Route {
@@ -70,14 +100,15 @@ export class ReferenceRuntime implements InferenceRuntime {
     return { expert };
   }
 
-  store(weights: ReferenceKv, x: ReferenceRows, row: number, { expert }: Route, { segments, slots }: LayerView): void {
+  store(
+    weights: ReferenceKv, x: ReferenceRows, row: number, { expert }: Route, { segments, slots }: LayerView, angles?: ReferenceRows,
+  ): void {
     const { page, offset } = slots[expert!]!;
-    const grouped = (layer: ReferenceLinear) =>
-      storedHeads(
-        this.#read(() => pool(weights, linear(x.row(row), layer.weight, layer.bias), Int32Array.of(expert!))),
-        weights.headDim, weights.groupSizes[expert!]!,
-      );
-    segments[expert!]!.store.write(page, offset, grouped(weights.k), grouped(weights.v));
+    const project = (layer: ReferenceLinear) => linear(x.row(row), layer.weight, layer.bias);
+    const grouped = (compute: () => Tensor2D) =>
+      storedHeads(this.#read(() => pool(weights, compute(), Int32Array.of(expert!))), weights.headDim, weights.groupSizes[expert!]!);
+    const keys = grouped(() => (angles ? rotated(project(weights.k), angles.row(row)) : project(weights.k)));
+    segments[expert!]!.store.write(page, offset, keys, grouped(() => project(weights.v)));
   }
 
   attend(
@@ -100,10 +131,14 @@ export class ReferenceRuntime implements InferenceRuntime {
   causalAttention(
     q: ReferenceRows, k: ReferenceRows, v: ReferenceRows, out: ReferenceRows, rows: number, options: CausalOptions,
   ): void {
-    out.write(() => causalAttention(q.first(rows), k.first(rows), v.first(rows), { batch: 1, ...options }));
-    options.onProbabilities?.(
-      causalProbabilities(this.#read(() => q.first(rows)), this.#read(() => k.first(rows)), rows, options),
-    );
+    const { heads, kvHeads, scale, softCap, window, onProbabilities } = options;
+    const plain = softCap === undefined && window === undefined;
+    if (plain) out.write(() => causalAttention(q.first(rows), k.first(rows), v.first(rows), { batch: 1, heads, kvHeads, scale }));
+    if (plain && !onProbabilities) return;
+    const [queries, keys, values] = [q, k, v].map((x) => this.#read(() => x.first(rows)));
+    const attended = causalReference(queries!, keys!, values!, rows, options);
+    if (!plain) out.write(() => tf.tensor2d(attended.out, [rows, out.width]));
+    onProbabilities?.(attended.probabilities);
   }
 
   storeRows(k: ReferenceRows, v: ReferenceRows, plans: readonly StorePlan[]): void {
@@ -151,6 +186,24 @@ export class ReferenceRuntime implements InferenceRuntime {
       tensor.dispose();
     }
   }
+}
+
+const activations: { readonly [Name in Activation]: (x: Tensor2D) => Tensor2D } = {
+  relu: (x) => tf.relu(x),
+  silu: (x) => tf.mul(x, tf.sigmoid(x)),
+  gelu(x) {
+    const inner = tf.mul(tf.add(x, tf.mul(tf.mul(tf.square(x), x), 0.044715)), Math.sqrt(2 / Math.PI));
+    return tf.mul(tf.mul(x, 0.5), tf.add(tf.tanh(inner), 1));
+  },
+};
+
+/** See `rotate` of the runtime. @param angles [rows, headDim] */
+function rotated(x: Tensor2D, angles: Tensor2D): Tensor2D {
+  const [rows, headDim] = angles.shape;
+  const [a, b] = tf.split(tf.reshape(x, [rows, x.shape[1] / headDim, headDim]), 2, 2) as [Tensor3D, Tensor3D];
+  const [cos, sin] = tf.split(tf.reshape(angles, [rows, 1, headDim]), 2, 2) as [Tensor3D, Tensor3D];
+  const turned = [tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))];
+  return tf.reshape(tf.concat(turned, 2), x.shape);
 }
 
 function lookUp(operation: string, table: ReferenceLinear, ids: Int32Array): Tensor2D {

@@ -40,9 +40,9 @@ export class WasmPages implements PageStore {
     return this.#blocks[page]!.address;
   }
 
-  /** Where the first `count` of some pages lie. */
-  addresses(pages: readonly number[], count: number): number[] {
-    return pages.slice(0, count).map((page) => this.address(page));
+  /** Where some of the pages lie, those from index `first` to `end` − 1. */
+  addresses(pages: readonly number[], first: number, end: number): number[] {
+    return pages.slice(first, end).map((page) => this.address(page));
   }
 
   copy(from: number, to: number): void {

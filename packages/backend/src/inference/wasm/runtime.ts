@@ -4,8 +4,8 @@ import { ArgumentError } from '../../errors';
 import type { WasmHeap } from '../../wasm/register';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
-  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, InferenceRuntime, KvLayer, KvWeights, LayerView, LinearWeights, Route,
-  Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, InferenceRuntime, KvLayer, KvWeights, LayerView,
+  LinearWeights, RmsNormOptions, Route, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from '../runtime';
 import { Block, blockOf } from './memory';
 import { WasmPages } from './pages';
@@ -97,11 +97,36 @@ export class WasmRuntime implements InferenceRuntime {
     );
   }
 
+  rmsNorm(x: Rows, gain: Vector, out: Rows, rows: number, { epsilon, residual }: RmsNormOptions): void {
+    this.#heap.kernels.rmsNorm(
+      (x as HeapRows).address, (gain as HeapVector).address, addressOf(residual), (out as HeapRows).address, rows, x.width, epsilon,
+    );
+  }
+
   apply(weights: LinearWeights, x: Rows, out: Rows, rows: number, { activation, residual }: ApplyOptions = {}): void {
-    const relu = activation === 'relu';
-    if (relu && residual === out) throw new ArgumentError('apply: expected a residual other than the output beside an activation');
-    const added = residual ? (residual as HeapRows).address : 0;
-    this.#applyTo(weights as PackedLinear, x as HeapRows, out as HeapRows, rows, relu, added);
+    if (activation && residual === out) throw new ArgumentError('apply: expected a residual other than the output beside an activation');
+    this.#applyTo(weights as PackedLinear, x as HeapRows, out as HeapRows, rows, activation, addressOf(residual));
+  }
+
+  multiply(x: Rows, by: Rows, rows: number): void {
+    this.#heap.kernels.multiply((x as HeapRows).address, (by as HeapRows).address, rows * x.width);
+  }
+
+  scale(x: Rows, factor: number, rows: number): void {
+    this.#heap.kernels.scale((x as HeapRows).address, factor, rows * x.width);
+  }
+
+  softCap(x: Rows, cap: number, rows: number): void {
+    this.#heap.kernels.softCap((x as HeapRows).address, rows * x.width, 1 / cap, cap);
+  }
+
+  write(values: Float32Array, out: Rows): void {
+    this.#heap.floats((out as HeapRows).address, values.length).set(values);
+  }
+
+  rotate(x: Rows, angles: Rows, rows: number): void {
+    const { width: headDim } = angles;
+    this.#heap.kernels.rotate((x as HeapRows).address, (angles as HeapRows).address, rows, x.width / headDim, headDim);
   }
 
   route(router: TokenRouter | null, x: Rows, row: number): Route {
@@ -117,7 +142,7 @@ export class WasmRuntime implements InferenceRuntime {
     return (this.#routeOf[expert] ??= { expert });
   }
 
-  store(weights: KvWeights, x: Rows, row: number, { expert }: Route, { slots, segments }: LayerView): void {
+  store(weights: KvWeights, x: Rows, row: number, { expert }: Route, { slots, segments }: LayerView, angles?: Rows): void {
     const [k, v] = (weights as PackedKv).experts[expert!]!;
     const from = (x as HeapRows).row(row);
     const keys = this.#heap.scratch(2 * k.outputs + k.scratch(1));
@@ -125,21 +150,28 @@ export class WasmRuntime implements InferenceRuntime {
     const scratch = values + 4 * v.outputs;
     k.apply(from, keys, 1, scratch);
     v.apply(from, values, 1, scratch);
+    if (angles) {
+      this.#heap.kernels.rotate(keys, (angles as HeapRows).row(row), 1, k.outputs / angles.width, angles.width);
+    }
     (segments[expert!]!.store as WasmPages).store(slots[expert!]!, keys, values, 1);
   }
 
   attend(q: Rows, row: number, view: LayerView, route: Route | null, out: Rows, options: AttendOptions): void {
-    const { heads, scale, onProbabilities } = options;
+    const { heads, scale, softCap = 0, onProbabilities } = options;
     const { kernels } = this.#heap;
     const headDim = q.width / heads;
-    const parts = view.segments.map(({ store, pages, tokens }, expert) => {
-      const addresses = (store as WasmPages).addresses(pages, Math.ceil(tokens / TOKENS_PER_PAGE));
+    const parts = view.segments.map(({ store, pages, tokens, from = 0 }, expert) => {
+      // Pages that are hidden altogether are left out.
+      const hidden = Math.floor(from / TOKENS_PER_PAGE);
+      const addresses = (store as WasmPages).addresses(pages, hidden, Math.ceil(tokens / TOKENS_PER_PAGE));
       const pending = expert === route?.expert;
       if (pending && tokens % TOKENS_PER_PAGE === 0) addresses.push((store as WasmPages).address(view.slots[expert]!.page));
-      return { groupSize: heads / store.heads, addresses, tokens: tokens + (pending ? 1 : 0) };
+      const skipped = hidden * TOKENS_PER_PAGE;
+      const seen = tokens - skipped + (pending ? 1 : 0);
+      return { groupSize: heads / store.heads, addresses, skipped, start: from - skipped, tokens: seen };
     });
     const pages = parts.reduce((sum, { addresses }) => sum + addresses.length, 0);
-    const longest = onProbabilities ? Math.max(...parts.map(({ tokens }) => tokens)) : 0;
+    const longest = onProbabilities ? Math.max(...parts.map(({ skipped, tokens }) => skipped + tokens)) : 0;
     const kept = onProbabilities ? pages : 1;
     const state = this.#heap.scratch(
       kernels.attendState(heads, headDim) + q.width + kept * heads * (TOKENS_PER_PAGE + 1) + pages + longest,
@@ -148,18 +180,20 @@ export class WasmRuntime implements InferenceRuntime {
     const weights = query + 4 * q.width;
     const maxima = weights + 4 * kept * heads * TOKENS_PER_PAGE;
     const table = maxima + 4 * kept * heads;
-    kernels.scaleQuery((q as HeapRows).row(row), scale * Math.LOG2E, q.width, query);
+    kernels.scaleQuery((q as HeapRows).row(row), softCap ? scale / softCap : scale * Math.LOG2E, q.width, query);
     kernels.attendBegin(state, heads, headDim);
     let done = 0; // pages
     const at = () => ({
       weights: weights + (onProbabilities ? 4 * done * heads * TOKENS_PER_PAGE : 0),
       maxima: maxima + (onProbabilities ? 4 * done * heads : 0),
     });
-    for (const { groupSize, addresses, tokens } of parts) {
+    for (const { groupSize, addresses, start, tokens } of parts) {
+      if (start >= tokens) continue;
       this.#heap.writeInt32(table + 4 * done, addresses);
       const { weights, maxima } = at();
       kernels.attendSegment(
-        query, table + 4 * done, tokens, groupSize, heads, headDim, state, weights, maxima, onProbabilities !== undefined,
+        query, table + 4 * done, start, tokens, groupSize, heads, headDim, state, weights, maxima,
+        onProbabilities !== undefined, softCap * Math.LOG2E,
       );
       done += addresses.length;
     }
@@ -167,11 +201,17 @@ export class WasmRuntime implements InferenceRuntime {
     if (!onProbabilities) return;
     done = 0;
     const probabilities = table + 4 * pages;
-    parts.forEach(({ addresses, tokens }, segment) => {
+    parts.forEach(({ addresses, skipped, start, tokens }, segment) => {
       const { weights, maxima } = at();
-      kernels.attendProbabilities(state, heads, headDim, weights, maxima, tokens, probabilities);
-      onProbabilities(segment, this.#heap.floats(probabilities, tokens));
-      done += addresses.length;
+      const all = this.#heap.floats(probabilities, skipped + tokens);
+      if (start >= tokens) {
+        all.fill(0);
+      } else {
+        all.fill(0, 0, skipped);
+        kernels.attendProbabilities(state, heads, headDim, weights, maxima, tokens, probabilities + 4 * skipped);
+        done += addresses.length;
+      }
+      onProbabilities(segment, all);
     });
   }
 
@@ -193,14 +233,14 @@ export class WasmRuntime implements InferenceRuntime {
   }
 
   causalAttention(q: Rows, k: Rows, v: Rows, out: Rows, rows: number, options: CausalOptions): void {
-    const { heads, kvHeads, scale, onProbabilities } = options;
+    const { heads, kvHeads, scale, softCap = 0, window = rows, onProbabilities } = options;
     const { kernels } = this.#heap;
     const headDim = q.width / heads;
     const logSumExp = this.#heap.scratch(heads * rows + rows + kernels.attentionScratch(rows, headDim));
     const received = logSumExp + 4 * heads * rows;
     kernels.causalAttention(
       (q as HeapRows).address, (k as HeapRows).address, (v as HeapRows).address, (out as HeapRows).address, logSumExp,
-      1, rows, heads, kvHeads, headDim, scale, received + 4 * rows, onProbabilities ? received : 0,
+      1, rows, heads, kvHeads, headDim, scale, received + 4 * rows, onProbabilities ? received : 0, window, softCap,
     );
     onProbabilities?.(this.#heap.floats(received, rows));
   }
@@ -234,8 +274,8 @@ export class WasmRuntime implements InferenceRuntime {
     return Promise.resolve({ experts, argMax, values: null });
   }
 
-  #applyTo(linear: PackedLinear, x: HeapRows, out: HeapRows, rows: number, relu = false, residual = 0): void {
-    linear.apply(x.address, out.address, rows, this.#heap.scratch(linear.scratch(rows)), relu, residual);
+  #applyTo(linear: PackedLinear, x: HeapRows, out: HeapRows, rows: number, activation?: Activation, residual = 0): void {
+    linear.apply(x.address, out.address, rows, this.#heap.scratch(linear.scratch(rows)), activation, residual);
   }
 
   /** The arg max of sigmoid(x·wᵀ + bias), ties to the lower: in float32, where large logits saturate to one score. */
@@ -251,6 +291,11 @@ export class WasmRuntime implements InferenceRuntime {
     this.#heap.floats(this.#heap.address(info), rows * width).set(this.#heap.floats(address, rows * width));
     return tf.engine().makeTensorFromTensorInfo(info) as Tensor3D;
   }
+}
+
+/** 0 for none. */
+function addressOf(rows: Rows | undefined): number {
+  return rows ? (rows as HeapRows).address : 0;
 }
 
 function indexOfLargest(values: Float32Array, first: number, count: number): number {

@@ -1,5 +1,5 @@
 import type { WasmHeap } from '../../wasm/register';
-import type { DenseLayer, KvLayer, KvWeights, LinearWeights, WeightType } from '../runtime';
+import type { Activation, DenseLayer, KvLayer, KvWeights, LinearWeights, WeightType } from '../runtime';
 import { allOrNone, Block, blockOf } from './memory';
 
 /** Rows that are copied to the heap at a time while packing; a multiple of the panels' 8. */
@@ -9,6 +9,7 @@ const PANEL = 256 * 8;
 
 /** The numbers by which kernels know the types. */
 const typeCode = { f32: 0, bf16: 1, int8: 2 } as const;
+const activationCode: { readonly [Name in Activation | 'none']: number } = { none: 0, relu: 1, silu: 2, gelu: 3 };
 
 /** A matrix as assembly/packed-linear.ts lays it out. */
 export class PackedLinear implements LinearWeights {
@@ -49,18 +50,19 @@ export class PackedLinear implements LinearWeights {
   }
 
   /** y [rows, outputs] = activation(x · wᵀ + bias) + residual; addresses, a residual of 0 for none. */
-  apply(x: number, y: number, rows: number, scratch: number, relu = false, residual = 0): void {
+  apply(x: number, y: number, rows: number, scratch: number, named: Activation | 'none' = 'none', residual = 0): void {
     const { kernels } = this.#heap;
+    const activation = activationCode[named];
     const { outputs, inputs, type } = this;
     const packed = this.#packed.address;
     const scales = this.#scales?.address ?? 0;
     const bias = this.#bias?.address ?? 0;
     if (rows > 1) {
-      kernels.gemmMany(x, packed, scales, typeCode[type], bias, residual, y, rows, inputs, outputs, relu, scratch);
+      kernels.gemmMany(x, packed, scales, typeCode[type], bias, residual, y, rows, inputs, outputs, activation, scratch);
     } else if (type === 'int8') {
-      kernels.gemvInt8(x, packed, scales, bias, residual, y, inputs, outputs, relu, scratch);
+      kernels.gemvInt8(x, packed, scales, bias, residual, y, inputs, outputs, activation, scratch);
     } else {
-      kernels[type === 'f32' ? 'gemvF32' : 'gemvBf16'](x, packed, bias, residual, y, inputs, outputs, relu);
+      kernels[type === 'f32' ? 'gemvF32' : 'gemvBf16'](x, packed, bias, residual, y, inputs, outputs, activation);
     }
   }
 

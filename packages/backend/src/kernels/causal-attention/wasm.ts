@@ -22,6 +22,7 @@ export const causalAttentionWasm: WasmKernel[] = [
       heap.kernels.causalAttention(
         heap.address(q!), heap.address(k!), heap.address(v!), heap.address(out), heap.address(logSumExp),
         batch, length, heads, kvHeads, headDim, scale, scratch, 0,
+        length, 0,
       );
       return [out, logSumExp];
     },

@@ -27,7 +27,7 @@ export const variants: readonly Variant[] = [
 const lengths = [[33, 0, 100], [1, 31, 32], [100, 32, 0], [0, 33, 31], [31, 100, 1]];
 
 const INPUTS = 20;
-const router = (expert: number, experts: number) => ({
+export const router = (expert: number, experts: number) => ({
   linear: null,
   // Of any router: here what it gives does not depend on the token.
   decode: (x: Tensor3D): Tensor2D => tf.tidy(() => tf.reshape(tf.cast(tf.add(tf.mul(tf.sum(x), 0), expert % experts), 'int32'), [1, 1])),
@@ -199,7 +199,7 @@ export function kv(s: Setting, variant: Heads) {
 }
 
 /** Segments with some tokens each, and room for more. */
-function fill(s: Setting, variant: Heads, counts: readonly number[], room = 1): { view: LayerView; segments: FilledSegment[] } {
+export function fill(s: Setting, variant: Heads, counts: readonly number[], room = 1): { view: LayerView; segments: FilledSegment[] } {
   const segments = s.stores(variant).map((store, expert) => {
     const segment = new FilledSegment(store, s.random, counts[expert]! + room);
     const width = store.heads * store.headDim;

@@ -28,6 +28,18 @@ export function plainLayerNorm(x: Numbers, rows: number, gain: Numbers, bias: Nu
   return y;
 }
 
+/** The halves (a, b) of each head as (a·cos − b·sin, b·cos + a·sin); `angles` [rows, headDim] has cosines, then sines. */
+export function plainRotate(x: Numbers, rows: number, angles: Numbers): Float64Array {
+  const [width, headDim] = [x.length / rows, angles.length / rows];
+  return Float64Array.from({ length: x.length }, (_, at) => {
+    const i = at % headDim;
+    const half = headDim / 2;
+    const first = Math.floor(at / width) * headDim + (i % half);
+    const [cos, sin] = [angles[first]!, angles[first + half]!];
+    return i < half ? x[at]! * cos - x[at + half]! * sin : x[at]! * cos + x[at - half]! * sin;
+  });
+}
+
 export interface Heads {
   readonly kvHeads: number;
   readonly headDim: number;
@@ -59,8 +71,11 @@ export interface StoredToken {
   readonly v: Numbers;
 }
 
-/** Attention of q [heads·headDim] over tokens with any number of stored heads; probabilities are summed over query heads. */
-export function plainAttend(q: Numbers, tokens: readonly StoredToken[], heads: number, scale: number) {
+/**
+ * Attention of q [heads·headDim] over tokens with any number of stored heads; probabilities are summed over query heads.
+ * @param softCap scores s become softCap·tanh(s / softCap); null: they stay as they are
+ */
+export function plainAttend(q: Numbers, tokens: readonly StoredToken[], heads: number, scale: number, softCap: number | null = null) {
   const headDim = q.length / heads;
   const out = new Float64Array(q.length);
   const probabilities = new Float64Array(tokens.length);
@@ -72,7 +87,7 @@ export function plainAttend(q: Numbers, tokens: readonly StoredToken[], heads: n
     const scores = tokens.map(({ k }) => {
       let score = 0;
       for (let i = 0; i < headDim; i++) score += q[head * headDim + i]! * element(k, i);
-      return score * scale;
+      return softCap === null ? score * scale : softCap * Math.tanh((score * scale) / softCap);
     });
     const largest = Math.max(...scores);
     const weights = scores.map((score) => Math.exp(score - largest));
