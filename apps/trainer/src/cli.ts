@@ -38,4 +38,10 @@ function report(error: unknown): number {
   return ArgumentError.isInstance(error) ? USAGE_ERROR : 1;
 }
 
+// Whoever reads the output may have enough of it, as `head` has.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
 process.exitCode = await main(process.argv);
