@@ -235,3 +235,54 @@ describe('a cache', () => {
     expect(runtime.stores.map(({ heads }) => heads)).toEqual([4, 2, 1]);
   });
 });
+
+describe('a sliding window', () => {
+  const two: CacheLayout = { layers: 2, kvHeads: 4, headDim: 2, groupSizes: [1, 2, 4], fingerprint: 'windows' };
+  const experts = (token: number) => (token * token + 1) % 3;
+  const append = (cache: KvCache, from: number, end: number) => {
+    for (let token = from; token < end; token++) {
+      cache.view(0, { window: 10 });
+      cache.view(1);
+      cache.commit([experts(token), 0]);
+    }
+  };
+  const hidden = (cache: KvCache, window: number) => cache.view(0, { window }).segments.map(({ from }) => from ?? 0);
+  const expected = (tokens: number, window: number) => [0, 1, 2].map((expert) => (
+    Array.from({ length: Math.max(0, tokens + 1 - window) }, (_, token) => experts(token)).filter((e) => e === expert).length
+  ));
+
+  it('tells for each expert how many of its first tokens are before it', () => {
+    const cache = new CachePool(new WatchedRuntime(), two).create();
+    for (let token = 0; token < 100; token++) {
+      append(cache, token, token + 1);
+      expect(hidden(cache, 10)).toEqual(expected(token + 1, 10));
+    }
+    for (const window of [1, 70, 101, 102, 3]) expect(hidden(cache, window)).toEqual(expected(100, window));
+    expect(cache.view(1, { window: 10 }).segments.map(({ from }) => from)).toEqual([91, 0, 0]);
+    expect(cache.view(0).segments.map(({ from }) => from)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('is right after a cut, in a fork, and when restored', async () => {
+    const pool = new CachePool(new WatchedRuntime(), two);
+    const cache = pool.create();
+    append(cache, 0, 60);
+    const fork = cache.fork();
+    cache.truncate(20);
+    expect(hidden(cache, 10)).toEqual(expected(20, 10));
+    append(cache, 20, 35);
+    expect(hidden(cache, 10)).toEqual(expected(35, 10));
+    const restored = await pool.restore(await fork.serialise());
+    for (const each of [fork, restored]) expect(hidden(each, 10)).toEqual(expected(60, 10));
+    cache.reset();
+    expect(hidden(cache, 10)).toEqual([0, 0, 0]);
+  });
+
+  it('must have every token that an eviction policy keeps', () => {
+    const cache = new CachePool(new WatchedRuntime(), two).create({ eviction: 'window:0.5', maxTokens: 40 });
+    for (let token = 0; token < 9; token++) step(cache, 2, 0);
+    expect(hidden(cache, 10)).toEqual([0, 0, 0]);
+    step(cache, 2, 0);
+    expect(() => cache.view(0, { window: 10 })).toThrow(ArgumentError);
+    expect(() => cache.view(0, { window: 10 })).toThrow('got one from token 1 on, and token 0 is kept; keep all tokens');
+  });
+});

@@ -54,10 +54,12 @@ export class KvCache {
    * Reserves a slot for one token more in each expert of a layer, and gives what attention needs. Nothing counts before
    * {@link commit}, so that it can be called again. The arrays of page numbers are never changed in place.
    *
+   * @param window tokens that the new one sees at most, itself included: a sliding window. Default: all that are kept
    * @throws BackendError when there is no memory for a page; the cache is as before
+   * @throws ArgumentError with a policy, whose tokens are in no order, when a token that was kept is before the window
    */
-  view(layer: number): LayerView {
-    return this.#layer('view', layer).view();
+  view(layer: number, { window = null }: { window?: number | null } = {}): LayerView {
+    return this.#layer('view', layer).view(window === null ? 0 : Math.max(0, this.#tokensSeen + 1 - window));
   }
 
   /**

@@ -66,6 +66,18 @@ export class EvictingLayer extends CacheLayer {
     return { used: 8 * this.tokens, allocated };
   }
 
+  /** Their slots are in no order, so that none may be there. */
+  protected countBefore(position: number): readonly number[] {
+    return this.arenas.map(({ tokens }, expert) => {
+      const early = this.entries[expert]!.positions.subarray(0, tokens).find((kept) => kept < position);
+      if (early === undefined) return 0;
+      throw new ArgumentError(
+        `KvCache.view: expected a window that has every token kept by eviction ${this.policy.spec}, got one from token ${position} ` +
+          `on, and token ${early} is kept; keep all tokens, or fewer than the window has`,
+      );
+    });
+  }
+
   override observe(segment: number, probabilities: Float32Array): void {
     if (!this.observes) return;
     const { tokens } = this.arenas[segment]!;

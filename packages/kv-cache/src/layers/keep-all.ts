@@ -7,12 +7,16 @@ import { CacheLayer, type Planned } from './layer';
  * token is: the nth token of expert e is in slot n of arena e.
  */
 export class KeepAllLayer extends CacheLayer {
+  /** Of the first `end` tokens, how many each arena has. */
+  readonly #before: { end: number; readonly tokens: number[] };
+
   constructor(
     arenas: readonly Arena[],
     groupSizes: readonly number[],
     readonly index = new ExpertIndex(arenas.length),
   ) {
     super(arenas, groupSizes);
+    this.#before = { end: 0, tokens: arenas.map(() => 0) };
   }
 
   get placeBytes() {
@@ -37,6 +41,7 @@ export class KeepAllLayer extends CacheLayer {
   prepareTruncate(): void {}
 
   truncate(position: number): void {
+    if (position < this.#before.end) this.countBefore(position);
     const left = this.arenas.map(({ tokens }) => tokens);
     for (let token = this.index.length - 1; token >= position; token--) left[this.index.get(token)]!--;
     this.index.truncate(position);
@@ -49,5 +54,13 @@ export class KeepAllLayer extends CacheLayer {
       this.groupSizes,
       this.index.copy(),
     );
+  }
+
+  /** Goes on from where the last call ended, which in decoding is a token earlier. */
+  protected countBefore(position: number): readonly number[] {
+    const { tokens } = this.#before;
+    for (; this.#before.end < position; this.#before.end++) tokens[this.index.get(this.#before.end)]!++;
+    for (; this.#before.end > position; this.#before.end--) tokens[this.index.get(this.#before.end - 1)]!--;
+    return [...tokens];
   }
 }

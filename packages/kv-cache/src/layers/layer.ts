@@ -33,13 +33,19 @@ export abstract class CacheLayer {
   /** Bytes of what tells a token's place: of the entries, and of the buffers that hold them. */
   abstract readonly placeBytes: { used: number; allocated: number };
 
-  /** @throws BackendError when there is no memory for a page; what is cached is as before */
-  view(): LayerView {
+  /**
+   * @param first the position of the first token that the next one sees
+   * @throws BackendError when there is no memory for a page, ArgumentError as {@link countBefore}; what is cached is as before
+   */
+  view(first: number): LayerView {
     if (this.planned) this.settle();
+    const hidden = first > 0 ? this.countBefore(first) : null;
     for (const arena of this.arenas) arena.reserve(1);
     this.viewed = true;
     return {
-      segments: this.arenas.map(({ store, pages, tokens }) => ({ store, pages, tokens })),
+      segments: this.arenas.map(({ store, pages, tokens }, expert) => (
+        hidden ? { store, pages, tokens, from: hidden[expert]! } : { store, pages, tokens }
+      )),
       slots: this.arenas.map((arena) => arena.slot(arena.tokens)),
     };
   }
@@ -58,6 +64,12 @@ export abstract class CacheLayer {
       return [{ segment: { store, pages, tokens }, groupSize, firstSlot: tokens, rows: Int32Array.from(rows[expert]!) }];
     });
   }
+
+  /**
+   * How many of the tokens before a position each arena has, all in its first slots.
+   * @throws ArgumentError when they are elsewhere
+   */
+  protected abstract countBefore(position: number): readonly number[];
 
   /** Attention of the step's token to a segment. */
   observe(_segment: number, _probabilities: Float32Array): void {}
