@@ -28,6 +28,7 @@ const { values: options } = parseArgs({
 });
 const contexts = counts(options.contexts).toSorted((a, b) => a - b);
 const secondsPerRound = Number(options.seconds) / ROUNDS;
+if (!(secondsPerRound > 0)) fail(`expected --seconds above 0, got ${options.seconds}`);
 const positions = Math.ceil((contexts.at(-1) + 1) / 256) * 256;
 
 const { getLlama } = await import(
