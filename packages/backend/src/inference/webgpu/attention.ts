@@ -5,6 +5,7 @@ import type { Program } from '../../webgpu/device';
 import type { Segment, Slot } from '../pages';
 import { TOKENS_PER_PAGE } from '../pages';
 import type { WebgpuPages } from './pages';
+import { tanhCode } from './products';
 import { remember } from './remember';
 
 /** Threads of a workgroup, each with a token: that of two pages. */
@@ -29,27 +30,42 @@ export interface Part {
   readonly entries: number[];
 }
 
+/** Tokens of a page: `count` from `start` on, of which the first `hidden` are not seen, and perhaps the pending one. */
+interface Span {
+  readonly page: number;
+  readonly start: number;
+  count: number;
+  readonly hidden: number;
+  perhaps: 0 | 1;
+  readonly place: number;
+}
+
 /**
  * Divides a segment into parts of at most {@link CHUNKS} chunks.
  * @param first the place of the segment's first token in a list of all tokens
+ * @param keepHidden whether pages of which nothing is seen are there too, for their probabilities of 0
  */
-export function partsOf({ store, pages, tokens }: Segment, pending: Pending | null, first: number): Part[] {
-  const spans = Array.from({ length: Math.ceil(tokens / TOKENS_PER_PAGE) }, (_, i) => {
+export function partsOf(
+  { store, pages, tokens, from = 0 }: Segment, pending: Pending | null, first: number, keepHidden: boolean,
+): Part[] {
+  const spans = Array.from({ length: Math.ceil(tokens / TOKENS_PER_PAGE) }, (_, i): Span => {
     const done = i * TOKENS_PER_PAGE;
-    return { page: pages[i]!, start: 0, count: Math.min(TOKENS_PER_PAGE, tokens - done), perhaps: 0, place: first + done };
+    const count = Math.min(TOKENS_PER_PAGE, tokens - done);
+    return { page: pages[i]!, start: 0, count, hidden: Math.min(count, Math.max(0, from - done)), perhaps: 0, place: first + done };
   });
   if (pending) {
     const { page, offset } = pending.slot;
     let span = spans.at(-1);
     if (span?.page !== page || span.count !== offset) {
-      spans.push((span = { page, start: offset, count: 0, perhaps: 0, place: first + tokens }));
+      spans.push((span = { page, start: offset, count: 0, hidden: 0, perhaps: 0, place: first + tokens }));
     }
     if (pending.certain) span.count++;
     else span.perhaps = 1;
   }
   const parts: Part[] = [];
   const found = new Map<Tensor, { part: Part; number: number }>();
-  for (const { page, start, count, perhaps, place } of spans) {
+  for (const { page, start, count, hidden, perhaps, place } of spans) {
+    if (hidden === count + perhaps && !keepHidden) continue;
     const { chunk, index } = (store as WebgpuPages).place(page);
     let at = found.get(chunk);
     if (!at) {
@@ -57,7 +73,7 @@ export function partsOf({ store, pages, tokens }: Segment, pending: Pending | nu
       const part = parts.at(-1)!;
       found.set(chunk, (at = { part, number: part.chunks.push(chunk) - 1 }));
     }
-    at.part.entries.push(4 * index + at.number, start | (count << 8) | (perhaps << 16), place);
+    at.part.entries.push(4 * index + at.number, start | (count << 8) | (perhaps << 16) | (hidden << 24), place);
   }
   for (const { entries } of parts) if (entries.length % 6 !== 0) entries.push(0, 0, 0);
   return parts;
@@ -76,7 +92,7 @@ type Chunk = 'chunk0' | 'chunk1' | 'chunk2' | 'chunk3';
 
 type AttendProgram = Program<
   'q' | 'numbers' | 'routes' | Chunk,
-  'q0' | 'scale' | 'heads' | 'stored' | 'entries' | 'segment' | 'route' | 'tile' | 'scores' | 'count'
+  'q0' | 'scale' | 'softCap' | 'heads' | 'stored' | 'entries' | 'segment' | 'route' | 'tile' | 'scores' | 'count'
 >;
 
 export interface AttendVariant {
@@ -99,7 +115,7 @@ const each = (count: number, line: (i: number) => string) => range(count).map(li
 
 /**
  * Tiles of a part; workgroups in x for the query heads, in y for the tiles. From `scores` on, unless it is −1, the result gets
- * the score of each [head, token], of `count` tokens.
+ * the score of each [head, token], of `count` tokens. A soft cap of 0 is none.
  */
 export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant): AttendProgram => {
   const columns = Math.ceil(headDim / TILE);
@@ -108,12 +124,13 @@ export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant
     key: `attend ${headDim} ${heads} ${chunks}`,
     inputs: ['q', 'numbers', 'routes', ...range(chunks).map((c) => `chunk${c}` as Chunk)],
     uniforms: {
-      q0: 'i32', scale: 'f32', heads: 'i32', stored: 'i32', entries: 'i32', segment: 'i32', route: 'i32', tile: 'i32',
+      q0: 'i32', scale: 'f32', softCap: 'f32', heads: 'i32', stored: 'i32', entries: 'i32', segment: 'i32', route: 'i32', tile: 'i32',
       scores: 'i32', count: 'i32',
     },
     threads: TILE,
     code: `
-      struct Span { chunk : i32, first : i32, start : i32, end : i32, limit : i32, place : i32 };
+      ${tanhCode}
+      struct Span { chunk : i32, first : i32, start : i32, seen : i32, end : i32, limit : i32, place : i32 };
       var<workgroup> query : array<f32, ${heads * headDim}>;
       var<workgroup> shares : array<f32, ${heads * TILE}>;
 
@@ -123,13 +140,13 @@ export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant
         let start = span & 255;
         let end = start + ((span >> 8u) & 255);
         // The pending token follows, if the segment's expert is the token's.
-        let limit = end + (span >> 16u);
+        let limit = end + ((span >> 16u) & 255);
         var present = end;
         if (limit > end) {
           if (routes[uniforms.route] == uniforms.segment) { present = limit; }
         }
         let first = (numbers[at] >> 2u) * ${2 * TOKENS_PER_PAGE * headDim} * uniforms.stored;
-        return Span(numbers[at] & 3, first, start, present, limit, numbers[at + 2]);
+        return Span(numbers[at] & 3, first, start, start + (span >> 24u), present, limit, numbers[at + 2]);
       }
 
       fn stored(chunk : i32, at : i32) -> f32 {
@@ -151,13 +168,16 @@ export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant
 
         let mine = entryAt(2 * tile + t / ${TOKENS_PER_PAGE});
         let token = t % ${TOKENS_PER_PAGE};
-        let present = token >= mine.start && token < mine.end;
+        let present = token >= mine.seen && token < mine.end;
         ${each(heads, (u) => `var score_${u} = 0.0;`)}
         if (present) {
           let at = mine.first + kvHead * ${headDim * TOKENS_PER_PAGE} + token;
           for (var d = 0; d < ${headDim}; d++) {
             let k = stored(mine.chunk, at + d * ${TOKENS_PER_PAGE});
             ${each(heads, (u) => `score_${u} += k * query[${u * headDim} + d];`)}
+          }
+          if (uniforms.softCap > 0.0) {
+            ${each(heads, (u) => `score_${u} = uniforms.softCap * exactTanh(score_${u} / uniforms.softCap);`)}
           }
         }
         ${each(heads, (u) => `shares[${u * TILE} + t] = select(${LOWEST}, score_${u}, present);`)}
@@ -180,7 +200,7 @@ export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant
         for (var page = 0; page < 2; page++) {
           let span = entryAt(2 * tile + page);
           let at = span.first + (uniforms.stored + kvHead) * ${headDim * TOKENS_PER_PAGE} + t;
-          for (var i = span.start; i < span.end; i++) {
+          for (var i = span.seen; i < span.end; i++) {
             ${each(columns, (c) => `
             var v_${c} = 0.0;
             if (t + ${c * TILE} < ${headDim}) { v_${c} = stored(span.chunk, at + i * ${headDim} + ${c * TILE}); }`)}

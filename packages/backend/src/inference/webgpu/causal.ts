@@ -1,15 +1,25 @@
 // Causal attention over a whole prompt: a thread for each query, keys and values through shared memory by tiles, and one
 // running softmax, so that no matrix of scores exists.
 import type { Program } from '../../webgpu/device';
+import { tanhCode } from './products';
 import { remember } from './remember';
 
 const THREADS = 64;
 /** Floats of shared memory for a tile: half of the 16 KiB that every device has for keys, half for values. */
 const TILE_FLOATS = 2048;
 
-type CausalProgram = Program<'q' | 'k' | 'v', 'scale' | 'rows' | 'heads' | 'kvHeads' | 'sums'>;
+type Uniforms = 'scale' | 'softCap' | 'window' | 'rows' | 'heads' | 'kvHeads' | 'sums';
 
-const shape = { scale: 'f32', rows: 'i32', heads: 'i32', kvHeads: 'i32' } as const;
+const uniforms: Program<never, Uniforms>['uniforms'] = {
+  scale: 'f32', softCap: 'f32', window: 'i32', rows: 'i32', heads: 'i32', kvHeads: 'i32', sums: 'i32',
+};
+
+const scoreCode = `
+  ${tanhCode}
+  fn capped(score : f32) -> f32 {
+    if (uniforms.softCap > 0.0) { return uniforms.softCap * exactTanh(score / uniforms.softCap); }
+    return score;
+  }`;
 
 function tileOf(headDim: number): number {
   return Math.min(32, Math.floor(TILE_FLOATS / headDim));
@@ -21,17 +31,18 @@ export function causalGroups(heads: number, rows: number): [number, number] {
 }
 
 /**
- * result[row] = attention of q[row]; from `sums` on, unless it is −1, for each [head, row] the largest score and
- * Σ exp(score − largest).
+ * result[row] = attention of q[row] to at most `window` tokens; from `sums` on, unless it is −1, for each [head, row] the largest
+ * score and Σ exp(score − largest). A soft cap of 0 is none.
  */
-export const causalProgram = remember((headDim: number): CausalProgram => {
+export const causalProgram = remember((headDim: number): Program<'q' | 'k' | 'v', Uniforms> => {
   const tile = tileOf(headDim);
   return {
     key: `causal attention ${headDim}`,
     inputs: ['q', 'k', 'v'],
-    uniforms: { ...shape, sums: 'i32' },
+    uniforms,
     threads: THREADS,
     code: `
+      ${scoreCode}
       var<workgroup> keys : array<f32, ${tile * headDim}>;
       var<workgroup> values : array<f32, ${tile * headDim}>;
       fn main() {
@@ -48,27 +59,28 @@ export const causalProgram = remember((headDim: number): CausalProgram => {
         var sum = 0.0;
         // All tiles, as barriers need the same of every workgroup; those after the last query are passed over.
         for (var key0 = 0; key0 < uniforms.rows; key0 += ${tile}) {
-          for (var i = t; i < ${tile * headDim} && key0 < row0 + ${THREADS}; i += ${THREADS}) {
+          for (var i = t; i < ${tile * headDim} && key0 < row0 + ${THREADS} && key0 + ${tile} + uniforms.window > row0; i += ${THREADS}) {
             let at = ((key0 + i / ${headDim}) * uniforms.kvHeads + kvHead) * ${headDim} + i % ${headDim};
             keys[i] = k[at];
             values[i] = v[at];
           }
           workgroupBarrier();
-          let count = min(${tile}, min(row, uniforms.rows - 1) - key0 + 1);
-          if (row < uniforms.rows && count > 0) {
+          let begin = max(0, row - uniforms.window + 1 - key0);
+          let end = min(${tile}, row - key0 + 1);
+          if (row < uniforms.rows && begin < end) {
             var scores : array<f32, ${tile}>;
             var most = largest;
-            for (var j = 0; j < count; j++) {
+            for (var j = begin; j < end; j++) {
               var score = 0.0;
               for (var d = 0; d < ${headDim}; d++) { score += query[d] * keys[j * ${headDim} + d]; }
-              scores[j] = score;
-              most = max(most, score);
+              scores[j] = capped(score);
+              most = max(most, scores[j]);
             }
             let kept = exp(largest - most);
             largest = most;
             sum *= kept;
             for (var d = 0; d < ${headDim}; d++) { out[d] *= kept; }
-            for (var j = 0; j < count; j++) {
+            for (var j = begin; j < end; j++) {
               let share = exp(scores[j] - most);
               sum += share;
               for (var d = 0; d < ${headDim}; d++) { out[d] += share * values[j * ${headDim} + d]; }
@@ -87,17 +99,16 @@ export const causalProgram = remember((headDim: number): CausalProgram => {
   };
 });
 
-type ProbabilityProgram = Program<'q' | 'k' | 'attended', 'scale' | 'rows' | 'heads' | 'kvHeads' | 'sums'>;
-
 /** result[head, row] = the probability that a token gets from all queries of a head; `attended` is what the other program gave. */
-export const causalProbabilityProgram = remember((headDim: number): ProbabilityProgram => {
+export const causalProbabilityProgram = remember((headDim: number): Program<'q' | 'k' | 'attended', Uniforms> => {
   const tile = tileOf(headDim);
   return {
     key: `causal probabilities ${headDim}`,
     inputs: ['q', 'k', 'attended'],
-    uniforms: { ...shape, sums: 'i32' },
+    uniforms,
     threads: THREADS,
     code: `
+      ${scoreCode}
       var<workgroup> queries : array<f32, ${tile * headDim}>;
       fn main() {
         let t = i32(localId.x);
@@ -114,11 +125,11 @@ export const causalProbabilityProgram = remember((headDim: number): ProbabilityP
             queries[i] = q[((query0 + i / ${headDim}) * uniforms.heads + head) * ${headDim} + i % ${headDim}];
           }
           workgroupBarrier();
-          for (var j = max(0, row - query0); j < min(${tile}, uniforms.rows - query0); j++) {
+          for (var j = max(0, row - query0); j < min(${tile}, min(uniforms.rows, row + uniforms.window) - query0); j++) {
             var score = 0.0;
             for (var d = 0; d < ${headDim}; d++) { score += key[d] * queries[j * ${headDim} + d]; }
             let at = uniforms.sums + 2 * (head * uniforms.rows + query0 + j);
-            probability += exp(score - attended[at]) / attended[at + 1];
+            probability += exp(capped(score) - attended[at]) / attended[at + 1];
           }
           workgroupBarrier();
         }

@@ -1,6 +1,6 @@
 // Programs that multiply by packed matrices.
 import type { Program } from '../../webgpu/device';
-import type { WeightType } from '../runtime';
+import type { Activation, WeightType } from '../runtime';
 import { remember } from './remember';
 
 /** How a matrix lies on the device. */
@@ -75,8 +75,31 @@ const lines = (count: number, line: (i: number) => string) => range(count).map(l
 /** What `apply` adds last: nothing, a tensor, or what is in the result. A uniform, since compiling takes longer than asking. */
 export const residuals = { none: 0, other: 1, result: 2 } as const;
 
+/** Activations by the number that programs know them by; 0 is none. */
+export const activationNumbers: { readonly [A in Activation]: number } = { relu: 1, silu: 2, gelu: 3 };
+
+/** `fn exactTanh(x)`: that of WGSL may be NaN where exp(2x) is infinite, and loses its digits to cancellation around 0. */
+export const tanhCode = `
+  fn exactTanh(x : f32) -> f32 {
+    let square = x * x;
+    let series = x * (1.0 - square * (1.0 / 3.0 - square * (2.0 / 15.0 - square * 17.0 / 315.0)));
+    return select(tanh(clamp(x, -15.0, 15.0)), series, square < 0.04);
+  }`;
+
+/** `fn activated(y, activation)` */
+export const activationCode = `
+  ${tanhCode}
+  fn activated(y : f32, activation : i32) -> f32 {
+    switch (activation) {
+      case ${activationNumbers.relu}: { return max(y, 0.0); }
+      case ${activationNumbers.silu}: { return y / (1.0 + exp(-y)); }
+      case ${activationNumbers.gelu}: { return 0.5 * y * (1.0 + exactTanh(${Math.sqrt(2 / Math.PI)} * (y + 0.044715 * y * y * y))); }
+      default: { return y; }
+    }
+  }`;
+
 type ApplyProgram = Program<
-  'x' | WeightInput | 'bias' | 'residual', 'steps' | 'stride' | 'outputs' | 'rows' | 'hasBias' | 'relu' | 'residualIn'
+  'x' | WeightInput | 'bias' | 'residual', 'steps' | 'stride' | 'outputs' | 'rows' | 'hasBias' | 'activation' | 'residualIn'
 >;
 
 /**
@@ -91,11 +114,12 @@ export const applyProgram = remember((layout: Layout, rows: 1 | 4): ApplyProgram
     key: `apply ${layout.type} ${layout.vector} ${rows}`,
     inputs: [...inputs, 'bias', 'residual'],
     vectors,
-    uniforms: { steps: 'i32', stride: 'i32', outputs: 'i32', rows: 'i32', hasBias: 'i32', relu: 'i32', residualIn: 'i32' },
+    uniforms: { steps: 'i32', stride: 'i32', outputs: 'i32', rows: 'i32', hasBias: 'i32', activation: 'i32', residualIn: 'i32' },
     threads: THREADS,
     code: `
       var<workgroup> terms : array<f32, ${64 * count}>;
       ${weightCode(layout)}
+      ${activationCode}
       fn main() {
         let t = i32(localId.x);
         let output0 = i32(workgroupId.x) * ${OUTPUTS};
@@ -116,7 +140,7 @@ export const applyProgram = remember((layout: Layout, rows: 1 | 4): ApplyProgram
           let at = row * uniforms.outputs + output;
           var y = terms[t * 64];
           if (uniforms.hasBias == 1) { y += bias[output]; }
-          if (uniforms.relu == 1) { y = max(y, 0.0); }
+          y = activated(y, uniforms.activation);
           if (uniforms.residualIn == ${residuals.other}) { y += residual[at]; }
           if (uniforms.residualIn == ${residuals.result}) { y += result[at]; }
           result[at] = y;
@@ -130,31 +154,37 @@ export function applyGroups(rows: 1 | 4, outputs: number, count: number): [numbe
 }
 
 type StoreProgram = Program<
-  'x' | WeightInput | 'bias' | 'routes',
-  'steps' | 'stride' | 'row' | 'stored' | 'headDim' | 'groupSize' | 'factor' | 'route' | 'expert' | 'page' | 'offset'
+  'x' | WeightInput | 'bias' | 'routes' | 'angles',
+  'steps' | 'stride' | 'row' | 'stored' | 'headDim' | 'groupSize' | 'factor' | 'route' | 'expert' | 'page' | 'offset' | 'angle0'
 >;
 
 /**
  * Keys and values of one token, projected and pooled, into its slot of a page; nothing unless the token's route is the
- * expert. `route` is its index in `routes`; −1: the token is known to be the expert's. {@link storeGroups} workgroups.
+ * expert. `route` is its index in `routes`; −1: the token is known to be the expert's. Keys are turned by the angles from
+ * `angle0` on, unless it is −1. {@link storeGroups} workgroups.
  */
 export const storeProgram = remember((layout: Layout): StoreProgram => {
   const { inputs, vectors } = productInputs(layout);
   return {
     key: `store ${layout.type} ${layout.vector}`,
-    inputs: [...inputs, 'bias', 'routes'],
+    inputs: [...inputs, 'bias', 'routes', 'angles'],
     vectors,
     uniforms: {
       steps: 'i32', stride: 'i32', row: 'i32', stored: 'i32', headDim: 'i32', groupSize: 'i32', factor: 'f32', route: 'i32',
-      expert: 'i32', page: 'i32', offset: 'i32',
+      expert: 'i32', page: 'i32', offset: 'i32', angle0: 'i32',
     },
     threads: THREADS,
     code: `
       var<workgroup> terms : array<f32, ${64 * OUTPUTS}>;
       ${weightCode(layout)}
+      // Outputs are [k or v, stored head, dimension], where two that turn into each other follow one another.
+      fn dimensionOf(output : i32) -> i32 {
+        let i = output % uniforms.headDim;
+        return select(i, i / 2 + (i % 2) * (uniforms.headDim / 2), uniforms.headDim % 2 == 0);
+      }
+      // Rows of the matrix are [k or v, stored head, head of its group, dimension].
       fn firstRow(output : i32) -> i32 {
-        // Outputs are [k or v, stored head, dimension]; rows of the matrix [k or v, stored head, head of its group, dimension].
-        return (output / uniforms.headDim) * uniforms.groupSize * uniforms.headDim + output % uniforms.headDim;
+        return (output / uniforms.headDim) * uniforms.groupSize * uniforms.headDim + dimensionOf(output);
       }
       fn main() {
         if (uniforms.route >= 0) {
@@ -172,16 +202,31 @@ export const storeProgram = remember((layout: Layout): StoreProgram => {
         }
         ${lines(OUTPUTS, (o) => `terms[${o} * 64 + t] = sum_${o};`)}
         ${sumRows(OUTPUTS)}
-        let output = output0 + t;
-        if (t < ${OUTPUTS} && output < outputs) {
-          var sum = terms[t * 64];
-          for (var head = 0; head < uniforms.groupSize; head++) { sum += bias[firstRow(output) + head * uniforms.headDim]; }
-          let half = uniforms.stored * uniforms.headDim;
-          let at = output % half;
-          // Keys [head, dimension, token], values [head, token, dimension].
-          let key = at * 32 + uniforms.offset;
-          let value = half * 32 + ((at / uniforms.headDim) * 32 + uniforms.offset) * uniforms.headDim + at % uniforms.headDim;
-          result[uniforms.page + select(value, key, output < half)] = sum * uniforms.factor;
+        let output = min(output0 + t, outputs - 1);
+        var y = 0.0;
+        if (t < ${OUTPUTS}) {
+          y = terms[t * 64];
+          for (var head = 0; head < uniforms.groupSize; head++) { y += bias[firstRow(output) + head * uniforms.headDim]; }
+          y *= uniforms.factor;
+        }
+        workgroupBarrier();
+        if (t < ${OUTPUTS}) { terms[t] = y; }
+        workgroupBarrier();
+        if (t >= ${OUTPUTS} || output0 + t >= outputs) { return; }
+        let width = uniforms.stored * uniforms.headDim;
+        let head = (output % width) / uniforms.headDim;
+        let d = dimensionOf(output);
+        if (output < width) {
+          if (uniforms.angle0 >= 0) {
+            let half = uniforms.headDim / 2;
+            let angle = uniforms.angle0 + d % half;
+            let other = terms[t ^ 1] * angles[angle + half];
+            y = y * angles[angle] + select(other, -other, d < half);
+          }
+          // Keys are [head, dimension, token], values [head, token, dimension].
+          result[uniforms.page + (head * uniforms.headDim + d) * 32 + uniforms.offset] = y;
+        } else {
+          result[uniforms.page + width * 32 + (head * 32 + uniforms.offset) * uniforms.headDim + d] = y;
         }
       }`,
   };

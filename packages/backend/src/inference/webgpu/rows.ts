@@ -1,5 +1,6 @@
 // Programs on activations.
 import type { Program } from '../../webgpu/device';
+import { activationCode, residuals, tanhCode } from './products';
 
 const THREADS = 64;
 
@@ -40,10 +41,73 @@ export const copyProgram = copy('copy', (source) => source);
 /** The same, added to what is there. */
 export const addProgram = copy('add', (source, to) => `result[${to}] + ${source}`);
 
+/** What is there times an element of the source. */
+export const multiplyProgram = copy('multiply', (source, to) => `result[${to}] * ${source}`);
+
 /** The same, with the element of a residual at the same place as the result's added. */
 export const copyPlusProgram: Program<'source' | 'residual', 'width' | 'first' | 'stride' | 'to' | 'toStride'> = {
   ...copy('copy plus residual', (source, to) => `${source} + residual[${to}]`),
   inputs: ['source', 'residual'],
+};
+
+/** Elements of the result from themselves and a number. */
+function inPlace(key: string, declarations: string, value: (x: string) => string): Program<never, 'width' | 'number'> {
+  return {
+    key,
+    inputs: [],
+    uniforms: { width: 'i32', number: 'f32' },
+    threads: THREADS,
+    code: `
+      ${declarations}
+      fn main() {
+        let column = i32(globalId.x);
+        if (column >= uniforms.width) { return; }
+        let at = i32(workgroupId.y) * uniforms.width + column;
+        result[at] = ${value('result[at]')};
+      }`,
+  };
+}
+
+export const scaleProgram = inPlace('scale', '', (x) => `${x} * uniforms.number`);
+export const softCapProgram = inPlace('soft cap', tanhCode, (x) => `uniforms.number * exactTanh(${x} / uniforms.number)`);
+/** The number is one of `activationNumbers`. */
+export const activateProgram = inPlace('activate', activationCode, (x) => `activated(${x}, i32(uniforms.number))`);
+
+/** result[i] = the float32 of the bits numbers[first + i] */
+export const writeProgram: Program<'numbers', 'first' | 'width'> = {
+  key: 'write',
+  inputs: ['numbers'],
+  uniforms: { first: 'i32', width: 'i32' },
+  threads: THREADS,
+  code: `
+    fn main() {
+      let column = i32(globalId.x);
+      if (column >= uniforms.width) { return; }
+      let at = i32(workgroupId.y) * uniforms.width + column;
+      result[at] = bitcast<f32>(numbers[uniforms.first + at]);
+    }`,
+};
+
+/** In place, each head is turned by the angles of its row; a thread for each pair of a row. */
+export const rotateProgram: Program<'angles', 'pairs' | 'half'> = {
+  key: 'rotate',
+  inputs: ['angles'],
+  uniforms: { pairs: 'i32', half: 'i32' },
+  threads: THREADS,
+  code: `
+    fn main() {
+      let pair = i32(globalId.x);
+      let row = i32(workgroupId.y);
+      if (pair >= uniforms.pairs) { return; }
+      let i = pair % uniforms.half;
+      let at = 2 * (row * uniforms.pairs + pair - i) + i;
+      let a = result[at];
+      let b = result[at + uniforms.half];
+      let cosine = angles[2 * row * uniforms.half + i];
+      let sine = angles[(2 * row + 1) * uniforms.half + i];
+      result[at] = a * cosine - b * sine;
+      result[at + uniforms.half] = b * cosine + a * sine;
+    }`,
 };
 
 /** Sums `terms` over 256 threads into `terms[0]`, with barriers before and after. */
@@ -82,6 +146,31 @@ export const layerNormProgram: Program<'x' | 'gain' | 'bias', 'width'> = {
       let factor = inverseSqrt(terms[0] / size + 1e-5);
       for (var i = t; i < uniforms.width; i += 256) {
         result[first + i] = (x[first + i] - mean) * factor * gain[i] + bias[i];
+      }
+    }`,
+};
+
+/** A workgroup of 256 for each row. `residualIn` is one of {@link residuals}; without a residual any tensor stands for it. */
+export const rmsNormProgram: Program<'x' | 'gain' | 'residual', 'width' | 'epsilon' | 'residualIn'> = {
+  key: 'rms norm',
+  inputs: ['x', 'gain', 'residual'],
+  uniforms: { width: 'i32', epsilon: 'f32', residualIn: 'i32' },
+  threads: 256,
+  code: `
+    var<workgroup> terms : array<f32, 256>;
+    fn main() {
+      let t = i32(localId.x);
+      let first = i32(workgroupId.x) * uniforms.width;
+      var squares = 0.0;
+      for (var i = t; i < uniforms.width; i += 256) { squares += x[first + i] * x[first + i]; }
+      terms[t] = squares;
+      ${sumOf256}
+      let factor = inverseSqrt(terms[0] / f32(uniforms.width) + uniforms.epsilon);
+      for (var i = t; i < uniforms.width; i += 256) {
+        var y = x[first + i] * factor * gain[i];
+        if (uniforms.residualIn == ${residuals.other}) { y += residual[first + i]; }
+        if (uniforms.residualIn == ${residuals.result}) { y += result[first + i]; }
+        result[first + i] = y;
       }
     }`,
 };

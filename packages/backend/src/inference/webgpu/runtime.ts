@@ -6,8 +6,8 @@ import { expectIds } from '../../kernels/validate';
 import { WebgpuDevice } from '../../webgpu/device';
 import { slotOf } from '../host-pages';
 import type {
-  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, InferenceRuntime, KvLayer, LayerView, Route, StepResult,
-  StorePlan, TokenRouter, WeightType,
+  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, InferenceRuntime, KvLayer, LayerView,
+  RmsNormOptions, Route, Rows, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
 import type { Part } from './attention';
 import {
@@ -16,10 +16,11 @@ import {
 import { causalGroups, causalProbabilityProgram, causalProgram, sumHeadsProgram } from './causal';
 import { Workspace } from './memory';
 import { storeRowsProgram, WebgpuPages } from './pages';
-import { applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, widenProgram } from './products';
+import { activationNumbers, applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, widenProgram } from './products';
 import { WebgpuKv, WebgpuLinear, WebgpuRows, WebgpuVector } from './residents';
 import {
-  addProgram, copyPlusProgram, copyProgram, elementwise, groupProgram, layerNormProgram, strided,
+  activateProgram, addProgram, copyPlusProgram, copyProgram, elementwise, groupProgram, layerNormProgram, multiplyProgram,
+  rmsNormProgram, rotateProgram, scaleProgram, softCapProgram, strided, writeProgram,
 } from './rows';
 import { DeviceRoute, Step } from './step';
 
@@ -83,12 +84,57 @@ export class WebgpuRuntime implements InferenceRuntime {
   }
 
   apply(weights: WebgpuLinear, x: WebgpuRows, out: WebgpuRows, rows: number, options: ApplyOptions = {}): void {
-    const residual = (options.residual as WebgpuRows | undefined)?.tensor ?? null;
-    if (rows <= MANY_ROWS) {
-      this.#multiply(weights, x, out.tensor, rows, options.activation === 'relu', residual);
-      return;
+    const residual = tensorOf(options.residual);
+    if (rows <= MANY_ROWS) this.#multiply(weights, x, out.tensor, rows, options.activation, residual);
+    else {
+      this.#withProduct(weights, x, rows, options.activation, (product) => {
+        this.#copyRows(product, out.tensor, out.width, rows, residual);
+      });
     }
-    this.#withProduct(weights, x, rows, options.activation, (source) => this.#copyRows(source, out.tensor, out.width, rows, residual));
+  }
+
+  rmsNorm(x: WebgpuRows, gain: WebgpuVector, out: WebgpuRows, rows: number, options: RmsNormOptions): void {
+    const residual = tensorOf(options.residual);
+    this.#device.run(rmsNormProgram, {
+      result: out.tensor,
+      inputs: { x: x.tensor, gain: gain.tensor, residual: standIn(residual, out.tensor, x.tensor) },
+      uniforms: { width: x.width, epsilon: options.epsilon, residualIn: placeOfResidual(residual, out.tensor) },
+      groups: [rows, 1],
+    });
+  }
+
+  multiply(x: WebgpuRows, by: WebgpuRows, rows: number): void {
+    this.#device.run(multiplyProgram, {
+      result: x.tensor,
+      inputs: { source: by.tensor },
+      uniforms: { width: x.width, first: 0, stride: x.width, to: 0, toStride: x.width },
+      groups: elementwise(x.width, rows),
+    });
+  }
+
+  scale(x: WebgpuRows, factor: number, rows: number): void {
+    this.#inPlace(scaleProgram, x.tensor, factor, x.width, rows);
+  }
+
+  softCap(x: WebgpuRows, cap: number, rows: number): void {
+    this.#inPlace(softCapProgram, x.tensor, cap, x.width, rows);
+  }
+
+  write(values: Float32Array, out: WebgpuRows): void {
+    const first = this.#workspace.numbers.put(new Int32Array(values.buffer, values.byteOffset, values.length));
+    this.#device.run(writeProgram, {
+      result: out.tensor,
+      inputs: { numbers: this.#workspace.numbers.tensor },
+      uniforms: { first, width: out.width },
+      groups: elementwise(out.width, values.length / out.width),
+    });
+  }
+
+  rotate(x: WebgpuRows, angles: WebgpuRows, rows: number): void {
+    const pairs = x.width / 2;
+    this.#device.run(rotateProgram, {
+      result: x.tensor, inputs: { angles: angles.tensor }, uniforms: { pairs, half: angles.width / 2 }, groups: elementwise(pairs, rows),
+    });
   }
 
   route(router: TokenRouter | null, x: WebgpuRows, row: number): Route {
@@ -112,7 +158,7 @@ export class WebgpuRuntime implements InferenceRuntime {
     return route;
   }
 
-  store(weights: WebgpuKv, x: WebgpuRows, row: number, route: Route, { segments, slots }: LayerView): void {
+  store(weights: WebgpuKv, x: WebgpuRows, row: number, route: Route, { segments, slots }: LayerView, angles?: WebgpuRows): void {
     const { both, groupSizes, headDim, pooling } = weights;
     const { layout, weights: matrix, scales, bias, product } = both;
     const experts = route.expert === null ? segments.keys() : [route.expert];
@@ -122,10 +168,10 @@ export class WebgpuRuntime implements InferenceRuntime {
       const groupSize = groupSizes[expert]!;
       this.#device.run(storeProgram(layout), {
         result: store.place(page).chunk,
-        inputs: { x: x.tensor, weights: matrix, scales, bias, routes: this.#routesOrNone(route) },
+        inputs: { x: x.tensor, weights: matrix, scales, bias, routes: this.#routesOrNone(route), angles: angles?.tensor ?? bias },
         uniforms: {
           ...product, row, stored: store.heads, headDim, groupSize, factor: 1 / (pooling === 'root' ? Math.sqrt(groupSize) : groupSize),
-          route: placeOf(route), expert, page: store.base(page), offset,
+          route: placeOf(route), expert, page: store.base(page), offset, angle0: angles ? row * angles.width : -1,
         },
         groups: storeGroups(store.heads, headDim),
       });
@@ -133,7 +179,7 @@ export class WebgpuRuntime implements InferenceRuntime {
   }
 
   attend(q: WebgpuRows, row: number, view: LayerView, route: Route | null, out: WebgpuRows, options: AttendOptions): void {
-    const { heads, scale, onProbabilities } = options;
+    const { heads, scale, softCap = 0, onProbabilities } = options;
     const headDim = q.width / heads;
     let count = 0;
     const segments = view.segments.map((segment, expert) => {
@@ -141,7 +187,7 @@ export class WebgpuRuntime implements InferenceRuntime {
       const pending = certain || (route && route.expert === null) ? { slot: view.slots[expert]!, certain } : null;
       const first = count;
       count += segment.tokens + (pending ? 1 : 0);
-      return { expert, first, store: segment.store as WebgpuPages, parts: partsOf(segment, pending, first) };
+      return { expert, first, store: segment.store as WebgpuPages, parts: partsOf(segment, pending, first, onProbabilities !== undefined) };
     });
     const tiles = segments.flatMap(({ parts }) => parts).reduce((sum, part) => sum + tilesOf(part), 0);
     const partialsSize = tiles * heads * partialSize(headDim);
@@ -157,7 +203,7 @@ export class WebgpuRuntime implements InferenceRuntime {
           result: partials,
           inputs: { q: q.tensor, numbers: this.#workspace.numbers.tensor, routes: this.#routesOrNone(route), ...chunkInputs(part) },
           uniforms: {
-            q0: row * q.width, scale, heads, stored: store.heads, entries, segment: expert, route: placeOf(route), tile, scores, count,
+            q0: row * q.width, scale, softCap, heads, stored: store.heads, entries, segment: expert, route: placeOf(route), tile, scores, count,
           },
           groups: [heads / groupHeads, tilesOf(part)],
         });
@@ -212,12 +258,12 @@ export class WebgpuRuntime implements InferenceRuntime {
   }
 
   causalAttention(q: WebgpuRows, k: WebgpuRows, v: WebgpuRows, out: WebgpuRows, rows: number, options: CausalOptions): void {
-    const { heads, kvHeads, scale, onProbabilities } = options;
+    const { heads, kvHeads, scale, softCap = 0, window = rows, onProbabilities } = options;
     const headDim = q.width / heads;
     const size = rows * q.width;
     const sums = onProbabilities ? size : -1;
     const result = onProbabilities ? this.#workspace.partials.take(size + 2 * heads * rows) : out.tensor;
-    const uniforms = { scale, rows, heads, kvHeads, sums };
+    const uniforms = { scale, softCap, window, rows, heads, kvHeads, sums };
     const groups = causalGroups(heads, rows);
     this.#device.run(causalProgram(headDim), { result, inputs: { q: q.tensor, k: k.tensor, v: v.tensor }, uniforms, groups });
     if (!onProbabilities) return;
@@ -295,16 +341,16 @@ export class WebgpuRuntime implements InferenceRuntime {
   }
 
   #multiply(
-    weights: WebgpuLinear, x: WebgpuRows, result: Tensor, rows: number, relu: boolean, residual: Tensor | null,
+    weights: WebgpuLinear, x: WebgpuRows, result: Tensor, rows: number, activation: Activation | undefined, residual: Tensor | null,
   ): void {
     const { layout, weights: matrix, scales, bias, outputs, product } = weights;
     const tile = rows > 1 ? 4 : 1;
     this.#device.run(applyProgram(layout, tile), {
       result,
-      inputs: { x: x.tensor, weights: matrix, scales, bias: bias ?? x.tensor, residual: residual && residual !== result ? residual : x.tensor },
+      inputs: { x: x.tensor, weights: matrix, scales, bias: bias ?? x.tensor, residual: standIn(residual, result, x.tensor) },
       uniforms: {
-        ...product, outputs, rows, hasBias: bias ? 1 : 0, relu: relu ? 1 : 0,
-        residualIn: residuals[residual === null ? 'none' : residual === result ? 'result' : 'other'],
+        ...product, outputs, rows, hasBias: bias ? 1 : 0, activation: activation ? activationNumbers[activation] : 0,
+        residualIn: placeOfResidual(residual, result),
       },
       groups: applyGroups(tile, outputs, rows),
     });
@@ -312,17 +358,16 @@ export class WebgpuRuntime implements InferenceRuntime {
 
   /** Gives activation(x · weightᵀ + bias) to `use` as a tensor [rows, outputs] that is gone afterwards. */
   #withProduct(
-    weights: WebgpuLinear, x: WebgpuRows, rows: number, activation: 'relu' | undefined, use: (product: Tensor2D) => void,
+    weights: WebgpuLinear, x: WebgpuRows, rows: number, activation: Activation | undefined, use: (product: Tensor2D) => void,
   ): void {
     let product: Tensor2D;
     if (rows <= MANY_ROWS) {
       product = this.#device.tensor([rows, weights.outputs], 'float32') as Tensor2D;
-      this.#multiply(weights, x, product, rows, activation === 'relu', null);
+      this.#multiply(weights, x, product, rows, activation, null);
     } else {
       const matrix = this.#widen(weights);
-      product = this.#device.stock(() =>
-        tf.tidy(() => linear(x.first(rows), matrix, weights.bias as tf.Tensor1D | null, activation)),
-      );
+      product = this.#device.stock(() => tf.tidy(() => linear(x.first(rows), matrix, weights.bias as tf.Tensor1D | null)));
+      if (activation) this.#inPlace(activateProgram, product, activationNumbers[activation], weights.outputs, rows);
       if (matrix !== weights.weights) matrix.dispose();
     }
     use(product);
@@ -354,10 +399,27 @@ export class WebgpuRuntime implements InferenceRuntime {
     });
   }
 
+  #inPlace(program: typeof scaleProgram, result: Tensor, number: number, width: number, rows: number): void {
+    this.#device.run(program, { result, inputs: {}, uniforms: { width, number }, groups: elementwise(width, rows) });
+  }
+
   /** What to bind as routes: any integers where the host knows the expert. */
   #routesOrNone(route: Route | null): Tensor {
     return route && route.expert === null ? this.#step.routes : this.#workspace.numbers.tensor;
   }
+}
+
+function tensorOf(rows: Rows | undefined): Tensor | null {
+  return rows ? (rows as WebgpuRows).tensor : null;
+}
+
+function placeOfResidual(residual: Tensor | null, result: Tensor): number {
+  return residuals[residual === null ? 'none' : residual === result ? 'result' : 'other'];
+}
+
+/** What to bind as a residual: no program can have its result as an input too. */
+function standIn(residual: Tensor | null, result: Tensor, other: Tensor): Tensor {
+  return residual && residual !== result ? residual : other;
 }
 
 function placeOf(route: Route | null): number {

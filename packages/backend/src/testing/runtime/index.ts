@@ -6,8 +6,9 @@
 import { activationChecks } from './activation-checks';
 import type { RuntimeCheck } from './check';
 import { decodeChecks } from './decode-checks';
+import { familyChecks } from './family-checks';
 import { promptChecks } from './prompt-checks';
 
 export type { RuntimeCheck };
 
-export const runtimeChecks: readonly RuntimeCheck[] = [...activationChecks, ...decodeChecks, ...promptChecks];
+export const runtimeChecks: readonly RuntimeCheck[] = [...activationChecks, ...decodeChecks, ...promptChecks, ...familyChecks];
