@@ -20,10 +20,9 @@ function halfValues(): Float32Array {
   }));
 }
 
-/** Half-precision bit patterns to numbers. */
-export function float16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> {
+/** Half-precision bit patterns to numbers, which `values` takes when it is given. */
+export function float16ToFloat32(bits: Uint16Array, values = new Float32Array(bits.length)): Float32Array<ArrayBuffer> {
   const table = halfValues();
-  const values = new Float32Array(bits.length);
   for (let i = 0; i < bits.length; i++) values[i] = table[bits[i]!]!;
   return values;
 }
@@ -52,11 +51,11 @@ function nearestHalf(word: number): number {
   return sign | ((mantissa + (1 << (shift - 1)) - 1 + ((mantissa >>> shift) & 1)) >>> shift);
 }
 
-/** bfloat16 bit patterns to numbers: exact, the upper half of a single. */
-export function bfloat16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> {
-  const words = new Uint32Array(bits.length);
+/** bfloat16 bit patterns to numbers, which `values` takes when it is given: exact, the upper half of a single. */
+export function bfloat16ToFloat32(bits: Uint16Array, values = new Float32Array(bits.length)): Float32Array<ArrayBuffer> {
+  const words = new Uint32Array(values.buffer, values.byteOffset, bits.length);
   for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16;
-  return new Float32Array(words.buffer);
+  return values;
 }
 
 /** Numbers to the nearest bfloat16 bit patterns. */

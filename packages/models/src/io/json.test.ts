@@ -20,12 +20,12 @@ describe('parseStrictJson', () => {
   });
 
   it.each([
-    ['{"a": 1, "a": 2}', 'character 9: expected each key once'],
-    ['9007199254740993', 'character 0: expected a whole number of at most 2^53 - 1'],
+    ['{"a": 1, "a": 2}', 'byte 9: expected each key once'],
+    ['9007199254740993', 'byte 0: expected a whole number of at most 2^53 - 1'],
     ['[1, 2', "expected ',' or ']', got the end"],
     ['{"a" 1}', "expected ':', got \"1}\""],
     ['"a\nb"', 'expected a string'],
-    ['01', 'expected the end, got "1"'],
+    ['01', 'expected a value, got "01"'],
     ['nul', 'expected a value'],
     ['', 'expected a value, got the end'],
     ['['.repeat(100_000), 'expected at most 64 levels'],
