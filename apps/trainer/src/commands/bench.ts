@@ -28,8 +28,8 @@ export function registerBench(program: Command): void {
     .description(
       "Decode speed of a model of OPT-125m's shape, one thread: mha, gqa:2 and mixsga:3:1:6 in each weight type and at each context, in turn, beside plain TensorFlow.js with gqa:2.",
     )
-    .option('--contexts <list>', 'tokens in the cache', counts, [16, 1024, 4096, 8192])
-    .addOption(weightsOption())
+    .addOption(listOption('--contexts <list>', 'tokens in the cache', count, [16, 1024, 4096, 8192]))
+    .addOption(listOption('--weights <list>', 'element types of the weights', weightType, weightTypes))
     .addOption(new Option('--backend <name>', 'webgpu: tells dispatches and bytes a token').choices(['wasm', 'webgpu']).default('wasm'))
     .action(({ json, ...options }: Common & Pick<BenchDecodeOptions, 'contexts' | 'weights' | 'backend' | 'seconds'>) =>
       report(json, formatBenchDecode, (onSlice) =>
@@ -39,7 +39,7 @@ export function registerBench(program: Command): void {
   withCommon(bench.command('prefill'), 5)
     .description('How fast the same models take in a prompt, beside plain TensorFlow.js with gqa:2.')
     .option('--tokens <n>', 'length of the prompt', count, 512)
-    .addOption(weightsOption())
+    .addOption(listOption('--weights <list>', 'element types of the weights', weightType, weightTypes))
     .action(({ json, ...options }: Common & { tokens: number; weights: WeightType[] }) =>
       report(json, formatBenchPrefill, (onSlice) => benchPrefill({ ...options, onSlice })),
     );
@@ -56,10 +56,9 @@ function withCommon(command: Command, seconds: number): Command {
     .option('--json [file]', 'write one JSON object, to the file or to standard output');
 }
 
-function weightsOption(): Option {
-  return new Option('--weights <list>', 'element types of the weights')
-    .argParser((list: string) => list.split(',').map(weightType))
-    .default([...weightTypes], weightTypes.join(','));
+/** Values separated by commas. */
+function listOption<T>(flags: string, description: string, parse: (text: string) => T, values: readonly T[]): Option {
+  return new Option(flags, description).argParser((list: string) => list.split(',').map(parse)).default(values, values.join(','));
 }
 
 /** Measures with a line of progress, and writes the result. */
@@ -67,8 +66,8 @@ async function report<R>(json: Common['json'], format: (result: R) => string, me
   const line = new ProgressLine();
   const result = await measure((text) => line.show(text)).finally(() => line.clear());
   if (json === true) return printJson(result);
-  if (json !== undefined) await writeFileAtomic(json, `${JSON.stringify(result, null, 2)}\n`);
   print(format(result));
+  if (json !== undefined) await writeFileAtomic(json, `${JSON.stringify(result, null, 2)}\n`);
 }
 
 function positiveNumber(text: string): number {
@@ -81,10 +80,6 @@ function count(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError(`expected a whole number above 0, got ${JSON.stringify(text)}`);
   return value;
-}
-
-function counts(list: string): number[] {
-  return list.split(',').map(count);
 }
 
 function weightType(text: string): WeightType {
