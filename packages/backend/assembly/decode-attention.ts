@@ -4,7 +4,11 @@
 
 import { softCap } from './elementwise';
 import { at, maxLane, multiplyAdd, powerOfTwo, sumLanes } from './simd';
-import { CHUNK, PAGE, stride } from './pages';
+import { PAGE, stride } from './pages';
+
+/** Numbers that one and two heads work on at a time: the chunk of the pages that they read. */
+// @ts-ignore: decorator
+@inline const CHUNK: i32 = 16;
 
 // The running state of a call: sums [heads, stride] of values, then maxima [heads] and normalisers [heads].
 
@@ -27,13 +31,14 @@ export function attendBegin(state: usize, heads: i32, headSize: i32): void {
 
 /**
  * Adds a segment from its token `start` on, which is in its first page. `q` [heads, headSize] is scaled already, by log2(e)
- * too, so that the softmax is over powers of two; `pages` are the addresses of its pages in order. Row (page·heads + head) of
+ * too, so that the softmax is over powers of two; `pages` are the addresses of its pages in order, laid out in a `chunk` of
+ * CHUNK, or of 8 where the group size is a multiple of four. Row (page·heads + head) of
  * `weights` [pages, heads, PAGE] becomes 2^(score − maximum), where the maximum is that of the moment, kept in the same row of
  * `maxima` [pages, heads]. Unless `cap` is 0, scores s are cap·tanh(s) first; then `q` is scaled by scale/cap, and log2(e) is
  * in `cap`.
  */
 export function attendSegment(
-  q: usize, pages: usize, start: i32, tokens: i32, groupSize: i32, heads: i32, headSize: i32,
+  q: usize, pages: usize, chunk: i32, start: i32, tokens: i32, groupSize: i32, heads: i32, headSize: i32,
   state: usize, weights: usize, maxima: usize, keepWeights: bool, cap: f32,
 ): void {
   const width = stride(headSize);
@@ -53,7 +58,7 @@ export function attendSegment(
         const together = lastHead - h >= 4 ? 4 : lastHead - h >= 2 ? 2 : 1;
         const query = q + at(h * headSize);
         const row = weights + at(h * PAGE);
-        if (together == 4) scores4(query, keys, headSize, row);
+        if (together == 4) scores4(query, keys, chunk, headSize, row);
         else if (together == 2) scores2(query, keys, headSize, row);
         else scores1(query, keys, headSize, row);
         if (cap) softCap(row, together * PAGE, 1, cap);
@@ -66,7 +71,7 @@ export function attendSegment(
         if (count < PAGE) hideRows(row, together, count, PAGE, 0);
         if (hidden) hideRows(row, together, 0, hidden, 0);
         const sums = state + at(h * width);
-        if (together == 4) values4(row, values, width, sums);
+        if (together == 4) values4(row, values, chunk, width, sums);
         else if (together == 2) values2(row, values, width, sums);
         else values1(row, values, width, sums);
         h += together;
@@ -154,14 +159,14 @@ function exponentiate(row: usize, top: usize, normaliser: usize): void {
 // Inner loops. Where the accumulators and the loads of one step together were more than the 15 registers that V8 hands out,
 // loops ran at half the speed; so one and two heads take 16 numbers at a time and four heads 8.
 
-// Scores of PAGE tokens for four, two or one query heads; keys are [PAGE / CHUNK, stride, CHUNK].
+// Scores of PAGE tokens for four, two or one query heads; keys are [PAGE / chunk, stride, chunk].
 
-function scores4(q: usize, keys: usize, headSize: i32, row: usize): void {
+function scores4(q: usize, keys: usize, chunk: i32, headSize: i32, row: usize): void {
   const q1 = q + at(headSize), q2 = q1 + at(headSize), q3 = q2 + at(headSize);
-  const step = at(stride(headSize) * CHUNK);
+  const step = at(stride(headSize) * chunk);
   for (let t = 0; t < PAGE; t += 8) {
     let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-    let key = keys + step * (t / CHUNK) + at(t & (CHUNK - 1));
+    let key = keys + step * (t / chunk) + at(t & (chunk - 1));
     for (let d: usize = 0; d < at(headSize); d += 4) {
       const k0 = v128.load(key), k1 = v128.load(key, 16);
       let x = v128.load32_splat(q + d);
@@ -176,7 +181,7 @@ function scores4(q: usize, keys: usize, headSize: i32, row: usize): void {
       x = v128.load32_splat(q3 + d);
       d0 = multiplyAdd(x, k0, d0);
       d1 = multiplyAdd(x, k1, d1);
-      key += 4 * CHUNK;
+      key += at(chunk);
     }
     const to = row + at(t);
     storePair(to, a0, a1);
@@ -234,13 +239,13 @@ function scores1(q: usize, keys: usize, headSize: i32, row: usize): void {
   }
 }
 
-// sums += weights · values for four, two or one query heads; values are [stride / CHUNK, PAGE, CHUNK].
+// sums += weights · values for four, two or one query heads; values are [stride / chunk, PAGE, chunk].
 
-function values4(row: usize, values: usize, width: i32, sums: usize): void {
+function values4(row: usize, values: usize, chunk: i32, width: i32, sums: usize): void {
   const s1 = at(width), s2 = 2 * s1, s3 = 3 * s1;
   for (let d = 0; d < width; d += 8) {
     const sum = sums + at(d);
-    let value = values + at((d & ~(CHUNK - 1)) * PAGE + (d & (CHUNK - 1)));
+    let value = values + at((d & ~(chunk - 1)) * PAGE + (d & (chunk - 1)));
     let a0 = v128.load(sum), a1 = v128.load(sum, 16);
     let b0 = v128.load(sum + s1), b1 = v128.load(sum + s1, 16);
     let c0 = v128.load(sum + s2), c1 = v128.load(sum + s2, 16);
@@ -259,7 +264,7 @@ function values4(row: usize, values: usize, width: i32, sums: usize): void {
       p = v128.load32_splat(weight, 12 * PAGE);
       d0 = multiplyAdd(p, v0, d0);
       d1 = multiplyAdd(p, v1, d1);
-      value += 4 * CHUNK;
+      value += at(chunk);
     }
     storePair(sum, a0, a1);
     storePair(sum + s1, b0, b1);

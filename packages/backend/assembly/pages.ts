@@ -1,24 +1,21 @@
 // The layout of a page of the KV cache: PAGE tokens, for each stored head first the keys, then the values, so that decode
 // reads a page from its first byte to its last.
 //
-//     keys    [PAGE / CHUNK, stride, CHUNK]   dimension d of CHUNK neighbouring tokens together
-//     values  [stride / CHUNK, PAGE, CHUNK]   CHUNK neighbouring dimensions of a token together
+//     keys    [PAGE / chunk, stride, chunk]   dimension d of `chunk` neighbouring tokens together
+//     values  [stride / chunk, PAGE, chunk]   `chunk` neighbouring dimensions of a token together
 //
-// `stride` is the head size rounded up to a multiple of CHUNK; what that adds stays zero.
+// `chunk` is 8 for pages whose stored heads serve query heads in fours, which work on 8 numbers at a time, and else 16.
+// `stride` is the head size rounded up to a multiple of 16; what that adds stays zero.
 
 import { at } from './simd';
 
 /** Tokens of a page: TOKENS_PER_PAGE of src/inference/pages.ts. */
 // @ts-ignore: decorator
 @inline export const PAGE: i32 = 32;
-/** Numbers that lie together: four vectors. */
-// @ts-ignore: decorator
-@inline export const CHUNK: i32 = 16;
-
 // @ts-ignore: decorator
 @inline
 export function stride(headSize: i32): i32 {
-  return (headSize + CHUNK - 1) & ~(CHUNK - 1);
+  return (headSize + 15) & ~15;
 }
 
 /** Bytes of a page. */
@@ -32,34 +29,34 @@ export function clearPage(page: usize, bytes: i32): void {
 
 // @ts-ignore: decorator
 @inline
-function keyAt(head: usize, width: i32, token: i32, d: i32): usize {
-  return head + at((token & ~(CHUNK - 1)) * width + d * CHUNK + (token & (CHUNK - 1)));
+function keyAt(head: usize, width: i32, chunk: i32, token: i32, d: i32): usize {
+  return head + at((token & ~(chunk - 1)) * width + d * chunk + (token & (chunk - 1)));
 }
 
 // @ts-ignore: decorator
 @inline
-function valueAt(head: usize, width: i32, token: i32, d: i32): usize {
-  return head + at(PAGE * width + (d & ~(CHUNK - 1)) * PAGE + token * CHUNK + (d & (CHUNK - 1)));
+function valueAt(head: usize, width: i32, chunk: i32, token: i32, d: i32): usize {
+  return head + at(PAGE * width + (d & ~(chunk - 1)) * PAGE + token * chunk + (d & (chunk - 1)));
 }
 
 /** Writes the k and v of one token; head j is at k + j·step·headSize, so that a step of g takes every g-th head. */
-export function writeToken(page: usize, token: i32, k: usize, v: usize, heads: i32, headSize: i32, step: i32): void {
+export function writeToken(page: usize, chunk: i32, token: i32, k: usize, v: usize, heads: i32, headSize: i32, step: i32): void {
   const width = stride(headSize);
   for (let j = 0; j < heads; j++) {
     const head = page + at(2 * PAGE * width * j);
     const from = at(j * step * headSize);
-    for (let d = 0; d < headSize; d++) store<f32>(keyAt(head, width, token, d), load<f32>(k + from + at(d)));
-    for (let d = 0; d < headSize; d++) store<f32>(valueAt(head, width, token, d), load<f32>(v + from + at(d)));
+    for (let d = 0; d < headSize; d++) store<f32>(keyAt(head, width, chunk, token, d), load<f32>(k + from + at(d)));
+    for (let d = 0; d < headSize; d++) store<f32>(valueAt(head, width, chunk, token, d), load<f32>(v + from + at(d)));
   }
 }
 
 /** Reads one token to k and v [heads, headSize]. */
-export function readToken(page: usize, token: i32, k: usize, v: usize, heads: i32, headSize: i32): void {
+export function readToken(page: usize, chunk: i32, token: i32, k: usize, v: usize, heads: i32, headSize: i32): void {
   const width = stride(headSize);
   for (let j = 0; j < heads; j++) {
     const head = page + at(2 * PAGE * width * j);
     const to = at(j * headSize);
-    for (let d = 0; d < headSize; d++) store<f32>(k + to + at(d), load<f32>(keyAt(head, width, token, d)));
-    for (let d = 0; d < headSize; d++) store<f32>(v + to + at(d), load<f32>(valueAt(head, width, token, d)));
+    for (let d = 0; d < headSize; d++) store<f32>(k + to + at(d), load<f32>(keyAt(head, width, chunk, token, d)));
+    for (let d = 0; d < headSize; d++) store<f32>(v + to + at(d), load<f32>(valueAt(head, width, chunk, token, d)));
   }
 }

@@ -27,11 +27,11 @@ export class CachePool {
    */
   constructor(runtime: Pick<InferenceRuntime, 'pages'>, layout: CacheLayout) {
     checkLayout(layout);
-    const { layers, kvHeads, headDim, groupSizes, fingerprint } = layout;
+    const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, fingerprint } = layout;
     const byHeads = new Map<number, SharedPages>();
     this.#memory = groupSizes.map((size) => {
       const heads = kvHeads / size;
-      const memory = byHeads.get(heads) ?? new SharedPages(runtime.pages({ heads, headDim }));
+      const memory = byHeads.get(heads) ?? new SharedPages(runtime.pages({ heads, headDim, queryHeads }));
       byHeads.set(heads, memory);
       return memory;
     });

@@ -172,7 +172,8 @@ export interface InferenceRuntime {
   packKv(layer: KvLayer, type: WeightType): KvWeights;
   vector(values: Float32Array): Vector;
   rows(capacity: number, width: number): Rows;
-  pages(format: { heads: number; headDim: number }): PageStore;
+  /** @param format stored heads, and where it is known the query heads that will read them: the layout may suit them */
+  pages(format: { heads: number; headDim: number; queryHeads?: number }): PageStore;
 
   // Activations. `rows` counts the tokens; outputs never alias inputs unless said.
 

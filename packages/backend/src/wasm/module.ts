@@ -65,13 +65,13 @@ export interface WasmKernels {
   ): void;
   pageBytes(heads: number, headSize: number): number;
   clearPage(page: Address, bytes: number): void;
-  writeToken(page: Address, token: number, k: Address, v: Address, heads: number, headSize: number, step: number): void;
-  readToken(page: Address, token: number, k: Address, v: Address, heads: number, headSize: number): void;
+  writeToken(page: Address, chunk: number, token: number, k: Address, v: Address, heads: number, headSize: number, step: number): void;
+  readToken(page: Address, chunk: number, token: number, k: Address, v: Address, heads: number, headSize: number): void;
   attendState(heads: number, headSize: number): number;
   scaleQuery(q: Address, factor: number, count: number, scaled: Address): void;
   attendBegin(state: Address, heads: number, headSize: number): void;
   attendSegment(
-    q: Address, pages: Address, start: number, tokens: number, groupSize: number, heads: number, headSize: number,
+    q: Address, pages: Address, chunk: number, start: number, tokens: number, groupSize: number, heads: number, headSize: number,
     state: Address, weights: Address, maxima: Address, keepWeights: boolean, cap: number,
   ): void;
   attendEnd(state: Address, heads: number, headSize: number, out: Address): void;

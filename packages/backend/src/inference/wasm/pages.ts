@@ -6,6 +6,8 @@ import { Block } from './memory';
 /** Pages in the wasm heap, a block each, as assembly/pages.ts lays them out. */
 export class WasmPages implements PageStore {
   readonly bytesPerPage: number;
+  /** Numbers that lie together, see assembly/pages.ts. */
+  readonly chunk: 8 | 16;
   readonly #numbers = new PageNumbers();
   readonly #blocks: Block[] = [];
   readonly #heap: WasmHeap;
@@ -14,8 +16,10 @@ export class WasmPages implements PageStore {
     heap: WasmHeap,
     readonly heads: number,
     readonly headDim: number,
+    queryHeads: number,
   ) {
     this.#heap = heap;
+    this.chunk = (queryHeads / heads) % 4 === 0 ? 8 : 16;
     this.bytesPerPage = heap.kernels.pageBytes(heads, headDim);
   }
 
@@ -52,7 +56,7 @@ export class WasmPages implements PageStore {
 
   move(from: Slot, to: Slot): void {
     const { k, v } = this.#buffers();
-    this.#heap.kernels.readToken(this.address(from.page), from.offset, k, v, this.heads, this.headDim);
+    this.#heap.kernels.readToken(this.address(from.page), this.chunk, from.offset, k, v, this.heads, this.headDim);
     this.store(to, k, v, 1);
   }
 
@@ -60,7 +64,7 @@ export class WasmPages implements PageStore {
     const { k, v, width } = this.#buffers();
     const result = { k: new Float32Array(tokens * width), v: new Float32Array(tokens * width) };
     for (let token = 0; token < tokens; token++) {
-      this.#heap.kernels.readToken(this.address(page), token, k, v, this.heads, this.headDim);
+      this.#heap.kernels.readToken(this.address(page), this.chunk, token, k, v, this.heads, this.headDim);
       result.k.set(this.#heap.floats(k, width), token * width);
       result.v.set(this.#heap.floats(v, width), token * width);
     }
@@ -79,7 +83,7 @@ export class WasmPages implements PageStore {
 
   /** Writes a token whose stored head j is the head j·step at the addresses of its keys and values. */
   store({ page, offset }: Slot, k: number, v: number, step: number): void {
-    this.#heap.kernels.writeToken(this.address(page), offset, k, v, this.heads, this.headDim, step);
+    this.#heap.kernels.writeToken(this.address(page), this.chunk, offset, k, v, this.heads, this.headDim, step);
   }
 
   dispose(): void {

@@ -77,8 +77,8 @@ export class WasmRuntime implements InferenceRuntime {
     return new HeapRows(this.#heap, capacity, width);
   }
 
-  pages({ heads, headDim }: { heads: number; headDim: number }): WasmPages {
-    return new WasmPages(this.#heap, heads, headDim);
+  pages({ heads, headDim, queryHeads = heads }: { heads: number; headDim: number; queryHeads?: number }): WasmPages {
+    return new WasmPages(this.#heap, heads, headDim, queryHeads);
   }
 
   embed(table: LinearWeights, ids: Int32Array, out: Rows): void {
@@ -168,7 +168,12 @@ export class WasmRuntime implements InferenceRuntime {
       if (pending && tokens % TOKENS_PER_PAGE === 0) addresses.push((store as WasmPages).address(view.slots[expert]!.page));
       const skipped = hidden * TOKENS_PER_PAGE;
       const seen = tokens - skipped + (pending ? 1 : 0);
-      return { groupSize: heads / store.heads, addresses, skipped, start: from - skipped, tokens: seen };
+      const groupSize = heads / store.heads;
+      const { chunk } = store as WasmPages;
+      if (chunk === 8 && groupSize % 4 !== 0) {
+        throw new ArgumentError(`attend: expected pages made for ${heads} query heads, which ${store.heads} stored heads would serve in ${groupSize}s`);
+      }
+      return { groupSize, chunk, addresses, skipped, start: from - skipped, tokens: seen };
     });
     const pages = parts.reduce((sum, { addresses }) => sum + addresses.length, 0);
     const longest = onProbabilities ? Math.max(...parts.map(({ skipped, tokens }) => skipped + tokens)) : 0;
@@ -187,12 +192,12 @@ export class WasmRuntime implements InferenceRuntime {
       weights: weights + (onProbabilities ? 4 * done * heads * TOKENS_PER_PAGE : 0),
       maxima: maxima + (onProbabilities ? 4 * done * heads : 0),
     });
-    for (const { groupSize, addresses, start, tokens } of parts) {
+    for (const { groupSize, chunk, addresses, start, tokens } of parts) {
       if (start >= tokens) continue;
       this.#heap.writeInt32(table + 4 * done, addresses);
       const { weights, maxima } = at();
       kernels.attendSegment(
-        query, table + 4 * done, start, tokens, groupSize, heads, headDim, state, weights, maxima,
+        query, table + 4 * done, chunk, start, tokens, groupSize, heads, headDim, state, weights, maxima,
         onProbabilities !== undefined, softCap * Math.LOG2E,
       );
       done += addresses.length;

@@ -60,8 +60,8 @@ export class Setting {
   }
 
   /** A store for each expert. */
-  stores({ kvHeads, headDim, groupSizes }: Heads): PageStore[] {
-    return groupSizes.map((size) => this.own(this.runtime.pages({ heads: kvHeads / size, headDim })));
+  stores({ heads, kvHeads, headDim, groupSizes }: Heads & { heads: number }): PageStore[] {
+    return groupSizes.map((size) => this.own(this.runtime.pages({ heads: kvHeads / size, headDim, queryHeads: heads })));
   }
 
   dispose(): void {
