@@ -8,7 +8,7 @@ import { plainAttend, plainLinear, plainPool } from './plain';
 import type { Setting } from './setting';
 import { close, equal, FilledSegment, same } from './setting';
 
-interface Variant extends Heads {
+export interface Variant extends Heads {
   readonly heads: number;
 }
 
@@ -199,7 +199,7 @@ export function kv(s: Setting, variant: Heads) {
 }
 
 /** Segments with some tokens each, and room for more. */
-export function fill(s: Setting, variant: Heads, counts: readonly number[], room = 1): { view: LayerView; segments: FilledSegment[] } {
+export function fill(s: Setting, variant: Variant, counts: readonly number[], room = 1): { view: LayerView; segments: FilledSegment[] } {
   const segments = s.stores(variant).map((store, expert) => {
     const segment = new FilledSegment(store, s.random, counts[expert]! + room);
     const width = store.heads * store.headDim;

@@ -4,7 +4,7 @@ import type { LayerView, StorePlan } from '../../inference/runtime';
 import { expectNoLeaks } from '../leaks';
 import type { RuntimeCheck } from './check';
 import { check } from './check';
-import { kv, variants } from './decode-checks';
+import { kv, type Variant, variants } from './decode-checks';
 import type { Heads } from './plain';
 import { plainAttend, plainLinear, plainPool, plainSpread } from './plain';
 import type { Setting } from './setting';
@@ -121,7 +121,7 @@ function grouped(x: ArrayLike<number>, experts: Int32Array, heads: Heads): Float
 }
 
 /** Where rows go: those of each expert in two plans, the second after the first; and what a later step sees. */
-function planned(s: Setting, variant: Heads, experts: Int32Array): { view: LayerView; plans: StorePlan[] } {
+function planned(s: Setting, variant: Variant, experts: Int32Array): { view: LayerView; plans: StorePlan[] } {
   const parts = s.stores(variant).map((store, expert) => {
     const rows = Int32Array.from(experts.keys()).filter((row) => experts[row] === expert);
     const { pages } = new FilledSegment(store, s.random, rows.length + 1);
