@@ -21,8 +21,19 @@ const scoreCode = `
     return score;
   }`;
 
-function tileOf(headDim: number): number {
-  return Math.min(32, Math.floor(TILE_FLOATS / headDim));
+/** Vectors of 4 that a head takes, the last filled up with zeros, and tokens of a tile. */
+function sizesOf(headDim: number) {
+  const fours = Math.ceil(headDim / 4);
+  return { fours, tile: Math.min(32, Math.floor(TILE_FLOATS / (4 * fours))) };
+}
+
+/** `fn <input>Four(at, i)`: elements 4·i to 4·i + 3 of the head that begins at an element of an input. */
+function fourCode(input: string, headDim: number): string {
+  const element = (j: number) => {
+    const value = `${input}[at + 4 * i + ${j}]`;
+    return headDim % 4 === 0 ? value : `select(0.0, ${value}, 4 * i + ${j} < ${headDim})`;
+  };
+  return `fn ${input}Four(at : i32, i : i32) -> vec4<f32> { return vec4<f32>(${[0, 1, 2, 3].map(element).join(', ')}); }`;
 }
 
 /** Workgroups in x for the query heads, in y for the rows. */
@@ -35,7 +46,7 @@ export function causalGroups(heads: number, rows: number): [number, number] {
  * score and Σ exp(score − largest). A soft cap of 0 is none.
  */
 export const causalProgram = remember((headDim: number): Program<'q' | 'k' | 'v', Uniforms> => {
-  const tile = tileOf(headDim);
+  const { fours, tile } = sizesOf(headDim);
   return {
     key: `causal attention ${headDim}`,
     inputs: ['q', 'k', 'v'],
@@ -43,8 +54,9 @@ export const causalProgram = remember((headDim: number): Program<'q' | 'k' | 'v'
     threads: THREADS,
     code: `
       ${scoreCode}
-      var<workgroup> keys : array<f32, ${tile * headDim}>;
-      var<workgroup> values : array<f32, ${tile * headDim}>;
+      ${['q', 'k', 'v'].map((input) => fourCode(input, headDim)).join('\n')}
+      var<workgroup> keys : array<vec4<f32>, ${tile * fours}>;
+      var<workgroup> values : array<vec4<f32>, ${tile * fours}>;
       fn main() {
         let t = i32(localId.x);
         let head = i32(workgroupId.x);
@@ -52,17 +64,17 @@ export const causalProgram = remember((headDim: number): Program<'q' | 'k' | 'v'
         let row0 = i32(workgroupId.y) * ${THREADS};
         let row = row0 + t;
         let own = (row * uniforms.heads + head) * ${headDim};
-        var query : array<f32, ${headDim}>;
-        var out : array<f32, ${headDim}>;
-        for (var d = 0; d < ${headDim} && row < uniforms.rows; d++) { query[d] = q[own + d] * uniforms.scale; }
+        var query : array<vec4<f32>, ${fours}>;
+        var out : array<vec4<f32>, ${fours}>;
+        for (var d = 0; d < ${fours} && row < uniforms.rows; d++) { query[d] = qFour(own, d) * uniforms.scale; }
         var largest = -1e30;
         var sum = 0.0;
         // All tiles, as barriers need the same of every workgroup; those after the last query are passed over.
         for (var key0 = 0; key0 < uniforms.rows; key0 += ${tile}) {
-          for (var i = t; i < ${tile * headDim} && key0 < row0 + ${THREADS} && key0 + ${tile} + uniforms.window > row0; i += ${THREADS}) {
-            let at = ((key0 + i / ${headDim}) * uniforms.kvHeads + kvHead) * ${headDim} + i % ${headDim};
-            keys[i] = k[at];
-            values[i] = v[at];
+          for (var i = t; i < ${tile * fours} && key0 < row0 + ${THREADS} && key0 + ${tile} + uniforms.window > row0; i += ${THREADS}) {
+            let at = ((key0 + i / ${fours}) * uniforms.kvHeads + kvHead) * ${headDim};
+            keys[i] = kFour(at, i % ${fours});
+            values[i] = vFour(at, i % ${fours});
           }
           workgroupBarrier();
           let begin = max(0, row - uniforms.window + 1 - key0);
@@ -72,24 +84,24 @@ export const causalProgram = remember((headDim: number): Program<'q' | 'k' | 'v'
             var most = largest;
             for (var j = begin; j < end; j++) {
               var score = 0.0;
-              for (var d = 0; d < ${headDim}; d++) { score += query[d] * keys[j * ${headDim} + d]; }
+              for (var d = 0; d < ${fours}; d++) { score += dot(query[d], keys[j * ${fours} + d]); }
               scores[j] = capped(score);
               most = max(most, scores[j]);
             }
             let kept = exp(largest - most);
             largest = most;
             sum *= kept;
-            for (var d = 0; d < ${headDim}; d++) { out[d] *= kept; }
+            for (var d = 0; d < ${fours}; d++) { out[d] *= kept; }
             for (var j = begin; j < end; j++) {
               let share = exp(scores[j] - most);
               sum += share;
-              for (var d = 0; d < ${headDim}; d++) { out[d] += share * values[j * ${headDim} + d]; }
+              for (var d = 0; d < ${fours}; d++) { out[d] += share * values[j * ${fours} + d]; }
             }
           }
           workgroupBarrier();
         }
         if (row >= uniforms.rows) { return; }
-        for (var d = 0; d < ${headDim}; d++) { result[own + d] = out[d] / sum; }
+        for (var d = 0; d < ${headDim}; d++) { result[own + d] = out[d / 4][d % 4] / sum; }
         if (uniforms.sums >= 0) {
           let at = uniforms.sums + 2 * (head * uniforms.rows + row);
           result[at] = largest;
@@ -101,7 +113,7 @@ export const causalProgram = remember((headDim: number): Program<'q' | 'k' | 'v'
 
 /** result[head, row] = the probability that a token gets from all queries of a head; `attended` is what the other program gave. */
 export const causalProbabilityProgram = remember((headDim: number): Program<'q' | 'k' | 'attended', Uniforms> => {
-  const tile = tileOf(headDim);
+  const { fours, tile } = sizesOf(headDim);
   return {
     key: `causal probabilities ${headDim}`,
     inputs: ['q', 'k', 'attended'],
@@ -109,7 +121,8 @@ export const causalProbabilityProgram = remember((headDim: number): Program<'q' 
     threads: THREADS,
     code: `
       ${scoreCode}
-      var<workgroup> queries : array<f32, ${tile * headDim}>;
+      ${['q', 'k'].map((input) => fourCode(input, headDim)).join('\n')}
+      var<workgroup> queries : array<vec4<f32>, ${tile * fours}>;
       fn main() {
         let t = i32(localId.x);
         let head = i32(workgroupId.x);
@@ -117,17 +130,17 @@ export const causalProbabilityProgram = remember((headDim: number): Program<'q' 
         let row0 = i32(workgroupId.y) * ${THREADS};
         let row = row0 + t;
         let own = (row * uniforms.kvHeads + kvHead) * ${headDim};
-        var key : array<f32, ${headDim}>;
-        for (var d = 0; d < ${headDim} && row < uniforms.rows; d++) { key[d] = k[own + d] * uniforms.scale; }
+        var key : array<vec4<f32>, ${fours}>;
+        for (var d = 0; d < ${fours} && row < uniforms.rows; d++) { key[d] = kFour(own, d) * uniforms.scale; }
         var probability = 0.0;
         for (var query0 = 0; query0 < uniforms.rows; query0 += ${tile}) {
-          for (var i = t; i < ${tile * headDim} && query0 + ${tile} > row0; i += ${THREADS}) {
-            queries[i] = q[((query0 + i / ${headDim}) * uniforms.heads + head) * ${headDim} + i % ${headDim}];
+          for (var i = t; i < ${tile * fours} && query0 + ${tile} > row0; i += ${THREADS}) {
+            queries[i] = qFour(((query0 + i / ${fours}) * uniforms.heads + head) * ${headDim}, i % ${fours});
           }
           workgroupBarrier();
           for (var j = max(0, row - query0); j < min(${tile}, min(uniforms.rows, row + uniforms.window) - query0); j++) {
             var score = 0.0;
-            for (var d = 0; d < ${headDim}; d++) { score += key[d] * queries[j * ${headDim} + d]; }
+            for (var d = 0; d < ${fours}; d++) { score += dot(key[d], queries[j * ${fours} + d]); }
             let at = uniforms.sums + 2 * (head * uniforms.rows + query0 + j);
             probability += exp(capped(score) - attended[at]) / attended[at + 1];
           }
