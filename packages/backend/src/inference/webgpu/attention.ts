@@ -209,7 +209,8 @@ export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant
           }
         }
         let part = ((uniforms.tile + tile) * uniforms.heads + head0) * ${partialSize(headDim)};
-        ${sums((u, c) => `if (t + ${c * TILE} < ${headDim}) { result[part + ${u * partialSize(headDim) + c * TILE} + t] = out_${u}_${c}; }`)}
+        ${sums((u, c) => `
+        if (t + ${c * TILE} < ${headDim}) { result[part + ${u * partialSize(headDim) + c * TILE} + t] = out_${u}_${c}; }`)}
         if (t == 0) {
           ${each(heads, (u) => `
           result[part + ${u * partialSize(headDim) + headDim}] = largest_${u};

@@ -145,7 +145,7 @@ export class WebgpuPages implements PageStore {
 }
 
 /** `fn slotAt(value, token, column)`: the place in a page of a token's key (0) or value (1) at a column of [heads, headDim]. */
-export const slotCode = `
+const slotCode = `
   fn slotAt(value : i32, token : i32, column : i32) -> i32 {
     if (value == 0) { return column * ${TOKENS_PER_PAGE} + token; }
     let head = column / uniforms.headDim;

@@ -16,7 +16,9 @@ import {
 import { causalGroups, causalProbabilityProgram, causalProgram, sumHeadsProgram } from './causal';
 import { Workspace } from './memory';
 import { storeRowsProgram, WebgpuPages } from './pages';
-import { activationNumbers, applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, widenProgram } from './products';
+import {
+  activationNumbers, applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, widenProgram,
+} from './products';
 import { WebgpuKv, WebgpuLinear, WebgpuRows, WebgpuVector } from './residents';
 import {
   activateProgram, addProgram, copyPlusProgram, copyProgram, elementwise, groupProgram, layerNormProgram, multiplyProgram,
@@ -187,7 +189,8 @@ export class WebgpuRuntime implements InferenceRuntime {
       const pending = certain || (route && route.expert === null) ? { slot: view.slots[expert]!, certain } : null;
       const first = count;
       count += segment.tokens + (pending ? 1 : 0);
-      return { expert, first, store: segment.store as WebgpuPages, parts: partsOf(segment, pending, first, onProbabilities !== undefined) };
+      const parts = partsOf(segment, pending, first, onProbabilities !== undefined);
+      return { expert, first, store: segment.store as WebgpuPages, parts };
     });
     const tiles = segments.flatMap(({ parts }) => parts).reduce((sum, part) => sum + tilesOf(part), 0);
     const partialsSize = tiles * heads * partialSize(headDim);
@@ -203,7 +206,8 @@ export class WebgpuRuntime implements InferenceRuntime {
           result: partials,
           inputs: { q: q.tensor, numbers: this.#workspace.numbers.tensor, routes: this.#routesOrNone(route), ...chunkInputs(part) },
           uniforms: {
-            q0: row * q.width, scale, softCap, heads, stored: store.heads, entries, segment: expert, route: placeOf(route), tile, scores, count,
+            q0: row * q.width, scale, softCap, heads, stored: store.heads, entries, segment: expert, route: placeOf(route), tile,
+            scores, count,
           },
           groups: [heads / groupHeads, tilesOf(part)],
         });
@@ -246,7 +250,7 @@ export class WebgpuRuntime implements InferenceRuntime {
 
   group(weights: WebgpuKv, k: WebgpuRows, v: WebgpuRows, experts: Int32Array): void {
     const { groupSizes, headDim, pooling } = weights;
-    const sizes = this.#workspace.numbers.put(Int32Array.of(...groupSizes, ...experts));
+    const sizes = this.#workspace.numbers.put(Int32Array.from([...groupSizes, ...experts]));
     for (const { tensor, width } of [k, v]) {
       this.#device.run(groupProgram, {
         result: tensor,
