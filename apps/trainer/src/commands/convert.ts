@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 
 import { ArgumentError, startBackend } from '@mixsga/backend';
-import { convertOpt, loadTokenizer, OptModel, readCheckpoint, resolveModel } from '@mixsga/models';
+import { convertModel, loadTokenizer, OptModel, readCheckpoint, resolveModel } from '@mixsga/models';
 import type { RouterKind } from '@mixsga/router';
 import { type Command, Option } from 'commander';
 
@@ -36,7 +36,7 @@ export function registerConvert(program: Command): void {
       const { directory } = await resolveModel(name);
       const source = await readCheckpoint(directory);
       const tokenizer = await loadTokenizer(directory);
-      const converted = convertOpt(source.config, source.values, options.attention, { router: options.router, routerSeed });
+      const converted = convertModel(source.config, source.values, options.attention, { router: options.router, routerSeed });
       await startBackend('cpu'); // the weights are only moved
       const model = new OptModel(converted.config, converted.values);
       await saveModel(options.out, { model, tokenizer });

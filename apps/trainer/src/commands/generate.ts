@@ -3,12 +3,12 @@ import { text } from 'node:stream/consumers';
 import { type BackendName, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
 import {
   type Checkpoint,
-  convertOpt,
+  convertModel,
+  createDecoder,
   type Finish,
   generate,
   type GenerationStats,
   loadTokenizer,
-  OptDecoder,
   parseAttention,
   readCheckpoint,
   resolveModel,
@@ -65,7 +65,7 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   const prompt = tokenizer.encode(options.prompt === '-' ? await text(process.stdin) : options.prompt);
   const open = async () => {
     const { name: backend } = await startBackend(options.backend as BackendName);
-    return { backend, decoder: OptDecoder.create(checkpoint.config, checkpoint.values, { weights: options.weights }) };
+    return { backend, decoder: await createDecoder(checkpoint.config, checkpoint.values, { weights: options.weights }) };
   };
   const eos = checkpoint.config.eos_token_id ?? null;
   let { backend, decoder } = await open();
@@ -118,7 +118,7 @@ function withAttention(checkpoint: Checkpoint, asked: string | undefined): Check
   const { config, values } = checkpoint;
   const own = parseAttention(config.mixsga?.attention ?? 'mha');
   if (asked === undefined || parseAttention(asked).spec === own.spec) return checkpoint;
-  return convertOpt(config, values, asked);
+  return convertModel(config, values, asked);
 }
 
 function summary(stats: GenerationStats): string {

@@ -4,10 +4,10 @@ import type { WeightType } from '@mixsga/backend';
 import type { KvTraits, LanguageModel } from '@mixsga/evaluators';
 import { kvBytesPerToken } from '@mixsga/kv-cache';
 import {
-  convertOpt,
+  convertModel,
+  createDecoder,
   createTokenizer,
   loadTokenizer,
-  OptDecoder,
   OptModel,
   parseAttention,
   parseOptConfig,
@@ -95,7 +95,7 @@ export function languageModel(model: OptModel, weights: WeightType = 'f32'): Lan
     tokenNll: (inputs, targets, options) => model.tokenNll(inputs, targets, options),
     routingOf: (inputs, options) => model.routingOf(inputs, options),
     async streamNll(inputs, targets, options) {
-      const decoder = OptDecoder.create(model.config, await valuesOf(model), { weights });
+      const decoder = await createDecoder(model.config, await valuesOf(model), { weights });
       try {
         return await streamNll(decoder, inputs, targets, options);
       } finally {
@@ -130,7 +130,7 @@ async function continuedModel(config: RunConfig, from: string): Promise<OpenMode
     return { model: new OptModel(source.config, source.values), tokenizer };
   }
   const { kind, seed } = routerOf(config);
-  const converted = convertOpt(source.config, source.values, asked, { router: kind, routerSeed: seed });
+  const converted = convertModel(source.config, source.values, asked, { router: kind, routerSeed: seed });
   return { model: new OptModel(converted.config, converted.values), tokenizer };
 }
 

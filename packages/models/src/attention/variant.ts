@@ -32,6 +32,11 @@ export interface AttentionVariant {
   validate(shape: AttentionShape): void;
 }
 
+/** The layers that have keys and values of their own, in ascending order. */
+export function storingLayers(layers: number, { kvSource }: AttentionVariant): number[] {
+  return Array.from({ length: layers }, (_, layer) => layer).filter((layer) => kvSource(layer) === layer);
+}
+
 /** An entry of the catalog. */
 export interface AttentionKind {
   /** What a spec of this kind looks like, for help texts and errors. */

@@ -95,7 +95,7 @@ describe('readJsonFile', () => {
     const folder = await mkdtemp(join(tmpdir(), 'mixsga-config-'));
     const path = join(folder, 'config.json');
     await writeFile(path, '{"vocab_size": 1, "vocab_size": 2}');
-    await expect(readJsonFile(path)).rejects.toThrow(`${path}: JSON at character 18: expected each key once`);
+    await expect(readJsonFile(path)).rejects.toThrow(`${path}: JSON at byte 18: expected each key once`);
     await rm(folder, { recursive: true });
   });
 });

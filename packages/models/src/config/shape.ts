@@ -1,6 +1,7 @@
-import type { AttentionVariant } from '../attention/variant';
+import type { AttentionSizes } from './keys';
 
-/** The sizes of a model that parameter counts and KV accounting follow from; heads as published. */
+
+/** The sizes of a model that generation and KV accounting follow from; heads as published. */
 export interface ModelShape {
   /** `model_type` of its config.json. */
   readonly family: string;
@@ -15,23 +16,27 @@ export interface ModelShape {
   readonly vocabularySize: number;
   /** Tokens. */
   readonly contextLength: number;
-  /** Whether the K and V projections have a bias. */
-  readonly kvBias: boolean;
-  /** Parameters of all but the K and V projections. */
-  readonly otherParameters: number;
 }
 
-/** Parameters of a model under an attention variant, with a sigmoid router in each layer of one with experts. */
-export function countParameters(shape: ModelShape, attention: AttentionVariant): number {
-  const { hiddenSize, headDim } = shape;
-  const projection = attention.storedKvHeads(shape.kvHeads) * headDim * (hiddenSize + (shape.kvBias ? 1 : 0));
-  const routers = attention.experts ? shape.layers * attention.experts.ratios.length * (hiddenSize + 1) : 0;
-  return shape.otherParameters + layersWithKv(shape, attention) * 2 * projection + routers;
+/** The shape that a checked configuration of any family gives. */
+export function modelShape(config: ShapedConfig): ModelShape {
+  const { hidden_size: hiddenSize, num_attention_heads: heads } = config;
+  return {
+    family: config.model_type,
+    attention: config.mixsga?.attention ?? 'mha',
+    layers: config.num_hidden_layers,
+    hiddenSize,
+    heads,
+    kvHeads: config.num_key_value_heads ?? heads,
+    headDim: config.head_dim ?? hiddenSize / heads,
+    vocabularySize: config.vocab_size,
+    contextLength: config.max_position_embeddings,
+  };
 }
 
-/** Layers that have keys and values of their own. */
-export function layersWithKv({ layers }: ModelShape, attention: AttentionVariant): number {
-  let count = 0;
-  for (let layer = 0; layer < layers; layer++) if (attention.kvSource(layer) === layer) count++;
-  return count;
+/** What the configurations of all families have. */
+export interface ShapedConfig extends AttentionSizes {
+  readonly model_type: string;
+  readonly vocab_size: number;
+  readonly max_position_embeddings: number;
 }

@@ -3,7 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { parseAttention } from '../attention/index';
 import { parseOptConfig } from '../config/opt';
-import { OptDecoder } from '../opt/decoder';
+import type { CachedDecoder } from '../decoder/cached-decoder';
+import { createDecoder } from '../families';
 import { randomParameters } from '../opt/parameters';
 import { generate, type GenerateOptions, type Generation } from './generate';
 
@@ -12,7 +13,7 @@ const PROMPTS = [[3, 14, 15, 9, 26, 5, 35], [8], [9, 7, 9]];
 
 describe.runIf(available)(`a WebGPU device that is lost in the middle of a generation${reason ? ` (${reason})` : ''}`, () => {
   const attention = 'mixsga:3:1:6';
-  const open = async (): Promise<OptDecoder> => {
+  const open = async (): Promise<CachedDecoder> => {
     await startBackend('webgpu');
     const config = parseOptConfig(
       {
@@ -21,7 +22,7 @@ describe.runIf(available)(`a WebGPU device that is lost in the middle of a gener
       },
       'test',
     );
-    return OptDecoder.create(config, randomParameters(config, parseAttention(attention), 5));
+    return createDecoder(config, randomParameters(config, parseAttention(attention), 5));
   };
   const device = () => (tf.backend() as unknown as { device: GPUDevice }).device;
 

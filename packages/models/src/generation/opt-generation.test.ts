@@ -1,8 +1,8 @@
 import { DeviceLostError, startBackend } from '@mixsga/backend';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Checkpoint, readCheckpoint } from '../checkpoint';
-import { convertOpt } from '../opt/convert';
-import { OptDecoder } from '../opt/decoder';
+import { convertModel } from '../convert';
+import { createDecoder } from '../families';
 import { loadTokenizer, type Tokenizer } from '../tokenizer';
 import { resolveModel } from '../zoo';
 import type { Decoder } from './decoder';
@@ -25,9 +25,9 @@ beforeAll(async () => {
   prompts = TEXTS.map((text) => tokenizer.encode(text));
 });
 
-const open = (attention: string): Decoder => {
-  const { config, values } = convertOpt(checkpoint.config, checkpoint.values, attention, { routerSeed: 3 });
-  return OptDecoder.create(config, values, { weights: 'f32' });
+const open = (attention: string): Promise<Decoder> => {
+  const { config, values } = convertModel(checkpoint.config, checkpoint.values, attention, { routerSeed: 3 });
+  return createDecoder(config, values, { weights: 'f32' });
 };
 
 async function tokensOf(decoder: Decoder, of: readonly number[][], options: GenerateOptions): Promise<number[][]> {
@@ -38,8 +38,8 @@ async function tokensOf(decoder: Decoder, of: readonly number[][], options: Gene
 
 describe.each(['mha', 'gqa:2', 'cla:2', 'mixsga:3:1:6'])('sotu-mini with %s', (attention) => {
   let decoder: Decoder;
-  beforeAll(() => {
-    decoder = open(attention);
+  beforeAll(async () => {
+    decoder = await open(attention);
   });
   afterAll(() => decoder.dispose());
 
@@ -101,7 +101,7 @@ describe('stats of sotu-mini', () => {
     ['gqa:2', LAYERS * tokenBytes(2)],
     ['cla:2', (LAYERS / 2) * tokenBytes(1)],
   ])('count the bytes of %s exactly', async (attention, bytesPerToken) => {
-    const decoder = open(attention);
+    const decoder = await open(attention);
     const { stats } = await generateText(decoder, tokenizer, TEXTS[0]!, { maxNewTokens: 25 });
     expect(stats.tokensSeen).toBe(prompts[0]!.length + 24);
     expect(stats.kvBytesUsed).toBe(stats.tokensSeen * bytesPerToken);
@@ -110,7 +110,7 @@ describe('stats of sotu-mini', () => {
   });
 
   it('count the experts: of the prompt in the asked ratios, then as they come', async () => {
-    const decoder = open('mixsga:3:1:6');
+    const decoder = await open('mixsga:3:1:6');
     const generation = generate(decoder, [prompts[0]!], { maxNewTokens: 25 });
     const length = prompts[0]!.length;
     const counts: number[][] = [];
@@ -128,7 +128,7 @@ describe('stats of sotu-mini', () => {
   });
 
   it('count what eviction keeps', async () => {
-    const decoder = open('mixsga:3:1:6');
+    const decoder = await open('mixsga:3:1:6');
     for (const eviction of ['h2o:0.5', 'nacl:0.5', 'window:0.5']) {
       const { stats } = await generateText(decoder, tokenizer, TEXTS[0]!, { maxNewTokens: 40, eviction });
       const kept = Math.ceil((prompts[0]!.length + 40) / 2);

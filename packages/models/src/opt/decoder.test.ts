@@ -5,7 +5,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parseAttention } from '../attention/index';
 import { parseOptConfig } from '../config/opt';
-import { OptDecoder } from './decoder';
+import type { CachedDecoder } from '../decoder/cached-decoder';
+import { createDecoder } from '../families';
 import { OptModel } from './model';
 import { randomParameters } from './parameters';
 
@@ -29,11 +30,11 @@ function tokensOf(count: number, seed: number): Int32Array {
 /** A decoder of random weights on the active backend. */
 function decoderOf(attention: string, { router, weights, seed = 5 }: { router?: string; weights?: WeightType; seed?: number } = {}) {
   const config = configOf(attention, router);
-  return OptDecoder.create(config, randomParameters(config, parseAttention(attention), seed), { weights });
+  return createDecoder(config, randomParameters(config, parseAttention(attention), seed), { weights });
 }
 
 /** Takes tokens into a cache one by one; the logits after the last. */
-async function feed(decoder: OptDecoder, tokens: Int32Array, cache: KvCache): Promise<Float32Array> {
+async function feed(decoder: CachedDecoder, tokens: Int32Array, cache: KvCache): Promise<Float32Array> {
   let logits = new Float32Array(0);
   for (let t = 0; t < tokens.length; t++) {
     logits = (await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'values' })).values!.slice() as Float32Array<ArrayBuffer>;
@@ -42,7 +43,7 @@ async function feed(decoder: OptDecoder, tokens: Int32Array, cache: KvCache): Pr
 }
 
 /** The logits after some tokens, of which the first `prompt` were routed together, in one pass. */
-async function inOnePass(decoder: OptDecoder, tokens: Int32Array, prompt: number): Promise<Float32Array> {
+async function inOnePass(decoder: CachedDecoder, tokens: Int32Array, prompt: number): Promise<Float32Array> {
   const cache = decoder.createCache();
   const { values } = await decoder.prefill(tokens, cache, { prompt, want: 'values' });
   cache.dispose();
@@ -71,7 +72,7 @@ afterEach(() => useReferenceKernels(false));
 describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) => {
   it.each(variants)('decodes %s %s step by step like one pass with the same experts', async (attention: string, router?: string) => {
     await startBackend(backend);
-    const decoder = decoderOf(attention, { router });
+    const decoder = await decoderOf(attention, { router });
     const tokens = tokensOf(70, 1);
     const prompt = 37;
     const cache = decoder.createCache();
@@ -91,7 +92,7 @@ describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) 
     const config = configOf('mixsga:3:1:6');
     const values = randomParameters(config, parseAttention('mixsga:3:1:6'), 5);
     const model = new OptModel(config, values);
-    const decoder = OptDecoder.create(config, values);
+    const decoder = await createDecoder(config, values);
     const tokens = tokensOf(40, 2);
     for (const [routing, prompt] of [['prefill', 40], ['decode', 0]] as const) {
       const expected = tf.tidy(() =>
@@ -106,7 +107,7 @@ describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) 
 
   it.each(['gqa:2', 'cla:2', 'mixsga:3:1:6'])('decodes a batch of three ragged sequences of %s like each alone', async (attention) => {
     await startBackend(backend);
-    const decoder = decoderOf(attention);
+    const decoder = await decoderOf(attention);
     const texts = [tokensOf(33, 1), tokensOf(5, 2), tokensOf(20, 3)];
     const caches = texts.map(() => decoder.createCache());
     for (const [i, text] of texts.entries()) await decoder.prefill(text, caches[i]!, { want: 'argMax' });
@@ -125,7 +126,7 @@ describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) 
 
   it('goes on from a cache that was cut, forked, or stored and restored', async () => {
     await startBackend(backend);
-    const decoder = decoderOf('mixsga:3:1:6');
+    const decoder = await decoderOf('mixsga:3:1:6');
     const tokens = tokensOf(50, 1);
     const cache = decoder.createCache();
     await decoder.prefill(tokens.subarray(0, 34), cache, { want: 'argMax' });
@@ -146,7 +147,7 @@ describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) 
   it.each(['h2o:0.4', 'nacl:0.4', 'window:0.4'])('decodes under %s like the reference', async (eviction) => {
     await startBackend(backend);
     const run = async () => {
-      const decoder = decoderOf('mixsga:3:1:6');
+      const decoder = await decoderOf('mixsga:3:1:6');
       const cache = decoder.createCache({ eviction, maxTokens: 50 });
       await decoder.prefill(tokensOf(30, 1), cache, { want: 'argMax' });
       const logits = await feed(decoder, tokensOf(20, 2), cache);
@@ -163,13 +164,13 @@ describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) 
   });
 });
 
-describe('OptDecoder', () => {
+describe('the decoder of OPT', () => {
   it.each([['bf16', 0.02], ['int8', 0.05]] as const)('computes with %s weights what the reference computes with them', async (weights, farther) => {
     const logits: Float32Array[] = [];
     for (const reference of [false, true]) {
       await startBackend('wasm');
       useReferenceKernels(reference);
-      const decoder = decoderOf('gqa:2', { weights });
+      const decoder = await decoderOf('gqa:2', { weights });
       expect(decoder.runtime.path).toBe(reference ? 'reference' : 'fused');
       const cache = decoder.createCache();
       await decoder.prefill(tokensOf(20, 1), cache, { want: 'argMax' });
@@ -178,7 +179,7 @@ describe('OptDecoder', () => {
     }
     expect(distance(logits[0]!, logits[1]!)).toBeLessThan(1e-3);
     useReferenceKernels(false);
-    const decoder = decoderOf('gqa:2');
+    const decoder = await decoderOf('gqa:2');
     const cache = decoder.createCache();
     await decoder.prefill(tokensOf(20, 1), cache, { want: 'argMax' });
     const exact = await feed(decoder, tokensOf(5, 2), cache);
@@ -190,7 +191,7 @@ describe('OptDecoder', () => {
   it.each(['mha', 'mixsga:3:1:6'])('leaves no tensor behind a step of %s, and frees everything in the end', async (attention) => {
     await startBackend('wasm');
     const whole = await trackTensors(async () => {
-      const decoder = decoderOf(attention);
+      const decoder = await decoderOf(attention);
       const cache = decoder.createCache();
       await decoder.prefill(tokensOf(33, 1), cache, { want: 'argMax' });
       await feed(decoder, tokensOf(1, 1), cache);
@@ -208,7 +209,7 @@ describe('OptDecoder', () => {
 
   it('leaves every cache as it was when a step fails', async () => {
     await startBackend('wasm');
-    const decoder = decoderOf('mixsga:3:1:6');
+    const decoder = await decoderOf('mixsga:3:1:6');
     const [a, b] = [decoder.createCache(), decoder.createCache()];
     await decoder.prefill(tokensOf(10, 1), a, { want: 'argMax' });
     await decoder.prefill(tokensOf(80, 1), b, { want: 'argMax' });
@@ -225,11 +226,11 @@ describe('OptDecoder', () => {
 
   it('refuses a cache of another model or attention variant, and tokens that it does not have', async () => {
     await startBackend('wasm');
-    const decoder = decoderOf('mixsga:3:1:6');
+    const decoder = await decoderOf('mixsga:3:1:6');
     const cache = decoder.createCache();
     await decoder.prefill(tokensOf(10, 1), cache, { want: 'argMax' });
     const bytes = await cache.serialise();
-    for (const other of [decoderOf('mixsga:3:1:6', { seed: 6 }), decoderOf('mixsga:1:1:2'), decoderOf('mha')]) {
+    for (const other of [await decoderOf('mixsga:3:1:6', { seed: 6 }), await decoderOf('mixsga:1:1:2'), await decoderOf('mha')]) {
       await expect(other.restoreCache(bytes)).rejects.toThrow(ArgumentError);
       other.dispose();
     }
@@ -246,7 +247,7 @@ describe('OptDecoder', () => {
 
   it('counts the bytes of every weight and of the cache exactly', async () => {
     await startBackend('wasm');
-    const decoder = decoderOf('mixsga:3:1:6');
+    const decoder = await decoderOf('mixsga:3:1:6');
     const cache = decoder.createCache();
     await decoder.prefill(tokensOf(20, 1), cache, { want: 'argMax' }); // 6, 2 and 12 tokens
     // 2 layers, K and V of 8 heads of 4 float32, and 2 bits of index a token and layer.

@@ -3,14 +3,15 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { parseAttention } from '../attention/index';
 import { parseOptConfig } from '../config/opt';
+import type { CachedDecoder } from '../decoder/cached-decoder';
+import { createDecoder } from '../families';
 import { generate } from '../generation/generate';
-import { OptDecoder } from './decoder';
 import { randomParameters } from './parameters';
 
 const { available, reason } = (await describeBackends()).find(({ name }) => name === 'webgpu')!;
 const device = () => (tf.backend() as unknown as { device: GPUDevice }).device;
 
-function open(attention: string): OptDecoder {
+function open(attention: string): Promise<CachedDecoder> {
   const config = parseOptConfig(
     {
       model_type: 'opt', vocab_size: 50, hidden_size: 16, num_hidden_layers: 2, num_attention_heads: 4, ffn_dim: 24,
@@ -18,14 +19,14 @@ function open(attention: string): OptDecoder {
     },
     'test',
   );
-  return OptDecoder.create(config, randomParameters(config, parseAttention(attention), 5));
+  return createDecoder(config, randomParameters(config, parseAttention(attention), 5));
 }
 
 describe.skipIf(!available)(`when the WebGPU device is lost${available ? '' : ` (${reason})`}`, () => {
   it.each(['gqa:2', 'mixsga:3:1:6'])('a generation of %s says so, or goes on to the same tokens on a new one', async (attention) => {
     const prompts = [[3, 1, 4, 1, 5, 9, 2, 6], [7, 7]];
     await startBackend('webgpu');
-    const decoder = open(attention);
+    const decoder = await open(attention);
     const whole = generate(decoder, prompts, { maxNewTokens: 10 });
     for await (const { token } of whole) expect(token).toBeLessThan(50);
 
@@ -38,7 +39,7 @@ describe.skipIf(!available)(`when the WebGPU device is lost${available ? '' : ` 
     const recover = async (error: DeviceLostError) => {
       expect(error.message).toMatch(/^webgpu: the device was lost: /);
       await startBackend('webgpu');
-      decoders.push(open(attention));
+      decoders.push(await open(attention));
       return decoders.at(-1)!;
     };
     const recovered = await destroyAtEvent(9, generate(decoder, prompts, { maxNewTokens: 10, recover }));

@@ -9,7 +9,7 @@ import { parseAttention } from '../attention/index';
 import { encodeModel, loadModel, readCheckpoint, saveModel } from '../checkpoint';
 import { parseOptConfig } from '../config/opt';
 import { decodeSafetensors, encodeSafetensors } from '../io/safetensors';
-import { convertOpt } from './convert';
+import { convertModel } from '../convert';
 import { OptModel } from './model';
 import { randomParameters } from './parameters';
 
@@ -36,7 +36,7 @@ const targets = tokens.map((id) => (id * 5 + 1) % 37);
 const row = (ids: number[]): Tensor2D => tf.tensor2d(ids, [BATCH, LENGTH], 'int32');
 
 function converted(spec: string): OptModel {
-  const result = convertOpt(config, values, spec, { routerSeed: 9 });
+  const result = convertModel(config, values, spec, { routerSeed: 9 });
   return new OptModel(result.config, result.values);
 }
 
@@ -69,7 +69,7 @@ describe('conversion', () => {
 
   it('to GQA takes the mean of each group of projections', () => {
     const name = 'model.decoder.layers.1.self_attn.v_proj.weight';
-    const grouped = convertOpt(config, values, 'gqa:4').values.get(name)!;
+    const grouped = convertModel(config, values, 'gqa:4').values.get(name)!;
     const rows = 4 * 32; // a head
     const original = values.get(name)!;
     expect(grouped).toHaveLength(2 * rows);
@@ -78,7 +78,7 @@ describe('conversion', () => {
   });
 
   it('to CLA keeps the keys and values of the first layer of a pair, and no others', () => {
-    const { values: shared } = convertOpt(config, values, 'cla:2');
+    const { values: shared } = convertModel(config, values, 'cla:2');
     const key = (layer: number) => `model.decoder.layers.${layer}.self_attn.k_proj.weight`;
     expect(shared.get(key(2))).toEqual(values.get(key(2)));
     expect(shared.has(key(1)) || shared.has(key(3))).toBe(false);
@@ -87,7 +87,7 @@ describe('conversion', () => {
 
   it('leaves every weight of a mixSGA model as it was, and starts routers from the seed', () => {
     const model = converted('mixsga:3:1:6');
-    const { values: kept } = convertOpt(config, values, 'mixsga:3:1:6');
+    const { values: kept } = convertModel(config, values, 'mixsga:3:1:6');
     for (const [name, array] of values) expect(kept.get(name)).toEqual(array);
     const again = converted('mixsga:3:1:6');
     const router = 'model.decoder.layers.3.self_attn.router.weight';
@@ -98,9 +98,9 @@ describe('conversion', () => {
   });
 
   it('refuses what is no MHA model, and a variant that does not fit', () => {
-    const gqa = convertOpt(config, values, 'gqa:2');
-    expect(() => convertOpt(gqa.config, gqa.values, 'mixsga:3:1:6')).toThrow(/expected a checkpoint with mha attention, got gqa:2/);
-    expect(() => convertOpt(config, values, 'mixsga:1:1@1,3')).toThrow(/3/);
+    const gqa = convertModel(config, values, 'gqa:2');
+    expect(() => convertModel(gqa.config, gqa.values, 'mixsga:3:1:6')).toThrow(/expected a checkpoint with mha attention, got gqa:2/);
+    expect(() => convertModel(config, values, 'mixsga:1:1@1,3')).toThrow(/3/);
   });
 });
 

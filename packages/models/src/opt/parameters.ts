@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { SeededRandom } from '@mixsga/backend';
 import type { AttentionVariant } from '../attention/variant';
 import type { OptConfig } from '../config/opt';
+import type { ParameterSpec } from '../decoder/family';
 
 /** Rows of the position table that OPT leaves unused: position t is row t + 2. */
 export const POSITION_OFFSET = 2;
@@ -9,21 +10,23 @@ export const POSITION_OFFSET = 2;
 /** How a parameter starts: 'normal' with the config's init_std, 'ones' or 'zeros'. */
 type Start = 'normal' | 'ones' | 'zeros';
 
-export interface ParameterSpec {
-  /** Name as in Hugging Face checkpoints. */
-  readonly name: string;
-  readonly shape: number[];
+export interface OptParameterSpec extends ParameterSpec {
   readonly start: Start;
 }
 
 export const layerName = (layer: number): string => `model.decoder.layers.${layer}`;
 
+/** The form that normalises after each block needs no norm in the end. */
+export function hasLastNorm(config: OptConfig): boolean {
+  return config.do_layer_norm_before && !config._remove_final_layer_norm;
+}
+
 /** Every parameter of the transformer in the order of the forward pass; routers keep their own. */
-export function parameterSpecs(config: OptConfig, attention: AttentionVariant): ParameterSpec[] {
+export function parameterSpecs(config: OptConfig, attention: AttentionVariant): OptParameterSpec[] {
   const width = config.hidden_size;
   const headDim = width / config.num_attention_heads;
   const kvWidth = attention.storedKvHeads(config.num_attention_heads) * headDim;
-  const specs: ParameterSpec[] = [];
+  const specs: OptParameterSpec[] = [];
   const matrix = (name: string, outputs: number, inputs: number) =>
     specs.push({ name: `${name}.weight`, shape: [outputs, inputs], start: 'normal' });
   const linear = (name: string, outputs: number, inputs: number) => {
@@ -34,8 +37,10 @@ export function parameterSpecs(config: OptConfig, attention: AttentionVariant): 
     specs.push({ name: `${name}.weight`, shape: [width], start: 'ones' });
     specs.push({ name: `${name}.bias`, shape: [width], start: 'zeros' });
   };
-  matrix('model.decoder.embed_tokens', config.vocab_size, width);
+  const embedding = config.word_embed_proj_dim;
+  matrix('model.decoder.embed_tokens', config.vocab_size, embedding);
   matrix('model.decoder.embed_positions', config.max_position_embeddings + POSITION_OFFSET, width);
+  if (embedding !== width) matrix('model.decoder.project_in', width, embedding);
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const at = layerName(layer);
     norm(`${at}.self_attn_layer_norm`);
@@ -49,7 +54,8 @@ export function parameterSpecs(config: OptConfig, attention: AttentionVariant): 
     linear(`${at}.fc1`, config.ffn_dim, width);
     linear(`${at}.fc2`, width, config.ffn_dim);
   }
-  norm('model.decoder.final_layer_norm');
+  if (hasLastNorm(config)) norm('model.decoder.final_layer_norm');
+  if (embedding !== width) matrix('model.decoder.project_out', embedding, width);
   return specs;
 }
 

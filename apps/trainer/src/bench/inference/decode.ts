@@ -155,7 +155,7 @@ async function runHeat(
   try {
     for (const { model, weights } of heat.entrants) {
       onSlice?.(`packing ${model.attention} ${weights}`);
-      engines.push(weights === 'naive' ? naiveEngine(runtime, model) : decoderEngine(model, weights));
+      engines.push(weights === 'naive' ? naiveEngine(runtime, model) : await decoderEngine(model, weights));
     }
     for (const context of heat.contexts) {
       const contenders: ReturnType<Engine['decoding']>[] = [];

@@ -1,5 +1,5 @@
 import { type InferenceRuntime, SeededRandom, type WeightType } from '@mixsga/backend';
-import { OptDecoder, parseAttention } from '@mixsga/models';
+import { createDecoder, parseAttention } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { type Contender, timeSteps } from '../contender';
@@ -42,9 +42,9 @@ export interface DecodeFacts {
 }
 
 /** The decoder of this project. */
-export function decoderEngine({ attention, config, values }: RandomModel, weights: WeightType): Engine {
+export async function decoderEngine({ attention, config, values }: RandomModel, weights: WeightType): Promise<Engine> {
   const { vocab_size: vocabulary, num_hidden_layers: layers } = config;
-  const decoder = OptDecoder.create(config, values, { weights });
+  const decoder = await createDecoder(config, values, { weights });
   const { runtime } = decoder;
   const variant = parseAttention(attention);
   const label = `${attention} ${weights}`;

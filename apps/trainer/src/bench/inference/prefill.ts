@@ -83,7 +83,7 @@ async function runHeat(
   const engines: Engine[] = [];
   const contenders: Contender[] = [];
   try {
-    for (const model of models) engines.push(decoderEngine(model, type));
+    for (const model of models) engines.push(await decoderEngine(model, type));
     engines.push(naiveEngine(createRuntime(), models.find(({ attention }) => attention === 'gqa:2')!));
     for (const engine of engines) contenders.push(engine.prefilling(tokens));
     const slices = await runRounds(contenders, { rounds: ROUNDS, secondsPerSlice: seconds / ROUNDS, onSlice });

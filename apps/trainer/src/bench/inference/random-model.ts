@@ -1,5 +1,5 @@
 import { SeededRandom } from '@mixsga/backend';
-import { convertOpt, type OptConfig, OptModel, parameterSpecs, parseAttention } from '@mixsga/models';
+import { convertModel, type OptConfig, OptModel, parameterSpecs, parseAttention } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { type ModelShape, optConfig } from '../model-shape';
@@ -27,7 +27,7 @@ export function randomModels(shape: ModelShape, attentions: readonly string[], p
   return attentions.map((attention) => {
     if (attention === 'mha') return { attention, config, values };
     const variant = parseAttention(attention);
-    if (!variant.experts) return { attention, ...convertOpt(config, values, attention) };
+    if (!variant.experts) return { attention, ...convertModel(config, values, attention) };
     const routed = optConfig(shape, attention, positions);
     return { attention, config: routed, values: new Map([...values, ...calibratedRouters(routed, values, variant.experts.ratios)]) };
   });

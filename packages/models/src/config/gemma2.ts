@@ -1,0 +1,80 @@
+import { FileError } from '@mixsga/backend';
+import { z } from 'zod';
+import { checkAttention, common, configSchema, count, meaningful, only, positive } from './keys';
+import { checkHeadDim } from './llama';
+import { parseRope, ropeKeys, type RopeConfig } from './rope';
+import { validateConfig } from './validate';
+
+const layerType = z.enum(['sliding_attention', 'full_attention'], { error: 'expected sliding_attention or full_attention' });
+const dtype = z.enum(['float32', 'float16', 'bfloat16'], { error: 'expected float32, float16 or bfloat16' });
+
+const keys = {
+  ...common,
+  model_type: z.literal('gemma2', { error: 'expected "gemma2"' }),
+  intermediate_size: count,
+  num_key_value_heads: count.nullish(),
+  head_dim: count.default(256),
+  hidden_activation: only('gelu_pytorch_tanh'),
+  rms_norm_eps: positive.default(1e-6),
+  attention_bias: z.boolean().default(false),
+  tie_word_embeddings: only(true),
+  query_pre_attn_scalar: positive.default(256),
+  // Null turns a cap off.
+  attn_logit_softcapping: positive.nullable().default(50),
+  final_logit_softcapping: positive.nullable().default(30),
+  sliding_window: count.default(4096),
+  layer_types: z.array(layerType).nullish(),
+  /** Element type that the model was published in. */
+  torch_dtype: dtype.nullish(),
+  dtype: dtype.nullish(),
+  ...ropeKeys,
+};
+
+const schema = configSchema({
+  ...keys,
+  // What Gemma 1 had in the place of `hidden_activation`.
+  hidden_act: z.unknown().optional(),
+  use_bidirectional_attention: z.literal(false, { error: 'expected false, the only one implemented' }).nullish(),
+});
+
+/**
+ * Configuration of a Gemma 2: the keys of Hugging Face's config.json that mean something here, under their own names and with
+ * their defaults, and `mixsga`: the attention variant, with the kind and seed of its routers.
+ */
+export type Gemma2Config = Omit<z.output<z.ZodObject<typeof keys>>, keyof typeof ropeKeys | 'num_key_value_heads' | 'layer_types' | 'dtype'> &
+  RopeConfig & { num_key_value_heads: number; layer_types: z.output<typeof layerType>[] };
+
+/**
+ * Checks a parsed config.json of a Gemma 2.
+ * @param where the file's path, for error messages
+ * @throws FileError naming the field, what was expected and what was got
+ */
+export function parseGemma2Config(json: unknown, where: string): Gemma2Config {
+  const parsed = validateConfig(schema, json, where);
+  const { rope_parameters: _, rope_scaling: __, dtype, ...kept } = meaningful(parsed, keys) as z.output<typeof schema>;
+  const config = {
+    ...kept,
+    ...parseRope(parsed, where),
+    // `meaningful` leaves out what is null.
+    attn_logit_softcapping: parsed.attn_logit_softcapping,
+    final_logit_softcapping: parsed.final_logit_softcapping,
+    num_key_value_heads: kept.num_key_value_heads ?? kept.num_attention_heads,
+    layer_types:
+      kept.layer_types ??
+      Array.from({ length: kept.num_hidden_layers }, (_, layer) => (layer % 2 === 0 ? 'sliding_attention' : 'full_attention')),
+    ...(dtype ? { torch_dtype: dtype } : {}),
+  } as Gemma2Config;
+  checkAttention(config, where);
+  checkHeadDim(config, where);
+  if (config.layer_types.length !== config.num_hidden_layers) {
+    throw new FileError(
+      where, `layer_types: expected one for each of num_hidden_layers ${config.num_hidden_layers}, got ${config.layer_types.length}`,
+    );
+  }
+  return config;
+}
+
+/** The object to write as config.json: loads in Hugging Face transformers too, when the attention is `mha`. */
+export function gemma2ConfigToJson(config: Gemma2Config): Record<string, unknown> {
+  return { architectures: ['Gemma2ForCausalLM'], ...config };
+}

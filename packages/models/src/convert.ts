@@ -1,0 +1,91 @@
+// Checkpoint conversion: the same model with another attention variant (paper section 4; method notes section 4).
+
+import { ArgumentError } from '@mixsga/backend';
+import { parseAttention } from './attention/index';
+import type { MixsgaKey } from './config/keys';
+import { modelShape } from './config/shape';
+import { familyOf, type ModelConfig } from './families';
+import type { ParameterSource } from './io/parameter-source';
+
+export interface ConvertOptions {
+  /** Kind of router for a variant with experts; default 'sigmoid'. */
+  readonly router?: 'sigmoid' | 'random';
+  /** Seed of the new routers; default 0. */
+  readonly routerSeed?: number;
+}
+
+/**
+ * The configuration of a model under another attention variant.
+ * @throws ArgumentError when the source is not as published (`mha`), or the variant does not fit its heads or layers
+ */
+export function convertConfig<Config extends ModelConfig>(
+  config: Config, spec: string, { router = 'sigmoid', routerSeed = 0 }: ConvertOptions = {},
+): Config {
+  const shape = modelShape(config);
+  if (shape.attention !== 'mha') {
+    throw new ArgumentError(`convert: expected a checkpoint with mha attention, got ${shape.attention}; convert the original model`);
+  }
+  const attention = parseAttention(spec);
+  attention.validate(shape);
+  const { mixsga: _previous, ...plain } = config;
+  if (attention.spec === 'mha') return plain as Config;
+  const mixsga: MixsgaKey = { attention: attention.spec, ...(attention.experts ? { router, routerSeed } : {}) };
+  return { ...plain, mixsga } as Config;
+}
+
+/**
+ * The parameters of a model under another attention variant, converted as they are read: GQA takes the mean of each group of K
+ * and V projections; CLA those of the first layer of each run; mixSGA leaves every weight untouched and gets new routers.
+ *
+ * @param config of the source, which is as published
+ */
+export function convertedSource(config: ModelConfig, source: ParameterSource, spec: string): ParameterSource {
+  const { kvHeads } = modelShape(config);
+  const stored = parseAttention(spec).storedKvHeads(kvHeads);
+  return {
+    has: (name) => source.has(name),
+    async read(name) {
+      const values = await source.read(name);
+      return isKvProjection(name) ? meanOfGroups(values, kvHeads, stored) : values;
+    },
+  };
+}
+
+/**
+ * The weights and config of a checkpoint in memory under another attention variant, see {@link convertedSource}.
+ * @returns config and values for a model of the new variant
+ * @throws ArgumentError as {@link convertConfig}, and when a parameter is missing
+ */
+export function convertModel<Config extends ModelConfig>(
+  config: Config, values: ReadonlyMap<string, Float32Array>, spec: string, options: ConvertOptions = {},
+): { config: Config; values: Map<string, Float32Array> } {
+  const converted = convertConfig(config, spec, options);
+  const attention = parseAttention(spec);
+  const { kvHeads } = modelShape(config);
+  const result = new Map<string, Float32Array>();
+  for (const { name, shape } of familyOf(converted).parameters(converted, attention)) {
+    const array = values.get(name);
+    if (!array) throw new ArgumentError(`convert: expected a parameter ${name} of shape [${shape.join(', ')}]`);
+    result.set(name, isKvProjection(name) ? meanOfGroups(array, kvHeads, attention.storedKvHeads(kvHeads)) : array.slice());
+  }
+  return { config: converted, values: result };
+}
+
+function isKvProjection(name: string): boolean {
+  return /\.self_attn\.[kv]_proj\.(weight|bias)$/.test(name);
+}
+
+/** Rows lie head by head; each run of heads/stored heads becomes its mean. */
+function meanOfGroups(array: Float32Array, heads: number, stored: number): Float32Array {
+  const group = heads / stored;
+  const block = array.length / heads;
+  const mean = new Float32Array(stored * block);
+  for (let head = 0; head < stored; head++) {
+    for (let i = 0; i < block; i++) {
+      let sum = 0;
+      for (let j = 0; j < group; j++) sum += array[(head * group + j) * block + i]!;
+      mean[head * block + i] = sum / group;
+    }
+  }
+  return mean;
+}

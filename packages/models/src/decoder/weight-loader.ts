@@ -1,0 +1,158 @@
+import { ArgumentError } from '@mixsga/backend';
+import type { DenseLayer, InferenceRuntime, KvWeights, LinearWeights, Resident, TokenRouter, Vector, WeightType } from '@mixsga/backend';
+import { createRouter } from '@mixsga/router';
+import type { Router } from '@mixsga/router';
+import type { Tensor3D } from '@tensorflow/tfjs-core';
+import type { AttentionVariant } from '../attention/variant';
+import type { ModelShape, ShapedConfig } from '../config/shape';
+import type { ParameterSource } from '../io/parameter-source';
+import type { ParameterSpec } from './family';
+import { Fingerprint } from './fingerprint';
+
+/** The router of a layer: for prompts, and as a runtime takes it for single tokens. */
+export interface LayerRouter {
+  readonly router: Router;
+  readonly tokens: TokenRouter;
+}
+
+export interface LoaderOptions {
+  readonly config: ShapedConfig;
+  readonly shape: ModelShape;
+  readonly attention: AttentionVariant;
+  readonly specs: readonly ParameterSpec[];
+  readonly type: WeightType;
+}
+
+/**
+ * Reads a model's parameters by name and packs each on the runtime before the next is read. Names are those of Hugging Face
+ * without `.weight` and `.bias`; shapes come from the parameter specs.
+ */
+export class WeightLoader {
+  readonly fingerprint: Fingerprint;
+  readonly #specs: ReadonlyMap<string, ParameterSpec>;
+  readonly #owned: Resident[] = [];
+
+  constructor(
+    readonly runtime: InferenceRuntime,
+    private readonly source: ParameterSource,
+    private readonly options: LoaderOptions,
+  ) {
+    this.#specs = new Map(options.specs.map((spec) => [spec.name, spec]));
+    this.fingerprint = new Fingerprint(options.config);
+  }
+
+  /** Everything made so far, which belongs to who asked for it. */
+  get owned(): readonly Resident[] {
+    return this.#owned;
+  }
+
+  /** A matrix, with its bias where there is one. @param type default: that of the model's weights */
+  async linear(name: string, type: WeightType = this.options.type): Promise<LinearWeights> {
+    return this.#own(this.runtime.packLinear(await this.#dense(name), type));
+  }
+
+  /** `NAME.weight` as a vector. */
+  vector(name: string): Promise<Vector> {
+    return this.#vector(`${name}.weight`);
+  }
+
+  /** Gain and bias of a layer norm. */
+  async norm(name: string): Promise<{ gain: Vector; bias: Vector }> {
+    return { gain: await this.#vector(`${name}.weight`), bias: await this.#vector(`${name}.bias`) };
+  }
+
+  /** A vector of gains that are stored as what they differ from 1 by. */
+  async gainFromOne(name: string): Promise<Vector> {
+    return this.#own(this.runtime.vector((await this.#read(`${name}.weight`)).map((w) => 1 + w)));
+  }
+
+  /** `k_proj` and `v_proj` of a layer's attention, named `at`; null where it reads those of another layer. */
+  async kv(layer: number, at: string): Promise<KvWeights | null> {
+    const { attention, shape, type } = this.options;
+    if (attention.kvSource(layer) !== layer) return null;
+    const projections = {
+      k: await this.#dense(`${at}.k_proj`),
+      v: await this.#dense(`${at}.v_proj`),
+      kvHeads: attention.storedKvHeads(shape.kvHeads),
+      groupSizes: attention.experts?.groupSizes ?? [1],
+      pooling: attention.experts?.pooling ?? 'mean',
+    } as const;
+    return this.#own(this.runtime.packKv(projections, type));
+  }
+
+  /** The router of a layer named `at`, as it is stored or drawn anew; null where the variant has no experts. */
+  async router(layer: number, at: string): Promise<LayerRouter | null> {
+    const { attention, config, shape } = this.options;
+    if (!attention.experts) return null;
+    const prefix = `${at}.self_attn.router`;
+    const stored = this.#find(`${prefix}.weight`) !== null;
+    const weights = stored
+      ? { weights: { weight: await this.#values(`${prefix}.weight`), bias: await this.#values(`${prefix}.bias`) } }
+      : {};
+    const router = createRouter(config.mixsga?.router ?? 'sigmoid', {
+      hiddenSize: shape.hiddenSize,
+      ratios: attention.experts.ratios,
+      seed: config.mixsga?.routerSeed ?? 0,
+      layer,
+      ...weights,
+    });
+    this.#own({ bytes: 0, dispose: () => router.dispose() });
+    return { router, tokens: await this.#tokenRouter(router) };
+  }
+
+  async #tokenRouter(router: Router): Promise<TokenRouter> {
+    const decode = (x: Tensor3D) => router.decode(router.score(x));
+    if (!router.linear) return { linear: null, decode };
+    const { weight, bias } = router.linear;
+    const [outputs, inputs] = weight.shape as [number, number];
+    const layer = { weight: (await weight.data()) as Float32Array, bias: (await bias.data()) as Float32Array, outputs, inputs };
+    return { linear: this.#own(this.runtime.packLinear(layer, 'f32')), decode };
+  }
+
+  async #vector(name: string): Promise<Vector> {
+    return this.#own(this.runtime.vector(await this.#read(name)));
+  }
+
+  async #dense(name: string): Promise<DenseLayer> {
+    const [outputs, inputs] = this.#specs.get(`${name}.weight`)!.shape as [number, number];
+    const bias = this.#specs.has(`${name}.bias`) ? await this.#read(`${name}.bias`) : null;
+    return { weight: await this.#read(`${name}.weight`), bias, outputs, inputs };
+  }
+
+  async #read(name: string): Promise<Float32Array> {
+    const values = await this.#values(name);
+    const { shape } = this.#specs.get(name)!;
+    if (values.length !== shape.reduce((a, b) => a * b)) {
+      throw new ArgumentError(`${name}: expected shape [${shape.join(', ')}], got ${values.length} values; do config.json and weights belong together?`);
+    }
+    return values;
+  }
+
+  async #values(name: string): Promise<Float32Array> {
+    const values = await this.source.read(this.#find(name) ?? name);
+    this.fingerprint.addParameter(name, values);
+    return values;
+  }
+
+  /** Checkpoints of the bare model lack the first part of the names. */
+  #find(name: string): string | null {
+    return [name, name.replace(/^model\./, '')].find((candidate) => this.source.has(candidate)) ?? null;
+  }
+
+  #own<T extends Resident>(resident: T): T {
+    this.#owned.push(resident);
+    return resident;
+  }
+}
+
+/** Parameters that are in memory, as a source that copies none of them. @throws ArgumentError from `read`, when there is none */
+export function sourceOf(values: ReadonlyMap<string, Float32Array>): ParameterSource {
+  return {
+    has: (name) => values.has(name),
+    async read(name) {
+      const array = values.get(name);
+      if (!array) throw new ArgumentError(`expected a parameter ${name}, and there is none`);
+      return array;
+    },
+  };
+}

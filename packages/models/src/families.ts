@@ -1,0 +1,68 @@
+// The families of models: what a config.json's `model_type` means.
+import { FileError } from '@mixsga/backend';
+import { z } from 'zod';
+import { gemma2ConfigToJson, parseGemma2Config, type Gemma2Config } from './config/gemma2';
+import { llamaConfigToJson, parseLlamaConfig, type LlamaConfig } from './config/llama';
+import { optConfigToJson, parseOptConfig, type OptConfig } from './config/opt';
+import { suggestion, validateConfig } from './config/validate';
+import { CachedDecoder, type DecoderOptions } from './decoder/cached-decoder';
+import type { ModelFamily } from './decoder/family';
+import { loadGemma2 } from './gemma2/decoder';
+import { gemma2Parameters } from './gemma2/parameters';
+import type { ParameterSource } from './io/parameter-source';
+import { loadLlama } from './llama/decoder';
+import { layerName as llamaLayerName, llamaParameters } from './llama/parameters';
+import { loadOpt } from './opt/decoder';
+import { layerName as optLayerName, parameterSpecs as optParameters } from './opt/parameters';
+
+/** Configuration of a model of any family: `model_type` tells which. */
+export type ModelConfig = OptConfig | LlamaConfig | Gemma2Config;
+
+const opt: ModelFamily<OptConfig> = {
+  parse: parseOptConfig, toJson: optConfigToJson,
+  layerName: optLayerName, parameters: optParameters, load: loadOpt,
+};
+const llama: ModelFamily<LlamaConfig> = {
+  parse: parseLlamaConfig, toJson: llamaConfigToJson,
+  layerName: llamaLayerName, parameters: llamaParameters, load: loadLlama,
+};
+const gemma2: ModelFamily<Gemma2Config> = {
+  parse: parseGemma2Config, toJson: gemma2ConfigToJson,
+  layerName: llamaLayerName, parameters: gemma2Parameters, load: loadGemma2,
+};
+
+/** The families, by `model_type`. */
+export const families = { opt, llama, gemma2 } as const;
+
+/** The family of a configuration. */
+export function familyOf(config: ModelConfig): ModelFamily<ModelConfig> {
+  return families[config.model_type] as unknown as ModelFamily<ModelConfig>;
+}
+
+/**
+ * Checks a parsed config.json of any family.
+ * @param where the file's path, for error messages
+ * @throws FileError when the family is unknown or a field is wrong
+ */
+export function parseModelConfig(json: unknown, where: string): ModelConfig {
+  const { model_type: name } = validateConfig(z.object({ model_type: z.string() }), json, where);
+  if (Object.hasOwn(families, name)) return families[name as keyof typeof families].parse(json, where);
+  const supported = Object.keys(families);
+  throw new FileError(
+    where, `unknown model_type ${JSON.stringify(name)}; ${suggestion(name, supported)} (supported: ${supported.join(', ')})`,
+  );
+}
+
+/**
+ * A model on the active backend. Its weights are read and packed one parameter after the other, so that no more than one is
+ * in memory twice.
+ *
+ * @param source every parameter by its Hugging Face name, of which those of routers may be missing
+ * @throws FileError or ArgumentError when a parameter is missing or of another size; ArgumentError when the attention variant
+ *   does not fit; BackendError when there is no memory for the weights
+ */
+export function createDecoder(
+  config: ModelConfig, source: ParameterSource | ReadonlyMap<string, Float32Array>, options?: DecoderOptions,
+): Promise<CachedDecoder> {
+  return CachedDecoder.create(familyOf(config), config, source, options);
+}

@@ -1,0 +1,72 @@
+// Llama (Touvron et al. 2023; Llama 3, Grattafiori et al. 2024) for generation: RMSNorm, rotary positions, SwiGLU.
+import type { LinearWeights } from '@mixsga/backend';
+import type { LlamaConfig } from '../config/llama';
+import { rotaryFrequencies } from '../config/rope';
+import type { Transformer } from '../decoder/family';
+import type { WeightLoader } from '../decoder/weight-loader';
+import { layerName } from './parameters';
+
+type Buffers = 'normed' | 'inner' | 'up';
+
+export async function loadLlama(config: LlamaConfig, loader: WeightLoader): Promise<Transformer<Buffers>> {
+  const { runtime } = loader;
+  const { hidden_size: width, intermediate_size: inner, head_dim: headDim } = config;
+  const norm = { epsilon: config.rms_norm_eps };
+
+  const tokens = await loader.linear('model.embed_tokens');
+  const layers: Layer[] = [];
+  for (let index = 0; index < config.num_hidden_layers; index++) layers.push(await loadLayer(index, loader));
+  const lastNorm = await loader.vector('model.norm');
+  const head = config.tie_word_embeddings ? tokens : await loader.linear('lm_head');
+
+  return {
+    buffers: { normed: width, inner, up: inner },
+    scale: headDim ** -0.5,
+    frequencies: rotaryFrequencies(config, headDim),
+    window: () => null,
+    kv: layers.map(({ kv }) => kv),
+
+    embed(ids, _positions, { x }) {
+      runtime.embed(tokens, ids, x);
+    },
+
+    startLayer(index, { x, normed, q }, rows) {
+      const { inputNorm, q: projectQ } = layers[index]!;
+      runtime.rmsNorm(x, inputNorm, normed, rows, norm);
+      runtime.apply(projectQ, normed, q, rows);
+      return normed;
+    },
+
+    finishLayer(index, { x, attended, normed, inner, up }, rows) {
+      const { out, attentionNorm, gate, up: projectUp, down } = layers[index]!;
+      runtime.apply(out, attended, x, rows, { residual: x });
+      runtime.rmsNorm(x, attentionNorm, normed, rows, norm);
+      runtime.apply(gate, normed, inner, rows, { activation: 'silu' });
+      runtime.apply(projectUp, normed, up, rows);
+      runtime.multiply(inner, up, rows);
+      runtime.apply(down, inner, x, rows, { residual: x });
+    },
+
+    logits({ x, normed }, logits, rows) {
+      runtime.rmsNorm(x, lastNorm, normed, rows, norm);
+      runtime.apply(head, normed, logits, rows);
+    },
+  };
+}
+
+type Layer = Awaited<ReturnType<typeof loadLayer>>;
+
+async function loadLayer(index: number, loader: WeightLoader) {
+  const at = layerName(index);
+  const linear = (name: string): Promise<LinearWeights> => loader.linear(`${at}.${name}`);
+  return {
+    inputNorm: await loader.vector(`${at}.input_layernorm`),
+    q: await linear('self_attn.q_proj'),
+    kv: await loader.kv(index, `${at}.self_attn`),
+    out: await linear('self_attn.o_proj'),
+    attentionNorm: await loader.vector(`${at}.post_attention_layernorm`),
+    gate: await linear('mlp.gate_proj'),
+    up: await linear('mlp.up_proj'),
+    down: await linear('mlp.down_proj'),
+  };
+}
