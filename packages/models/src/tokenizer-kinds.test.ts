@@ -85,6 +85,20 @@ describe.each(kinds)('$kind', ({ kind, json, bos, byteFallback }) => {
     );
   });
 
+  it('goes on from a prompt as the text of both together', () => {
+    for (const text of texts) {
+      const ids = tokenizer.encode(text, plain);
+      const whole = tokenizer.decode(ids, { skipSpecialTokens: true });
+      for (const cut of [1, ids.length >> 1, ids.length - 1]) {
+        const before = tokenizer.decode(ids.slice(0, cut), { skipSpecialTokens: true });
+        // Where the prompt ends inside a character, what it has of that is given with the rest of it.
+        if (cut < 1 || before.includes('\ufffd')) continue;
+        const stream = new TextStream(tokenizer, [], ids.slice(0, cut));
+        expect(before + ids.slice(cut).map((id) => stream.push(id)).join('') + stream.end()).toBe(whole);
+      }
+    }
+  });
+
   it('is refused by a model of a smaller vocabulary', () => {
     const { size } = reference;
     expect(tokenizer.vocabularySize).toBe(size);

@@ -253,7 +253,7 @@ export class Generation implements AsyncIterable<GenerationEvent> {
       tokens: [],
       limit: maxNewTokens ?? this.#decoder.contextLength - prompt.length,
       sampler: new Sampler(this.#options, index, prompt, earlier),
-      text: tokenizer ? new TextStream(tokenizer, stopStrings) : null,
+      text: tokenizer ? new TextStream(tokenizer, stopStrings, prompt) : null,
       finish: null,
       cache: null,
       usage: null,

@@ -16,6 +16,8 @@ export class TextStream {
   readonly #stopStrings: readonly string[];
   /** The last ids: those whose text is not given out yet, and some before them, on which it may depend. */
   #ids: number[] = [];
+  /** Their text; null without any. */
+  #text: string | null = null;
   /** Length of their text that has been given out. */
   #given = 0;
   /** Text that may be the beginning of a stop string. */
@@ -24,12 +26,15 @@ export class TextStream {
 
   /**
    * @param stopStrings the one that is whole first ends the text; of two at once, the longer one
+   * @param prompt ids of the text before, on which the first token's text may depend: SentencePiece drops a leading space
    * @throws ArgumentError when a stop string is empty
    */
-  constructor(tokenizer: Pick<Tokenizer, 'decode'>, stopStrings: readonly string[] = []) {
+  constructor(tokenizer: Pick<Tokenizer, 'decode'>, stopStrings: readonly string[] = [], prompt: ArrayLike<number> = []) {
     if (stopStrings.includes('')) throw new ArgumentError('generate: expected stop strings of 1 character or more, got ""');
     this.#tokenizer = tokenizer;
     this.#stopStrings = stopStrings;
+    this.#ids = Array.from(prompt).slice(-CONTEXT);
+    if (this.#ids.length > 0) this.#given = wholeLength((this.#text = this.#decode(this.#ids)));
   }
 
   /** Whether a stop string has come. Nothing of it, and nothing after it, is given out. */
@@ -44,8 +49,9 @@ export class TextStream {
 
   /** The rest of the text, be it half a character or the beginning of a stop string. */
   end(): string {
-    const text = this.#decode(this.#ids).slice(this.#given);
+    const text = (this.#text ?? '').slice(this.#given);
     this.#ids = [];
+    this.#text = null;
     this.#given = 0;
     const rest = this.#beforeStop(text) + this.#held;
     this.#held = '';
@@ -55,8 +61,13 @@ export class TextStream {
   #decoded(token: number): string {
     this.#ids.push(token);
     const text = this.#decode(this.#ids);
-    const unfinished = /\ufffd*$/.exec(text.slice(-UNFINISHED))![0].length;
-    const whole = text.length - unfinished;
+    const whole = wholeLength(text);
+    if (text === this.#text && whole === text.length) {
+      this.#ids.pop(); // a special token: what comes next follows the text before it
+      return '';
+    }
+    this.#text = text;
+    const unfinished = text.length - whole;
     const certain = text.slice(this.#given, whole);
     this.#given = Math.max(this.#given, whole);
     if (unfinished === 0) this.#keepLast(1, 0);
@@ -67,7 +78,8 @@ export class TextStream {
   /** @param unfinished characters at the end that have not been given out */
   #keepLast(count: number, unfinished: number): void {
     this.#ids = this.#ids.slice(-count);
-    this.#given = Math.max(0, this.#decode(this.#ids).length - unfinished);
+    this.#text = this.#decode(this.#ids);
+    this.#given = Math.max(0, this.#text.length - unfinished);
   }
 
   #decode(ids: readonly number[]): string {
@@ -94,6 +106,11 @@ export class TextStream {
     this.#held = whole.slice(whole.length - held);
     return whole.slice(0, whole.length - held);
   }
+}
+
+/** Length of a text without the U+FFFD at its end that may become a character. */
+function wholeLength(text: string): number {
+  return text.length - /\ufffd*$/.exec(text.slice(-UNFINISHED))![0].length;
 }
 
 /** Length of the longest end of `text` that is a beginning of `stop`, but not all of it. */
