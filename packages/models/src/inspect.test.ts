@@ -2,10 +2,12 @@ import { ArgumentError, FileError } from '@mixsga/backend';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { knownModels } from './config/known-models';
 import { inspectModel } from './inspect';
 import { resolveModel, zooModels } from './zoo';
+
+afterEach(() => void vi.unstubAllEnvs());
 
 describe('inspectModel', () => {
   // The paper's Table 9, which counts 4 bytes a value.
@@ -62,7 +64,8 @@ describe('inspectModel', () => {
   });
 
   it('suggests the nearest name', async () => {
-    await expect(inspectModel('facebook/opt-125')).rejects.toThrow(ArgumentError);
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    await expect(inspectModel('facebook/opt-125')).rejects.toThrow(FileError);
     await expect(inspectModel('facebook/opt-125')).rejects.toThrow('did you mean facebook/opt-125m?');
     await expect(inspectModel('nothing like it')).rejects.toThrow('expected one of sotu-mini, facebook/opt-125m');
     await expect(inspectModel('constructor')).rejects.toThrow(ArgumentError);
@@ -100,7 +103,11 @@ describe('resolveModel', () => {
   });
 
   it('says that weights are not here, or which models are', async () => {
-    await expect(resolveModel('facebook/opt-125m')).rejects.toThrow('its weights are not on this machine');
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    vi.stubEnv('HF_HOME', '/nowhere');
+    await expect(resolveModel('facebook/opt-125m')).rejects.toThrow(
+      /^facebook\/opt-125m: no folder of this name, and from the hub: .*not in the cache, and HF_HUB_OFFLINE is set; unset it/,
+    );
     await expect(resolveModel('sotu-mimi')).rejects.toThrow('"sotu-mimi": no such folder; did you mean sotu-mini?');
   });
 });

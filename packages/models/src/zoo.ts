@@ -1,21 +1,25 @@
 import { ArgumentError, FileError } from '@mixsga/backend';
 import { knownModels } from './config/known-models';
 import { suggestion } from './config/validate';
+import { isHubId } from './hub/repository';
+import { downloadModel, type DownloadOptions } from './hub/snapshot';
 
 /** A model on this machine. */
 export interface ResolvedModel {
   /** The name or path that it was asked by. */
   readonly name: string;
-  /** Folder with config.json, model.safetensors and tokenizer.json. */
+  /** Folder with config.json, weights and tokenizer.json. */
   readonly directory: string;
 }
 
 /**
- * Finds a model on this machine.
- * @param nameOrFolder a folder with a config.json, or the name of a model that ships with this package: `sotu-mini`
- * @throws FileError when the folder has no config.json; ArgumentError when there is no such folder or name
+ * Finds a model on this machine, or fetches it from the hub to the cache (Node).
+ * @param nameOrFolder a folder with a config.json, the name of a model that ships with this package (`sotu-mini`), or
+ * "organisation/name[@revision]" of the hub
+ * @throws FileError when the folder has no config.json, or the hub does not give the model; ArgumentError when there is no such
+ * folder or name
  */
-export async function resolveModel(nameOrFolder: string): Promise<ResolvedModel> {
+export async function resolveModel(nameOrFolder: string, options: DownloadOptions = {}): Promise<ResolvedModel> {
   const { stat } = await import('node:fs/promises');
   const { join } = await import('node:path');
   const isFile = async (path: string) => (await stat(path).catch(() => null))?.isFile() === true;
@@ -26,12 +30,18 @@ export async function resolveModel(nameOrFolder: string): Promise<ResolvedModel>
   }
   const shipped = await zooModels();
   if (shipped.includes(nameOrFolder)) return { name: nameOrFolder, directory: join(await zooFolder(), nameOrFolder) };
-  if (Object.hasOwn(knownModels, nameOrFolder)) {
-    throw new ArgumentError(
-      `model ${nameOrFolder}: its weights are not on this machine; download its files into a folder and give that folder`,
-    );
+  if (!isHubId(nameOrFolder)) {
+    throw new ArgumentError(`model ${JSON.stringify(nameOrFolder)}: no such folder; ${suggestion(nameOrFolder, shipped)}`);
   }
-  throw new ArgumentError(`model ${JSON.stringify(nameOrFolder)}: no such folder; ${suggestion(nameOrFolder, shipped)}`);
+  try {
+    return { name: nameOrFolder, directory: (await downloadModel(nameOrFolder, options)).where };
+  } catch (error) {
+    if (!FileError.isInstance(error)) throw error;
+    const known = Object.keys(knownModels);
+    const hint = known.includes(nameOrFolder) ? '' : suggestion(nameOrFolder, known);
+    const reason = `no folder of this name, and from the hub: ${error.message}`;
+    throw new FileError(nameOrFolder, hint.startsWith('did you mean') ? `${reason}; ${hint}` : reason, { cause: error });
+  }
 }
 
 /** Names of the models that ship with this package. */

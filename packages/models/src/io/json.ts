@@ -45,7 +45,7 @@ export class JsonReader {
    * @param limit how many keys at most, each of `keyBytes` at most
    */
   object(member: (key: string) => void, limit = Infinity, keyBytes = Infinity): void {
-    this.#take('{') || this.fail('an object');
+    this.#expect('{', 'an object');
     this.#enter();
     const keys = new Set<string>();
     if (!this.#take('}')) {
@@ -59,10 +59,10 @@ export class JsonReader {
           this.fail('each key once');
         }
         keys.add(key);
-        this.#take(':') || this.fail("':'");
+        this.#expect(':', "':'");
         member(key);
       } while (this.#take(','));
-      this.#take('}') || this.fail("',' or '}'");
+      this.#expect('}', "',' or '}'");
     }
     this.#depth--;
   }
@@ -126,6 +126,10 @@ export class JsonReader {
     return true;
   }
 
+  #expect(token: string, expected: string): void {
+    if (!this.#take(token)) this.fail(expected);
+  }
+
   #array(item: () => JsonValue): JsonValue[] {
     this.#take('[');
     this.#enter();
@@ -133,7 +137,7 @@ export class JsonReader {
     if (!this.#take(']')) {
       do items.push(item());
       while (this.#take(','));
-      this.#take(']') || this.fail("',' or ']'");
+      this.#expect(']', "',' or ']'");
     }
     this.#depth--;
     return items;

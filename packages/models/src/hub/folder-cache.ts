@@ -1,0 +1,149 @@
+// The cache of Python's huggingface_hub (Node): models--organisation--name/{blobs,snapshots,refs}.
+import type { Hash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { openFile } from '../io/byte-source';
+import type { CheckpointFiles } from '../io/checkpoint-files';
+import { asFileError, writeFileAtomic } from '../io/fs';
+import { fetchRange, HttpStatusError } from '../io/http';
+import { isCommit, wrongContent, type ModelCache } from './cache';
+import type { ProgressMeter } from './progress';
+import { fileUrl, withAdvice, type HubFile, type HubId } from './repository';
+import type { HubSettings } from './settings';
+
+export class FolderCache implements ModelCache {
+  readonly where: string;
+
+  constructor(
+    private readonly id: HubId,
+    private readonly settings: HubSettings,
+  ) {
+    this.where = `${settings.cache}/models--${id.name.replace('/', '--')}`;
+  }
+
+  async commit(): Promise<string | null> {
+    const { readFile } = await import('node:fs/promises');
+    const { revision } = this.id;
+    if (isCommit(revision)) return revision;
+    const commit = (await readFile(`${this.where}/refs/${revision}`, 'utf8').catch(() => '')).trim();
+    return isCommit(commit) ? commit : null;
+  }
+
+  async setCommit(commit: string): Promise<void> {
+    if (this.id.revision !== commit) await writeFileAtomic(`${this.where}/refs/${this.id.revision}`, commit);
+  }
+
+  async files(commit: string): Promise<CheckpointFiles> {
+    const { readdir, stat } = await import('node:fs/promises');
+    const where = `${this.where}/snapshots/${commit}`;
+    const path = (name: string) => `${where}/${name}`;
+    const names = await readdir(where).catch(() => []);
+    // A link to a blob that is gone counts as none.
+    const here = await Promise.all(names.map(async (name) => (await stat(path(name)).catch(() => null))?.isFile() === true));
+    return { where, names: names.filter((_, i) => here[i]), path, open: (name) => openFile(path(name)) };
+  }
+
+  async fetch(file: HubFile, commit: string, meter: ProgressMeter, signal: AbortSignal | undefined): Promise<void> {
+    const { mkdir, stat } = await import('node:fs/promises');
+    const blob = `${this.where}/blobs/${file.hash}`;
+    const sizeHere = async () => (await stat(blob).catch(() => null))?.size;
+    try {
+      await mkdir(`${this.where}/blobs`, { recursive: true });
+      await mkdir(`${this.where}/snapshots/${commit}`, { recursive: true });
+    } catch (error) {
+      throw asFileError(this.where, error, 'write');
+    }
+    meter.start(file.path, file.size, 0);
+    if ((await sizeHere()) !== file.size) {
+      await this.#download(file, commit, blob, meter, signal).catch(async (error: unknown) => {
+        // Another process may have been first.
+        if (signal?.aborted || (await sizeHere()) !== file.size) throw error;
+      });
+    }
+    meter.finish();
+    await this.#link(file, commit, blob);
+  }
+
+  async #download(file: HubFile, commit: string, blob: string, meter: ProgressMeter, signal: AbortSignal | undefined): Promise<void> {
+    const { rename, rm } = await import('node:fs/promises');
+    const { endpoint, token } = this.settings;
+    const url = fileUrl(this.id, commit, file.path, this.settings);
+    // Beside Python's <hash>.incomplete, to which another process may be appending. Bytes are written at their places, so that
+    // two processes that fetch the same file write the same.
+    const partial = `${blob}.mixsga.incomplete`;
+    try {
+      for (;;) {
+        const { begun, sound } = await fill(partial, file, url, meter, token, signal);
+        if (sound) return await rename(partial, blob);
+        await rm(partial, { force: true });
+        // What an earlier run left may have been the wrong part: once more from the start.
+        if (begun === 0) throw wrongContent(url, file);
+      }
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof HttpStatusError) throw withAdvice(error, this.id, `${endpoint}/${this.id.name}`, token);
+      throw asFileError(partial, error, 'write');
+    }
+  }
+
+  /** A relative link to the blob, or where the system has none, the same file under a second name. */
+  async #link(file: HubFile, commit: string, blob: string): Promise<void> {
+    const { copyFile, link, rename, rm, symlink } = await import('node:fs/promises');
+    const path = `${this.where}/snapshots/${commit}/${file.path}`;
+    const temporary = `${path}.${process.pid}.tmp`;
+    try {
+      await rm(temporary, { force: true });
+      await symlink(`../../blobs/${file.hash}`, temporary)
+        .catch(() => link(blob, temporary))
+        .catch(() => copyFile(blob, temporary));
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw asFileError(path, error, 'write');
+    }
+  }
+}
+
+/**
+ * Completes a partial file.
+ * @returns how many bytes were there before, and whether the whole has the right hash
+ */
+async function fill(
+  partial: string, file: HubFile, url: string, meter: ProgressMeter, token: string | undefined, signal: AbortSignal | undefined,
+): Promise<{ begun: number; sound: boolean }> {
+  const { open } = await import('node:fs/promises');
+  const target = await open(partial, 'r+').catch(() => open(partial, 'w+'));
+  try {
+    const hash = await hashOf(file);
+    const begun = Math.min((await target.stat()).size, file.size);
+    await addBytes(hash, target, begun);
+    meter.start(file.path, file.size, begun);
+    let at = begun;
+    for await (const chunk of fetchRange(url, begun, file.size, { signal, token })) {
+      for (let done = 0; done < chunk.length; ) done += (await target.write(chunk, done, chunk.length - done, at + done)).bytesWritten;
+      hash.update(chunk);
+      at += chunk.length;
+      meter.add(chunk.length);
+    }
+    await target.truncate(file.size);
+    await target.sync();
+    return { begun, sound: hash.digest('hex') === file.hash };
+  } finally {
+    await target.close();
+  }
+}
+
+/** The hash by which the hub names a file. */
+async function hashOf({ hash, size }: HubFile): Promise<Hash> {
+  const { createHash } = await import('node:crypto');
+  return hash.length === 40 ? createHash('sha1').update(`blob ${size}\0`) : createHash('sha256');
+}
+
+async function addBytes(hash: Hash, file: FileHandle, bytes: number): Promise<void> {
+  const buffer = new Uint8Array(2 ** 20);
+  for (let at = 0; at < bytes; ) {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, bytes - at), at);
+    if (bytesRead === 0) return;
+    hash.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+}

@@ -1,0 +1,119 @@
+import { ArgumentError, FileError } from '@mixsga/backend';
+import { HttpStatusError, request, unreachable } from '../io/http';
+import type { HubSettings } from './settings';
+
+/** A model on the hub at a revision. */
+export interface HubId {
+  /** "organisation/name" */
+  readonly name: string;
+  /** A branch, a tag or a commit; default main. */
+  readonly revision: string;
+}
+
+/** A file of a repository, with the hash that its content has to have. */
+export interface HubFile {
+  readonly path: string;
+  readonly size: number;
+  /** Hexadecimal: SHA-256 of the content of a large file, or git's SHA-1 of a small one. Also its name in the cache. */
+  readonly hash: string;
+}
+
+/** The files of a repository at a commit. */
+export interface HubListing {
+  readonly commit: string;
+  readonly files: readonly HubFile[];
+}
+
+/** A sanity limit on what a hub answers. */
+const MAX_FILES = 10_000;
+const MAX_FILE_BYTES = 2 ** 43;
+
+/** Whether a name has the form of a hub id: "organisation/name" or "organisation/name@revision". */
+export function isHubId(name: string): boolean {
+  return /^[\w][\w.-]*\/[\w][\w.-]*(@.+)?$/.test(name);
+}
+
+/** @throws ArgumentError when it is not of that form, or the revision is no name of one */
+export function parseHubId(id: string): HubId {
+  const [name, revision = 'main'] = id.split(/@(.*)/s) as [string, string?];
+  const plain = /^[\w][\w.-]*(\/[\w][\w.-]*)*$/.test(revision) && !revision.includes('..');
+  if (!isHubId(name) || !plain || name.includes('..') || name.includes('--')) {
+    throw new ArgumentError(`model ${JSON.stringify(id)}: expected "organisation/name" or "organisation/name@revision" (a branch, tag or commit)`);
+  }
+  return { name, revision };
+}
+
+/**
+ * The files at the top of a model's repository, as the hub lists them.
+ * @throws FileError when there is no such model or revision, no access, or no connection; it says which
+ */
+export async function listRepository(
+  id: HubId, { endpoint, token }: HubSettings, signal: AbortSignal | undefined,
+): Promise<HubListing> {
+  const { listFiles, modelInfo } = await import('@huggingface/hub');
+  // The library's requests take the way of all others, which knows aborting and keeps the token to the endpoint.
+  const viaEndpoint: typeof fetch = async (input) => {
+    const url = input instanceof Request ? input.url : String(input);
+    const own = new URL(url).origin === new URL(endpoint).origin;
+    const response = await request(url, { accept: 'application/json' }, { signal, token: own ? token : undefined });
+    if (!response.ok) throw new HttpStatusError(url, response.status);
+    return response;
+  };
+  const where = `${endpoint}/${id.name}`;
+  try {
+    const { sha } = await modelInfo({
+      ...{ name: id.name, revision: id.revision, hubUrl: endpoint },
+      ...{ additionalFields: ['sha'], fetch: viaEndpoint },
+    });
+    if (!/^[0-9a-f]{40}$/.test(sha)) throw new FileError(where, `expected the hub to name a commit, got ${JSON.stringify(sha)}; check HF_ENDPOINT`);
+    const files: HubFile[] = [];
+    for await (const { type, path, size, oid, lfs } of listFiles({ repo: id.name, revision: sha, hubUrl: endpoint, fetch: viaEndpoint })) {
+      if (type !== 'file') continue;
+      const file = { path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid ?? '' };
+      if (!isSound(file) || files.length === MAX_FILES) {
+        throw new FileError(where, `expected the hub to list names, sizes and hashes, got ${JSON.stringify(file)}; check HF_ENDPOINT`);
+      }
+      files.push(file);
+    }
+    return { commit: sha, files };
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof HttpStatusError) throw withAdvice(error, id, where, token);
+    if (FileError.isInstance(error)) throw error;
+    if (error instanceof TypeError && /fetch|network|load failed/i.test(error.message)) throw new OfflineError(where, unreachable(where, error));
+    throw new FileError(where, `expected the answers of a Hugging Face hub, got others; check HF_ENDPOINT`, { cause: error });
+  }
+}
+
+/** There is no connection to the hub: what the cache has may do. */
+export class OfflineError extends FileError {
+  constructor(where: string, { message }: Error) {
+    super(where, message.slice(where.length + 2));
+  }
+}
+
+/** The address of a file at a commit. */
+export function fileUrl(id: HubId, commit: string, path: string, { endpoint }: HubSettings): string {
+  return `${endpoint}/${id.name}/resolve/${commit}/${encodeURIComponent(path)}`;
+}
+
+/** What to do about a refusal. */
+export function withAdvice(error: HttpStatusError, { name, revision }: HubId, where: string, token: string | undefined): FileError {
+  const { status } = error;
+  if (status === 401 || status === 403) {
+    const advice = token
+      ? `the token in HF_TOKEN has no access; ask for it at ${where}, or use a token of an account that has it`
+      : `check the name; if the model is gated or private, get access at ${where} and set HF_TOKEN to a token of yours`;
+    return new FileError(where, `the hub answers ${status}: ${advice}`, { cause: error });
+  }
+  if (status === 404) {
+    return new FileError(where, `the hub answers 404: no model ${name} with a revision ${revision}; check both names`, { cause: error });
+  }
+  return new FileError(where, `the hub answers ${status}; try again later`, { cause: error });
+}
+
+/** A name in the same folder, a size that a file can have, and a hash: all that is made of it are paths and requests. */
+function isSound({ path, size, hash }: HubFile): boolean {
+  const plain = typeof path === 'string' && !/[\\\0]|(^|\/)\.\.?($|\/)|^\//.test(path) && path.length > 0 && path.length < 256;
+  return plain && Number.isSafeInteger(size) && size >= 0 && size < MAX_FILE_BYTES && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash);
+}

@@ -1,0 +1,72 @@
+import { FileError } from '@mixsga/backend';
+import { downloadModel, type DownloadOptions } from './hub/snapshot';
+import { folderFiles, listedFiles, openTensors, readConfig, readFile, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
+import { decodeUtf8 } from './io/fs';
+import { isNode } from './io/http';
+import type { JsonValue } from './io/json';
+import type { TensorSource } from './io/tensor-source';
+import { resolveModel } from './zoo';
+
+/** That of Gemma has 34 MB. */
+const MAX_TOKENIZER_BYTES = 2 ** 27;
+
+/** A checkpoint whose files are known and whose tensors can be read. */
+export interface OpenCheckpoint {
+  /** Folder, or address on the hub, for error messages. */
+  readonly where: string;
+  /** config.json, of any content. */
+  readonly config: JsonValue;
+  /** Its path or address. */
+  readonly configWhere: string;
+  /** Owned by the caller: `tensors.close()`. */
+  readonly tensors: TensorSource;
+  /** Names of all its files. */
+  readonly files: readonly string[];
+  /**
+   * tokenizer.json and tokenizer_config.json, of any content, the second null when there is none.
+   * @throws FileError when there is no tokenizer.json, or one is malformed
+   */
+  tokenizer(): Promise<{ json: unknown; config: JsonValue; where: string }>;
+  /** The bytes of a file beside the weights, or null when there is none. @throws FileError when it cannot be read */
+  file(name: string): Promise<Uint8Array | null>;
+}
+
+/**
+ * Opens a checkpoint. No tensor is read.
+ * @param source a folder, the name of a shipped model, "organisation/name[@revision]" of the hub, or (in browsers too) its files
+ * as Blobs or addresses: config.json, the weights with the index of their shards, and the tokenizer's
+ * @throws ArgumentError when there is no such model
+ * @throws FileError when a file is missing or malformed, or the hub does not give it
+ */
+export async function openCheckpoint(source: string | readonly FileReference[], options: DownloadOptions = {}): Promise<OpenCheckpoint> {
+  const files = await filesOf(source, options);
+  if (!files.names.includes('config.json')) {
+    throw new FileError(files.where, `expected config.json among its files, got ${files.names.slice(0, 10).join(', ') || 'none'}`);
+  }
+  const config = await readConfig(files, 'config.json');
+  return {
+    where: files.where,
+    config,
+    configWhere: files.path('config.json'),
+    tensors: await openTensors(files),
+    files: files.names,
+    async tokenizer() {
+      const where = files.path('tokenizer.json');
+      if (!files.names.includes('tokenizer.json')) throw new FileError(where, 'expected the tokenizer, and there is none; save it as tokenizer.json');
+      const text = decodeUtf8(await readFile(files, 'tokenizer.json', MAX_TOKENIZER_BYTES), where);
+      try {
+        return { json: JSON.parse(text) as unknown, config: await readConfig(files, 'tokenizer_config.json'), where };
+      } catch (error) {
+        if (!(error instanceof SyntaxError)) throw error;
+        throw new FileError(where, `expected JSON: ${error.message.replaceAll('\n', ' ')}`, { cause: error });
+      }
+    },
+    file: async (name) => (files.names.includes(name) ? readFile(files, name, MAX_TOKENIZER_BYTES) : null),
+  };
+}
+
+async function filesOf(source: string | readonly FileReference[], options: DownloadOptions): Promise<CheckpointFiles> {
+  if (typeof source !== 'string') return listedFiles(source, { signal: options.signal });
+  if (!isNode()) return downloadModel(source, options);
+  return folderFiles((await resolveModel(source, options)).directory);
+}
