@@ -1,0 +1,209 @@
+import { describeBackends, startBackend, trackTensors } from '@mixsga/backend';
+import type { BackendName } from '@mixsga/backend';
+import type { KvCache } from '@mixsga/kv-cache';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { convertConfig, convertedSource, convertModel } from '../convert';
+import { createDecoder } from '../families';
+import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';
+import type { CachedDecoder } from './cached-decoder';
+import { sourceOf } from './weight-loader';
+
+const forms = Object.keys(tinyForms) as TinyForm[];
+const variants: Readonly<Record<'3 KV heads' | 'others', [attention: string, router?: 'random'][]>> = {
+  '3 KV heads': [['mha'], ['gqa:3'], ['cla:4'], ['mixsga:1:2@1,3'], ['mixsga-root:1:1@1,3']],
+  others: [['mha'], ['gqa:2'], ['cla:2'], ['mixsga:3:1:6'], ['mixsga-root:3:1:6'], ['mixsga:1:1@2,4'], ['mixsga:3:1:6', 'random']],
+};
+const cases = forms.flatMap((form) =>
+  variants[form === 'llama with 3 KV heads' ? '3 KV heads' : 'others'].map(([attention, router]) => [form, attention, router] as const),
+);
+
+function decoderOf(form: TinyForm, attention: string, router?: 'random'): Promise<CachedDecoder> {
+  const config = tinyConfig(form, attention, router);
+  return createDecoder(config, tinyValues(config, 5));
+}
+
+/** Takes tokens into a cache one by one; the logits after the last. */
+async function feed(decoder: CachedDecoder, tokens: Int32Array, cache: KvCache): Promise<Float32Array> {
+  let logits = new Float32Array(0);
+  for (let t = 0; t < tokens.length; t++) {
+    logits = (await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'values' })).values!.slice() as Float32Array<ArrayBuffer>;
+  }
+  return logits;
+}
+
+/** The logits after some tokens, of which the first `prompt` were routed together, in one pass. */
+async function inOnePass(decoder: CachedDecoder, tokens: Int32Array, prompt: number): Promise<Float32Array> {
+  const cache = decoder.createCache();
+  const { values } = await decoder.prefill(tokens, cache, { prompt, want: 'values' });
+  cache.dispose();
+  return values!.slice();
+}
+
+/** ‖a − b‖ / ‖b‖ */
+function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let difference = 0;
+  let size = 0;
+  for (let i = 0; i < b.length; i++) {
+    difference += (a[i]! - b[i]!) ** 2;
+    size += b[i]! ** 2;
+  }
+  return Math.sqrt(difference / size);
+}
+
+const join = (...parts: Int32Array[]) => Int32Array.from(parts.flatMap((part) => [...part]));
+
+const backends = (await describeBackends()).filter(({ available }) => available);
+
+describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) => {
+  beforeAll(async () => void (await startBackend(backend)));
+
+  it.each(cases)('%s decodes with %s %s step by step like one pass with the same experts', async (form, attention, router) => {
+    const decoder = await decoderOf(form, attention, router);
+    const [prompt, next] = [tinyTokens(21, 1), tinyTokens(20, 2)];
+    const cache = decoder.createCache();
+    await decoder.prefill(prompt, cache, { want: 'argMax' });
+    expect(distance(await feed(decoder, next, cache), await inOnePass(decoder, join(prompt, next), 21))).toBeLessThan(1e-4);
+    decoder.dispose();
+  });
+
+  it.each(forms.map((form) => [form, form === 'llama with 3 KV heads' ? 'mixsga:1:2@1,3' : 'mixsga:3:1:6'] as const))(
+    '%s with %s decodes a batch of three ragged sequences like each alone, and goes on from caches cut, forked or restored',
+    async (form, attention) => {
+      const decoder = await decoderOf(form, attention);
+      const texts = [tinyTokens(33, 1), tinyTokens(5, 2), tinyTokens(20, 3)];
+      const caches = texts.map(() => decoder.createCache());
+      for (const [i, text] of texts.entries()) await decoder.prefill(text, caches[i]!, { want: 'argMax' });
+      const fork = caches[0]!.fork();
+      const next = [tinyTokens(6, 4), tinyTokens(6, 5), tinyTokens(6, 6)];
+      let logits = new Float32Array(0);
+      for (let t = 0; t < 6; t++) {
+        const { values } = await decoder.step(Int32Array.from(next, (tokens) => tokens[t]!), caches, { want: 'values' });
+        logits = values!.slice() as Float32Array<ArrayBuffer>;
+      }
+      const size = decoder.vocabularySize;
+      for (const [i, text] of texts.entries()) {
+        const alone = await inOnePass(decoder, join(text, next[i]!), text.length);
+        expect(distance(logits.subarray(i * size, (i + 1) * size), alone)).toBeLessThan(1e-4);
+      }
+      const other = tinyTokens(9, 7);
+      const expected = await inOnePass(decoder, join(texts[0]!, other), 33);
+      caches[0]!.truncate(33);
+      const restored = await decoder.restoreCache(await fork.serialise());
+      for (const cache of [caches[0]!, fork, restored]) expect(distance(await feed(decoder, other, cache), expected)).toBeLessThan(1e-4);
+      decoder.dispose();
+    },
+  );
+
+  it.each(['opt', 'llama', 'gemma2'] as const)('%s leaves no tensor behind a step, and frees everything in the end', async (form) => {
+    const whole = await trackTensors(async () => {
+      const decoder = await decoderOf(form, 'mixsga:3:1:6');
+      const cache = decoder.createCache();
+      await decoder.prefill(tinyTokens(33, 1), cache, { want: 'argMax' });
+      await feed(decoder, tinyTokens(1, 1), cache);
+      const steps = await trackTensors(async () => {
+        for (let t = 0; t < 5; t++) {
+          await decoder.step(Int32Array.of(t), [cache], { want: 'argMax' });
+          cache.truncate(34);
+        }
+      });
+      expect(steps.tensors).toBe(0);
+      decoder.dispose();
+    });
+    expect(whole.tensors).toBe(0);
+  });
+});
+
+describe('a decoder', () => {
+  beforeAll(async () => void (await startBackend('wasm')));
+
+  it.each(forms)('of %s computes the same with weights converted while they are read', async (form) => {
+    const config = tinyConfig(form);
+    const values = tinyValues(config, 5);
+    for (const attention of form === 'llama with 3 KV heads' ? ['gqa:3', 'cla:2', 'mixsga:1:2@1,3'] : ['gqa:2', 'cla:2', 'mixsga:3:1:6']) {
+      const converted = convertModel(config, values, attention, { routerSeed: 3 });
+      const decoders = [
+        await createDecoder(converted.config, converted.values),
+        await createDecoder(convertConfig(config, attention, { routerSeed: 3 }), convertedSource(config, sourceOf(values), attention)),
+      ];
+      const [a, b] = [await inOnePass(decoders[0]!, tinyTokens(20, 1), 20), await inOnePass(decoders[1]!, tinyTokens(20, 1), 20)];
+      expect(a).toEqual(b);
+      // One may read what the other stored.
+      const cache = decoders[0]!.createCache();
+      await decoders[0]!.prefill(tinyTokens(5, 1), cache, { want: 'argMax' });
+      expect((await decoders[1]!.restoreCache(await cache.serialise())).tokensSeen).toBe(5);
+      for (const decoder of decoders) decoder.dispose();
+    }
+  });
+
+  it('with one KV head to share gives what the heads gave when they were the same', async () => {
+    const config = tinyConfig('gemma2');
+    const values = tinyValues(config, 5);
+    for (const [name, array] of values) {
+      if (!/[kv]_proj/.test(name)) continue;
+      const head = array.length / 4;
+      for (let i = 1; i < 4; i++) array.copyWithin(i * head, 0, head);
+    }
+    const logits = async (attention: string) => {
+      const converted = convertModel(config, values, attention);
+      const decoder = await createDecoder(converted.config, converted.values);
+      const result = await inOnePass(decoder, tinyTokens(30, 1), 30);
+      decoder.dispose();
+      return result;
+    };
+    const whole = await logits('mha');
+    for (const attention of ['gqa:4', 'mixsga:3:1:6', 'mixsga:1:1@2,4']) expect(distance(await logits(attention), whole)).toBeLessThan(1e-5);
+    expect(distance(await logits('cla:2'), whole)).toBeGreaterThan(0.1);
+  });
+
+  it('of Gemma 2 sees no further than its window in a sliding layer, and all in the others', async () => {
+    const logits = async (layerTypes: string[], first: number) => {
+      const config = { ...tinyConfig('gemma2'), layer_types: layerTypes } as ReturnType<typeof tinyConfig>;
+      const decoder = await createDecoder(config, tinyValues(config, 5));
+      const tokens = tinyTokens(60, 1);
+      tokens[0] = first;
+      const cache = decoder.createCache();
+      await decoder.prefill(tokens.subarray(0, 50), cache, { want: 'argMax' });
+      const result = await feed(decoder, tokens.subarray(50), cache);
+      decoder.dispose();
+      return result;
+    };
+    // Four layers of a window of 11 reach 40 tokens back.
+    const sliding = new Array<string>(4).fill('sliding_attention');
+    expect(await logits(sliding, 1)).toEqual(await logits(sliding, 2));
+    const mixed = ['sliding_attention', 'full_attention', 'sliding_attention', 'full_attention'];
+    expect(distance(await logits(mixed, 1), await logits(mixed, 2))).toBeGreaterThan(1e-4);
+  });
+
+  it('of Gemma 2 evicts only where its window has every token', async () => {
+    const decoder = await decoderOf('gemma2', 'mha');
+    expect(() => decoder.createCache({ eviction: 'h2o:0.5' })).toThrow(
+      "createCache: expected at most 11 tokens, the model's sliding window, with eviction h2o:0.5, got 80; keep all tokens, or set maxTokens",
+    );
+    const cache = decoder.createCache({ eviction: 'h2o:0.5', maxTokens: 11 });
+    await decoder.prefill(tinyTokens(8, 1), cache, { want: 'argMax' });
+    await feed(decoder, tinyTokens(3, 2), cache);
+    expect(cache.tokensKept(0)).toBe(6);
+    decoder.dispose();
+  });
+
+  it('names a parameter that is missing or of another size', async () => {
+    const config = tinyConfig('llama');
+    const values = tinyValues(config, 5);
+    const without = new Map([...values].filter(([name]) => name !== 'model.layers.1.mlp.up_proj.weight'));
+    await expect(createDecoder(config, without)).rejects.toThrow('expected a parameter model.layers.1.mlp.up_proj.weight, and there is none');
+    const wrong = new Map([...values, ['model.norm.weight', new Float32Array(31)]] as const);
+    await expect(createDecoder(config, wrong)).rejects.toThrow('model.norm.weight: expected shape [32], got 31 values; do config.json and weights belong');
+    const leaks = await trackTensors(async () => void (await createDecoder(config, wrong).catch(() => undefined)));
+    expect(leaks).toMatchObject({ tensors: 0, bytes: 0 });
+  });
+
+  it('takes the names of a bare model', async () => {
+    const config = tinyConfig('opt with norms after blocks and projected embeddings');
+    const values = tinyValues(config, 5);
+    const bare = new Map([...values].map(([name, array]) => [name.replace('model.', ''), array]));
+    const [a, b] = [await createDecoder(config, values), await createDecoder(config, bare)];
+    expect(await inOnePass(a, tinyTokens(9, 1), 9)).toEqual(await inOnePass(b, tinyTokens(9, 1), 9));
+    a.dispose();
+    b.dispose();
+  });
+});
