@@ -24,7 +24,8 @@ export interface ModelReport extends ModelShape {
 
 /**
  * Describes a model without reading its weights.
- * @param model a folder, the name of a shipped model, or an id of {@link knownModels}, of which nothing is downloaded, or another id of the hub
+ * @param model a folder, the name of a shipped model, an id of {@link knownModels}, of which nothing is downloaded, or another of
+ * the hub
  * @param attention an attention variant, see {@link parseAttention}; default the model's own
  * @throws ArgumentError when the model is unknown or the variant does not fit it; FileError when its config is wrong
  */
