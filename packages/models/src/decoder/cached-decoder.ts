@@ -98,6 +98,7 @@ export class CachedDecoder implements Decoder {
       layers: storing.length,
       kvHeads: this.#kvHeads,
       headDim: shape.headDim,
+      queryHeads: shape.heads,
       groupSizes: variant.experts?.groupSizes ?? [1],
       fingerprint,
     });
