@@ -1,12 +1,14 @@
 // The families of models: what a config.json's `model_type` means.
 import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
+import { parseAttention } from './attention/index';
 import { gemma2ConfigToJson, parseGemma2Config, type Gemma2Config } from './config/gemma2';
 import { llamaConfigToJson, parseLlamaConfig, type LlamaConfig } from './config/llama';
 import { optConfigToJson, parseOptConfig, type OptConfig } from './config/opt';
+import { modelShape } from './config/shape';
 import { suggestion, validateConfig } from './config/validate';
 import { CachedDecoder, type DecoderOptions } from './decoder/cached-decoder';
-import type { ModelFamily } from './decoder/family';
+import type { ModelFamily, ParameterSpec } from './decoder/family';
 import { loadGemma2 } from './gemma2/decoder';
 import { gemma2Parameters } from './gemma2/parameters';
 import type { ParameterSource } from './io/parameter-source';
@@ -48,9 +50,22 @@ export function parseModelConfig(json: unknown, where: string): ModelConfig {
   const { model_type: name } = validateConfig(z.object({ model_type: z.string() }), json, where);
   if (Object.hasOwn(families, name)) return families[name as keyof typeof families].parse(json, where);
   const supported = Object.keys(families);
-  throw new FileError(
-    where, `unknown model_type ${JSON.stringify(name)}; ${suggestion(name, supported)} (supported: ${supported.join(', ')})`,
-  );
+  const hint = suggestion(name, supported);
+  const all = hint.startsWith('did') ? ` (supported: ${supported.join(', ')})` : '';
+  throw new FileError(where, `unknown model_type ${JSON.stringify(name)}; ${hint}${all}`);
+}
+
+/** Every parameter that a checkpoint of a configuration holds: of routers too, where they learn. */
+export function storedParameters(config: ModelConfig): ParameterSpec[] {
+  const { attention, layers, hiddenSize } = modelShape(config);
+  const variant = parseAttention(attention);
+  const family = familyOf(config);
+  const experts = config.mixsga?.router === 'random' ? undefined : variant.experts?.ratios.length;
+  const routers = Array.from({ length: experts === undefined ? 0 : layers }, (_, layer): ParameterSpec[] => {
+    const at = `${family.layerName(layer)}.self_attn.router`;
+    return [{ name: `${at}.weight`, shape: [experts!, hiddenSize] }, { name: `${at}.bias`, shape: [experts!] }];
+  });
+  return [...family.parameters(config, variant), ...routers.flat()];
 }
 
 /**

@@ -19,6 +19,8 @@ const mixsga = z.strictObject({
   routerSeed: z.int({ error: 'expected a whole number' }).optional(),
 });
 
+export const tokenIds = z.union([tokenId, z.array(tokenId)], { error: 'expected a token id, or a list of them' });
+
 /** Keys of every family. */
 export const common = {
   vocab_size: count,
@@ -27,7 +29,7 @@ export const common = {
   num_attention_heads: count,
   max_position_embeddings: count,
   bos_token_id: tokenId.nullish(),
-  eos_token_id: z.union([tokenId, z.array(tokenId)], { error: 'expected a token id, or a list of them' }).nullish(),
+  eos_token_id: tokenIds.nullish(),
   pad_token_id: tokenId.nullish(),
   mixsga: mixsga.optional(),
 };

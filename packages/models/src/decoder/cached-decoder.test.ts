@@ -196,14 +196,4 @@ describe('a decoder', () => {
     const leaks = await trackTensors(async () => void (await createDecoder(config, wrong).catch(() => undefined)));
     expect(leaks).toMatchObject({ tensors: 0, bytes: 0 });
   });
-
-  it('takes the names of a bare model', async () => {
-    const config = tinyConfig('opt with norms after blocks and projected embeddings');
-    const values = tinyValues(config, 5);
-    const bare = new Map([...values].map(([name, array]) => [name.replace('model.', ''), array]));
-    const [a, b] = [await createDecoder(config, values), await createDecoder(config, bare)];
-    expect(await inOnePass(a, tinyTokens(9, 1), 9)).toEqual(await inOnePass(b, tinyTokens(9, 1), 9));
-    a.dispose();
-    b.dispose();
-  });
 });

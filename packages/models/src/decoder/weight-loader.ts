@@ -85,8 +85,7 @@ export class WeightLoader {
     const { attention, config, shape } = this.options;
     if (!attention.experts) return null;
     const prefix = `${at}.self_attn.router`;
-    const stored = this.#find(`${prefix}.weight`) !== null;
-    const weights = stored
+    const weights = this.source.has(`${prefix}.weight`)
       ? { weights: { weight: await this.#values(`${prefix}.weight`), bias: await this.#values(`${prefix}.bias`) } }
       : {};
     const router = createRouter(config.mixsga?.router ?? 'sigmoid', {
@@ -129,14 +128,9 @@ export class WeightLoader {
   }
 
   async #values(name: string): Promise<Float32Array> {
-    const values = await this.source.read(this.#find(name) ?? name);
+    const values = await this.source.read(name);
     this.fingerprint.addParameter(name, values);
     return values;
-  }
-
-  /** Checkpoints of the bare model lack the first part of the names. */
-  #find(name: string): string | null {
-    return [name, name.replace(/^model\./, '')].find((candidate) => this.source.has(candidate)) ?? null;
   }
 
   #own<T extends Resident>(resident: T): T {

@@ -1,0 +1,116 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ArgumentError, FileError, startBackend, trackTensors } from '@mixsga/backend';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { convertModel } from './convert';
+import { createDecoder, parseModelConfig, storedParameters } from './families';
+import { fromPretrained } from './from-pretrained';
+import { generateText } from './generation/generate';
+import { encodeSafetensors, fromFloat32 } from './io/safetensors';
+import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from './testing/tiny-models';
+
+const zoo = fileURLToPath(new URL('../zoo/sotu-mini', import.meta.url));
+/** A tokenizer of the tiny models' vocabulary. */
+const words = {
+  version: '1.0', truncation: null, padding: null, added_tokens: [], normalizer: null, pre_tokenizer: { type: 'Whitespace' },
+  post_processor: null, decoder: null,
+  model: { type: 'WordLevel', vocab: Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`w${i}`, i])), unk_token: 'w0' },
+};
+
+let folder: string;
+beforeAll(async () => void (await startBackend('wasm')));
+beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'mixsga-pretrained-'))));
+afterEach(() => rm(folder, { recursive: true }));
+
+/** Writes a tiny model into the folder. */
+async function save(
+  form: TinyForm,
+  { without, config = {}, rename = (name) => name }: { without?: string; config?: object; rename?: (name: string) => string } = {},
+) {
+  const parsed = tinyConfig(form);
+  const values = tinyValues(parsed, 5);
+  const parameters = storedParameters(parsed).filter(({ name }) => name !== without);
+  const entries = new Map(parameters.map(({ name, shape }) => [rename(name), fromFloat32(values.get(name)!, shape, 'F32')]));
+  await writeFile(join(folder, 'model.safetensors'), encodeSafetensors(entries));
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...tinyForms[form], ...config }));
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(words));
+  return { config: parsed, values };
+}
+
+describe('fromPretrained', () => {
+  it('opens a shipped model with its tokenizer, under another attention variant', async () => {
+    const { decoder, tokenizer, config, stopTokens } = await fromPretrained('sotu-mini', { attention: 'mixsga:3:1:6', routerSeed: 2 });
+    expect(config.mixsga).toEqual({ attention: 'mixsga:3:1:6', router: 'sigmoid', routerSeed: 2 });
+    expect(decoder.attention).toBe('mixsga:3:1:6');
+    expect(stopTokens).toEqual([2]);
+    expect((await generateText(decoder, tokenizer, 'The state of', { maxNewTokens: 5 })).stats.newTokens).toBe(5);
+    decoder.dispose();
+  });
+
+  it.each(Object.keys(tinyForms) as TinyForm[])('reads %s from a folder, converting on the way', async (form) => {
+    const { config, values } = await save(form);
+    const attention = form === 'llama with 3 KV heads' ? 'gqa:3' : 'gqa:2';
+    const converted = convertModel(config, values, attention);
+    const expected = await createDecoder(converted.config, converted.values);
+    const { decoder } = await fromPretrained(folder, { attention });
+    const logits = async (of: typeof decoder) => (await of.prefill(tinyTokens(9, 1), of.createCache(), { want: 'values' })).values!.slice();
+    expect(await logits(decoder)).toEqual(await logits(expected));
+    decoder.dispose();
+    expected.dispose();
+  });
+
+  it('takes the names of a bare model, and files given one by one', async () => {
+    await save('llama', { rename: (name) => name.replace(/^model\./, '') });
+    const names = ['config.json', 'model.safetensors', 'tokenizer.json'];
+    const files = await Promise.all(names.map(async (name) => ({ name, blob: new Blob([await readFile(join(folder, name))]) })));
+    const { decoder, tokenizer, config } = await fromPretrained(files, { weights: 'bf16' });
+    expect(config.model_type).toBe('llama');
+    expect(tokenizer.encode('w3 w4')).toEqual([3, 4]);
+    decoder.dispose();
+  });
+
+  it('stops where generation_config.json says', async () => {
+    await save('gemma2', { config: { eos_token_id: 1 } });
+    const stopTokens = async () => {
+      const { decoder, stopTokens } = await fromPretrained(folder);
+      decoder.dispose();
+      return stopTokens;
+    };
+    expect(await stopTokens()).toEqual([1]);
+    await writeFile(join(folder, 'generation_config.json'), '{"eos_token_id": [1, 7], "top_k": 3}');
+    expect(await stopTokens()).toEqual([1, 7]);
+    await writeFile(join(folder, 'generation_config.json'), '{"eos_token_id": "</s>"}');
+    await expect(fromPretrained(folder)).rejects.toThrow('generation_config.json: eos_token_id: expected a token id, or a list of them, got "</s>"');
+  });
+
+  it('names what is wrong, and leaves nothing on the backend', async () => {
+    const refused = async (message: string, options = {}, kind: typeof FileError | typeof ArgumentError = FileError) => {
+      const leaks = await trackTensors(async () => {
+        const error: unknown = await fromPretrained(folder, options).catch((thrown: unknown) => thrown);
+        expect(error).toBeInstanceOf(kind);
+        expect((error as Error).message).toContain(message);
+      });
+      expect(leaks).toMatchObject({ tensors: 0, bytes: 0 });
+    };
+    await save('llama', { without: 'model.layers.2.self_attn.v_proj.weight' });
+    await refused('model.safetensors: expected a tensor model.layers.2.self_attn.v_proj.weight of shape [16, 32], and there is none');
+    await save('llama', { config: { intermediate_size: 40 } });
+    await refused('model.safetensors: model.layers.0.mlp.gate_proj.weight: expected shape [40, 32], got [48, 32]');
+    await save('llama', { config: { model_type: 'mistral' } });
+    await refused('config.json: unknown model_type "mistral"; expected one of opt, llama, gemma2');
+    await save('llama', { config: { vocab_size: 49 } });
+    await refused('model.embed_tokens.weight: expected shape [49, 32], got [50, 32]');
+    await save('llama');
+    await refused('expected divisors of the 4 KV heads, got 8', { attention: 'gqa:8' }, ArgumentError);
+    await writeFile(join(folder, 'tokenizer.json'), await readFile(join(zoo, 'tokenizer.json')));
+    await refused("tokenizer.json: expected at most 50 tokens, the model's vocab_size, got 2048; is it this model's tokenizer?");
+  });
+});
+
+it('parseModelConfig suggests the nearest family', () => {
+  expect(() => parseModelConfig({ model_type: 'gemma' }, 'c.json')).toThrow(
+    'c.json: unknown model_type "gemma"; did you mean gemma2? (supported: opt, llama, gemma2)',
+  );
+});

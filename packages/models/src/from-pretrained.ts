@@ -1,0 +1,86 @@
+import { FileError, startBackend } from '@mixsga/backend';
+import type { BackendName } from '@mixsga/backend';
+import { z } from 'zod';
+import { parseAttention } from './attention/index';
+import { matchTensors } from './checkpoint';
+import { tokenIds } from './config/keys';
+import { modelShape } from './config/shape';
+import { validateConfig } from './config/validate';
+import { convertConfig, convertedSource, type ConvertOptions } from './convert';
+import type { CachedDecoder, DecoderOptions } from './decoder/cached-decoder';
+import { createDecoder, parseModelConfig, storedParameters, type ModelConfig } from './families';
+import type { DownloadOptions } from './hub/snapshot';
+import type { FileReference } from './io/checkpoint-files';
+import { parseStrictJson, type JsonValue } from './io/json';
+import type { ParameterSource } from './io/parameter-source';
+import { openCheckpoint, type OpenCheckpoint } from './open-checkpoint';
+import { createTokenizer, expectTokenizerFits, type Tokenizer } from './tokenizer';
+
+export interface PretrainedOptions extends ConvertOptions, DecoderOptions, Omit<DownloadOptions, 'weights'> {
+  /** Backend to start first; default: the active one. */
+  readonly backend?: BackendName | 'auto';
+  /** Attention variant; another than the checkpoint's is converted to while reading. Default: the checkpoint's. */
+  readonly attention?: string;
+}
+
+export interface Pretrained {
+  /** To be disposed by the caller. */
+  readonly decoder: CachedDecoder;
+  readonly tokenizer: Tokenizer;
+  /** With the attention variant of the decoder. */
+  readonly config: ModelConfig;
+  /** Tokens that end a text. */
+  readonly stopTokens: readonly number[];
+}
+
+/**
+ * A model ready to generate, with its tokenizer. The weights go to the backend one parameter after the other.
+ *
+ * @param source a folder, the name of a shipped model, "organisation/name[@revision]" of the hub, or files as Blobs or addresses
+ * @throws ArgumentError when there is no such model, or the attention variant does not fit it
+ * @throws FileError when a file is missing, malformed, or does not belong to the others; nothing is left on the backend
+ * @throws BackendError when the backend cannot start, or has no memory for the weights
+ */
+export async function fromPretrained(source: string | readonly FileReference[], options: PretrainedOptions = {}): Promise<Pretrained> {
+  const { backend, attention, weights, router, routerSeed, ...download } = options;
+  if (backend !== undefined) await startBackend(backend);
+  const checkpoint = await openCheckpoint(source, download);
+  const { tensors } = checkpoint;
+  try {
+    const published = parseModelConfig(checkpoint.config, checkpoint.configWhere);
+    const stored = matchTensors(tensors, storedParameters(published));
+    const parameters: ParameterSource = {
+      has: (name) => stored.has(name),
+      read: (name) => tensors.read(stored.get(name) ?? name),
+    };
+    const stopTokens = await stopTokensOf(checkpoint, published);
+    const { json, where } = await checkpoint.tokenizer();
+    const tokenizer = createTokenizer(json, where);
+    expectTokenizerFits(tokenizer, published.vocab_size, where);
+    const own = parseAttention(modelShape(published).attention).spec;
+    const spec = parseAttention(attention ?? own).spec;
+    const config = spec === own ? published : convertConfig(published, spec, { router, routerSeed });
+    const converted = spec === own ? parameters : convertedSource(published, parameters, spec);
+    return { decoder: await createDecoder(config, converted, { weights }), tokenizer, config, stopTokens };
+  } finally {
+    await tensors.close();
+  }
+}
+
+/** Those of generation_config.json, else of config.json. */
+async function stopTokensOf(checkpoint: OpenCheckpoint, config: ModelConfig): Promise<number[]> {
+  const name = 'generation_config.json';
+  const bytes = await checkpoint.file(name);
+  const where = `${checkpoint.where}/${name}`;
+  const given = bytes && validateConfig(z.object({ eos_token_id: tokenIds.nullish() }), parseJson(bytes, where), where).eos_token_id;
+  return [given ?? config.eos_token_id ?? []].flat();
+}
+
+function parseJson(bytes: Uint8Array, where: string): JsonValue {
+  try {
+    return parseStrictJson(bytes);
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new FileError(where, error.message, { cause: error });
+    throw error;
+  }
+}
