@@ -1,0 +1,150 @@
+import { FileError } from '@mixsga/backend';
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { memorySource } from './byte-source';
+import { bytesOf, dict, global, int, ORDERED_DICT, pickleOf, PROTO, storage, tensor, text, tuple } from './testing/pickle';
+import { zipOf } from './testing/zip';
+import { openTorch } from './torch-source';
+
+const open = (bytes: Uint8Array) => openTorch(memorySource(bytes, 'model.bin'));
+const data = new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer);
+const archive = (pickle: Uint8Array, more: [string, Uint8Array][] = [['m/data/0', data]]) => new Map([['m/data.pkl', pickle], ...more]);
+const model = (pickle: Uint8Array, more?: [string, Uint8Array][]) => zipOf(archive(pickle, more));
+
+async function expectRefusal(bytes: Uint8Array, message: string | RegExp): Promise<void> {
+  const error: unknown = await open(bytes).catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(FileError);
+  const text = (error as Error).message;
+  if (typeof message === 'string') expect(text).toContain(message);
+  else expect(text).toMatch(message);
+  expect(text).toMatch(/^model\.bin: [^\n]+$/);
+}
+
+describe('openTorch', () => {
+  it('reads what PyTorch writes', async () => {
+    const source = await open(await readFile(new URL('testing/state-dict.bin', import.meta.url)));
+    expect([...source.tensors].map(([name, { dtype, shape }]) => [name, dtype, shape])).toEqual([
+      ['short', 'F16', [2, 2]],
+      ['brain', 'BF16', [3]],
+      ['scalar', 'F32', []],
+      ['empty', 'F32', [0, 3]],
+      ['embed.weight', 'F32', [4, 3]],
+      ['head.weight', 'F32', [4, 3]],
+    ]);
+    const eighths = Float32Array.from({ length: 12 }, (_, i) => i / 8);
+    expect(await source.read('embed.weight')).toEqual(eighths);
+    expect(await source.read('head.weight')).toEqual(eighths);
+    expect(await source.read('short')).toEqual(Float32Array.of(0.5, -2, 65504, 2 ** -24));
+    expect((await source.read('brain')).subarray(0, 2)).toEqual(Float32Array.of(1, -3));
+    expect(await source.read('scalar')).toEqual(Float32Array.of(7));
+    expect(await source.read('empty')).toEqual(new Float32Array(0));
+  });
+
+  it('reads a zip64 archive and a plain dict', async () => {
+    const pickle = pickleOf('}', text('w'), tensor(), 's');
+    const source = await open(zipOf(archive(pickle), { zip64: true }));
+    expect(await source.read('w')).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6));
+  });
+
+  it('takes any strides of dimensions of 1', async () => {
+    const source = await open(model(pickleOf(dict(['w', tensor({ size: [1, 6], stride: [99, 1] })]))));
+    expect(source.tensors.get('w')!.shape).toEqual([1, 6]);
+  });
+});
+
+describe('pickles that are refused', () => {
+  const one = (value: string) => pickleOf(dict(['w', value]));
+  const long = (bytes: string) => `\x8a${String.fromCharCode(bytes.length)}${bytes}`;
+
+  it.each<[string, Uint8Array, string | RegExp]>([
+    ['a call of another function', pickleOf(global('os', 'system'), tuple(text('true')), 'R'), /byte 2: .*the global "os.system", which is not read; only torch.FloatStorage/],
+    ['one of the builtins', pickleOf(global('builtins', 'eval'), tuple(text('1')), 'R'), 'the global "builtins.eval"'],
+    ['another function of torch', pickleOf(global('torch._utils', '_rebuild_parameter')), 'the global "torch._utils._rebuild_parameter"'],
+    ['a storage of integers', one(tensor({ of: storage({ type: 'LongStorage' }) })), 'the global "torch.LongStorage"'],
+    ['a global by parts', pickleOf(text('os'), text('system'), '\x93'), 'the opcode STACK_GLOBAL, which none has; nothing of it was run'],
+    ['an instance', pickleOf('(ios\nsystem\n'), 'the opcode INST'],
+    ['an object', pickleOf(ORDERED_DICT, ')', '\x81'), 'the opcode NEWOBJ'],
+    ['an extension', pickleOf('\x82\x01'), 'the opcode EXT1'],
+    ['a persistent id of text', pickleOf('P0\n'), 'the opcode PERSID'],
+    ['an opcode that there is not', pickleOf('\xff'), 'the opcode 0xff'],
+    ['protocol 4', bytesOf('\x80\x04.'), 'expected a pickle of protocol 2'],
+    ['a call that is none', pickleOf(text('f'), ')R'), 'expected a function and its arguments, got "f"'],
+    ['a storage as a function', pickleOf(global('torch', 'FloatStorage'), ')R'), 'got torch.FloatStorage of 0 arguments'],
+    ['a dict of items', pickleOf(global('collections', 'OrderedDict'), tuple(int(1)), 'R'), 'got collections.OrderedDict of 1 arguments'],
+    ['attributes', pickleOf(dict(), '}', text('__class__'), int(1), 's', 'b'), 'expected BUILD to add _metadata'],
+    ['a list', pickleOf(']'), 'the opcode EMPTY_LIST'],
+    ['a number', pickleOf(int(1)), 'expected a dict of tensors, got 1'],
+    ['a dict in a dict', one('}'), '"w": expected a tensor, got a dict'],
+    ['a key that is no name', pickleOf(dict(), int(1), int(2), 's'), 'expected pairs of a name and a value, got 1'],
+    ['a name given twice', pickleOf(dict(['w', tensor()], ['w', tensor()])), 'expected each name once, got "w" twice'],
+    ['a pair without a value', pickleOf(`${ORDERED_DICT}(`, text('w'), 'u'), 'expected pairs of a name and a value'],
+    ['items of no dict', pickleOf(int(1), text('w'), int(2), 's'), 'expected a dict to put items in, got 1'],
+    ['an offset', one(tensor({ offset: 1 })), 'expected a tensor that is all of its storage'],
+    ['a view', one(tensor({ size: [2, 2], stride: [2, 1] })), 'got 4 values of 6'],
+    ['a transposed tensor', one(tensor({ size: [3, 2], stride: [1, 3] })), 'expected a contiguous tensor, got [3, 2] with strides [1, 3]'],
+    ['an expanded tensor', one(tensor({ size: [2, 3], stride: [0, 1] })), 'expected a contiguous tensor'],
+    ['strides of another rank', one(tensor({ stride: [1] })), 'expected a size and strides of whole numbers'],
+    ['a negative size', one(tensor({ size: [-2, -3] })), 'expected a size and strides of whole numbers'],
+    ['a long above 2^53', pickleOf(long(`${'\xff'.repeat(7)}\x7f`)), 'at most 2^53 - 1, got 9223372036854775807'],
+    ['a long of nine bytes', pickleOf(long('\xff'.repeat(9))), 'at most 2^53 - 1, got one of 9 bytes'],
+    ['another argument', one(tensor({ more: int(1) })), 'expected a storage, an offset, a size and strides'],
+    ['a persistent id of another kind', one(tensor({ of: `${tuple(text('module'))}Q` })), 'expected a storage of FloatStorage'],
+    ['text that is not UTF-8', pickleOf('X\x01\x00\x00\x00\xff'), 'expected UTF-8 text'],
+    ['text past the end', pickleOf('X\xff\xff\xff\x7fabc'), 'the pickle is cut short'],
+    ['a name without an end', bytesOf(PROTO, 'cos'), 'the pickle is cut short'],
+    ['no end', bytesOf(PROTO, int(1)), 'the pickle is cut short'],
+    ['an empty stack', pickleOf(''), 'expected a value on the stack, got none'],
+    ['a value below a mark', pickleOf(int(1), '(', '\x85'), 'expected a value on the stack, got none'],
+    ['no mark', pickleOf('t'), 'expected a mark on the stack, got none'],
+    ['marks without end', pickleOf('('.repeat(1000)), 'expected at most 64 open marks'],
+    ['values without end', pickleOf('N'.repeat(20_000)), 'expected at most 10000 values at once'],
+    ['a long tuple', pickleOf('(', 'N'.repeat(65), 't'), 'expected at most 64 values since the mark'],
+    ['what is not stored', pickleOf('h\x07'), 'expected a value stored as 7, got none'],
+  ])('%s', (_, pickle, message) => expectRefusal(model(pickle), message));
+});
+
+describe('archives that are refused', () => {
+  const good = archive(pickleOf(dict(['w', tensor()])));
+  const without = (name: string) => new Map([...good].filter(([key]) => key !== name));
+  const three = pickleOf(dict(['a', tensor()], ['b', tensor()], ['c', tensor()]));
+  /** @param edit gets the place of the directory, that of the first entry's in it */
+  const edited = (edit: (bytes: Uint8Array, view: DataView, directory: number) => void, options?: object) => {
+    const bytes = zipOf(good, options);
+    const view = new DataView(bytes.buffer);
+    edit(bytes, view, view.getUint32(bytes.length - 6, true));
+    return bytes;
+  };
+
+  it.each<[string, Uint8Array, string]>([
+    ['no zip', new Uint8Array(100), 'expected a zip archive, as torch.save has written since PyTorch 1.6'],
+    ['an empty file', new Uint8Array(0), 'expected a zip archive'],
+    ['a file cut short', zipOf(good).subarray(0, 400), 'expected a zip archive'],
+    ['compressed entries', zipOf(good, { method: 8 }), 'zip entry "m/data.pkl": expected it stored uncompressed, got compression method 8'],
+    ['encrypted entries', zipOf(good, { flags: 1 }), 'expected it in the clear, got it encrypted'],
+    ['no pickle', zipOf(without('m/data.pkl')), 'expected one data.pkl in the archive, got 0'],
+    ['two pickles', zipOf(new Map([...good, ['n/data.pkl', data]])), 'expected one data.pkl in the archive, got 2'],
+    ['no storage', zipOf(without('m/data/0')), 'tensor "w": expected a storage "0" in the archive, and there is none'],
+    ['a short storage', zipOf(new Map([...good, ['m/data/0', data.subarray(1)]])), 'tensor "w": expected 24 bytes for F32 [2, 3], got 23'],
+    ['a storage for three', model(three), 'tensor "c": expected a storage of its own, got that of "a" and "b"'],
+    ['big-endian values', zipOf(new Map([...good, ['m/byteorder', bytesOf('big')]])), 'byteorder: expected little, got "big"'],
+    ['a large pickle', model(new Uint8Array(5 * 2 ** 20)), 'expected at most 4194304 bytes, got 5242880'],
+    ['an entry outside', edited((_, view, at) => view.setUint32(at + 42, 0x7fffffff, true)), 'expected it within'],
+    ['an entry of another place', edited((_, view, at) => view.setUint32(at + 42, 3, true)), 'expected its header at byte 3, got none'],
+    ['an entry that is too long', edited((_, view, at) => {
+      view.setUint32(at + 20, 5000, true);
+      view.setUint32(at + 24, 5000, true);
+    }), '(an overlap)'],
+    ['a directory outside', edited((bytes, view) => view.setUint32(bytes.length - 6, 0x7fffffff, true)), 'zip directory: expected it before byte'],
+    ['a count of another number', edited((bytes, view) => view.setUint16(bytes.length - 12, 1, true)), 'zip directory: expected'],
+    ['a directory of another content', edited((bytes, _, at) => void bytes.fill(0, at, at + 4)), 'expected an entry at its byte 0, got none'],
+    ['zip64 without a locator', edited((bytes) => void bytes.fill(0, bytes.length - 42, bytes.length - 38), { zip64: true }), 'zip64: expected a locator'],
+    ['zip64 outside', edited((bytes) => void bytes.fill(0xff, bytes.length - 34, bytes.length - 26), { zip64: true }), 'zip64: expected a number of at most 2^53 - 1'],
+  ])('%s', (_, bytes, message) => expectRefusal(bytes, message));
+
+  it('a name given twice', async () => {
+    const bytes = zipOf(new Map([...good, ['m/data/1', data]]));
+    const at = Buffer.from(bytes).lastIndexOf('m/data/1');
+    bytes[at + 7] = '0'.charCodeAt(0);
+    await expectRefusal(bytes, 'zip directory: expected each name once, got one twice');
+  });
+});
