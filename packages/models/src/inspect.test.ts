@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { knownModels } from './config/known-models';
+import { parseAttention } from './attention/index';
+import { parseModelConfig } from './families';
 import { inspectModel } from './inspect';
+import { whatFits, type MachineLimits } from './machine';
 import { resolveModel, zooModels } from './zoo';
 
 afterEach(() => void vi.unstubAllEnvs());
@@ -61,6 +64,43 @@ describe('inspectModel', () => {
     expect(report).toMatchObject({ kvHeads: 3, kvBudget: 0.5 });
     const refused = inspectModel('HuggingFaceTB/SmolLM2-135M', 'mixsga:3:1:6');
     await expect(refused).rejects.toThrow('expected divisors of the 3 KV heads, got 1, 2, 4; replace 2 by one of 1, 3');
+  });
+
+  it('counts memory, work and KV bytes by variant', async () => {
+    // A token meets 12·(4·768² + 2·768·3072) weights in the layers and 50272·768 in the head.
+    const opt = await inspectModel('facebook/opt-125m');
+    expect(opt).toMatchObject({ flopsPerToken: 247_087_104, flopsPerCachedToken: 36_864 });
+    const positionsAndVectors = 2050 * 768 + 12 * (9 * 768 + 3072 + 768) - 12 * 768 + 2 * 768;
+    const matrices = opt.parameters - positionsAndVectors;
+    expect(opt.weightBytes.f32).toBe(4 * opt.parameters);
+    expect(opt.weightBytes.bf16).toBe(2 * matrices + 4 * positionsAndVectors);
+    expect(opt.weightBytes.int8).toBe(matrices + 4 * positionsAndVectors + 4 * (50272 + 12 * (5 * 768 + 3072)));
+    expect(opt.kvBytesPerTokenBy).toEqual({
+      mha: 73_728, 'gqa:2': 36_864, 'cla:2': 36_864, 'mixsga:3:1:6': 36_867, 'mixsga-root:3:1:6': 36_867,
+    });
+    // Its untied embeddings are looked up, not multiplied.
+    const tiny = await inspectModel('TinyLlama/TinyLlama-1.1B-Chat-v1.0');
+    const vectors = 45 * 2048;
+    expect(tiny.flopsPerToken).toBe(2 * (tiny.parameters - vectors - 32000 * 2048));
+    const { flopsPerToken } = await inspectModel('TinyLlama/TinyLlama-1.1B-Chat-v1.0', 'mixsga:3:1:6');
+    expect(tiny.flopsPerToken - flopsPerToken).toBe(22 * 2 * 256 * 2048); // half of K and V
+    expect((await inspectModel('HuggingFaceTB/SmolLM2-135M')).kvBytesPerTokenBy).toEqual({ mha: 46_080, 'cla:2': 23_040 });
+  });
+
+  it('says how a machine can run it', () => {
+    const fits = (model: string, attention: string, limits: MachineLimits) =>
+      whatFits(parseModelConfig(knownModels[model], model), parseAttention(attention), limits).map(
+        ({ backend, weights, tokens }) => `${backend} ${weights} ${tokens}`,
+      );
+    const ample = { memory: 2 ** 40, webgpuBuffer: null };
+    expect(fits('facebook/opt-125m', 'mha', ample)).toEqual(['wasm f32 2048', 'wasm bf16 2048', 'wasm int8 2048']);
+    // 8 billion parameters do not fit in 4 GiB; 3.2 billion do in one byte each, with some of their context.
+    expect(fits('meta-llama/Llama-3.1-8B', 'mha', ample)).toEqual([]);
+    expect(fits('meta-llama/Llama-3.2-3B', 'mha', ample)).toEqual([expect.stringMatching(/^wasm int8 2\d{3}$/)]);
+    expect(fits('meta-llama/Llama-3.2-3B', 'gqa:2', ample)).toEqual([expect.stringMatching(/^wasm int8 [56]\d{3}$/)]);
+    expect(fits('meta-llama/Llama-3.2-1B', 'mha', { memory: 2 ** 31, webgpuBuffer: 2 ** 29 })).toEqual([
+      expect.stringMatching(/^wasm int8 \d+$/), 'webgpu bf16 131072', 'webgpu int8 131072',
+    ]);
   });
 
   it('suggests the nearest name', async () => {

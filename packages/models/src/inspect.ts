@@ -1,25 +1,28 @@
 import { ArgumentError } from '@mixsga/backend';
-import { kvBytesPerToken } from '@mixsga/kv-cache';
 import { parseAttention } from './attention/index';
-import { storingLayers, type AttentionVariant } from './attention/variant';
 import { knownModels } from './config/known-models';
 import { modelShape, type ModelShape } from './config/shape';
 import { readJsonFile, suggestion } from './config/validate';
-import { familyOf, parseModelConfig, type ModelConfig } from './families';
+import { kvBytes, kvBytesByVariant, modelCost, type ModelCost } from './cost';
+import { parseModelConfig } from './families';
+import { machineLimits, whatFits, type Fit } from './machine';
 import { resolveModel, zooModels } from './zoo';
 
-/** What a model is and what its KV cache takes, under an attention variant. */
-export interface ModelReport extends ModelShape {
+/** What a model is and what it takes, under an attention variant. */
+export interface ModelReport extends ModelShape, Omit<ModelCost, 'largestBytes'> {
   readonly name: string;
   /** The attention variant, in canonical form. */
   readonly attention: string;
-  readonly parameters: number;
   /** Stored K/V numbers as a share of the unmodified model's. */
   readonly kvBudget: number;
   /** Bytes a token over all layers, f32, of the unmodified model (paper, Table 9). */
   readonly kvBytesPerTokenFull: number;
   /** The same under the variant, expert index included. */
   readonly kvBytesPerToken: number;
+  /** The same for an example of each kind of variant that fits the model. */
+  readonly kvBytesPerTokenBy: Readonly<Record<string, number>>;
+  /** How this machine can run it. */
+  readonly fits: readonly Fit[];
 }
 
 /**
@@ -36,30 +39,19 @@ export async function inspectModel(model: string, attention?: string): Promise<M
   const variant = parseAttention(attention ?? shape.attention);
   variant.validate(shape);
 
-  const { kvHeads, headDim, layers } = shape;
-  const { ratios, groupSizes } = variant.experts ?? { ratios: [1], groupSizes: [1] };
+  const mha = parseAttention('mha');
+  const { largestBytes: _, ...cost } = modelCost(config, variant);
   return {
     name: model,
     ...shape,
     attention: variant.spec,
-    parameters: countParameters(config, variant),
+    ...cost,
     kvBudget: variant.kvBudget,
-    kvBytesPerTokenFull: kvBytesPerToken({ layers, kvHeads, headDim, groupSizes: [1], ratios: [1] }),
-    kvBytesPerToken: kvBytesPerToken({
-      layers: storingLayers(layers, variant).length,
-      kvHeads: variant.storedKvHeads(kvHeads),
-      ...{ headDim, groupSizes, ratios },
-    }),
+    kvBytesPerTokenFull: kvBytes(shape, mha),
+    kvBytesPerToken: kvBytes(shape, variant),
+    kvBytesPerTokenBy: kvBytesByVariant(shape),
+    fits: whatFits(config, variant, await machineLimits()),
   };
-}
-
-/** Those of the family, with a sigmoid router in each layer of a variant with experts. */
-function countParameters(config: ModelConfig, variant: AttentionVariant): number {
-  const { layers, hiddenSize } = modelShape(config);
-  const routers = variant.experts ? layers * variant.experts.ratios.length * (hiddenSize + 1) : 0;
-  return familyOf(config)
-    .parameters(config, variant)
-    .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), routers);
 }
 
 async function findConfig(model: string): Promise<{ json: unknown; where: string }> {

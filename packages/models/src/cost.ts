@@ -1,0 +1,85 @@
+// What a model takes: numbers of its parameters, their bytes, and the work of a token.
+import { weightTypes, type WeightType } from '@mixsga/backend';
+import { kvBytesPerToken } from '@mixsga/kv-cache';
+import { attentionKinds, parseAttention } from './attention/index';
+import { storingLayers, type AttentionVariant } from './attention/variant';
+import { modelShape, type ModelShape } from './config/shape';
+import { familyOf, storedParameters, type ModelConfig } from './families';
+
+export interface ModelCost {
+  readonly parameters: number;
+  /** Bytes of the weights by the type that they are packed in; norms, positions and routers are float32 in all. */
+  readonly weightBytes: Readonly<Record<WeightType, number>>;
+  /** Bytes of the largest matrix by type. */
+  readonly largestBytes: Readonly<Record<WeightType, number>>;
+  /** Floating-point operations of a token in decode, two for each weight that it is multiplied by, without attention. */
+  readonly flopsPerToken: number;
+  /** What attention adds for each token in the cache. */
+  readonly flopsPerCachedToken: number;
+}
+
+export function modelCost(config: ModelConfig, variant: AttentionVariant): ModelCost {
+  const { layers, heads, headDim } = modelShape(config);
+  const sizes = storedParameters(withAttention(config, variant)).map(({ name, shape }) => {
+    const [outputs, inputs = 1] = shape as [number, number?];
+    const isPacked = shape.length === 2 && !/embed_positions|router/.test(name);
+    return { name, count: outputs * inputs, outputs, isPacked };
+  });
+  const bytes = ({ count, outputs, isPacked }: (typeof sizes)[number], type: WeightType) => {
+    if (!isPacked || type === 'f32') return 4 * count;
+    return type === 'bf16' ? 2 * count : count + 4 * outputs;
+  };
+  const byType = (of: (type: WeightType) => number) => Object.fromEntries(weightTypes.map((type) => [type, of(type)])) as Record<WeightType, number>;
+  const isTied = !sizes.some(({ name }) => name === 'lm_head.weight');
+  // A token is multiplied by the keys and values that its expert stores.
+  const kvShare = variant.experts?.ratios.reduce((sum, ratio, e) => sum + ratio / variant.experts!.groupSizes[e]!, 0) ?? 1;
+  const factors = sizes.reduce((sum, { name, count, isPacked }) => {
+    if (!isPacked || (!isTied && name.endsWith('embed_tokens.weight'))) return sum;
+    return sum + (/\.[kv]_proj\.weight$/.test(name) ? kvShare * count : count);
+  }, 0);
+  return {
+    parameters: sizes.reduce((sum, { count }) => sum + count, 0),
+    weightBytes: byType((type) => sizes.reduce((sum, size) => sum + bytes(size, type), 0)),
+    largestBytes: byType((type) => sizes.reduce((most, size) => Math.max(most, bytes(size, type)), 0)),
+    flopsPerToken: Math.round(2 * factors),
+    flopsPerCachedToken: 4 * layers * heads * headDim,
+  };
+}
+
+/** Bytes of KV cache a token under a variant, f32, expert index included. */
+export function kvBytes({ layers, kvHeads, headDim }: ModelShape, variant: AttentionVariant): number {
+  const { ratios, groupSizes } = variant.experts ?? { ratios: [1], groupSizes: [1] };
+  const stored = { layers: storingLayers(layers, variant).length, kvHeads: variant.storedKvHeads(kvHeads) };
+  return kvBytesPerToken({ ...stored, headDim, groupSizes, ratios });
+}
+
+/** The same for an example of each kind of variant that fits the model. */
+export function kvBytesByVariant(shape: ModelShape): Record<string, number> {
+  const fitting = Object.values(attentionKinds)
+    .map(({ example }) => parseAttention(example))
+    .filter((variant) => {
+      try {
+        variant.validate(shape);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+  return Object.fromEntries(fitting.map((variant) => [variant.spec, kvBytes(shape, variant)]));
+}
+
+/** Beside the weights, wasm keeps the keys' and values' projections pooled for each group size: bytes by type. */
+export function pooledBytes(config: ModelConfig, { experts }: AttentionVariant, type: WeightType): number {
+  const perWeight = { f32: 4, bf16: 2, int8: 1 }[type];
+  const weights = familyOf(config)
+    .parameters(config, parseAttention('mha'))
+    .filter(({ name }) => /\.[kv]_proj\.weight$/.test(name))
+    .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
+  const share = (experts?.groupSizes ?? []).reduce((sum, size) => sum + (size > 1 ? 1 / size : 0), 0);
+  return Math.ceil(perWeight * share * weights);
+}
+
+function withAttention(config: ModelConfig, { spec }: AttentionVariant): ModelConfig {
+  const router = spec === config.mixsga?.attention ? config.mixsga.router : undefined;
+  return { ...config, mixsga: { attention: spec, router } };
+}
