@@ -1,0 +1,70 @@
+// Tiny checkpoints with what Hugging Face transformers makes of them: see tools/make_parity_fixtures.py.
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { matchTensors } from '../checkpoint';
+import { parseModelConfig, storedParameters } from '../families';
+import { folderFiles, openTensors } from '../io/checkpoint-files';
+import { openFile } from '../io/byte-source';
+import type { ParameterSource } from '../io/parameter-source';
+import { openSafetensors } from '../io/safetensors-source';
+
+export const fixtures = ['opt', 'opt-post-norm', 'llama', 'llama-3', 'llama-3-heads', 'gemma2'] as const;
+export type FixtureName = (typeof fixtures)[number];
+
+interface Golden {
+  /** Token ids of a prompt, and what the reference takes as the likeliest after it, one by one. */
+  readonly prompt: readonly number[];
+  readonly greedy: readonly number[];
+  /** A text that the reference took padded on the left, in a batch with a longer one. */
+  readonly padded?: readonly number[];
+  /** By attention variant: the same, with experts by layer and token of prompt and continuation. */
+  readonly variants?: Readonly<Record<string, { readonly greedy: readonly number[]; readonly experts?: readonly (readonly number[])[] }>>;
+}
+
+export interface Fixture {
+  /** The parsed config.json, as published. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly golden: Golden;
+  /** The checkpoint's tensors, and those of routers where there are any. */
+  readonly source: ParameterSource;
+  /** A tensor of the reference, [rows, width] as rows. */
+  reference(name: string): Promise<Float32Array[]>;
+}
+
+/** Every so many positions, from the last of the first so many on, the reference's hidden states are recorded. */
+export const EVERY = 4;
+
+export async function readFixture(name: FixtureName): Promise<Fixture> {
+  const folder = fileURLToPath(new URL(`../fixtures/parity/${name}`, import.meta.url));
+  const json = async (file: string): Promise<unknown> => JSON.parse(await readFile(`${folder}/${file}`, 'utf8'));
+  const files = await folderFiles(folder);
+  const config = (await json('config.json')) as Fixture['config'];
+  const tensors = await openTensors(files);
+  const stored = matchTensors(tensors, storedParameters(parseModelConfig(config, `${folder}/config.json`)));
+  const routers = files.names.includes('routers.safetensors') ? await openSafetensors(await openFile(`${folder}/routers.safetensors`)) : null;
+  const reference = await openSafetensors(await openFile(`${folder}/golden.safetensors`));
+  return {
+    config,
+    golden: (await json('golden.json')) as Golden,
+    source: {
+      has: (name) => stored.has(name) || routers?.has(name) === true,
+      read: (name) => (routers?.has(name) ? routers.read(name) : tensors.read(stored.get(name) ?? name)),
+    },
+    async reference(tensor) {
+      const values = await reference.read(tensor);
+      const [rows, width] = reference.tensors.get(tensor)!.shape as [number, number];
+      return Array.from({ length: rows }, (_, row) => values.subarray(row * width, (row + 1) * width));
+    },
+  };
+}
+
+/** ‖a − b‖ / ‖b‖ */
+export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let difference = 0;
+  let size = 0;
+  for (let i = 0; i < b.length; i++) {
+    difference += (a[i]! - b[i]!) ** 2;
+    size += b[i]! ** 2;
+  }
+  return Math.sqrt(difference / size);
+}
