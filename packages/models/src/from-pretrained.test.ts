@@ -5,10 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { ArgumentError, FileError, startBackend, trackTensors } from '@mixsga/backend';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { convertModel } from './convert';
+import { convertCheckpoint } from './convert-checkpoint';
 import { createDecoder, parseModelConfig, storedParameters } from './families';
 import { fromPretrained } from './from-pretrained';
 import { generateText } from './generation/generate';
-import { encodeSafetensors, fromFloat32 } from './io/safetensors';
+import { decodeSafetensors, encodeSafetensors, fromFloat32, type FloatDtype } from './io/safetensors';
 import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from './testing/tiny-models';
 
 const zoo = fileURLToPath(new URL('../zoo/sotu-mini', import.meta.url));
@@ -24,20 +25,60 @@ beforeAll(async () => void (await startBackend('wasm')));
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'mixsga-pretrained-'))));
 afterEach(() => rm(folder, { recursive: true }));
 
+interface SaveChanges {
+  /** A parameter to leave out. */
+  without?: string;
+  config?: object;
+  rename?: (name: string) => string;
+  dtype?: FloatDtype;
+}
+
 /** Writes a tiny model into the folder. */
 async function save(
   form: TinyForm,
-  { without, config = {}, rename = (name) => name }: { without?: string; config?: object; rename?: (name: string) => string } = {},
+  { without, config = {}, rename = (name) => name, dtype }: SaveChanges = {},
 ) {
   const parsed = tinyConfig(form);
   const values = tinyValues(parsed, 5);
   const parameters = storedParameters(parsed).filter(({ name }) => name !== without);
-  const entries = new Map(parameters.map(({ name, shape }) => [rename(name), fromFloat32(values.get(name)!, shape, 'F32')]));
+  const entries = new Map(parameters.map(({ name, shape }) => [rename(name), fromFloat32(values.get(name)!, shape, dtype)]));
   await writeFile(join(folder, 'model.safetensors'), encodeSafetensors(entries));
   await writeFile(join(folder, 'config.json'), JSON.stringify({ ...tinyForms[form], ...config }));
   await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(words));
   return { config: parsed, values };
 }
+
+describe('convertCheckpoint', () => {
+  it.each(Object.keys(tinyForms) as TinyForm[])('writes %s so that it opens as it would be converted on the way', async (form) => {
+    await save(form);
+    const attentions = form === 'llama with 3 KV heads' ? ['gqa:3', 'mixsga:1:2@1,3'] : ['gqa:2', 'cla:2', 'mixsga:3:1:6'];
+    for (const attention of attentions) {
+      const out = join(folder, attention.replaceAll(/\W/g, '-'));
+      const written = await convertCheckpoint(folder, out, { attention, routerSeed: 3 });
+      const [a, b] = [await fromPretrained(out), await fromPretrained(folder, { attention, routerSeed: 3 })];
+      expect(a.config).toEqual(b.config);
+      expect(a.config).toEqual(written);
+      expect(a.tokenizer.save()).toBe(b.tokenizer.save());
+      const logits = async ({ decoder }: typeof a) => (await decoder.prefill(tinyTokens(9, 1), decoder.createCache(), { want: 'values' })).values!.slice();
+      expect(await logits(a)).toEqual(await logits(b));
+      for (const { decoder } of [a, b]) decoder.dispose();
+    }
+  });
+
+  it('keeps the element types, and writes nothing when it fails', async () => {
+    await save('llama', { dtype: 'BF16' });
+    const out = join(folder, 'out');
+    await convertCheckpoint(folder, out, { attention: 'mixsga:3:1:6' });
+    const tensors = decodeSafetensors(await readFile(join(out, 'model.safetensors')), 'out');
+    const before = decodeSafetensors(await readFile(join(folder, 'model.safetensors')), 'in');
+    for (const [name, { dtype, data }] of before) expect(tensors.get(name)).toMatchObject({ dtype, data });
+    expect(tensors.get('model.layers.3.self_attn.router.weight')).toMatchObject({ dtype: 'F32', shape: [3, 32] });
+    const refused = convertCheckpoint(folder, join(folder, 'none'), { attention: 'gqa:8' });
+    await expect(refused).rejects.toThrow('expected divisors of the 4 KV heads, got 8');
+    await expect(readFile(join(folder, 'none', 'config.json'))).rejects.toThrow('ENOENT');
+    await expect(convertCheckpoint(out, join(folder, 'none'), { attention: 'mha' })).rejects.toThrow('expected a checkpoint with mha attention, got mixsga:3:1:6');
+  });
+});
 
 describe('fromPretrained', () => {
   it('opens a shipped model with its tokenizer, under another attention variant', async () => {

@@ -9,6 +9,8 @@ export { optConfigToJson, parseOptConfig } from './config/opt';
 export type { OptConfig } from './config/opt';
 export { convertConfig, convertedSource, convertModel } from './convert';
 export type { ConvertOptions } from './convert';
+export { convertCheckpoint } from './convert-checkpoint';
+export type { ConvertCheckpointOptions } from './convert-checkpoint';
 export type { CachedDecoder, DecoderOptions } from './decoder/cached-decoder';
 export { createDecoder, families, parseModelConfig, storedParameters } from './families';
 export type { ModelConfig } from './families';

@@ -1,12 +1,11 @@
 import { readdir } from 'node:fs/promises';
 
 import { ArgumentError, startBackend } from '@mixsga/backend';
-import { convertModel, loadTokenizer, OptModel, readCheckpoint, resolveModel } from '@mixsga/models';
+import { convertCheckpoint, parseAttention } from '@mixsga/models';
 import type { RouterKind } from '@mixsga/router';
 import { type Command, Option } from 'commander';
 
 import { routerKinds } from '../training/config';
-import { saveModel } from '../training/model';
 import { print } from './options';
 
 interface ConvertOptions {
@@ -20,7 +19,7 @@ export function registerConvert(program: Command): void {
   program
     .command('convert')
     .description('Convert a model with plain attention (mha) to another attention variant, ready to be continued.')
-    .argument('<model>', 'a folder, or the name of a shipped model')
+    .argument('<model>', 'a folder, the name of a shipped model, or an id of the hub')
     .requiredOption('--attention <spec>', 'gqa:2, cla:2, mixsga:3:1:6, or mixsga:3:1:6@1,2,4 with its group sizes')
     .requiredOption('--out <folder>', 'where the converted model goes')
     .addOption(new Option('--router <kind>', 'router of a variant with experts').choices(routerKinds).default('sigmoid'))
@@ -33,14 +32,10 @@ export function registerConvert(program: Command): void {
       if ((await readdir(options.out).catch((): string[] => [])).length > 0) {
         throw new ArgumentError(`--out: ${options.out} is not empty; give a new folder`);
       }
-      const { directory } = await resolveModel(name);
-      const source = await readCheckpoint(directory);
-      const tokenizer = await loadTokenizer(directory);
-      const converted = convertModel(source.config, source.values, options.attention, { router: options.router, routerSeed });
-      await startBackend('cpu'); // the weights are only moved
-      const model = new OptModel(converted.config, converted.values);
-      await saveModel(options.out, { model, tokenizer });
-      print(`${options.out}: ${model.attention.spec}, ${100 * model.attention.kvBudget} % of the KV cache`);
-      model.dispose();
+      await startBackend('cpu'); // for the routers; the weights are only moved
+      const { attention, router } = options;
+      await convertCheckpoint(name, options.out, { attention, router, routerSeed });
+      const variant = parseAttention(attention);
+      print(`${options.out}: ${variant.spec}, ${100 * variant.kvBudget} % of the KV cache`);
     });
 }

@@ -1,0 +1,97 @@
+// Conversion from one folder to another, tensor by tensor (Node).
+import { createRouter } from '@mixsga/router';
+import { parseAttention } from './attention/index';
+import { matchTensors } from './checkpoint';
+import { modelShape } from './config/shape';
+import { convertConfig, convertedSource, type ConvertOptions } from './convert';
+import { familyOf, parseModelConfig, storedParameters, type ModelConfig } from './families';
+import type { DownloadOptions } from './hub/snapshot';
+import { fromFloat32, type FloatDtype } from './io/safetensors';
+import type { TensorInfo, TensorSource } from './io/tensor-source';
+import { openCheckpoint } from './open-checkpoint';
+import { saveCheckpoint, type SaveOptions } from './save-checkpoint';
+
+export interface ConvertCheckpointOptions extends ConvertOptions, SaveOptions, Omit<DownloadOptions, 'weights'> {
+  /** The attention variant to convert to. */
+  readonly attention: string;
+}
+
+/** What a checkpoint has beside configuration and weights. */
+const OTHERS = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json', 'chat_template.jinja'];
+
+/**
+ * Converts a checkpoint of any family to another attention variant and writes it to a folder, with one tensor in memory at a
+ * time. Needs an active backend, which draws the routers.
+ *
+ * @param source what `openCheckpoint` takes
+ * @returns the configuration written
+ * @throws ArgumentError when the variant does not fit, or the source is not as published
+ * @throws FileError when a file is malformed or cannot be written; then nothing is
+ */
+export async function convertCheckpoint(source: string, folder: string, options: ConvertCheckpointOptions): Promise<ModelConfig> {
+  const { progress, signal, hub } = options;
+  const checkpoint = await openCheckpoint(source, { progress, signal, hub });
+  try {
+    const published = parseModelConfig(checkpoint.config, checkpoint.configWhere);
+    const stored = matchTensors(checkpoint.tensors, storedParameters(published));
+    const config = convertConfig(published, options.attention, options);
+    const tensors = convertedTensors(published, config, checkpoint.tensors, stored, await drawnRouters(config));
+    const files = new Map<string, Uint8Array>();
+    for (const name of OTHERS) {
+      const bytes = await checkpoint.file(name);
+      if (bytes) files.set(name, bytes);
+    }
+    await saveCheckpoint(folder, { config: familyOf(config).toJson(config), tensors, files }, options);
+    return config;
+  } finally {
+    await checkpoint.tensors.close();
+  }
+}
+
+/** Tensors of a checkpoint as those of the converted model, each in the type that it has. */
+function convertedTensors(
+  published: ModelConfig, config: ModelConfig, original: TensorSource, stored: ReadonlyMap<string, string>,
+  routers: ReadonlyMap<string, Float32Array>,
+): TensorSource {
+  const storedName = (name: string): string => stored.get(name) ?? name;
+  const source = convertedSource(
+    published, { has: (name) => stored.has(name), read: (name) => original.read(storedName(name)) }, modelShape(config).attention,
+  );
+  const tensors = new Map<string, TensorInfo>();
+  for (const { name, shape } of storedParameters(config)) {
+    const { dtype, where } = original.tensors.get(storedName(name)) ?? { dtype: 'F32', where: original.where };
+    tensors.set(name, { dtype, shape, where });
+  }
+  const read = async (name: string): Promise<Float32Array<ArrayBuffer>> => (
+    (routers.get(name) ?? (await source.read(name))) as Float32Array<ArrayBuffer>
+  );
+  return {
+    where: original.where,
+    tensors,
+    has: (name) => tensors.has(name),
+    read,
+    async readRaw(name) {
+      const { dtype, shape } = tensors.get(name)!;
+      const before = original.tensors.get(storedName(name));
+      if (before?.shape.join() === shape.join()) return original.readRaw(storedName(name));
+      return fromFloat32(await read(name), shape, dtype as FloatDtype).data as Uint8Array<ArrayBuffer>;
+    },
+    close: () => original.close(),
+  };
+}
+
+/** The values of the routers that a variant with experts starts with, by parameter name. */
+async function drawnRouters(config: ModelConfig): Promise<Map<string, Float32Array>> {
+  const { attention, hiddenSize, layers } = modelShape(config);
+  const { experts } = parseAttention(attention);
+  const values = new Map<string, Float32Array>();
+  for (let layer = 0; experts && layer < layers; layer++) {
+    const { router: kind = 'sigmoid', routerSeed: seed = 0 } = config.mixsga!;
+    const router = createRouter(kind, { hiddenSize, ratios: experts.ratios, seed, layer });
+    for (const [name, variable] of Object.entries(router.trainable)) {
+      values.set(`${familyOf(config).layerName(layer)}.self_attn.router.${name}`, (await variable.data()) as Float32Array);
+    }
+    router.dispose();
+  }
+  return values;
+}
