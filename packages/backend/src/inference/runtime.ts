@@ -113,7 +113,10 @@ export interface CausalOptions {
   readonly softCap?: number;
   /** Tokens that a query sees at most: itself and those before it. Default: all. */
   readonly window?: number;
-  /** Takes the attention probability that each token got, summed over queries and query heads: float32 [rows]. */
+  /**
+   * Takes the attention probability that each token got, summed over queries and query heads: float32 [rows], as late as
+   * {@link InferenceRuntime.read}.
+   */
   readonly onProbabilities?: (probabilities: Float32Array) => void;
 }
 

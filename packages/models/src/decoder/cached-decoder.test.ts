@@ -1,9 +1,8 @@
 import { describeBackends, startBackend, trackTensors } from '@mixsga/backend';
-import type { BackendName } from '@mixsga/backend';
-import type { KvCache } from '@mixsga/kv-cache';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { convertConfig, convertedSource, convertModel } from '../convert';
 import { createDecoder } from '../families';
+import { distance, feed, inOnePass } from '../testing/decoding';
 import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';
 import type { CachedDecoder } from './cached-decoder';
 import { sourceOf } from './weight-loader';
@@ -22,42 +21,17 @@ function decoderOf(form: TinyForm, attention: string, router?: 'random'): Promis
   return createDecoder(config, tinyValues(config, 5));
 }
 
-/** Takes tokens into a cache one by one; the logits after the last. */
-async function feed(decoder: CachedDecoder, tokens: Int32Array, cache: KvCache): Promise<Float32Array> {
-  let logits = new Float32Array(0);
-  for (let t = 0; t < tokens.length; t++) {
-    logits = (await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'values' })).values!.slice() as Float32Array<ArrayBuffer>;
-  }
-  return logits;
-}
-
-/** The logits after some tokens, of which the first `prompt` were routed together, in one pass. */
-async function inOnePass(decoder: CachedDecoder, tokens: Int32Array, prompt: number): Promise<Float32Array> {
-  const cache = decoder.createCache();
-  const { values } = await decoder.prefill(tokens, cache, { prompt, want: 'values' });
-  cache.dispose();
-  return values!.slice();
-}
-
-/** ‖a − b‖ / ‖b‖ */
-function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let difference = 0;
-  let size = 0;
-  for (let i = 0; i < b.length; i++) {
-    difference += (a[i]! - b[i]!) ** 2;
-    size += b[i]! ** 2;
-  }
-  return Math.sqrt(difference / size);
-}
-
 const join = (...parts: Int32Array[]) => Int32Array.from(parts.flatMap((part) => [...part]));
 
 const backends = (await describeBackends()).filter(({ available }) => available);
 
-describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) => {
-  beforeAll(async () => void (await startBackend(backend)));
+describe.each(backends)('on $name', ({ name, software }) => {
+  beforeAll(async () => void (await startBackend(name)));
 
-  it.each(cases)('%s decodes with %s %s step by step like one pass with the same experts', async (form, attention, router) => {
+  // A device that the processor stands in for is slow: one variant of each form, and of what follows the last form alone.
+  const least = <T>(all: readonly T[]) => (software ? all.slice(-1) : all);
+
+  it.each(software ? cases.filter(([, attention]) => /^mixsga:(3:1:6|1:2@1,3)$/.test(attention)) : cases)('%s decodes with %s %s step by step like one pass with the same experts', async (form, attention, router) => {
     const decoder = await decoderOf(form, attention, router);
     const [prompt, next] = [tinyTokens(21, 1), tinyTokens(20, 2)];
     const cache = decoder.createCache();
@@ -66,7 +40,7 @@ describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) 
     decoder.dispose();
   });
 
-  it.each(forms.map((form) => [form, form === 'llama with 3 KV heads' ? 'mixsga:1:2@1,3' : 'mixsga:3:1:6'] as const))(
+  it.each(least(forms.map((form) => [form, form === 'llama with 3 KV heads' ? 'mixsga:1:2@1,3' : 'mixsga:3:1:6'] as const)))(
     '%s with %s decodes a batch of three ragged sequences like each alone, and goes on from caches cut, forked or restored',
     async (form, attention) => {
       const decoder = await decoderOf(form, attention);
@@ -94,7 +68,7 @@ describe.each(backends.map(({ name }) => name))('on %s', (backend: BackendName) 
     },
   );
 
-  it.each(['opt', 'llama', 'gemma2'] as const)('%s leaves no tensor behind a step, and frees everything in the end', async (form) => {
+  it.each(least(['opt', 'llama', 'gemma2'] as const))('%s leaves no tensor behind a step, and frees everything in the end', async (form) => {
     const whole = await trackTensors(async () => {
       const decoder = await decoderOf(form, 'mixsga:3:1:6');
       const cache = decoder.createCache();

@@ -182,7 +182,7 @@ export class CachedDecoder implements Decoder {
     caches.forEach(({ tokensSeen }, row) => this.#expectTokens('step', tokens.subarray(row, row + 1), tokensSeen));
     const buffers = this.#stepBuffers(rows);
     const { a, angles } = buffers;
-    let committed = false;
+    let state: 'running' | 'committed' | 'failed' = 'running';
     try {
       this.#embed(tokens, Int32Array.from(caches, ({ tokensSeen }) => tokensSeen), buffers);
       const routes = caches.map(() => null) as (ReturnType<InferenceRuntime['route']> | null)[];
@@ -200,7 +200,12 @@ export class CachedDecoder implements Decoder {
           runtime.attend(a.q, row, view, routes[row]!, a.attended, {
             ...this.#attention,
             ...(cache.observes
-              ? { onProbabilities: (segment, received) => cache.observe(stored, segment, received) }
+              ? {
+                  // They may come as late as the next read, when this step has failed.
+                  onProbabilities: (segment, received) => {
+                    if (state === 'running') cache.observe(stored, segment, received);
+                  },
+                }
               : {}),
           });
         });
@@ -210,11 +215,14 @@ export class CachedDecoder implements Decoder {
       // Routes come layer by layer, in each the rows of the batch; those of a step that failed may come before.
       const own = experts.slice(-rows * transformer.kv.filter((kv) => kv).length);
       caches.forEach((cache, row) => cache.commit(own.filter((_, i) => i % rows === row)));
-      committed = true;
+      state = 'committed';
       return output;
     } finally {
-      // What a failed step observed must not count.
-      if (!committed) for (const cache of caches) cache.truncate(cache.tokensSeen);
+      if (state === 'running') {
+        state = 'failed';
+        // What a failed step observed must not count.
+        for (const cache of caches) cache.truncate(cache.tokensSeen);
+      }
     }
   }
 
