@@ -407,6 +407,10 @@ def rolled_positions(state: dict) -> dict:
     return state | {name: state[name].roll(2, 0)}
 
 
+def without_biases(state: dict) -> dict:
+    return {name: values * (not name.endswith("bias")) for name, values in state.items()}
+
+
 SCALING = {"factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 64}
 
 CASES = {
@@ -442,6 +446,14 @@ CASES = {
             "head_dim",
         ),
         torch.float32, write_single, [{"rope_theta": 100.0}], seed=11, variants=["mixsga:1:1@1,3"],
+    ),
+    "llama-biases": Case(
+        # What the config allows beside the published models: biases, and positions scaled linearly.
+        llama(
+            hidden_size=16, num_attention_heads=2, num_key_value_heads=1, intermediate_size=24, attention_bias=True, mlp_bias=True,
+            rope_scaling={"type": "linear", "factor": 4.0},
+        ),
+        torch.float16, write_single, [{"rope_scaling": None}, without_biases], seed=26,
     ),
     "gemma2": Case(
         {

@@ -8,7 +8,7 @@ import { openFile } from '../io/byte-source';
 import type { ParameterSource } from '../io/parameter-source';
 import { openSafetensors } from '../io/safetensors-source';
 
-export const fixtures = ['opt', 'opt-post-norm', 'llama', 'llama-3', 'llama-3-heads', 'gemma2'] as const;
+export const fixtures = ['opt', 'opt-post-norm', 'llama', 'llama-3', 'llama-3-heads', 'llama-biases', 'gemma2'] as const;
 export type FixtureName = (typeof fixtures)[number];
 
 interface Golden {
@@ -41,8 +41,9 @@ export async function readFixture(name: FixtureName): Promise<Fixture> {
   const config = (await json('config.json')) as Fixture['config'];
   const tensors = await openTensors(files);
   const stored = matchTensors(tensors, storedParameters(parseModelConfig(config, `${folder}/config.json`)));
-  const routers = files.names.includes('routers.safetensors') ? await openSafetensors(await openFile(`${folder}/routers.safetensors`)) : null;
-  const reference = await openSafetensors(await openFile(`${folder}/golden.safetensors`));
+  const open = async (file: string) => openSafetensors(await openFile(`${folder}/${file}`));
+  const routers = files.names.includes('routers.safetensors') ? await open('routers.safetensors') : null;
+  const reference = await open('golden.safetensors');
   return {
     config,
     golden: (await json('golden.json')) as Golden,
