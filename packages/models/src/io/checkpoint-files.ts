@@ -1,5 +1,6 @@
 import { FileError } from '@mixsga/backend';
 import { blobSource, openFile, openUrl, readAll, type ByteSource } from './byte-source';
+import { asFileError } from './fs';
 import type { HttpOptions } from './http';
 import { parseStrictJson, type JsonValue } from './json';
 import { openSafetensors } from './safetensors-source';
@@ -27,7 +28,6 @@ export type FileReference = File | { readonly name: string; readonly blob: Blob 
 /** The files of a folder (Node). @throws FileError when there is no such folder */
 export async function folderFiles(folder: string): Promise<CheckpointFiles> {
   const { readdir } = await import('node:fs/promises');
-  const { asFileError } = await import('./fs');
   const names = await readdir(folder).catch((error: unknown) => {
     throw asFileError(folder, error, 'read');
   });
