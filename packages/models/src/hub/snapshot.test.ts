@@ -183,8 +183,9 @@ describe('what is refused', () => {
     await downloadModel('org/tiny');
   });
 
-  it('a gated model without a token, or with one that has no access', async () => {
+  it.each([false, true])('a private or gated model (%s) without a token, or with one that has no access', async (gated) => {
     server.requiredToken = 'hf_right';
+    server.gated = gated;
     await fails(/the hub answers 401: check the name; if the model is gated or private, get access at .*org\/tiny and set HF_TOKEN/);
     vi.stubEnv('HF_TOKEN', 'hf_wrong');
     await fails(/the hub answers 401: the token in HF_TOKEN has no access/);

@@ -25,6 +25,8 @@ export class HubServer {
   readonly requests: Seen[] = [];
   /** The token without which the hub answers 401. */
   requiredToken: string | null = null;
+  /** Whether it lists files to everybody, as it does those of gated models. */
+  gated = false;
   /** Connections that end after so many bytes, before one that does not. */
   cuts: number[] = [];
   /** A status instead of the file's content, for so many requests. */
@@ -68,7 +70,8 @@ export class HubServer {
     const url = new URL(request.url!, this.#endpoint);
     const [, revision] = /\/api\/models\/org\/tiny\/revision\/([^/]+)$/.exec(url.pathname) ?? [];
     const isKnown = revision === 'main' || revision === 'v1' || revision === COMMIT;
-    if (this.requiredToken !== null && request.headers.authorization !== `Bearer ${this.requiredToken}`) {
+    const open = this.gated && url.pathname.startsWith('/api/');
+    if (this.requiredToken !== null && !open && request.headers.authorization !== `Bearer ${this.requiredToken}`) {
       this.#see(request, 'hub');
       return void response.writeHead(401).end('{"error":"Repository not found"}');
     }
