@@ -222,7 +222,7 @@ export class OptModel {
   }
 }
 
-export function refusePostNorm(config: OptConfig): void {
+function refusePostNorm(config: OptConfig): void {
   if (config.do_layer_norm_before && !config._remove_final_layer_norm && config.word_embed_proj_dim === config.hidden_size) {
     return;
   }
