@@ -45,7 +45,9 @@ export class ProgressMeter {
     this.#emit(false);
   }
 
+  /** The file is here, whether it was fetched or was here before. */
   finish(): void {
+    this.#file.bytes = this.#file.size;
     this.#emit(true);
     this.#done += this.#file.size;
     this.#file.bytes = 0;

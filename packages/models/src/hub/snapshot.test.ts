@@ -108,6 +108,9 @@ describe('downloadModel', () => {
     expect(last).toMatchObject({ file: 'model.safetensors', fileBytes: weights.length, fileSize: weights.length, bytes: total, total, secondsLeft: 0 });
     expect(last.rate).toBeGreaterThan(0);
     reports.reduce((before, { bytes }) => (expect(bytes).toBeGreaterThanOrEqual(before), bytes), 0);
+    reports.length = 0;
+    await downloadModel('org/tiny', { progress: (report) => reports.push(report) });
+    expect(reports.at(-1)).toMatchObject({ bytes: total, total, rate: 0, secondsLeft: null });
   });
 
   it('finds the cache by HF_HUB_CACHE', async () => {
