@@ -6,6 +6,8 @@ import type { RouterKind } from '@mixsga/router';
 import { type Command, Option } from 'commander';
 
 import { routerKinds } from '../training/config';
+import { ProgressLine } from '../training/progress';
+import { downloadProgress } from './download-progress';
 import { print } from './options';
 
 interface ConvertOptions {
@@ -34,7 +36,8 @@ export function registerConvert(program: Command): void {
       }
       await startBackend('cpu'); // for the routers; the weights are only moved
       const { attention, router } = options;
-      await convertCheckpoint(name, options.out, { attention, router, routerSeed });
+      const line = new ProgressLine();
+      await convertCheckpoint(name, options.out, { attention, router, routerSeed, progress: downloadProgress(line) }).finally(() => line.clear());
       const variant = parseAttention(attention);
       print(`${options.out}: ${variant.spec}, ${100 * variant.kvBudget} % of the KV cache`);
     });

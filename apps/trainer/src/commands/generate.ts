@@ -1,22 +1,12 @@
 import { text } from 'node:stream/consumers';
 
 import { type BackendName, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
-import {
-  type Checkpoint,
-  convertModel,
-  createDecoder,
-  type Finish,
-  generate,
-  type GenerationStats,
-  loadTokenizer,
-  parseAttention,
-  readCheckpoint,
-  resolveModel,
-  type SamplingOptions,
-} from '@mixsga/models';
+import { type Finish, fromPretrained, generate, type GenerationStats, type SamplingOptions } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { Interrupted, withInterruption } from '../training/interruption';
+import { ProgressLine } from '../training/progress';
+import { downloadProgress } from './download-progress';
 import { evictionExamples, print, printJson } from './options';
 
 /** New tokens where no number is asked for and the context has room. */
@@ -37,7 +27,7 @@ export function registerGenerate(program: Command): void {
   program
     .command('generate')
     .description('Continue a text. It appears on standard output as it comes.')
-    .argument('<model>', 'a folder, or the name of a shipped model')
+    .argument('<model>', 'a folder, the name of a shipped model, or an id of the hub such as facebook/opt-125m, which is fetched once')
     .requiredOption('--prompt <text>', 'the text to continue; - reads it from standard input')
     .option('--max-new-tokens <n>', `stop after this many tokens (default: ${DEFAULT_TOKENS}, or fewer where the context ends)`, number)
     .option('--temperature <x>', '0 takes the likeliest token; above, tokens are drawn', number, 0)
@@ -59,21 +49,25 @@ export function registerGenerate(program: Command): void {
 }
 
 async function run(name: string, options: GenerateOptions, signal: AbortSignal): Promise<void> {
-  const { directory } = await resolveModel(name);
-  const checkpoint = withAttention(await readCheckpoint(directory), options.attention);
-  const tokenizer = await loadTokenizer(directory);
-  const prompt = tokenizer.encode(options.prompt === '-' ? await text(process.stdin) : options.prompt);
+  const line = new ProgressLine();
   const open = async () => {
     const { name: backend } = await startBackend(options.backend as BackendName);
-    return { backend, decoder: await createDecoder(checkpoint.config, checkpoint.values, { weights: options.weights }) };
+    const { attention, weights } = options;
+    const opened = await fromPretrained(name, { attention, weights, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
+      if (signal.aborted) throw new Interrupted('stopped while opening the model; the same command goes on from what was fetched');
+      throw error;
+    }).finally(() => line.clear());
+    return { backend, ...opened };
   };
-  const eos = checkpoint.config.eos_token_id ?? null;
-  let { backend, decoder } = await open();
+  const opened = await open();
+  const { tokenizer, stopTokens } = opened;
+  let { backend, decoder } = opened;
+  const prompt = tokenizer.encode(options.prompt === '-' ? await text(process.stdin) : options.prompt);
   const { maxNewTokens = Math.max(1, Math.min(DEFAULT_TOKENS, decoder.contextLength - prompt.length)), stop, ...sampling } = options;
   const generation = generate(decoder, [prompt], {
     ...sampling,
     maxNewTokens,
-    stopTokens: eos === null ? [] : [eos],
+    stopTokens,
     stopStrings: stop,
     tokenizer,
     signal,
@@ -112,13 +106,6 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
     finish,
     stats,
   });
-}
-
-function withAttention(checkpoint: Checkpoint, asked: string | undefined): Checkpoint {
-  const { config, values } = checkpoint;
-  const own = parseAttention(config.mixsga?.attention ?? 'mha');
-  if (asked === undefined || parseAttention(asked).spec === own.spec) return checkpoint;
-  return convertModel(config, values, asked);
 }
 
 function summary(stats: GenerationStats): string {

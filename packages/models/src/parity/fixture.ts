@@ -1,6 +1,7 @@
 // Tiny checkpoints with what Hugging Face transformers makes of them: see tools/make_parity_fixtures.py.
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
 import { matchTensors } from '../checkpoint';
 import { parseModelConfig, storedParameters } from '../families';
 import { folderFiles, openTensors } from '../io/checkpoint-files';
@@ -34,6 +35,7 @@ export interface Fixture {
 /** Every so many positions, from the last of the first so many on, the reference's hidden states are recorded. */
 export const EVERY = 4;
 
+/** To be called in a test, at whose end its files are closed. */
 export async function readFixture(name: FixtureName): Promise<Fixture> {
   const folder = fileURLToPath(new URL(`../fixtures/parity/${name}`, import.meta.url));
   const json = async (file: string): Promise<unknown> => JSON.parse(await readFile(`${folder}/${file}`, 'utf8'));
@@ -44,6 +46,9 @@ export async function readFixture(name: FixtureName): Promise<Fixture> {
   const open = async (file: string) => openSafetensors(await openFile(`${folder}/${file}`));
   const routers = files.names.includes('routers.safetensors') ? await open('routers.safetensors') : null;
   const reference = await open('golden.safetensors');
+  onTestFinished(async () => {
+    for (const source of [tensors, routers, reference]) await source?.close();
+  });
   return {
     config,
     golden: (await json('golden.json')) as Golden,
@@ -57,15 +62,4 @@ export async function readFixture(name: FixtureName): Promise<Fixture> {
       return Array.from({ length: rows }, (_, row) => values.subarray(row * width, (row + 1) * width));
     },
   };
-}
-
-/** ‖a − b‖ / ‖b‖ */
-export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let difference = 0;
-  let size = 0;
-  for (let i = 0; i < b.length; i++) {
-    difference += (a[i]! - b[i]!) ** 2;
-    size += b[i]! ** 2;
-  }
-  return Math.sqrt(difference / size);
 }

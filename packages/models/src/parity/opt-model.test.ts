@@ -7,7 +7,8 @@ import { parseOptConfig } from '../config/opt';
 import { convertConfig, convertedSource } from '../convert';
 import { OptModel } from '../opt/model';
 import { parameterSpecs } from '../opt/parameters';
-import { distance, EVERY, type Fixture, readFixture } from './fixture';
+import { distance } from '../testing/decoding';
+import { EVERY, type Fixture, readFixture } from './fixture';
 
 async function modelOf({ config: json, source }: Fixture, attention: string): Promise<OptModel> {
   const published = parseOptConfig(json, 'config.json');

@@ -3,7 +3,8 @@ import { type BackendName, describeBackends, startBackend } from '@mixsga/backen
 import type { KvCache } from '@mixsga/kv-cache';
 import { describe, expect, it } from 'vitest';
 import type { Decoder } from '../generation/decoder';
-import { distance, EVERY, fixtures, type FixtureName, readFixture } from './fixture';
+import { distance } from '../testing/decoding';
+import { EVERY, fixtures, type FixtureName, readFixture } from './fixture';
 import { observedDecoder } from './observed-decoder';
 
 /** ‖a − b‖ / ‖b‖ of a row, at most. */
