@@ -58,9 +58,9 @@ export function attendSegment(
         const together = lastHead - h >= 4 ? 4 : lastHead - h >= 2 ? 2 : 1;
         const query = q + at(h * headSize);
         const row = weights + at(h * PAGE);
-        if (together == 4) scores4(query, keys, chunk, headSize, row);
-        else if (together == 2) scores2(query, keys, headSize, row);
-        else scores1(query, keys, headSize, row);
+        if (together == 4) scores4(query, keys, chunk, headSize, count, row);
+        else if (together == 2) scores2(query, keys, headSize, count, row);
+        else scores1(query, keys, headSize, count, row);
         if (cap) softCap(row, together * PAGE, 1, cap);
         if (count < PAGE) hideRows(row, together, count, PAGE, -Infinity);
         if (hidden) hideRows(row, together, 0, hidden, -Infinity);
@@ -71,9 +71,9 @@ export function attendSegment(
         if (count < PAGE) hideRows(row, together, count, PAGE, 0);
         if (hidden) hideRows(row, together, 0, hidden, 0);
         const sums = state + at(h * width);
-        if (together == 4) values4(row, values, chunk, width, sums);
-        else if (together == 2) values2(row, values, width, sums);
-        else values1(row, values, width, sums);
+        if (together == 4) values4(row, values, chunk, width, count, sums);
+        else if (together == 2) values2(row, values, width, count, sums);
+        else values1(row, values, width, count, sums);
         h += together;
       }
     }
@@ -159,12 +159,12 @@ function exponentiate(row: usize, top: usize, normaliser: usize): void {
 // Inner loops. Where the accumulators and the loads of one step together were more than the 15 registers that V8 hands out,
 // loops ran at half the speed; so one and two heads take 16 numbers at a time and four heads 8.
 
-// Scores of PAGE tokens for four, two or one query heads; keys are [PAGE / chunk, stride, chunk].
+// Scores of the first `count` tokens of a page, and of some more, for four, two or one query heads; keys are [PAGE / chunk, stride, chunk].
 
-function scores4(q: usize, keys: usize, chunk: i32, headSize: i32, row: usize): void {
+function scores4(q: usize, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
   const q1 = q + at(headSize), q2 = q1 + at(headSize), q3 = q2 + at(headSize);
   const step = at(stride(headSize) * chunk);
-  for (let t = 0; t < PAGE; t += 8) {
+  for (let t = 0; t < count; t += 8) {
     let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
     let key = keys + step * (t / chunk) + at(t & (chunk - 1));
     for (let d: usize = 0; d < at(headSize); d += 4) {
@@ -191,10 +191,10 @@ function scores4(q: usize, keys: usize, chunk: i32, headSize: i32, row: usize): 
   }
 }
 
-function scores2(q: usize, keys: usize, headSize: i32, row: usize): void {
+function scores2(q: usize, keys: usize, headSize: i32, count: i32, row: usize): void {
   const other = q + at(headSize);
   const padding = at((stride(headSize) - headSize) * CHUNK);
-  for (let t = 0; t < PAGE; t += CHUNK) {
+  for (let t = 0; t < count; t += CHUNK) {
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     for (let d: usize = 0; d < at(headSize); d += 4) {
       const x = v128.load32_splat(q + d), y = v128.load32_splat(other + d);
@@ -221,9 +221,9 @@ function scores2(q: usize, keys: usize, headSize: i32, row: usize): void {
   }
 }
 
-function scores1(q: usize, keys: usize, headSize: i32, row: usize): void {
+function scores1(q: usize, keys: usize, headSize: i32, count: i32, row: usize): void {
   const padding = at((stride(headSize) - headSize) * CHUNK);
-  for (let t = 0; t < PAGE; t += CHUNK) {
+  for (let t = 0; t < count; t += CHUNK) {
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
     for (let d: usize = 0; d < at(headSize); d += 4) {
       const x = v128.load32_splat(q + d);
@@ -239,9 +239,9 @@ function scores1(q: usize, keys: usize, headSize: i32, row: usize): void {
   }
 }
 
-// sums += weights · values for four, two or one query heads; values are [stride / chunk, PAGE, chunk].
+// sums += weights · values of the first `count` tokens for four, two or one query heads; values are [stride / chunk, PAGE, chunk].
 
-function values4(row: usize, values: usize, chunk: i32, width: i32, sums: usize): void {
+function values4(row: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize): void {
   const s1 = at(width), s2 = 2 * s1, s3 = 3 * s1;
   for (let d = 0; d < width; d += 8) {
     const sum = sums + at(d);
@@ -250,7 +250,7 @@ function values4(row: usize, values: usize, chunk: i32, width: i32, sums: usize)
     let b0 = v128.load(sum + s1), b1 = v128.load(sum + s1, 16);
     let c0 = v128.load(sum + s2), c1 = v128.load(sum + s2, 16);
     let d0 = v128.load(sum + s3), d1 = v128.load(sum + s3, 16);
-    for (let weight = row; weight < row + at(PAGE); weight += 4) {
+    for (let weight = row; weight < row + at(count); weight += 4) {
       const v0 = v128.load(value), v1 = v128.load(value, 16);
       let p = v128.load32_splat(weight);
       a0 = multiplyAdd(p, v0, a0);
@@ -273,12 +273,12 @@ function values4(row: usize, values: usize, chunk: i32, width: i32, sums: usize)
   }
 }
 
-function values2(row: usize, values: usize, width: i32, sums: usize): void {
+function values2(row: usize, values: usize, width: i32, count: i32, sums: usize): void {
   for (let d = 0; d < width; d += CHUNK) {
     const sum = sums + at(d), other = sum + at(width);
     let a0 = v128.load(sum), a1 = v128.load(sum, 16), a2 = v128.load(sum, 32), a3 = v128.load(sum, 48);
     let b0 = v128.load(other), b1 = v128.load(other, 16), b2 = v128.load(other, 32), b3 = v128.load(other, 48);
-    for (let weight = row; weight < row + at(PAGE); weight += 4) {
+    for (let weight = row; weight < row + at(count); weight += 4) {
       const x = v128.load32_splat(weight), y = v128.load32_splat(weight, 4 * PAGE);
       let v = v128.load(values);
       a0 = multiplyAdd(x, v, a0);
@@ -294,6 +294,7 @@ function values2(row: usize, values: usize, width: i32, sums: usize): void {
       b3 = multiplyAdd(y, v, b3);
       values += 4 * CHUNK;
     }
+    values += at(CHUNK * (PAGE - count));
     storePair(sum, a0, a1);
     storePair(sum + 32, a2, a3);
     storePair(other, b0, b1);
@@ -301,11 +302,11 @@ function values2(row: usize, values: usize, width: i32, sums: usize): void {
   }
 }
 
-function values1(row: usize, values: usize, width: i32, sums: usize): void {
+function values1(row: usize, values: usize, width: i32, count: i32, sums: usize): void {
   for (let d = 0; d < width; d += CHUNK) {
     const sum = sums + at(d);
     let a0 = v128.load(sum), a1 = v128.load(sum, 16), a2 = v128.load(sum, 32), a3 = v128.load(sum, 48);
-    for (let weight = row; weight < row + at(PAGE); weight += 4) {
+    for (let weight = row; weight < row + at(count); weight += 4) {
       const x = v128.load32_splat(weight);
       a0 = multiplyAdd(x, v128.load(values), a0);
       a1 = multiplyAdd(x, v128.load(values, 16), a1);
@@ -313,6 +314,7 @@ function values1(row: usize, values: usize, width: i32, sums: usize): void {
       a3 = multiplyAdd(x, v128.load(values, 48), a3);
       values += 4 * CHUNK;
     }
+    values += at(CHUNK * (PAGE - count));
     storePair(sum, a0, a1);
     storePair(sum + 32, a2, a3);
   }

@@ -32,21 +32,29 @@ export function output(backend: WasmBackend, shape: number[], dtype: DataType = 
   );
 }
 
+/** Bytes of a cache line. The allocator aligns to 8, and vector loads and stores across two lines are slow. */
+export const CACHE_LINE = 64;
+
+/** The next address that begins a cache line. */
+export function alignedTo(address: number): number {
+  return Math.ceil(address / CACHE_LINE) * CACHE_LINE;
+}
+
 const blocks = new WeakMap<object, { address: number; bytes: number }>();
 
-/** Address of at least `floats` floats of working memory, valid until the next call. */
+/** Address of at least `floats` floats of working memory that begin at a cache line, valid until the next call. */
 export function scratch(backend: WasmBackend, floats: number): number {
   const bytes = floats * 4;
   const block = blocks.get(backend);
-  if (block && block.bytes >= bytes) return block.address;
+  if (block && block.bytes >= bytes) return alignedTo(block.address);
   if (block) backend.wasm._free(block.address);
   blocks.delete(backend);
-  const start = backend.wasm._malloc(bytes);
+  const start = backend.wasm._malloc(bytes + CACHE_LINE);
   if (start === 0) {
     throw new BackendError(`wasm: no memory left for ${bytes} bytes of working memory; use a smaller batch`);
   }
   blocks.set(backend, { address: start, bytes });
-  return start;
+  return alignedTo(start);
 }
 
 /** Index into HEAP32 or HEAPF32; the shift is unsigned, since addresses go beyond 2³¹. */

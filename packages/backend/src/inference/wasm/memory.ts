@@ -1,9 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
+import { alignedTo, CACHE_LINE } from '../../wasm/heap';
 import type { WasmHeap } from '../../wasm/register';
 import type { Resident } from '../runtime';
 
-/** A piece of the wasm heap that stays where it is. A tensor holds it, so that tfjs counts it. */
+/**
+ * A piece of the wasm heap that stays where it is and begins at a cache line, for which up to {@link CACHE_LINE} bytes more are
+ * taken. A tensor holds it, so that tfjs counts it.
+ */
 export class Block implements Resident {
   readonly address: number;
   readonly #tensor: Tensor;
@@ -13,9 +17,9 @@ export class Block implements Resident {
     heap: WasmHeap,
     readonly bytes: number,
   ) {
-    const info = heap.output([Math.ceil(bytes / 4)]);
+    const info = heap.output([Math.ceil((bytes + CACHE_LINE) / 4)]);
     this.#tensor = tf.keep(tf.engine().makeTensorFromTensorInfo(info));
-    this.address = heap.address(info);
+    this.address = alignedTo(heap.address(info));
   }
 
   dispose(): void {

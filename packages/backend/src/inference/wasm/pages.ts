@@ -1,3 +1,4 @@
+import { CACHE_LINE } from '../../wasm/heap';
 import type { WasmHeap } from '../../wasm/register';
 import type { PageStore, Slot } from '../pages';
 import { PageNumbers } from '../pages';
@@ -8,6 +9,7 @@ export class WasmPages implements PageStore {
   readonly bytesPerPage: number;
   /** Numbers that lie together, see assembly/pages.ts. */
   readonly chunk: 8 | 16;
+  readonly #pageBytes: number;
   readonly #numbers = new PageNumbers();
   readonly #blocks: Block[] = [];
   readonly #heap: WasmHeap;
@@ -20,7 +22,8 @@ export class WasmPages implements PageStore {
   ) {
     this.#heap = heap;
     this.chunk = (queryHeads / heads) % 4 === 0 ? 8 : 16;
-    this.bytesPerPage = heap.kernels.pageBytes(heads, headDim);
+    this.#pageBytes = heap.kernels.pageBytes(heads, headDim);
+    this.bytesPerPage = this.#pageBytes + CACHE_LINE;
   }
 
   get allocatedBytes(): number {
@@ -29,10 +32,7 @@ export class WasmPages implements PageStore {
 
   allocate(): number {
     return this.#numbers.take(() => {
-      const block = new Block(this.#heap, this.bytesPerPage);
-      // Attention reads whole pages, and 0 times what was left in the memory could be NaN.
-      this.#heap.kernels.clearPage(block.address, this.bytesPerPage);
-      this.#blocks.push(block);
+      this.#blocks.push(new Block(this.#heap, this.#pageBytes));
     });
   }
 
@@ -50,7 +50,7 @@ export class WasmPages implements PageStore {
   }
 
   copy(from: number, to: number): void {
-    const floats = this.bytesPerPage / 4;
+    const floats = this.#pageBytes / 4;
     this.#heap.floats(this.address(to), floats).set(this.#heap.floats(this.address(from), floats));
   }
 
