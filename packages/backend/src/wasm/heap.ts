@@ -44,9 +44,11 @@ const blocks = new WeakMap<object, { address: number; bytes: number }>();
 
 /** Address of at least `floats` floats of working memory that begin at a cache line, valid until the next call. */
 export function scratch(backend: WasmBackend, floats: number): number {
-  const bytes = floats * 4;
+  const needed = floats * 4;
   const block = blocks.get(backend);
-  if (block && block.bytes >= bytes) return alignedTo(block.address);
+  if (block && block.bytes >= needed) return alignedTo(block.address);
+  // By a quarter at least: what is asked for by a growing cache would leave a hole in the heap every few tokens.
+  const bytes = Math.max(needed, Math.ceil((block?.bytes ?? 0) * 1.25));
   if (block) backend.wasm._free(block.address);
   blocks.delete(backend);
   const start = backend.wasm._malloc(bytes + CACHE_LINE);
