@@ -75,7 +75,7 @@ describe('benchDecode', () => {
       expect(r.spread.min).toBeCloseTo(1000, 6);
       expect(r.shareOfBandwidth).toBeCloseTo((1000 * r.bytesPerToken) / 5e9, 9);
       expect(r.dispatchesPerToken).toBeNull();
-      expect(r.rounds).toBe(7 * (1 + Number(r.attention === 'mixsga:3:1:6' && r.context === 10) + Number(r.attention === 'mixsga:3:1:6' && r.weights === 'f32')));
+      expect(r.rounds).toBe(8 * (1 + Number(r.attention === 'mixsga:3:1:6' && r.context === 10) + Number(r.attention === 'mixsga:3:1:6' && r.weights === 'f32')));
     }
     expect(result.bandwidthGBs).toBe(5);
     const both = { 10: expect.closeTo(1, 6), 40: expect.closeTo(1, 6) };
@@ -84,7 +84,7 @@ describe('benchDecode', () => {
       ...variants, overNaive: both, bf16OverF32: { 10: both[10] }, int8OverF32: { 10: both[10] },
       byWeights: { f32: variants, bf16: variants, int8: variants },
     });
-    expect(said).toContain('round 7 of 7: naive gqa:2 at 40');
+    expect(said).toContain('round 4 of 4: naive gqa:2 at 40');
     expect(JSON.parse(JSON.stringify(result))).toEqual(result);
     const text = formatBenchDecode(result);
     expect(text).toMatch(/^mixsga:3:1:6 bf16 +1000\.0 +1000\.0$/m);
