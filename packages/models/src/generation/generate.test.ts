@@ -91,6 +91,15 @@ describe('generate', () => {
     expect((await draw(3))[0]).not.toEqual(first[0]);
   });
 
+  it('draws from seeds of prompts, wherever in a batch they are', async () => {
+    const draw = (order: number[]) =>
+      tokensOf(order.map((i) => PROMPTS[i]!), { temperature: 1, seeds: order.map((i) => 70 + 10 * i), maxNewTokens: 20 });
+    const together = await draw([0, 1, 2]);
+    expect(await draw([2, 0])).toEqual([together[2], together[0]]);
+    expect(await tokensOf([PROMPTS[1]!], { temperature: 1, seed: 80, maxNewTokens: 20 })).toEqual([together[1]]);
+    expect(await tokensOf([[9], [9]], { temperature: 1, seeds: [80, 80], maxNewTokens: 20 })).toEqual([together[1], together[1]]);
+  });
+
   it('fills the context length where no limit is given', async () => {
     const tokens = await tokensOf([[1], [1, 2, 3]], {});
     expect(tokens.map(({ length }) => length)).toEqual([63, 61]);
@@ -329,6 +338,9 @@ describe('bad input is refused before any work', () => {
     ['stop strings without a tokenizer', [[1]], { stopStrings: ['a'] }, 'generate: expected a tokenizer with stopStrings, got none'],
     ['an empty stop string', [[1]], { stopStrings: [''], tokenizer }, 'generate: expected stop strings of 1 character or more, got ""'],
     ['a sampling option', [[1]], { temperature: -1 }, 'generate: expected temperature to be a number of 0 or more, got -1'],
+    ['a seed for one of two', [[1], [2]], { seeds: [3] }, 'generate: expected a seed for each of 2 prompts, got 1'],
+    ['half a seed', [[1], [2]], { seeds: [3, 0.5] }, 'generate: expected seed to be a whole number, got 0.5'],
+    ['seed and seeds', [[1]], { seed: 1, seeds: [3] }, 'generate: expected seed or seeds, got both'],
     ['generated tokens for one of two', [[1], [2]], { generated: [[3]] }, 'generate: expected generated tokens for each of 2 prompts, got 1'],
     ['unknown generated tokens', [[1]], { generated: [[24]] }, 'generate: expected the tokens of generated 0 to be whole numbers below 24, got 24'],
     ['more generated tokens than may be', [[1]], { generated: [[1, 2, 3]], maxNewTokens: 2 }, 'generate: expected generated 0 to have at most 2 tokens, got 3'],

@@ -9,6 +9,10 @@ import { TextStream } from './text-stream';
 const RECOVERIES = 3;
 
 export interface GenerateOptions extends SamplingOptions {
+  /** Of the draws; sequence i of a batch draws from seed + i, as it does alone with that seed. Default 0. */
+  readonly seed?: number;
+  /** A seed for each prompt, in place of `seed`: what is drawn does not depend on a prompt's place in the batch. */
+  readonly seeds?: readonly number[];
   /** Tokens after the prompt, `generated` counted, at most. Default: what the context length leaves. */
   readonly maxNewTokens?: number;
   /** Tokens that end a sequence, such as EOS. Default: none. */
@@ -245,14 +249,14 @@ export class Generation implements AsyncIterable<GenerationEvent> {
   }
 
   #sequence(prompt: Int32Array, index: number): Sequence {
-    const { maxNewTokens, tokenizer, stopStrings, generated } = this.#options;
+    const { maxNewTokens, tokenizer, stopStrings, generated, seed = 0, seeds } = this.#options;
     const earlier = Array.from(generated?.[index] ?? []);
     const sequence: Sequence = {
       index,
       prompt,
       tokens: [],
       limit: maxNewTokens ?? this.#decoder.contextLength - prompt.length,
-      sampler: new Sampler(this.#options, index, prompt, earlier),
+      sampler: new Sampler({ ...this.#options, seed: seeds ? seeds[index]! : seed + index }, prompt, earlier),
       text: tokenizer ? new TextStream(tokenizer, stopStrings, prompt) : null,
       finish: null,
       cache: null,
@@ -295,7 +299,7 @@ function perSecond({ tokens, milliseconds }: { tokens: number; milliseconds: num
 
 function validate(decoder: Decoder, prompts: readonly ArrayLike<number>[], options: GenerateOptions): void {
   validateSampling(options);
-  const { maxNewTokens, stopTokens = [], stopStrings = [], tokenizer, generated } = options;
+  const { maxNewTokens, stopTokens = [], stopStrings = [], tokenizer, generated, seed, seeds } = options;
   const { contextLength } = decoder;
   if (maxNewTokens !== undefined && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 1)) {
     throw new ArgumentError(`generate: expected maxNewTokens to be a whole number from 1, got ${maxNewTokens}`);
@@ -304,6 +308,11 @@ function validate(decoder: Decoder, prompts: readonly ArrayLike<number>[], optio
   if (generated && generated.length !== prompts.length) {
     throw new ArgumentError(`generate: expected generated tokens for each of ${prompts.length} prompts, got ${generated.length}`);
   }
+  if (seeds && seeds.length !== prompts.length) {
+    throw new ArgumentError(`generate: expected a seed for each of ${prompts.length} prompts, got ${seeds.length}`);
+  }
+  if (seeds && seed !== undefined) throw new ArgumentError('generate: expected seed or seeds, got both');
+  for (const each of seeds ?? []) validateSampling({ ...options, seed: each });
   if (stopStrings.length > 0 && !tokenizer) {
     throw new ArgumentError('generate: expected a tokenizer with stopStrings, got none');
   }

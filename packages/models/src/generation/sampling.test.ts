@@ -11,7 +11,7 @@ const logarithms = (...odds: number[]) => logits(...odds.map(Math.log));
 function frequencies(scores: Float32Array, options: SamplingOptions, prompt: number[] = []): number[] {
   const counts = new Array<number>(scores.length).fill(0);
   for (let seed = 0; seed < DRAWS; seed++) {
-    counts[new Sampler({ ...options, seed }, 0, prompt, []).next(scores)]! += 1;
+    counts[new Sampler({ ...options, seed }, prompt, []).next(scores)]! += 1;
   }
   return counts;
 }
@@ -69,7 +69,7 @@ describe('Sampler', () => {
         }),
         (tenths, options) => {
           const scores = Float32Array.from(tenths, (tenth) => tenth / 10);
-          const sampler = new Sampler(options, 0, [], []);
+          const sampler = new Sampler(options, [], []);
           const random = new SeededRandom(options.seed);
           for (let i = 0; i < 5; i++) expect(sampler.next(scores)).toBe(plainDraw(scores, options, random.next()));
         },
@@ -79,15 +79,15 @@ describe('Sampler', () => {
   });
 
   it('takes the likeliest at temperature 0, ties to the lower id', () => {
-    const sampler = new Sampler({}, 0, [], []);
+    const sampler = new Sampler({}, [], []);
     expect(sampler.want).toBe('argMax');
     expect(sampler.next(logits(-3, -1, -2, -1))).toBe(1);
-    expect(new Sampler({ repetitionPenalty: 2 }, 0, [1], []).want).toBe('values');
-    expect(new Sampler({ temperature: 1 }, 0, [], []).want).toBe('values');
+    expect(new Sampler({ repetitionPenalty: 2 }, [1], []).want).toBe('values');
+    expect(new Sampler({ temperature: 1 }, [], []).want).toBe('values');
   });
 
   it('penalises what it chose itself', () => {
-    const sampler = new Sampler({ repetitionPenalty: 10 }, 0, [3], []);
+    const sampler = new Sampler({ repetitionPenalty: 10 }, [3], []);
     const scores = logits(4, 3, 2, 5, 0.39);
     // 5/10 from the start; then 4/10, 3/10, 2/10 as they are taken.
     expect(Array.from({ length: 6 }, () => sampler.next(scores))).toEqual([0, 1, 2, 3, 3, 3]);
@@ -97,7 +97,7 @@ describe('Sampler', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 4 }), fc.array(fc.nat(2), { maxLength: 12 }), fc.nat(99), (size, prompt, seed) => {
         const random = new SeededRandom(seed);
-        const sampler = new Sampler({ noRepeatNgramSize: size }, 0, prompt, []);
+        const sampler = new Sampler({ noRepeatNgramSize: size }, prompt, []);
         const text = [...prompt];
         for (let i = 0; i < 20; i++) {
           const scores = Float32Array.from({ length: 5 }, () => random.normal());
@@ -125,26 +125,26 @@ describe('Sampler', () => {
     const options = { temperature: 1, repetitionPenalty: 1.3, noRepeatNgramSize: 3, seed: 5 };
     const random = new SeededRandom(1);
     const steps = Array.from({ length: 40 }, () => Float32Array.from({ length: 12 }, () => random.normal()));
-    const whole = new Sampler(options, 2, [1, 2], []);
+    const whole = new Sampler(options, [1, 2], []);
     const tokens = steps.map((scores) => whole.next(scores));
-    const rest = new Sampler(options, 2, [1, 2], tokens.slice(0, 15));
+    const rest = new Sampler(options, [1, 2], tokens.slice(0, 15));
     expect(steps.slice(15).map((scores) => rest.next(scores))).toEqual(tokens.slice(15));
   });
 
-  it('draws for sequence i of a batch what it draws alone with seed + i', () => {
+  it('repeats with a seed, and draws otherwise with another', () => {
     const scores = new Float32Array(1000);
-    const draw = (seed: number, sequence: number) => {
-      const sampler = new Sampler({ temperature: 1, seed }, sequence, [], []);
+    const draw = (seed?: number) => {
+      const sampler = new Sampler({ temperature: 1, seed }, [], []);
       return Array.from({ length: 8 }, () => sampler.next(scores));
     };
-    expect(draw(3, 2)).toEqual(draw(5, 0));
-    expect(draw(3, 2)).not.toEqual(draw(3, 1));
-    expect(draw(3, 2)).toEqual(draw(3, 2));
+    expect(draw(5)).toEqual(draw(5));
+    expect(draw(5)).not.toEqual(draw(6));
+    expect(draw()).toEqual(draw(0));
   });
 
   it('refuses logits that are not numbers', () => {
     for (const value of [NaN, Infinity]) {
-      expect(() => new Sampler({ temperature: 1 }, 0, [], []).next(logits(0, value, 1))).toThrow(BackendError);
+      expect(() => new Sampler({ temperature: 1 }, [], []).next(logits(0, value, 1))).toThrow(BackendError);
     }
   });
 });

@@ -18,7 +18,7 @@ export interface SamplingOptions {
   readonly repetitionPenalty?: number;
   /** No run of so many tokens comes twice in prompt and text. Default: any may. */
   readonly noRepeatNgramSize?: number;
-  /** Sequence i of a batch draws from seed + i, as it does alone with that seed. Default 0. */
+  /** Of the draws. Default 0. */
   readonly seed?: number;
 }
 
@@ -57,17 +57,16 @@ export class Sampler {
 
   /**
    * @param options as {@link validateSampling} lets pass
-   * @param sequence number of the sequence in its batch
    * @param prompt tokens that count as repeated
    * @param generated tokens after them that a sampler of the same options chose: this one goes on as that one would
    */
-  constructor(options: SamplingOptions, sequence: number, prompt: ArrayLike<number>, generated: ArrayLike<number>) {
+  constructor(options: SamplingOptions, prompt: ArrayLike<number>, generated: ArrayLike<number>) {
     this.#temperature = options.temperature ?? 0;
     this.#topK = options.topK ?? Infinity;
     this.#topP = options.topP ?? 1;
     this.#penalty = options.repetitionPenalty ?? 1;
     this.#ngrams = options.noRepeatNgramSize === undefined ? null : new NgramIndex(options.noRepeatNgramSize);
-    this.#random = new SeededRandom((options.seed ?? 0) + sequence);
+    this.#random = new SeededRandom(options.seed ?? 0);
     for (let i = 0; i < prompt.length; i++) this.#remember(prompt[i]!);
     for (let i = 0; i < generated.length; i++) {
       this.#remember(generated[i]!);
