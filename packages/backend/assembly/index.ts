@@ -6,6 +6,7 @@ export { expertChoice, groupMean } from './experts';
 export { gatherRows, scatterAddRows } from './embedding';
 export { multiply, rmsNorm, rotate, scale, softCap } from './elementwise';
 export { layerNorm, layerNormGradient } from './layer-norm';
+export { likelihood } from './likelihood';
 export { linear, linearGradient, linearScratch } from './linear';
 export { attendBegin, attendEnd, attendProbabilities, attendSegment, attendState, scaleQuery } from './decode-attention';
 export { clearPage, pageBytes, readToken, writeToken } from './pages';

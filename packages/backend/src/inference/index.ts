@@ -12,8 +12,8 @@ export type { PageStore, Segment, Slot } from './pages';
 export { weightTypes } from './runtime';
 export { streamingBandwidth } from './wasm/index';
 export type {
-  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, InferenceRuntime, KvLayer, KvWeights, LayerView, LinearWeights,
-  Pooling, Resident, RmsNormOptions, Route, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer, KvWeights, LayerView, LinearWeights,
+  Pooling, Resident, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from './runtime';
 
 /** Runtimes of this package's own kernels, by backend; null where they can't be used. */

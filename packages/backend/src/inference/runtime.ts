@@ -21,13 +21,17 @@ export interface LinearWeights extends Resident {
   readonly type: WeightType;
 }
 
-/** The key and value projections of a layer, ready for each of its experts. */
-export interface KvWeights extends Resident {
-  readonly kvHeads: number;
+/** How experts group the heads of keys and values. */
+export interface Grouping {
   readonly headDim: number;
-  /** Group size of each expert; [1] where the layer does not route. */
+  /** Group size of each expert, a divisor of the KV heads; [1] where a layer does not route. */
   readonly groupSizes: readonly number[];
   readonly pooling: Pooling;
+}
+
+/** The key and value projections of a layer, ready for each of its experts. */
+export interface KvWeights extends Resident, Grouping {
+  readonly kvHeads: number;
 }
 
 /** What a group of g heads becomes: their mean, or their sum over √g. */
@@ -156,6 +160,14 @@ export interface StepResult {
   readonly values: Float32Array | null;
 }
 
+/** What {@link InferenceRuntime.likelihood} gives to the host, for each row. */
+export interface RowLikelihood {
+  /** −log softmax(logits)[target] in nats. */
+  readonly nll: Float32Array;
+  /** 1 where the target is the arg max of the row, ties to the lower index; else 0. */
+  readonly greedy: Uint8Array;
+}
+
 /** Work given to a device since the runtime was made, for reports. */
 export interface DeviceWork {
   /** Compute dispatches; null where there is no device. */
@@ -220,15 +232,21 @@ export interface InferenceRuntime {
   /** k, v [rows, kvHeads·headDim] */
   project(weights: KvWeights, x: Rows, k: Rows, v: Rows, rows: number): void;
   /** Every run of heads of the token's expert becomes its mean (see {@link Pooling}) in place. */
-  group(weights: KvWeights, k: Rows, v: Rows, experts: Int32Array): void;
+  group(grouping: Grouping, k: Rows, v: Rows, experts: Int32Array): void;
   causalAttention(q: Rows, k: Rows, v: Rows, out: Rows, rows: number, options: CausalOptions): void;
   /** Writes grouped keys and values to the cache. */
   storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void;
   /** A tensor [1, rows, width] of the first rows, for a router; the caller disposes it. */
   tensor(x: Rows, rows: number): Tensor3D;
-  /** to[0] = from[row] */
-  copyRow(from: Rows, row: number, to: Rows): void;
+  /** to[0..rows] = from[first..first + rows] */
+  copyRows(from: Rows, first: number, rows: number, to: Rows): void;
 
   /** Waits for the step and reads what is asked for, with every route since the last read, in one go. */
   read(x: Rows, rows: number, want: 'argMax' | 'values'): Promise<StepResult>;
+  /**
+   * How likely some tokens are by the first rows of logits, in one read, which tells no route. A logit of −∞ is a probability of
+   * 0; a row with NaN or +∞, or of −∞ alone, has an nll of NaN.
+   * @param targets of the vocabulary, one for each row
+   */
+  likelihood(logits: Rows, targets: Int32Array): Promise<RowLikelihood>;
 }

@@ -32,6 +32,7 @@ export interface WasmKernels {
     x: Address, w: Address, targets: Address, nll: Address, dx: Address, dw: Address,
     rows: number, size: number, vocabulary: number, counted: number, scratch: Address,
   ): void;
+  likelihood(logits: Address, targets: Address, nll: Address, greedy: Address, rows: number, vocabulary: number): void;
   gatherRows(table: Address, ids: Address, to: Address, count: number, size: number): void;
   scatterAddRows(rows: Address, ids: Address, to: Address, count: number, size: number, tableRows: number): void;
   groupMean(

@@ -164,7 +164,7 @@ export class CachedDecoder implements Decoder {
         });
         transformer.finishLayer(layer, a, rows);
       }
-      runtime.copyRow(a.x, rows - 1, last.a.x);
+      runtime.copyRows(a.x, rows - 1, 1, last.a.x);
       const { experts: _, ...output } = await this.#output(last, 1, want);
       cache.commitRows();
       return output;

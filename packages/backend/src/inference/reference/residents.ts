@@ -102,11 +102,15 @@ export class ReferenceRows implements Rows {
 
   /** The first rows, for a caller inside a tidy. */
   first(rows: number): Tensor2D {
-    return tf.slice(this.#tensor, [0, 0], [rows, this.width]);
+    return this.some(0, rows);
   }
 
   row(row: number): Tensor2D {
-    return tf.slice(this.#tensor, [row, 0], [1, this.width]);
+    return this.some(row, 1);
+  }
+
+  some(first: number, rows: number): Tensor2D {
+    return tf.slice(this.#tensor, [first, 0], [rows, this.width]);
   }
 
   /** Replaces rows, from `first` on, by what `compute` gives: [rows, width]. */

@@ -7,8 +7,8 @@ import { HostPages, slotOf } from '../host-pages';
 import type { PageStore } from '../pages';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
-  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, InferenceRuntime, KvLayer, LayerView, RmsNormOptions, Route,
-  StepResult, StorePlan, TokenRouter, WeightType,
+  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, LayerView, RmsNormOptions,
+  Route, RowLikelihood, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
 import { attendReference, causalReference } from './attention';
 import { ReferenceKv, ReferenceLinear, ReferenceRows, ReferenceVector } from './residents';
@@ -124,8 +124,8 @@ export class ReferenceRuntime implements InferenceRuntime {
     this.apply(weights.v, x, v, rows);
   }
 
-  group(weights: ReferenceKv, k: ReferenceRows, v: ReferenceRows, experts: Int32Array): void {
-    for (const rows of [k, v]) rows.write(() => pool(weights, rows.first(experts.length), experts));
+  group(grouping: Grouping, k: ReferenceRows, v: ReferenceRows, experts: Int32Array): void {
+    for (const rows of [k, v]) rows.write(() => pool(grouping, rows.first(experts.length), experts));
   }
 
   causalAttention(
@@ -159,8 +159,8 @@ export class ReferenceRuntime implements InferenceRuntime {
     return tf.tidy(() => tf.reshape(x.first(rows), [1, rows, x.width]));
   }
 
-  copyRow(from: ReferenceRows, row: number, to: ReferenceRows): void {
-    to.write(() => from.row(row));
+  copyRows(from: ReferenceRows, first: number, rows: number, to: ReferenceRows): void {
+    to.write(() => from.some(first, rows));
   }
 
   async read(x: ReferenceRows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
@@ -170,6 +170,15 @@ export class ReferenceRuntime implements InferenceRuntime {
     if (want === 'values') return { experts, argMax: null, values };
     const argMax = Int32Array.from({ length: rows }, (_, row) => indexOfLargest(values.subarray(row * x.width, (row + 1) * x.width)));
     return { experts, argMax, values: null };
+  }
+
+  async likelihood(logits: ReferenceRows, targets: Int32Array): Promise<RowLikelihood> {
+    const values = this.#read(() => logits.first(targets.length));
+    const rows = Array.from(targets, (_, row) => values.subarray(row * logits.width, (row + 1) * logits.width));
+    return {
+      nll: Float32Array.from(rows, (row, i) => negativeLogLikelihood(row, targets[i]!)),
+      greedy: Uint8Array.from(rows, (row, i) => (indexOfLargest(row) === targets[i] ? 1 : 0)),
+    };
   }
 
   #read(compute: () => Tensor): Float32Array {
@@ -211,7 +220,7 @@ function lookUp(operation: string, table: ReferenceLinear, ids: Int32Array): Ten
   return embedding(table.weight, tf.tensor1d(ids, 'int32'));
 }
 
-function pool({ headDim, groupSizes, pooling }: ReferenceKv, x: Tensor2D, experts: Int32Array): Tensor2D {
+function pool({ headDim, groupSizes, pooling }: Grouping, x: Tensor2D, experts: Int32Array): Tensor2D {
   return groupMean(x, tf.tensor1d(experts, 'int32'), { headDim, groupSizes, pooling });
 }
 
@@ -228,6 +237,13 @@ function storedRows(
     stored.set(storedHeads(grouped.subarray(row * width, (row + 1) * width), headDim, groupSize), i * heads * headDim);
   });
   return stored;
+}
+
+/** −log softmax(logits)[target], summed in double precision. */
+function negativeLogLikelihood(logits: Float32Array, target: number): number {
+  const largest = logits.reduce((a, b) => Math.max(a, b));
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
+  return largest - logits[target]! + Math.log(sum);
 }
 
 function indexOfLargest(values: Float32Array): number {

@@ -4,8 +4,8 @@ import { ArgumentError } from '../../errors';
 import type { WasmHeap } from '../../wasm/register';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
-  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, InferenceRuntime, KvLayer, KvWeights, LayerView,
-  LinearWeights, RmsNormOptions, Route, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, KvWeights,
+  LayerView, LinearWeights, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from '../runtime';
 import { Block, blockOf } from './memory';
 import { WasmPages } from './pages';
@@ -226,13 +226,14 @@ export class WasmRuntime implements InferenceRuntime {
     this.#applyTo(whole[1], x as HeapRows, v as HeapRows, rows);
   }
 
-  group(weights: KvWeights, k: Rows, v: Rows, experts: Int32Array): void {
-    const { kvHeads, headDim, pooling, sizes } = weights as PackedKv;
-    const assignment = this.#heap.scratch(experts.length);
+  group({ headDim, groupSizes, pooling }: Grouping, k: Rows, v: Rows, experts: Int32Array): void {
+    const assignment = this.#heap.scratch(experts.length + groupSizes.length);
+    const sizes = assignment + 4 * experts.length;
     this.#heap.writeInt32(assignment, experts);
-    for (const { address } of [k as HeapRows, v as HeapRows]) {
+    this.#heap.writeInt32(sizes, Int32Array.from(groupSizes));
+    for (const { address, width } of [k as HeapRows, v as HeapRows]) {
       this.#heap.kernels.groupMean(
-        address, assignment, sizes.address, address, experts.length, kvHeads, headDim, pooling === 'root',
+        address, assignment, sizes, address, experts.length, width / headDim, headDim, pooling === 'root',
       );
     }
   }
@@ -265,9 +266,9 @@ export class WasmRuntime implements InferenceRuntime {
     return this.#tensorAt((x as HeapRows).address, rows, x.width);
   }
 
-  copyRow(from: Rows, row: number, to: Rows): void {
-    const source = this.#heap.floats((from as HeapRows).row(row), from.width);
-    this.#heap.floats((to as HeapRows).address, to.width).set(source);
+  copyRows(from: Rows, first: number, rows: number, to: Rows): void {
+    const source = this.#heap.floats((from as HeapRows).row(first), rows * from.width);
+    this.#heap.floats((to as HeapRows).address, rows * to.width).set(source);
   }
 
   read(x: Rows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
@@ -277,6 +278,18 @@ export class WasmRuntime implements InferenceRuntime {
     if (want === 'values') return Promise.resolve({ experts, argMax: null, values });
     const argMax = Int32Array.from({ length: rows }, (_, row) => indexOfLargest(values, row * x.width, x.width));
     return Promise.resolve({ experts, argMax, values: null });
+  }
+
+  likelihood(logits: Rows, targets: Int32Array): Promise<RowLikelihood> {
+    const rows = targets.length;
+    const at = this.#heap.scratch(3 * rows);
+    const [nll, greedy] = [at + 4 * rows, at + 8 * rows];
+    this.#heap.writeInt32(at, targets);
+    this.#heap.kernels.likelihood((logits as HeapRows).address, at, nll, greedy, rows, logits.width);
+    return Promise.resolve({
+      nll: this.#heap.floats(nll, rows).slice(),
+      greedy: Uint8Array.from(this.#heap.floats(greedy, rows)),
+    });
   }
 
   #applyTo(linear: PackedLinear, x: HeapRows, out: HeapRows, rows: number, activation?: Activation, residual = 0): void {

@@ -1,6 +1,6 @@
 import type { WasmHeap } from '../../wasm/register';
 import type { Activation, DenseLayer, KvLayer, KvWeights, LinearWeights, WeightType } from '../runtime';
-import { allOrNone, Block, blockOf } from './memory';
+import { allOrNone, Block } from './memory';
 
 /** Rows that are copied to the heap at a time while packing; a multiple of the panels' 8. */
 const STAGED_ROWS = 256;
@@ -105,8 +105,6 @@ export class PackedKv implements KvWeights {
   readonly whole: readonly [PackedLinear, PackedLinear];
   /** k and v of each expert's stored heads. */
   readonly experts: readonly (readonly [PackedLinear, PackedLinear])[];
-  /** The group sizes as int32, for kernels. */
-  readonly sizes: Block;
 
   constructor(heap: WasmHeap, { k, v, kvHeads, groupSizes, pooling }: KvLayer, type: WeightType) {
     this.kvHeads = kvHeads;
@@ -114,22 +112,19 @@ export class PackedKv implements KvWeights {
     this.groupSizes = groupSizes;
     this.pooling = pooling;
     const sizes = [1, ...groupSizes.filter((size) => size > 1)];
-    const [block, ...packed] = allOrNone<Block | PackedLinear>([
-      () => blockOf(heap, new Float32Array(Int32Array.from(groupSizes).buffer)),
-      ...sizes.flatMap((size) => [k, v].map((layer) => () => new PackedLinear(heap, pooled(layer, kvHeads, size, pooling), type))),
-    ]);
-    this.sizes = block as Block;
-    const pairs = sizes.map((_, i) => [packed[2 * i], packed[2 * i + 1]] as [PackedLinear, PackedLinear]);
+    const packed = allOrNone(
+      sizes.flatMap((size) => [k, v].map((layer) => () => new PackedLinear(heap, pooled(layer, kvHeads, size, pooling), type))),
+    );
+    const pairs = sizes.map((_, i) => [packed[2 * i]!, packed[2 * i + 1]!] as const);
     this.whole = pairs[0]!;
     this.experts = groupSizes.map((size) => pairs[sizes.indexOf(size)]!);
   }
 
   get bytes(): number {
-    return this.sizes.bytes + this.#distinct().reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.#distinct().reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   dispose(): void {
-    this.sizes.dispose();
     for (const linear of this.#distinct()) linear.dispose();
   }
 

@@ -6,15 +6,16 @@ import { expectIds } from '../../kernels/validate';
 import { WebgpuDevice } from '../../webgpu/device';
 import { slotOf } from '../host-pages';
 import type {
-  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, InferenceRuntime, KvLayer, LayerView,
-  RmsNormOptions, Route, Rows, StepResult, StorePlan, TokenRouter, WeightType,
+  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer,
+  LayerView, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
 import type { Part } from './attention';
 import {
   attendProgram, combineProgram, headsOfWorkgroup, partialSize, partsOf, probabilityProgram, sumProgram, tilesOf,
 } from './attention';
 import { causalGroups, causalProbabilityProgram, causalProgram, sumHeadsProgram } from './causal';
-import { Workspace } from './memory';
+import { likelihoodProgram } from './likelihood';
+import { roundUp, Workspace } from './memory';
 import { storeRowsProgram, WebgpuPages } from './pages';
 import {
   activationNumbers, applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, widenProgram,
@@ -248,8 +249,7 @@ export class WebgpuRuntime implements InferenceRuntime {
     });
   }
 
-  group(weights: WebgpuKv, k: WebgpuRows, v: WebgpuRows, experts: Int32Array): void {
-    const { groupSizes, headDim, pooling } = weights;
+  group({ groupSizes, headDim, pooling }: Grouping, k: WebgpuRows, v: WebgpuRows, experts: Int32Array): void {
     const sizes = this.#workspace.numbers.put(Int32Array.from([...groupSizes, ...experts]));
     for (const { tensor, width } of [k, v]) {
       this.#device.run(groupProgram, {
@@ -309,8 +309,14 @@ export class WebgpuRuntime implements InferenceRuntime {
     return this.#device.stock(() => tf.tidy(() => tf.reshape(x.first(rows), [1, rows, x.width])));
   }
 
-  copyRow(from: WebgpuRows, row: number, to: WebgpuRows): void {
-    this.#copy(from.tensor, row * from.width, to.tensor, 0, from.width);
+  copyRows(from: WebgpuRows, first: number, rows: number, to: WebgpuRows): void {
+    const { width } = from;
+    this.#device.run(copyProgram, {
+      result: to.tensor,
+      inputs: { source: from.tensor },
+      uniforms: { width, first: first * width, stride: width, to: 0, toStride: width },
+      groups: elementwise(width, rows),
+    });
   }
 
   async read(x: WebgpuRows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
@@ -323,6 +329,32 @@ export class WebgpuRuntime implements InferenceRuntime {
       return step.settle(bits, x, rows, want);
     } finally {
       step.dispose();
+    }
+  }
+
+  async likelihood(logits: WebgpuRows, targets: Int32Array): Promise<RowLikelihood> {
+    const rows = targets.length;
+    const { numbers } = this.#workspace;
+    const first = numbers.put(targets);
+    const result = this.#device.tensor([roundUp(2 * rows)], 'int32');
+    this.#reads++;
+    try {
+      this.#device.run(likelihoodProgram, {
+        result,
+        inputs: { logits: logits.tensor, numbers: numbers.tensor },
+        uniforms: { targets: first, width: logits.width, rows },
+        groups: [rows, 1],
+      });
+      const reading = this.#device.read(result);
+      numbers.submitted();
+      const bits = await reading;
+      this.#expectNoRefusal();
+      return {
+        nll: new Float32Array(bits.buffer, bits.byteOffset, rows).slice(),
+        greedy: Uint8Array.from(bits.subarray(rows, 2 * rows)),
+      };
+    } finally {
+      result.dispose();
     }
   }
 

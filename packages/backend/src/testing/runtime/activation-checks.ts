@@ -103,12 +103,13 @@ export const activationChecks: readonly RuntimeCheck[] = [
     same('the others', (await s.values(out)).subarray(8), before.subarray(8));
   }),
 
-  check('copyRow and tensor give rows as they are', async (s) => {
+  check('copyRows and tensor give rows as they are', async (s) => {
     const values = s.normals(5 * 12);
     const x = s.filled(values, 12);
-    const row = s.rows(2, 12);
-    s.runtime.copyRow(x, 3, row);
-    same('the row', await s.values(row, 1), values.subarray(36, 48));
+    const some = s.filled(values, 12, 6);
+    s.runtime.copyRows(x, 3, 2, some);
+    same('the rows', await s.values(some, 2), values.subarray(36));
+    same('the row after', (await s.values(some, 3)).subarray(24), values.subarray(24, 36));
     const tensor = s.runtime.tensor(x, 4);
     same('the shape', tensor.shape, [1, 4, 12]);
     same('the tensor', await tensor.data(), values.subarray(0, 48));

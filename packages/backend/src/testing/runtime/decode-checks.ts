@@ -168,7 +168,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     for (let token = 0; token < (s.quick ? 5 : 70); token++) {
       const values = s.normals(3 * INPUTS);
       const filled = s.filled(values, INPUTS);
-      for (let row = 0; row < 3; row++) s.runtime.copyRow(filled, row, x);
+      for (let row = 0; row < 3; row++) s.runtime.copyRows(filled, row, 1, x);
       s.runtime.apply(queries, filled, q, 3);
       const routes: Route[] = sequences.map(({ view }, row) => {
         const route = s.runtime.route(router(token * 7 + row, groupSizes.length), filled, row);

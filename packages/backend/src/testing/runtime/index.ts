@@ -7,8 +7,11 @@ import { activationChecks } from './activation-checks';
 import type { RuntimeCheck } from './check';
 import { decodeChecks } from './decode-checks';
 import { familyChecks } from './family-checks';
+import { likelihoodChecks } from './likelihood-checks';
 import { promptChecks } from './prompt-checks';
 
 export type { RuntimeCheck };
 
-export const runtimeChecks: readonly RuntimeCheck[] = [...activationChecks, ...decodeChecks, ...promptChecks, ...familyChecks];
+export const runtimeChecks: readonly RuntimeCheck[] = [
+  ...activationChecks, ...likelihoodChecks, ...decodeChecks, ...promptChecks, ...familyChecks,
+];

@@ -40,6 +40,14 @@ export function plainRotate(x: Numbers, rows: number, angles: Numbers): Float64A
   });
 }
 
+/** −log softmax(logits)[target], and whether the target is the first of the largest. */
+export function plainLikelihood(logits: Numbers, target: number): { nll: number; greedy: boolean } {
+  const all = Array.from(logits);
+  const largest = all.reduce((a, b) => Math.max(a, b));
+  const sum = all.reduce((total, logit) => total + Math.exp(logit - largest), 0);
+  return { nll: largest - all[target]! + Math.log(sum), greedy: all.indexOf(largest) === target };
+}
+
 export interface Heads {
   readonly kvHeads: number;
   readonly headDim: number;

@@ -32,6 +32,19 @@ export const promptChecks: readonly RuntimeCheck[] = [
     }
   }),
 
+  check('group takes any grouping of the heads that rows have: one token at the mean of them all', async (s) => {
+    for (const { kvHeads, headDim } of s.some(variants)) {
+      const [rows, width] = [5, kvHeads * headDim];
+      const [k, v] = [s.normals(rows * width), s.normals(rows * width)];
+      const [keys, values] = [s.filled(k, width), s.filled(v, width)];
+      const grouping = { headDim, groupSizes: [1, kvHeads], pooling: 'mean' } as const;
+      const experts = Int32Array.of(0, 0, 0, 1, 0);
+      s.runtime.group(grouping, keys, values, experts);
+      close('keys', await s.values(keys), grouped(k, experts, { kvHeads, ...grouping }));
+      close('values', await s.values(values), grouped(v, experts, { kvHeads, ...grouping }));
+    }
+  }),
+
   check('causalAttention attends to what is before, and tells what each token got', async (s) => {
     for (const { heads, kvHeads, headDim } of s.some(variants)) {
       for (const rows of s.some([37, 1, 100])) {
