@@ -1,0 +1,2 @@
+export { porterStem } from './porter-stemmer';
+export { rougeL, type RougeScore } from './rouge-l';
