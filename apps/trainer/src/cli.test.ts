@@ -159,7 +159,7 @@ describe('the other commands', () => {
     await run(folder, ['train', 'run.json', '--set', 'model.attention=mha', '--set', 'tokens=256', '--out', 'plain']);
     const converted = await run(folder, ['convert', 'plain', '--attention', 'gqa:4', '--out', 'grouped']);
     expect(converted).toMatchObject({ code: 0, out: 'grouped: gqa:4, 25 % of the KV cache\n', err: '' });
-    const args = ['eval', 'grouped', '--tasks', 'perplexity,kv', '--data', 'corpus.txt', '--split', 'test', '--json'];
+    const args = ['eval', 'grouped', '--tasks', 'perplexity,kv_accounting', '--data', 'corpus.txt', '--split', 'test', '--json'];
     const measured = await run(folder, args);
     expect(measured.code).toBe(0);
     expect(JSON.parse(measured.out)).toMatchObject({
@@ -168,7 +168,7 @@ describe('the other commands', () => {
       backend: 'wasm',
       split: 'test',
       routing: 'decode',
-      results: { perplexity: { routing: 'decode' }, kv: { kvBudget: 0.25 } },
+      results: { perplexity: { routing: 'decode' }, kv_accounting: { kvBudget: 0.25 } },
     });
   }, SLOW);
 

@@ -1,12 +1,16 @@
 import { ArgumentError } from '@mixsga/backend';
 
 import type { Evaluator } from './evaluator';
-import kv from './kv';
-import perplexity from './perplexity';
-import routing from './routing';
+import { kvAccountingEvaluator } from './kv-accounting';
+import { perplexityEvaluator } from './perplexity';
+import { routingEvaluator } from './routing';
 
 /** Every evaluator by name. A new one is a file of its own and a line here. */
-export const evaluators = { perplexity, kv, routing } satisfies Record<string, Evaluator>;
+export const evaluators = {
+  perplexity: perplexityEvaluator,
+  kv_accounting: kvAccountingEvaluator,
+  routing: routingEvaluator,
+} satisfies Record<string, Evaluator>;
 
 export type EvaluatorName = keyof typeof evaluators;
 

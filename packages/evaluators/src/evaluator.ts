@@ -1,23 +1,91 @@
-import type { LanguageModel, Routing } from './language-model';
-import type { WindowOptions } from './windows';
+import type { LanguageModel, LikelihoodModel, Routing } from './language-model';
 
-/** What every evaluator is given; each reads what it needs. */
-export interface EvaluationOptions extends WindowOptions {
-  routing: Routing;
-  /** Eviction policy, see `perplexity`, which alone depends on it. */
-  eviction?: string;
+/** A row of a data set, and where it stands, for errors: `dolly.jsonl: line 3`. */
+export interface DataRow {
+  readonly value: unknown;
+  readonly where: string;
 }
 
-/** Something to measure of a language model on a stream of tokens. Its result is plain data that JSON can hold. */
-export interface Evaluator<Result = unknown> {
+/** What is evaluated on. Evaluators that read a text take `tokens`, those of data sets `rows`. */
+export interface EvaluationData {
+  /** Name of the text or the data set, for results. */
+  readonly name: string;
+  /** Token ids of a text. */
+  readonly tokens?: Int32Array;
+  readonly rows?: readonly DataRow[];
+}
+
+/** What every evaluator is given; each reads what it needs. */
+export interface EvaluationOptions {
+  /** No default: a likelihood means nothing without it. */
+  readonly routing: Routing;
+  /** Items that are measured together. Memory and speed only: results do not depend on it. Default 8. */
+  readonly batchSize?: number;
+  /** Measures the first so many items of a data set. Default: all. */
+  readonly limit?: number;
+  /** Predictions in a window of a text. Default: the model's context length. */
+  readonly windowLength?: number;
+  /**
+   * Tokens between the starts of two windows, at most `windowLength`. A smaller stride gives each prediction more
+   * context at more cost. Default: `windowLength` (disjoint windows).
+   */
+  readonly stride?: number;
+  /** Takes only this many of a text's windows, spread evenly over it. Default: all. */
+  readonly maxWindows?: number;
+  /** Eviction policy of the KV cache, such as `h2o:0.6`. Default: no cache, all tokens of the window. */
+  readonly eviction?: string;
+  /** Aborts between two batches: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** Where a data set is published on the Hugging Face Hub. */
+export interface PublishedDataset {
+  /** `organisation/name` of the Hub. */
+  readonly repository: string;
+  /** The file of the split that is measured by convention, JSONL or Parquet. */
+  readonly file: string;
+}
+
+/** What an evaluator found: numbers by name, and whatever explains them. Plain data that JSON can hold. */
+export interface Summary {
+  /** Numbers by their names in the literature, such as `acc` and `acc_stderr`; null where there is none to give. */
+  readonly metrics: Readonly<Record<string, number | null>>;
+  /** What belongs to the numbers: counts, settings, per-layer values. */
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Something to measure of a model: a list of items, a sample for each, and a summary of all samples. Samples and
+ * summaries are plain data that JSON can hold, so that a run can end at any sample and go on from there.
+ */
+export interface Evaluator<Item = unknown, Sample extends object = object, Model extends LikelihoodModel = LanguageModel> {
   /** Name on the command line and in results. */
   readonly name: string;
   /** What it measures, in one line. */
   readonly description: string;
-  evaluate(model: LanguageModel, tokens: Int32Array, options: EvaluationOptions): Promise<Result>;
+  /** The published definition that its numbers follow. */
+  readonly definition: string;
+  /** Goes up when the same model would get other numbers. Samples of another version are not gone on from. */
+  readonly version: number;
+  readonly reads: 'tokens' | 'rows';
+  /** For those that read rows. */
+  readonly dataset?: PublishedDataset;
+  /** The metrics for which more is better; for all others less is. */
+  readonly higherIsBetter: readonly string[];
+  /**
+   * What to measure, in order: the same for the same model, data and options, and cheap to list.
+   * @throws FileError that names the row for a bad one; ArgumentError for an option out of range
+   */
+  items(model: Model, data: EvaluationData, options: EvaluationOptions): readonly Item[];
+  /** Measures some items that follow each other. @returns a sample for each, in order */
+  measure(model: Model, items: readonly Item[], options: EvaluationOptions): Promise<readonly Sample[]>;
+  /** @param samples of all items, in order; one or more */
+  summarise(samples: readonly Sample[], model: Model, options: EvaluationOptions): Summary;
 }
 
-/** Gives a definition its type without losing the type of its result. */
-export function defineEvaluator<Result>(evaluator: Evaluator<Result>): Evaluator<Result> {
+/** Gives a definition its types without losing them. */
+export function defineEvaluator<Item, Sample extends object, Model extends LikelihoodModel = LanguageModel>(
+  evaluator: Evaluator<Item, Sample, Model>,
+): Evaluator<Item, Sample, Model> {
   return evaluator;
 }

@@ -1,7 +1,30 @@
 export { type EvaluatorName, evaluatorNamed, evaluators } from './catalog';
-export type { EvaluationOptions, Evaluator } from './evaluator';
-export { kvAccounting, type KvResult } from './kv';
-export type { KvTraits, LanguageModel, LayerRouting, Routing, StreamOptions } from './language-model';
-export { joinDocuments, perplexity, type PerplexityOptions, type PerplexityResult } from './perplexity';
+export {
+  type DataRow,
+  defineEvaluator,
+  type EvaluationData,
+  type EvaluationOptions,
+  type Evaluator,
+  type PublishedDataset,
+  type Summary,
+} from './evaluator';
+export { kvAccounting, type KvResult } from './kv-accounting';
+export type {
+  EvaluatedGeneration,
+  EvaluatedGenerationStats,
+  EvaluationTokenizer,
+  GenerationOptions,
+  KvTraits,
+  LanguageModel,
+  LayerRouting,
+  Likelihood,
+  LikelihoodModel,
+  LikelihoodOptions,
+  Routing,
+  StreamOptions,
+  WindowsOptions,
+} from './language-model';
+export { joinDocuments, perplexity, type PerplexityResult } from './perplexity';
 export { routing, type RoutingResult, type RoutingSummary } from './routing';
+export { type Evaluation, type EvaluationProgress, runEvaluator, type RunOptions, type SampleStore } from './run';
 export type { WindowOptions } from './windows';

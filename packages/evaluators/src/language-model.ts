@@ -1,5 +1,3 @@
-import type * as tf from '@tensorflow/tfjs-core';
-
 /**
  * Which rule gives tokens their expert. `prefill`: progressive expert choice over the whole window, in which later
  * tokens influence earlier ones. `decode`: arg max of the token's own scores, strictly autoregressive. A model that
@@ -7,14 +5,14 @@ import type * as tf from '@tensorflow/tfjs-core';
  */
 export type Routing = 'prefill' | 'decode';
 
-/** The experts that one layer gives to a batch of windows, under both rules. */
+/** The experts that one layer gives to some windows of T tokens, under both rules. All arrays are row-major. */
 export interface LayerRouting {
-  /** Expert of each token by progressive expert choice: int32 [B, T]. */
-  readonly prefill: tf.Tensor;
-  /** Expert of each token by arg max: int32 [B, T]. */
-  readonly decode: tf.Tensor;
-  /** Router scores [B, T, E], where the model gives them out. */
-  readonly scores?: tf.Tensor;
+  /** Expert of each token by progressive expert choice: [windows, T]. */
+  readonly prefill: Int32Array;
+  /** Expert of each token by arg max: [windows, T]. */
+  readonly decode: Int32Array;
+  /** Router scores [windows, T, E], where the model gives them out. */
+  readonly scores?: Float32Array;
 }
 
 /** What a model keeps of a token in its KV cache. */
@@ -31,25 +29,63 @@ export interface KvTraits {
   readonly ratios: readonly number[];
 }
 
-/** All that an evaluator knows of a model. Tensors that these functions return belong to the caller. */
-export interface LanguageModel {
+export interface WindowsOptions {
+  /** How many windows the tokens are: all have the same length T, at most the context length, and start at position 0. */
+  readonly windows: number;
+  readonly routing: Routing;
+}
+
+export interface LikelihoodOptions extends WindowsOptions {
+  /**
+   * The token at this position of every window gets keys and values that are their mean over all heads, in every layer
+   * (multi-query attention for one token: the paper's Figure 1).
+   */
+  readonly collapsed?: number;
+}
+
+/** Of each target, row-major [windows, T]. */
+export interface Likelihood {
+  /** −log p(target | the inputs up to its place), nats. */
+  readonly nll: Float32Array;
+  /** 1 where the target is the likeliest token, else 0; where the model gives it out. */
+  readonly greedy?: Uint8Array;
+}
+
+/** A model that gives likelihoods. Also one in training is such a model. */
+export interface LikelihoodModel {
   /** Longest window in tokens. */
   readonly contextLength: number;
   readonly kv: KvTraits;
-  /** Negative log-likelihood in nats of `targets` [B, T] int32, each given the inputs up to its place: float32 [B, T]. */
-  tokenNll(inputs: tf.Tensor2D, targets: tf.Tensor2D, options: { routing: Routing }): tf.Tensor;
+  /** @param inputs token ids, row-major [windows, T] @param targets the token after each input, of the same shape */
+  likelihood(inputs: Int32Array, targets: Int32Array, options: WindowsOptions): Promise<Likelihood>;
+  /** The experts in a pass whose layers follow `routing`, an entry for each layer that routes; empty where none does. */
+  routingOf(inputs: Int32Array, options: WindowsOptions): Promise<readonly LayerRouting[]>;
+}
+
+/** All that an evaluator knows of a model with its tokenizer. */
+export interface LanguageModel extends LikelihoodModel {
+  readonly tokenizer: EvaluationTokenizer;
+  /** The token that begins a text (BOS, or where there is none the end-of-text token); null where the model has neither. */
+  readonly prefixToken: number | null;
+  /** Tokens that end a text. */
+  readonly stopTokens: readonly number[];
+  likelihood(inputs: Int32Array, targets: Int32Array, options: LikelihoodOptions): Promise<Required<Likelihood>>;
   /**
-   * The experts of `inputs` [B, T] int32 in a pass whose layers follow `routing`, an entry for each layer that routes;
-   * empty where none does.
-   */
-  routingOf(inputs: tf.Tensor2D, options: { routing: Routing }): readonly LayerRouting[];
-  /**
-   * What {@link tokenNll} gives under decode routing, token by token through a KV cache from which an eviction policy takes
-   * tokens. `inputs` and `targets` are row-major [windows, T], and so is the result. A model without such a cache has none.
+   * −log p(target) in nats under decode routing, token by token through a KV cache from which an eviction policy takes
+   * tokens: row-major [windows, T], as `inputs` and `targets`.
    *
    * @throws ArgumentError when there is no such policy
    */
-  streamNll?(inputs: Int32Array, targets: Int32Array, options: StreamOptions): Promise<Float32Array>;
+  streamNll(inputs: Int32Array, targets: Int32Array, options: StreamOptions): Promise<Float32Array>;
+  /** Continues prompts of token ids, which may differ in length. The result is run through once. */
+  generate(prompts: readonly ArrayLike<number>[], options: GenerationOptions): EvaluatedGeneration;
+}
+
+export interface EvaluationTokenizer {
+  /** @param addSpecialTokens whether to add what the tokenizer puts around a text (BOS); default true */
+  encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
+  /** @param skipSpecialTokens default false */
+  decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
 }
 
 export interface StreamOptions {
@@ -59,4 +95,39 @@ export interface StreamOptions {
   readonly eviction: string;
   /** Aborts between two tokens: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+}
+
+export interface GenerationOptions {
+  readonly maxNewTokens: number;
+  readonly stopTokens?: readonly number[];
+  /** 0 takes the likeliest token; above, tokens are drawn. */
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  /** No run of this many tokens comes twice. */
+  readonly noRepeatNgramSize?: number;
+  /** Of each prompt, so that what is drawn does not depend on the other prompts. */
+  readonly seeds?: readonly number[];
+  readonly eviction?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** A generation under way: an event for each new token, and what it made so far. */
+export interface EvaluatedGeneration extends AsyncIterable<{ readonly sequence: number; readonly token: number }> {
+  /** The tokens after a prompt so far. */
+  tokens(sequence: number): number[];
+  stats(): EvaluatedGenerationStats;
+}
+
+export interface EvaluatedGenerationStats {
+  readonly promptTokens: number;
+  readonly newTokens: number;
+  readonly prefillTokensPerSecond: number | null;
+  readonly tokensPerSecond: number | null;
+  /** Tokens that went into the caches. */
+  readonly tokensSeen: number;
+  readonly kvBytesUsed: number;
+  readonly kvBytesAllocated: number;
+  /** Tokens in the caches by expert, summed over layers. */
+  readonly expertCounts: readonly number[];
 }

@@ -1,110 +1,198 @@
-import { nextTask } from '@mixsga/backend';
-import * as tf from '@tensorflow/tfjs-core';
-
 import { defineEvaluator } from './evaluator';
-import type { LanguageModel, LayerRouting, Routing } from './language-model';
-import { batches, planWindows, type WindowOptions } from './windows';
+import type { LanguageModel, LayerRouting, LikelihoodModel, Routing } from './language-model';
+import { runEvaluator, type RunOptions } from './run';
+import { batchesOfOneLength, cutWindows, type TextWindow, type WindowOptions } from './windows';
+
+/** Parts of a window that ratios over position are given for. */
+const POSITION_BINS = 16;
+/** The most frequent tokens that are listed with their experts. */
+const LISTED_TOKENS = 50;
+const RULES = ['prefill', 'decode'] as const;
+
+/** A value under each routing rule. */
+type ByRule<T> = Record<Routing, T>;
+
+/** Of one window. Lists of E numbers count the tokens that each expert got. */
+export interface RoutingSample {
+  readonly tokens: number;
+  /** One entry for each layer that routes: tokens to which both rules give one expert, and the counts of each rule. */
+  readonly layers: readonly ({ readonly agreeing: number } & ByRule<number[]>)[];
+  /** For each of 16 equal parts of a full window, all layers together. */
+  readonly positions: ByRule<number[][]>;
+  /** For each token id of the window: the id, how often it stands there, and its counts under decode, all layers together. */
+  readonly byToken: readonly number[][];
+}
 
 /** How often the two routing rules agree, and what each gives to every expert. */
 export interface RoutingSummary {
   /** Share of tokens whose arg max is the expert that expert choice gave them, from the same scores: those of prefill. */
-  agreement: number;
+  readonly agreement: number;
   /** Share of tokens of each expert, each rule in a pass where all layers follow it. */
-  ratios: { prefill: number[]; decode: number[] };
+  readonly ratios: ByRule<number[]>;
+}
+
+/** Which experts a token gets, as the mean over its places and the layers, under decode. */
+export interface TokenExperts {
+  readonly id: number;
+  /** Where the model has a tokenizer. */
+  readonly text?: string;
+  readonly count: number;
+  /** Share of each expert. */
+  readonly ratios: number[];
 }
 
 export interface RoutingResult extends RoutingSummary {
   /** One entry for each layer that routes, first layer first. */
-  perLayer: RoutingSummary[];
+  readonly perLayer: RoutingSummary[];
+  /** The ratios in each of 16 equal parts of a window, mean over layers; null for a part that no window reaches. */
+  readonly overPosition: ByRule<(number[] | null)[]>;
+  /** The most frequent tokens, at most 50, with their experts. */
+  readonly byToken: TokenExperts[];
+  readonly groupSizes: number[];
   /** Tokens routed by each layer. */
-  tokens: number;
-  windows: number;
-  windowLength: number;
-}
-
-/** Counts of one layer. */
-interface Tally {
-  agreeing: number;
-  prefill: number[];
-  decode: number[];
+  readonly tokens: number;
+  readonly windows: number;
+  readonly windowLength: number;
 }
 
 /**
- * Agreement of prefill and decode routing, and realised ratios, over disjoint windows of `tokens`. The whole is the
- * mean over layers; every layer sees the same tokens.
+ * Agreement of prefill and decode routing, and realised ratios by layer, position and token, over disjoint windows of
+ * a text. The whole is the mean over layers; every layer sees the same tokens.
+ */
+export const routingEvaluator = defineEvaluator<TextWindow, RoutingSample, LikelihoodModel>({
+  name: 'routing',
+  description: 'agreement of prefill and decode routing, and the ratios that each realises, by layer, position and token',
+  definition: 'share of tokens with one expert under both rules, from the scores of a prefill pass',
+  version: 1,
+  reads: 'tokens',
+  higherIsBetter: ['agreement'],
+  items: (model, { tokens }, options) => disjointWindows('routing', model, tokens!, options),
+  async measure(model, items, { windowLength = model.contextLength }) {
+    const samples: RoutingSample[] = [];
+    for (const { windows, length, inputs } of batchesOfOneLength(items)) {
+      const passes = routes(model)
+        ? { prefill: await model.routingOf(inputs, { windows, routing: 'prefill' }), decode: await model.routingOf(inputs, { windows, routing: 'decode' }) }
+        : { prefill: [], decode: [] };
+      for (let row = 0; row < windows; row++) {
+        const from = row * length;
+        samples.push(tally(inputs.subarray(from, from + length), passes, from, model.kv.ratios.length, windowLength));
+      }
+    }
+    return samples;
+  },
+  summarise(samples, model, { windowLength = model.contextLength }) {
+    if (!routes(model)) return { metrics: { agreement: null }, details: { perLayer: [], windows: samples.length, windowLength } };
+    const { agreement, ...details } = summaryOf(samples, model, windowLength);
+    return { metrics: { agreement }, details };
+  },
+});
+
+/**
+ * {@link routingEvaluator} on some tokens.
  *
  * @returns null where no layer of the model routes
  * @throws ArgumentError for an option out of range or too few tokens
  */
 export async function routing(
-  model: LanguageModel,
+  model: LikelihoodModel,
   tokens: Int32Array,
-  options: Omit<WindowOptions, 'stride'> = {},
+  options: Omit<RunOptions<RoutingSample>, 'routing'> = {},
 ): Promise<RoutingResult | null> {
-  const { onProgress, signal, windowLength, batchSize, maxWindows } = options;
-  const plan = planWindows('routing', tokens.length, model.contextLength, { windowLength, batchSize, maxWindows });
-  const experts = model.kv.ratios.length;
-  const tallies: Tally[] = [];
-  let seen = 0;
-  let windows = 0;
-  for (const batch of batches(tokens, plan)) {
-    await nextTask();
-    signal?.throwIfAborted();
-    const shape: [number, number] = [batch.windows.length, batch.length];
-    const prefilled = await decisions(model, batch.inputs, shape, 'prefill');
-    if (prefilled.length === 0) return null;
-    const decoded = await decisions(model, batch.inputs, shape, 'decode');
-    prefilled.forEach(({ prefill, decode }, layer) => {
-      const counts = (tallies[layer] ??= emptyTally(experts));
-      for (let i = 0; i < prefill.length; i++) if (prefill[i] === decode[i]) counts.agreeing += 1;
-      for (const expert of prefill) counts.prefill[expert]! += 1;
-      for (const expert of decoded[layer]!.decode) counts.decode[expert]! += 1;
+  // The evaluator goes through both rules, whichever is asked for.
+  const both = { ...options, routing: 'decode' } as const;
+  const { metrics, details } = await runEvaluator(routingEvaluator, model, { name: 'tokens', tokens }, both);
+  return routes(model) ? ({ ...metrics, ...details } as unknown as RoutingResult) : null;
+}
+
+/** Windows that do not overlap, whatever the stride asked for: each token is routed once. */
+export function disjointWindows(who: string, model: LikelihoodModel, tokens: Int32Array, { windowLength, maxWindows }: WindowOptions): TextWindow[] {
+  return cutWindows(who, tokens, model.contextLength, { windowLength, maxWindows });
+}
+
+export function routes({ kv }: LikelihoodModel): boolean {
+  return kv.ratios.length > 1;
+}
+
+/** @param from where the window begins in the decisions of the passes */
+function tally(tokens: Int32Array, passes: ByRule<readonly LayerRouting[]>, from: number, experts: number, windowLength: number): RoutingSample {
+  const none = () => new Array<number>(experts).fill(0);
+  const positions = { prefill: Array.from({ length: POSITION_BINS }, none), decode: Array.from({ length: POSITION_BINS }, none) };
+  const byToken = new Map<number, number[]>();
+  const layers = passes.prefill.map(({ prefill, decode }, layer) => {
+    const counts = { agreeing: 0, prefill: none(), decode: none() };
+    tokens.forEach((token, t) => {
+      const given = { prefill: prefill[from + t]!, decode: passes.decode[layer]!.decode[from + t]! };
+      if (given.prefill === decode[from + t]) counts.agreeing += 1;
+      const bin = Math.floor((t * POSITION_BINS) / windowLength);
+      for (const rule of RULES) {
+        counts[rule][given[rule]]! += 1;
+        positions[rule][bin]![given[rule]]! += 1;
+      }
+      let row = byToken.get(token);
+      if (!row) byToken.set(token, (row = [token, 0, ...none()]));
+      if (layer === 0) row[1]! += 1;
+      row[2 + given.decode]! += 1;
     });
-    seen += batch.inputs.length;
-    windows += batch.windows.length;
-    onProgress?.({ windows, of: plan.windows.length });
-  }
-  const perLayer = tallies.map((t) => summary(t, seen));
-  return { ...meanOf(perLayer), perLayer, tokens: seen, windows, windowLength: plan.windowLength };
+    return counts;
+  });
+  return { tokens: tokens.length, layers, positions, byToken: [...byToken.values()] };
 }
 
-/** Both decisions of every layer, in a pass that follows `routing`. */
-async function decisions(model: LanguageModel, inputs: Int32Array, shape: [number, number], routing: Routing) {
-  const ids = tf.tensor2d(inputs, shape, 'int32');
-  const layers = model.routingOf(ids, { routing });
-  try {
-    return await Promise.all(
-      layers.map(async ({ prefill, decode }) => ({ prefill: await prefill.data(), decode: await decode.data() })),
-    );
-  } finally {
-    ids.dispose();
-    disposeRouting(layers);
-  }
-}
-
-function disposeRouting(layers: readonly LayerRouting[]): void {
-  for (const { prefill, decode, scores } of layers) tf.dispose([prefill, decode, scores ?? []]);
-}
-
-function emptyTally(experts: number): Tally {
-  return { agreeing: 0, prefill: new Array<number>(experts).fill(0), decode: new Array<number>(experts).fill(0) };
-}
-
-function summary(counts: Tally, tokens: number): RoutingSummary {
+function summaryOf(samples: readonly RoutingSample[], model: LikelihoodModel, windowLength: number): RoutingResult {
+  const tokens = samples.reduce((sum, sample) => sum + sample.tokens, 0);
+  const perLayer = samples[0]!.layers.map((_, layer): RoutingSummary => {
+    const counts = samples.map((sample) => sample.layers[layer]!);
+    const ratios = (rule: Routing) => shares(total(counts.map((count) => count[rule])));
+    return {
+      agreement: counts.reduce((sum, { agreeing }) => sum + agreeing, 0) / tokens,
+      ratios: { prefill: ratios('prefill'), decode: ratios('decode') },
+    };
+  });
+  const mean = (pick: (s: RoutingSummary) => number) => perLayer.reduce((sum, s) => sum + pick(s), 0) / perLayer.length;
+  const ratios = (rule: Routing) => model.kv.ratios.map((_, e) => mean((s) => s.ratios[rule][e]!));
+  const overPosition = (rule: Routing) =>
+    Array.from({ length: POSITION_BINS }, (_, bin) => {
+      const counts = total(samples.map((sample) => sample.positions[rule][bin]!));
+      return counts.some((n) => n > 0) ? shares(counts) : null;
+    });
   return {
-    agreement: counts.agreeing / tokens,
-    ratios: { prefill: counts.prefill.map((n) => n / tokens), decode: counts.decode.map((n) => n / tokens) },
+    agreement: mean((s) => s.agreement),
+    ratios: { prefill: ratios('prefill'), decode: ratios('decode') },
+    perLayer,
+    overPosition: { prefill: overPosition('prefill'), decode: overPosition('decode') },
+    byToken: frequentTokens(samples, model),
+    groupSizes: [...model.kv.groupSizes],
+    tokens,
+    windows: samples.length,
+    windowLength,
   };
 }
 
-function meanOf(layers: readonly RoutingSummary[]): RoutingSummary {
-  const mean = (pick: (s: RoutingSummary) => number) => layers.reduce((sum, s) => sum + pick(s), 0) / layers.length;
-  const ratios = (rule: 'prefill' | 'decode') => layers[0]!.ratios[rule].map((_, e) => mean((s) => s.ratios[rule][e]!));
-  return { agreement: mean((s) => s.agreement), ratios: { prefill: ratios('prefill'), decode: ratios('decode') } };
+function frequentTokens(samples: readonly RoutingSample[], model: LikelihoodModel): TokenExperts[] {
+  const rows = new Map<number, number[]>();
+  for (const [id, ...counts] of samples.flatMap((sample) => sample.byToken)) {
+    rows.set(id!, total([rows.get(id!) ?? [], counts]));
+  }
+  const tokenizer = (model as Partial<LanguageModel>).tokenizer;
+  return [...rows]
+    .sort(([a, [countA]], [b, [countB]]) => countB! - countA! || a - b)
+    .slice(0, LISTED_TOKENS)
+    .map(([id, [count, ...experts]]) => ({
+      id,
+      ...(tokenizer && { text: tokenizer.decode([id]) }),
+      count: count!,
+      ratios: shares(experts),
+    }));
 }
 
-export default defineEvaluator({
-  name: 'routing',
-  description: 'agreement of prefill and decode routing, and the ratios that each realises',
-  evaluate: routing,
-});
+/** The sum of lists, place by place. */
+function total(lists: readonly (readonly number[])[]): number[] {
+  const sums: number[] = [];
+  for (const list of lists) list.forEach((value, i) => (sums[i] = (sums[i] ?? 0) + value));
+  return sums;
+}
+
+function shares(counts: readonly number[]): number[] {
+  const sum = counts.reduce((a, b) => a + b, 0);
+  return counts.map((count) => count / sum);
+}

@@ -1,98 +1,77 @@
 import { ArgumentError } from '@mixsga/backend';
 
-/** How a stream of tokens is cut into windows. */
-export interface WindowOptions {
-  /** Predictions in a window. Default: the model's context length. */
-  windowLength?: number;
-  /**
-   * Tokens between the starts of two windows, at most `windowLength`. A smaller stride gives each prediction more
-   * context at more cost. Default: `windowLength` (disjoint windows).
-   */
-  stride?: number;
-  /** Windows of one length that run together. Memory and speed only: results do not depend on it. Default 8. */
-  batchSize?: number;
-  /** Takes only this many of the windows, spread evenly over the stream. Default: all. */
-  maxWindows?: number;
-  /** Called after each batch. */
-  onProgress?: (progress: { windows: number; of: number }) => void;
-  /** Aborts between two batches: the promise rejects with the signal's reason. */
-  signal?: AbortSignal;
-}
+import type { EvaluationOptions } from './evaluator';
 
-/** A window reads `length` tokens from `start` on, and predicts the token after each. */
-export interface Window {
-  readonly start: number;
-  readonly length: number;
+/** How a stream of tokens is cut into windows: see {@link EvaluationOptions}. */
+export type WindowOptions = Pick<EvaluationOptions, 'windowLength' | 'stride' | 'maxWindows'>;
+
+/** A window predicts every token of it but the first, each from those before it. */
+export interface TextWindow {
+  /** Token ids: one more than there are predictions. */
+  readonly tokens: Int32Array;
   /** The first prediction that no earlier window made, counted from the window's start. */
   readonly counted: number;
 }
 
 /** Windows of one length, to be run together. */
 export interface WindowBatch {
-  readonly windows: readonly Window[];
+  /** Of the first window, in the list that was cut into batches. */
+  readonly first: number;
+  readonly windows: number;
+  /** Predictions in each window. */
   readonly length: number;
-  /** Row-major [windows.length, length]. */
+  /** Row-major [windows, length]. */
   readonly inputs: Int32Array;
-  /** The token after each input, row-major [windows.length, length]. */
+  /** The token after each input, row-major [windows, length]. */
   readonly targets: Int32Array;
 }
 
-export interface WindowPlan {
-  readonly windowLength: number;
-  readonly stride: number;
-  readonly windows: readonly Window[];
-  readonly batchSize: number;
-}
-
 /**
- * Cuts `count` tokens into windows so that each token but the first is predicted and counted exactly once (at most
+ * Cuts a stream into windows so that each token but the first is predicted and counted exactly once (at most
  * once with `maxWindows`). The last window is as short as what is left. It is never padded, since padding would take part in expert choice.
+ *
+ * @throws ArgumentError for an option out of range or fewer than 2 tokens
  */
-export function planWindows(
-  who: string,
-  count: number,
-  contextLength: number,
-  options: Pick<WindowOptions, 'windowLength' | 'stride' | 'batchSize' | 'maxWindows'>,
-): WindowPlan {
-  const { windowLength = contextLength, batchSize = 8, maxWindows } = options;
+export function cutWindows(who: string, tokens: Int32Array, contextLength: number, options: WindowOptions): TextWindow[] {
+  const { windowLength = contextLength, maxWindows } = options;
   const { stride = windowLength } = options;
   requireCount(who, 'windowLength', windowLength, contextLength, `the model's context length`);
   requireCount(who, 'stride', stride, windowLength, 'windowLength');
-  requireCount(who, 'batchSize', batchSize);
   if (maxWindows !== undefined) requireCount(who, 'maxWindows', maxWindows);
-  if (count < 2) {
-    throw new ArgumentError(`${who}: expected at least 2 tokens (a prediction needs a token before it), got ${count}`);
+  if (tokens.length < 2) {
+    throw new ArgumentError(`${who}: expected at least 2 tokens (a prediction needs a token before it), got ${tokens.length}`);
   }
-  const predictions = count - 1;
-  const windows: Window[] = [];
+  const predictions = tokens.length - 1;
+  const windows: TextWindow[] = [];
   for (let start = 0, done = 0; done < predictions; start += stride) {
     const length = Math.min(windowLength, predictions - start);
-    windows.push({ start, length, counted: done - start });
+    windows.push({ tokens: tokens.subarray(start, start + length + 1), counted: done - start });
     done = start + length;
   }
-  return { windowLength, stride, windows: evenly(windows, maxWindows ?? windows.length), batchSize };
+  return evenly(windows, maxWindows ?? windows.length);
 }
 
-/** At most `count` of the windows at even distances, the first among them. */
-function evenly(windows: Window[], count: number): Window[] {
-  if (windows.length <= count) return windows;
-  return Array.from({ length: count }, (_, i) => windows[Math.floor((i * windows.length) / count)]!);
+/** At most `count` of a list at even distances, the first among them. */
+export function evenly<T>(list: readonly T[], count: number): T[] {
+  if (list.length <= count) return [...list];
+  return Array.from({ length: count }, (_, i) => list[Math.floor((i * list.length) / count)]!);
 }
 
-/** The windows of a plan in order, neighbours of one length together. */
-export function* batches(tokens: Int32Array, plan: WindowPlan): Generator<WindowBatch> {
-  for (let first = 0; first < plan.windows.length; ) {
-    const length = plan.windows[first]!.length;
+/** Windows in order, neighbours of one length together: a model takes no others at once. */
+export function* batchesOfOneLength(windows: readonly { readonly tokens: ArrayLike<number> }[]): Generator<WindowBatch> {
+  for (let first = 0; first < windows.length; ) {
+    const length = windows[first]!.tokens.length - 1;
     let end = first + 1;
-    while (end - first < plan.batchSize && plan.windows[end]?.length === length) end++;
-    const windows = plan.windows.slice(first, end);
-    const inputs = new Int32Array(windows.length * length);
-    const targets = new Int32Array(windows.length * length);
-    windows.forEach(({ start }, row) => {
-      inputs.set(tokens.subarray(start, start + length), row * length);
-      targets.set(tokens.subarray(start + 1, start + length + 1), row * length);
+    while (windows[end]?.tokens.length === length + 1) end++;
+    const inputs = new Int32Array((end - first) * length);
+    const targets = new Int32Array((end - first) * length);
+    windows.slice(first, end).forEach(({ tokens }, row) => {
+      for (let t = 0; t < length; t++) {
+        inputs[row * length + t] = tokens[t]!;
+        targets[row * length + t] = tokens[t + 1]!;
+      }
     });
-    yield { windows, length, inputs, targets };
+    yield { first, windows: end - first, length, inputs, targets };
     first = end;
   }
 }

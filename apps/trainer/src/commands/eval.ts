@@ -1,5 +1,5 @@
 import { ArgumentError, type BackendName, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
-import { evaluatorNamed, evaluators } from '@mixsga/evaluators';
+import { kvAccounting, perplexity, routing } from '@mixsga/evaluators';
 import { parseEviction } from '@mixsga/kv-cache';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
@@ -23,6 +23,13 @@ interface EvalOptions {
   json?: string | true;
 }
 
+/** What is measured on the tokens of a text, by name. */
+const evaluators = {
+  perplexity,
+  kv_accounting: async (...given: Parameters<typeof routing>) => kvAccounting(given[0], await routing(...given)),
+  routing,
+};
+
 export function registerEval(program: Command): void {
   const known = Object.keys(evaluators);
   program
@@ -42,11 +49,11 @@ export function registerEval(program: Command): void {
 }
 
 async function evaluate(name: string, options: EvalOptions, signal: AbortSignal): Promise<void> {
-  const tasks = options.tasks.split(',').map((task) => evaluatorNamed(task.trim()));
+  const tasks = options.tasks.split(',').map((task) => knownTask(task.trim()));
   const { eviction, weights } = options;
   if (eviction !== undefined) {
     parseEviction(eviction);
-    if (!tasks.some((task) => task.name === 'perplexity')) {
+    if (!tasks.includes('perplexity')) {
       throw new ArgumentError(`--eviction: expected perplexity among the tasks, which alone depends on it, got ${options.tasks}`);
     }
   } else if (weights !== undefined) {
@@ -60,11 +67,11 @@ async function evaluate(name: string, options: EvalOptions, signal: AbortSignal)
   const results: Record<string, unknown> = {};
   for (const task of tasks) {
     try {
-      results[task.name] = await task.evaluate(languageModel(model, weights), tokens, {
+      results[task] = await evaluators[task](languageModel(model, weights), tokens, {
         routing: options.routing,
         ...(eviction === undefined ? {} : { eviction }),
         ...(options.maxWindows === undefined ? {} : { maxWindows: options.maxWindows }),
-        onProgress: ({ windows, of }) => line.show(`${task.name}: window ${windows} of ${of}`),
+        onProgress: ({ done, of }) => line.show(`${task}: window ${done} of ${of}`),
         signal,
       });
     } catch (error) {
@@ -89,6 +96,11 @@ async function evaluate(name: string, options: EvalOptions, signal: AbortSignal)
   if (options.json === true) return printJson(output);
   if (options.json !== undefined) await writeFileAtomic(options.json, `${JSON.stringify(output, null, 2)}\n`);
   for (const [task, result] of Object.entries(results)) print(`${task}: ${JSON.stringify(result)}`);
+}
+
+function knownTask(name: string): keyof typeof evaluators {
+  if (Object.hasOwn(evaluators, name)) return name as keyof typeof evaluators;
+  throw new ArgumentError(`evaluator: expected one of ${Object.keys(evaluators).join(', ')}, got '${name}'`);
 }
 
 function positiveInteger(text: string): number {

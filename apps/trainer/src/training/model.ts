@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import type { WeightType } from '@mixsga/backend';
-import type { KvTraits, LanguageModel } from '@mixsga/evaluators';
+import type { KvTraits, LanguageModel, LikelihoodModel } from '@mixsga/evaluators';
 import { kvBytesPerToken } from '@mixsga/kv-cache';
 import {
   convertModel,
@@ -17,6 +17,7 @@ import {
   type Tokenizer,
 } from '@mixsga/models';
 import type { RouterKind } from '@mixsga/router';
+import * as tf from '@tensorflow/tfjs-core';
 
 import { trainBpe } from '../data/bpe';
 import type { Corpus } from '../data/corpus';
@@ -88,12 +89,35 @@ export async function loadOpenModel(nameOrFolder: string): Promise<OpenModel> {
  * What the evaluators see of a model. Owns nothing: the model stays to be disposed by whoever opened it.
  * @param weights element type of the weights that go through a cache
  */
-export function languageModel(model: OptModel, weights: WeightType = 'f32'): LanguageModel {
+export function languageModel(model: OptModel, weights: WeightType = 'f32'): LikelihoodModel & Pick<LanguageModel, 'streamNll'> {
+  /** Row-major [windows, T] as a tensor. */
+  const windowed = (tokens: Int32Array, windows: number) => tf.tensor2d(tokens, [windows, tokens.length / windows], 'int32');
   return {
     contextLength: model.config.max_position_embeddings,
     kv: kvTraits(model),
-    tokenNll: (inputs, targets, options) => model.tokenNll(inputs, targets, options),
-    routingOf: (inputs, options) => model.routingOf(inputs, options),
+    async likelihood(inputs, targets, { windows, routing }) {
+      const nll = tf.tidy(() => model.tokenNll(windowed(inputs, windows), windowed(targets, windows), { routing }));
+      try {
+        return { nll: (await nll.data()) as Float32Array };
+      } finally {
+        nll.dispose();
+      }
+    },
+    async routingOf(inputs, { windows, routing }) {
+      const ids = windowed(inputs, windows);
+      const layers = model.routingOf(ids, { routing });
+      try {
+        return await Promise.all(
+          layers.map(async ({ prefill, decode }) => ({
+            prefill: (await prefill.data()) as Int32Array,
+            decode: (await decode.data()) as Int32Array,
+          })),
+        );
+      } finally {
+        ids.dispose();
+        for (const { prefill, decode, scores } of layers) tf.dispose([prefill, decode, scores]);
+      }
+    },
     async streamNll(inputs, targets, options) {
       const decoder = await createDecoder(model.config, await valuesOf(model), { weights });
       try {

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 
 import { startBackend } from '@mixsga/backend';
-import type { WindowOptions } from '@mixsga/evaluators';
 
 import { BatchSampler } from '../data/batch-sampler';
 import { loadCorpus } from '../data/corpus';
@@ -19,7 +18,7 @@ import type { Reporter } from './reporter';
 import { checkRunFolder, claimRunFolder, readJsonIfThere } from './run-folder';
 import { type RoutedText, routeText } from './routed-text';
 import { Trainer } from './trainer';
-import { type Validation, validate, validationMetrics } from './validation';
+import { type Validation, type ValidationOptions, validate, validationMetrics } from './validation';
 
 /** What a finished run leaves in result.json. */
 export interface RunResult extends Validation {
@@ -162,7 +161,7 @@ async function finalValidation(
   }
 }
 
-function windowsOf(config: RunConfig, maxWindows: number | undefined): WindowOptions {
+function windowsOf(config: RunConfig, maxWindows: number | undefined): ValidationOptions {
   return {
     windowLength: config.sequenceLength,
     batchSize: config.batchSize,

@@ -1,4 +1,4 @@
-import { kvAccounting, type LanguageModel, perplexity, routing, type WindowOptions } from '@mixsga/evaluators';
+import { type EvaluationOptions, kvAccounting, type LikelihoodModel, perplexity, routing } from '@mixsga/evaluators';
 
 /** A value under each routing rule. */
 export interface Both<T> {
@@ -17,8 +17,11 @@ export interface Validation {
   realisedKvBudget: Both<number> | null;
 }
 
+/** How a validation goes through its text. */
+export type ValidationOptions = Omit<EvaluationOptions, 'routing'>;
+
 /** Measures a model on a text under both routing rules. */
-export async function validate(model: LanguageModel, tokens: Int32Array, options: WindowOptions): Promise<Validation> {
+export async function validate(model: LikelihoodModel, tokens: Int32Array, options: ValidationOptions): Promise<Validation> {
   const decode = await perplexity(model, tokens, { ...options, routing: 'decode' });
   const routed = await routing(model, tokens, options);
   if (routed === null) {

@@ -1,26 +1,25 @@
-import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { LanguageModel, Routing } from '../language-model';
+import type { LanguageModel, LikelihoodModel, Routing } from '../language-model';
 
 /** A model to try, with the size of its vocabulary and the way to free it. */
-export interface ModelUnderTest {
-  model: LanguageModel;
-  vocabularySize: number;
+export interface ModelUnderTest<Model extends LikelihoodModel = LikelihoodModel> {
+  readonly model: Model;
+  readonly vocabularySize: number;
   dispose(): void;
 }
 
 const ROUTINGS: Routing[] = ['decode', 'prefill'];
-const BATCH = 2;
+const WINDOWS = 2;
 
 /**
- * What evaluators rely on in a LanguageModel, as vitest tests: call it in a test file for each kind of model.
+ * What evaluators rely on in a LikelihoodModel, as vitest tests: call it in a test file for each kind of model.
  *
  * @param create makes the model on the backend it is to be tried on, inside `beforeAll`
  * @param tolerance allowed difference of two log-likelihoods, in nats, that should be equal
  */
-export function describeLanguageModel(name: string, create: () => Promise<ModelUnderTest>, tolerance = 1e-4): void {
-  describe(`${name} as a LanguageModel`, () => {
+export function describeLikelihoodModel(name: string, create: () => Promise<ModelUnderTest>, tolerance = 1e-4): void {
+  describe(`${name} as a LikelihoodModel`, () => {
     let subject: ModelUnderTest;
     let length: number;
 
@@ -30,20 +29,14 @@ export function describeLanguageModel(name: string, create: () => Promise<ModelU
     });
     afterAll(() => subject.dispose());
 
-    /** Token ids [BATCH, length + 1] that visit the whole vocabulary. */
-    const stream = () =>
-      Array.from({ length: BATCH }, (_, row) =>
-        Array.from({ length: length + 1 }, (_, t) => (row * 31 + t * t * 7 + t) % subject.vocabularySize),
-      );
+    /** Windows of length + 1 token ids that visit the whole vocabulary. */
+    const stream = () => windowsOf(subject.vocabularySize, length + 1);
     const nll = async (rows: number[][], routing: Routing, targets = rows.map((row) => row.slice(1))) => {
       const inputs = rows.map((row) => row.slice(0, targets[0]!.length));
-      const result = tf.tidy(() =>
-        subject.model.tokenNll(tf.tensor2d(inputs, undefined, 'int32'), tf.tensor2d(targets, undefined, 'int32'), { routing }),
-      );
-      expect(result.shape).toEqual([rows.length, targets[0]!.length]);
-      const values = (await result.array()) as number[][];
-      result.dispose();
-      return values;
+      const { nll, greedy } = await subject.model.likelihood(flat(inputs), flat(targets), { windows: rows.length, routing });
+      expect(nll).toHaveLength(flat(targets).length);
+      if (greedy) expect(greedy).toHaveLength(nll.length);
+      return rowsOf(nll, rows.length);
     };
     const expectClose = (actual: number[], expected: number[]) =>
       actual.forEach((value, i) => expect(Math.abs(value - expected[i]!)).toBeLessThanOrEqual(tolerance));
@@ -60,7 +53,7 @@ export function describeLanguageModel(name: string, create: () => Promise<ModelU
       expect(values.flat().reduce((sum, v) => sum + Math.exp(-v), 0)).toBeCloseTo(1, 3);
     });
 
-    it.each(ROUTINGS)('treats the rows of a batch apart (%s)', async (routing) => {
+    it.each(ROUTINGS)('treats windows apart (%s)', async (routing) => {
       const together = await nll(stream(), routing);
       for (const [row, tokens] of stream().entries()) expectClose((await nll([tokens], routing))[0]!, together[row]!);
     });
@@ -71,28 +64,29 @@ export function describeLanguageModel(name: string, create: () => Promise<ModelU
       const targets = rows.map((row) => row.slice(1));
       const before = await nll(rows, 'decode', targets);
       const after = await nll(changed, 'decode', targets);
-      for (let row = 0; row < BATCH; row++) expectClose(after[row]!.slice(0, -1), before[row]!.slice(0, -1));
+      for (let row = 0; row < WINDOWS; row++) expectClose(after[row]!.slice(0, -1), before[row]!.slice(0, -1));
     });
 
     it('gives every token one expert, in prefill at the asked ratios', async () => {
       const { ratios } = subject.model.kv;
-      const inputs = tf.tensor2d(stream().map((row) => row.slice(0, length)), undefined, 'int32');
-      const layers = ROUTINGS.flatMap((routing) => subject.model.routingOf(inputs, { routing }));
-      for (const layer of layers) {
-        for (const decisions of [layer.prefill, layer.decode]) {
-          expect(decisions.shape).toEqual([BATCH, length]);
-          expect(decisions.dtype).toBe('int32');
-          for (const e of await decisions.data()) expect(ratios[e]).toBeDefined();
+      const inputs = flat(stream().map((row) => row.slice(0, length)));
+      for (const routing of ROUTINGS) {
+        const layers = await subject.model.routingOf(inputs, { windows: WINDOWS, routing });
+        expect(layers.length > 0).toBe(ratios.length > 1);
+        for (const { prefill, decode, scores } of layers) {
+          for (const decisions of [prefill, decode]) {
+            expect(decisions).toHaveLength(inputs.length);
+            for (const e of decisions) expect(ratios[e]).toBeDefined();
+          }
+          if (scores) expect(scores).toHaveLength(inputs.length * ratios.length);
+          for (const row of rowsOf(prefill, WINDOWS)) {
+            ratios.forEach((ratio, e) => {
+              const taken = row.filter((expert) => expert === e).length;
+              expect(Math.abs(taken - ratio * length)).toBeLessThan(ratios.length); // each ceiling adds less than one
+            });
+          }
         }
-        for (const row of (await layer.prefill.array()) as number[][]) {
-          ratios.forEach((ratio, e) => {
-            const taken = row.filter((expert) => expert === e).length;
-            expect(Math.abs(taken - ratio * length)).toBeLessThan(ratios.length); // each ceiling adds less than one
-          });
-        }
-        tf.dispose([layer.prefill, layer.decode, layer.scores ?? []]);
       }
-      inputs.dispose();
     });
 
     it('has KV traits that agree with each other', () => {
@@ -102,13 +96,90 @@ export function describeLanguageModel(name: string, create: () => Promise<ModelU
       expect(bytesPerToken / bytesPerTokenFull).toBeGreaterThanOrEqual(budget - 1e-9);
       expect(bytesPerToken / bytesPerTokenFull).toBeLessThan(budget + 0.02); // room for the expert index only
     });
+  });
+}
 
-    it('leaves no tensors behind', async () => {
-      const before = tf.memory().numTensors;
-      for (const routing of ROUTINGS) await nll(stream(), routing);
-      const inputs = tf.tensor2d(stream().map((row) => row.slice(0, length)), undefined, 'int32');
-      tf.dispose([inputs, ...subject.model.routingOf(inputs, { routing: 'decode' }).map((l) => [l.prefill, l.decode, l.scores ?? []])]);
-      expect(tf.memory().numTensors).toBe(before);
+/** What evaluators rely on in a LanguageModel, that of a LikelihoodModel included: see {@link describeLikelihoodModel}. */
+export function describeLanguageModel(name: string, create: () => Promise<ModelUnderTest<LanguageModel>>, tolerance = 1e-4): void {
+  describeLikelihoodModel(name, create, tolerance);
+
+  describe(`${name} as a LanguageModel`, () => {
+    let subject: ModelUnderTest<LanguageModel>;
+    let inputs: Int32Array;
+    let targets: Int32Array;
+    const decode = { windows: WINDOWS, routing: 'decode' } as const;
+
+    beforeAll(async () => {
+      subject = await create();
+      const rows = windowsOf(subject.vocabularySize, Math.min(12, subject.model.contextLength) + 1);
+      inputs = flat(rows.map((row) => row.slice(0, -1)));
+      targets = flat(rows.map((row) => row.slice(1)));
+    });
+    afterAll(() => subject.dispose());
+
+    it('gives the likelihoods of decode routing through a cache that keeps all', async () => {
+      const { nll } = await subject.model.likelihood(inputs, targets, decode);
+      const streamed = await subject.model.streamNll(inputs, targets, { windows: WINDOWS, eviction: 'none' });
+      nll.forEach((value, i) => expect(Math.abs(streamed[i]! - value)).toBeLessThanOrEqual(tolerance * (1 + value)));
+    });
+
+    it('lets a collapsed token change what comes from its place on only', async () => {
+      const { nll } = await subject.model.likelihood(inputs, targets, decode);
+      const length = nll.length / WINDOWS;
+      const collapsed = Math.floor(length / 2);
+      const changed = await subject.model.likelihood(inputs, targets, { ...decode, collapsed });
+      for (const [row, values] of rowsOf(changed.nll, WINDOWS).entries()) {
+        expect(values.every(Number.isFinite)).toBe(true);
+        for (let t = 0; t < collapsed; t++) expect(Math.abs(values[t]! - nll[row * length + t]!)).toBeLessThanOrEqual(tolerance);
+      }
+    });
+
+    it('generates the likeliest tokens, as its likelihoods have them', async () => {
+      const prompt = inputs.slice(0, 3);
+      const maxNewTokens = Math.min(4, subject.model.contextLength - prompt.length);
+      const generation = subject.model.generate([prompt], { maxNewTokens, temperature: 0 });
+      const events: number[] = [];
+      for await (const { token } of generation) events.push(token);
+      expect(generation.tokens(0)).toEqual(events);
+      expect(events).toHaveLength(maxNewTokens);
+      // Only tokens after the first: the prompt is prefilled, and that is routed by expert choice.
+      const routing = subject.model.kv.ratios.length === 1 ? 'decode' : 'prefill';
+      const { greedy } = await subject.model.likelihood(prompt, Int32Array.of(...prompt.slice(1), events[0]!), { windows: 1, routing });
+      expect(greedy.at(-1)).toBe(1);
+      expect(generation.stats()).toMatchObject({ promptTokens: 3, newTokens: maxNewTokens, tokensSeen: 3 + maxNewTokens - 1 });
+      expect(generation.stats().kvBytesUsed).toBeGreaterThan(0);
+    });
+
+    it('draws for each prompt by its own seed', async () => {
+      const drawn = async (prompts: Int32Array[], seeds: number[]) => {
+        const generation = subject.model.generate(prompts, { maxNewTokens: 4, temperature: 1, seeds });
+        for await (const { sequence } of generation) expect(prompts[sequence]).toBeDefined();
+        return prompts.map((_, sequence) => generation.tokens(sequence));
+      };
+      const [first, second] = [inputs.slice(0, 3), inputs.slice(4, 6)];
+      const together = await drawn([first, second], [7, 8]);
+      expect(await drawn([second], [8])).toEqual([together[1]]);
+      expect(await drawn([second, first], [8, 7])).toEqual(together.toReversed());
+    });
+
+    it('has a tokenizer of its own vocabulary', () => {
+      const { tokenizer, prefixToken, stopTokens } = subject.model;
+      const ids = tokenizer.encode('a cab', { addSpecialTokens: false });
+      for (const id of [...ids, ...stopTokens, prefixToken ?? 0]) expect(id).toBeLessThan(subject.vocabularySize);
+      expect(tokenizer.encode('a cab').slice(-ids.length)).toEqual(ids);
     });
   });
+}
+
+function windowsOf(vocabularySize: number, length: number): number[][] {
+  return Array.from({ length: WINDOWS }, (_, row) => Array.from({ length }, (_, t) => (row * 31 + t * t * 7 + t) % vocabularySize));
+}
+
+function flat(rows: readonly (readonly number[])[]): Int32Array {
+  return Int32Array.from(rows.flat());
+}
+
+function rowsOf(values: ArrayLike<number>, rows: number): number[][] {
+  const length = values.length / rows;
+  return Array.from({ length: rows }, (_, row) => Array.from({ length }, (_, t) => values[row * length + t]!));
 }

@@ -1,2 +1,3 @@
 export { BigramModel, type BigramOptions } from './bigram-model';
-export { describeLanguageModel, type ModelUnderTest } from './conformance';
+export { describeLanguageModel, describeLikelihoodModel, type ModelUnderTest } from './conformance';
+export { describeEvaluator, type EvaluatorCase } from './describe-evaluator';

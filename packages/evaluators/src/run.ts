@@ -1,0 +1,70 @@
+import { ArgumentError, nextTask } from '@mixsga/backend';
+
+import type { EvaluationData, EvaluationOptions, Evaluator, Summary } from './evaluator';
+import type { LikelihoodModel } from './language-model';
+
+/** Where the samples of a run are kept while it goes on. */
+export interface SampleStore<Sample> {
+  /** The samples that an earlier run finished, from the first item on without a gap. */
+  load(): Promise<readonly Sample[]>;
+  /** Keeps samples that follow those before; resolves when they are safe. */
+  append(samples: readonly Sample[]): Promise<void>;
+}
+
+export interface RunOptions<Sample> extends EvaluationOptions {
+  /** Goes on from the samples in it. Default: all is measured anew, and nothing kept. */
+  readonly store?: SampleStore<Sample>;
+  /** Called at the start and after each batch. */
+  readonly onProgress?: (progress: EvaluationProgress) => void;
+}
+
+export interface EvaluationProgress {
+  /** Items measured, those of an earlier run among them. */
+  readonly done: number;
+  readonly of: number;
+}
+
+export interface Evaluation<Sample> extends Summary {
+  readonly samples: readonly Sample[];
+}
+
+/**
+ * Runs an evaluator over all its items, batch by batch.
+ *
+ * @throws ArgumentError when there is nothing to measure or the store holds more samples than there are items; what the
+ *   evaluator throws; the signal's reason. Samples that were finished stay in the store
+ */
+export async function runEvaluator<Item, Sample extends object, Model extends LikelihoodModel>(
+  evaluator: Evaluator<Item, Sample, Model>,
+  model: Model,
+  data: EvaluationData,
+  { store, onProgress, ...options }: RunOptions<Sample>,
+): Promise<Evaluation<Sample>> {
+  const { batchSize = 8, limit, signal } = options;
+  for (const [name, value] of Object.entries({ batchSize, limit })) {
+    if (value === undefined || (Number.isInteger(value) && value >= 1)) continue;
+    throw new ArgumentError(`${evaluator.name}: expected ${name} to be a whole number from 1 on, got ${value}`);
+  }
+  if (data[evaluator.reads] === undefined) {
+    const what = evaluator.reads === 'rows' ? 'the rows of a data set' : 'a text';
+    throw new ArgumentError(`${evaluator.name}: expected ${what}, and ${data.name} is none`);
+  }
+  const items = evaluator.items(model, data, options);
+  if (items.length === 0) throw new ArgumentError(`${evaluator.name}: expected something to measure, and ${data.name} holds nothing`);
+  const samples = [...((await store?.load()) ?? [])];
+  if (samples.length > items.length) {
+    throw new ArgumentError(
+      `${evaluator.name}: expected at most ${items.length} finished samples, found ${samples.length}; they are of other data, start anew`,
+    );
+  }
+  onProgress?.({ done: samples.length, of: items.length });
+  while (samples.length < items.length) {
+    await nextTask();
+    signal?.throwIfAborted();
+    const batch = await evaluator.measure(model, items.slice(samples.length, samples.length + batchSize), options);
+    await store?.append(batch);
+    samples.push(...batch);
+    onProgress?.({ done: samples.length, of: items.length });
+  }
+  return { ...evaluator.summarise(samples, model, options), samples };
+}
