@@ -60,6 +60,17 @@ const CHOICES = `Characters are UTF-16 units, after white space at both ends of 
 - **Cache.** Token ids are kept in \`.mixsga-cache\`, under a hash of the texts and the tokenizer; deleting that
   folder is always safe.
 
+## Data sets of the same text
+
+For fine-tuning and evaluation without a download, in the forms of the published data sets. Rows of a part come from the addresses of
+that part, and are the same on every machine; passages and answers are short enough for 256 tokens with the template of instructions.
+
+| data set | rows: train, validation, test | a row |
+| --- | ---: | --- |
+| instructions | 2,000, 200, 200 | \`instruction\`, \`context\`, \`response\` and \`category\`, as in Dolly: write the sentence that follows, name the president, the party or the decade, give the missing word, write how an address began |
+| HellaSwag's form | 2,000, 1,000, 1,000 | a passage, the sentence that follows it, and three of about the same length from other addresses; chance is 25 % |
+| WikiText's form | 199, 22, 12 | \`page\`: an address |
+
 ## Your own text
 
 In place of \`sotu\`, give the path of a UTF-8 text file, of a folder (every \`.txt\` and \`.md\` file below it is
