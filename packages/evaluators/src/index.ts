@@ -8,6 +8,7 @@ export {
   type PublishedDataset,
   type Summary,
 } from './evaluator';
+export * from './instructions';
 export { kvAccounting, type KvResult } from './kv-accounting';
 export type {
   EvaluatedGeneration,
@@ -26,5 +27,6 @@ export type {
 } from './language-model';
 export { joinDocuments, perplexity, type PerplexityResult } from './perplexity';
 export { routing, type RoutingResult, type RoutingSummary } from './routing';
+export * from './rouge';
 export { type Evaluation, type EvaluationProgress, runEvaluator, type RunOptions, type SampleStore } from './run';
 export type { WindowOptions } from './windows';

@@ -1,0 +1,2 @@
+export { encodeInstruction, encodePrompt, type EncodedInstruction, type EncodedPrompt, type EncodingOptions } from './encode';
+export { formatPrompt, type Instruction, parseInstruction } from './instruction';
