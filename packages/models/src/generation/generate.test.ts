@@ -58,6 +58,22 @@ describe('generate', () => {
     expectNoCaches();
   });
 
+  it('shows each cache after every pass, before the events of the pass', async () => {
+    const seen: string[] = [];
+    const onPass: GenerateOptions['onPass'] = (sequence, cache) => {
+      const last = cache.tokensSeen - 1;
+      seen.push(`${sequence}: ${cache.tokensSeen} tokens, the last with expert ${cache.expertOf(0, last)}`);
+    };
+    for await (const { sequence, token } of generate(decoder, [[1, 2, 3], [9]], { maxNewTokens: 2, onPass })) seen.push(`${sequence}: ${token}`);
+    const [first, second] = [greedy([1, 2, 3], 2), greedy([9], 2)];
+    expect(seen).toEqual([
+      '0: 3 tokens, the last with expert 1', `0: ${first[0]}`,
+      '1: 1 tokens, the last with expert 1', `1: ${second[0]}`,
+      `0: 4 tokens, the last with expert ${first[0]! % 2}`, `1: 2 tokens, the last with expert ${second[0]! % 2}`,
+      `0: ${first[1]}`, `1: ${second[1]}`,
+    ]);
+  });
+
   it('takes each prompt in alone, then all sequences on together', async () => {
     const generation = generate(decoder, PROMPTS, { maxNewTokens: 3 });
     const events = await eventsOf(generation);

@@ -31,6 +31,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly eviction?: string;
   /** Aborts between two tokens: the iteration rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Called after each pass with every cache that it took tokens into: to look at, such as for the experts, before the events. */
+  readonly onPass?: (sequence: number, cache: KvCache) => void;
   /** After a lost device, at most 3 times: the same model on another device, to go on with. The caller disposes it. */
   readonly recover?: (error: DeviceLostError) => Promise<Decoder>;
 }
@@ -192,9 +194,11 @@ export class Generation implements AsyncIterable<GenerationEvent> {
     const text = new Int32Array(prompt.length + tokens.length);
     text.set(prompt);
     text.set(tokens, prompt.length);
-    return timed(this.#prefill, text.length, () =>
+    const output = await timed(this.#prefill, text.length, () =>
       this.#decoder.prefill(text, cache, { prompt: prompt.length, want: sampler.want }),
     );
+    this.#options.onPass?.(sequence.index, cache);
+    return output;
   }
 
   async #step(sequences: readonly Sequence[]): Promise<StepOutput> {
@@ -202,7 +206,9 @@ export class Generation implements AsyncIterable<GenerationEvent> {
     const tokens = Int32Array.from(sequences, (sequence) => sequence.tokens.at(-1)!);
     const caches = sequences.map(({ cache }) => cache!);
     const { want } = sequences[0]!.sampler;
-    return timed(this.#decode, tokens.length, () => this.#decoder.step(tokens, caches, { want }));
+    const output = await timed(this.#decode, tokens.length, () => this.#decoder.step(tokens, caches, { want }));
+    sequences.forEach(({ index }, row) => this.#options.onPass?.(index, caches[row]!));
+    return output;
   }
 
   /** Lets others have their turn, the one who aborts among them. */
