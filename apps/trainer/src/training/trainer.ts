@@ -10,20 +10,22 @@ export interface TrainableModel {
   parameters(): ReadonlyMap<string, tf.Variable>;
   /**
    * The training loss of a batch: `total` is differentiated, the others are reported.
-   * @param inputs int32 [B, T]
-   * @param targets int32 [B, T]: the token that follows each input
+   * @param batch inputs int32 [B, T]; targets int32 [B, T], the token that follows each input, negative where it does not
+   *   count; mask int32 [B, T], 0 for padding, which is on the right, all real when left out
    */
   loss(
-    inputs: tf.Tensor2D,
-    targets: tf.Tensor2D,
+    batch: { inputs: tf.Tensor2D; targets: tf.Tensor2D; mask?: tf.Tensor2D },
     options: { alpha: number },
   ): { total: tf.Scalar; lm: tf.Scalar; consistency: tf.Scalar };
 }
 
-/** Token ids of B windows of T tokens, row-major, and the token that follows each. */
+/** Token ids of B windows of T tokens, row-major. */
 export interface Batch {
   inputs: Int32Array;
+  /** The token that follows each input; a negative one does not count in the loss. */
   targets: Int32Array;
+  /** 0 for padding, which is on the right of a window; all tokens are real when left out. */
+  mask?: Int32Array;
 }
 
 export interface TrainerOptions {
@@ -120,14 +122,15 @@ export class Trainer {
     const shape: [number, number] = [batch.inputs.length / this.options.sequenceLength, this.options.sequenceLength];
     const inputs = tf.tensor2d(batch.inputs, shape, 'int32');
     const targets = tf.tensor2d(batch.targets, shape, 'int32');
+    const mask = batch.mask && tf.tensor2d(batch.mask, shape, 'int32');
     let losses: tf.Tensor1D | undefined;
     const { value, grads } = tf.variableGrads(() => {
-      const { total, lm, consistency } = this.model.loss(inputs, targets, { alpha: this.options.alpha });
+      const { total, lm, consistency } = this.model.loss({ inputs, targets, ...(mask ? { mask } : {}) }, { alpha: this.options.alpha });
       // variableGrads disposes all but the value it is given: what is to be reported must be kept.
       losses = tf.keep(tf.stack([total, lm, consistency]) as tf.Tensor1D);
       return total;
     }, this.variables);
-    tf.dispose([value, inputs, targets]);
+    tf.dispose([value, inputs, targets, ...(mask ? [mask] : [])]);
     const gradients = new Map<string, tf.Tensor>();
     for (const [variable, gradient] of Object.entries(grads)) gradients.set(this.nameOf.get(variable)!, gradient);
     return { gradients, losses: losses! };

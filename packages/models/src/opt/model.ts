@@ -32,10 +32,20 @@ export interface LayerRouting {
   readonly decode: Tensor2D;
 }
 
+/** B sequences of T tokens, padded on the right. */
+export interface TrainingBatch {
+  /** int32 [B, T], token ids */
+  readonly inputs: Tensor2D;
+  /** int32 [B, T], the token that follows each input; a negative one does not count in the loss. */
+  readonly targets: Tensor2D;
+  /** int32 [B, T], 0 for padding, which is routed to no expert and takes no capacity; all real when left out. */
+  readonly mask?: Tensor2D;
+}
+
 export interface Loss {
   /** lm + alpha · consistency */
   readonly total: Scalar;
-  /** Mean negative log-likelihood of the targets under prefill routing, nats a token. */
+  /** Mean negative log-likelihood of the targets that count, under prefill routing, nats a token. */
   readonly lm: Scalar;
   /** Consistency loss, the mean over layers; 0 without routers. */
   readonly consistency: Scalar;
@@ -82,11 +92,11 @@ export class OptModel {
   }
 
   /** Training loss of a batch under prefill routing; differentiable in {@link parameters}. */
-  loss(inputIds: Tensor2D, targets: Tensor2D, { alpha }: { alpha: number }): Loss {
-    const { hidden, routed } = this.#forward(inputIds, 'prefill');
+  loss({ inputs, targets, mask }: TrainingBatch, { alpha }: { alpha: number }): Loss {
+    const { hidden, routed } = this.#forward(inputs, 'prefill', mask);
     const lm = linearCrossEntropy(hidden, this.#head(), flat(targets));
     if (routed.length === 0) return { total: lm, lm, consistency: tf.scalar(0) };
-    const losses = routed.map(({ scores, assignment, router }) => router.loss(scores, assignment));
+    const losses = routed.map(({ scores, assignment, router }) => router.loss(scores, assignment, mask));
     const consistency = tf.div<Scalar>(tf.addN(losses), routed.length);
     // With alpha 0 the routers get no gradient, instead of a gradient of zeros that costs a pass.
     const total = alpha === 0 ? lm : tf.add<Scalar>(lm, tf.mul(consistency, alpha));
@@ -128,7 +138,7 @@ export class OptModel {
     for (const variable of this.#variables.values()) variable.dispose();
   }
 
-  #forward(inputIds: Tensor2D, routing: Routing): Pass {
+  #forward(inputIds: Tensor2D, routing: Routing, mask?: Tensor2D): Pass {
     const { num_attention_heads: heads, num_hidden_layers: layers, max_position_embeddings: limit } = this.config;
     const [batch, length] = inputIds.shape;
     if (length > limit) {
@@ -151,7 +161,7 @@ export class OptModel {
         const router = this.#routers[layer];
         if (router && this.attention.experts) {
           const scores = router.score(tf.reshape(normed, [batch, length, this.config.hidden_size]));
-          const assignment = routing === 'prefill' ? router.assign(scores) : router.decode(scores);
+          const assignment = routing === 'prefill' ? router.assign(scores, mask) : router.decode(scores);
           routed.push({ scores, assignment, router });
           const { groupSizes, pooling } = this.attention.experts;
           kvOf[layer] = mixKv(k, v, flat(assignment), { headDim, groupSizes, pooling });

@@ -109,7 +109,7 @@ describe.each(['mha', 'gqa:2', 'cla:2', 'mixsga:3:1:6', 'mixsga-root:3:1:6'])('O
     const model = converted(spec);
     const variables = [...model.parameters().values()];
     const gradients = () =>
-      tf.variableGrads(() => model.loss(row(tokens), row(targets), { alpha: 0.5 }).total, variables);
+      tf.variableGrads(() => model.loss({ inputs: row(tokens), targets: row(targets) }, { alpha: 0.5 }).total, variables);
     const fast = gradients();
     useReferenceKernels(true);
     const reference = gradients();

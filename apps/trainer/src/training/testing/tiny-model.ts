@@ -20,7 +20,7 @@ export class TinyModel implements TrainableModel {
     return this.variables;
   }
 
-  loss(inputs: tf.Tensor2D, targets: tf.Tensor2D, { alpha }: { alpha: number }) {
+  loss({ inputs, targets }: { inputs: tf.Tensor2D; targets: tf.Tensor2D }, { alpha }: { alpha: number }) {
     const [table, head, out] = ['table', 'head', 'out'].map((name) => this.variables.get(name) as unknown as tf.Tensor2D);
     const bias = this.variables.get('bias') as unknown as tf.Tensor1D;
     const x = embedding(table!, tf.reshape(inputs, [inputs.size]));
