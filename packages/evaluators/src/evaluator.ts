@@ -15,6 +15,22 @@ export interface EvaluationData {
   readonly rows?: readonly DataRow[];
 }
 
+/** How evaluators of instructions have responses written. Defaults are those of MiniLLM. */
+export interface GenerationSettings {
+  /** A response to each row for each seed. Default 10, 20, 30, 40 and 50. */
+  readonly seeds?: readonly number[];
+  /** Default 1. 0 takes the likeliest token each time. */
+  readonly temperature?: number;
+  /** Default 1: off. */
+  readonly topP?: number;
+  /** Default: off. */
+  readonly topK?: number;
+  /** Default 256, and at most half of the model's context length. */
+  readonly maxNewTokens?: number;
+  /** No run of so many tokens comes twice in prompt and response. Default: off; MiniLLM's own test runs have 6. */
+  readonly noRepeatNgramSize?: number;
+}
+
 /** What every evaluator is given; each reads what it needs. */
 export interface EvaluationOptions {
   /** No default: a likelihood means nothing without it. */
@@ -34,6 +50,8 @@ export interface EvaluationOptions {
   readonly maxWindows?: number;
   /** Eviction policy of the KV cache, such as `h2o:0.6`. Default: no cache, all tokens of the window. */
   readonly eviction?: string;
+  /** How evaluators of instructions generate. */
+  readonly generation?: GenerationSettings;
   /** Aborts between two batches: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
