@@ -53,7 +53,32 @@ export function kvBytes({ layers, kvHeads, headDim }: ModelShape, variant: Atten
   return kvBytesPerToken({ ...stored, headDim, groupSizes, ratios });
 }
 
-/** The same for an example of each kind of variant that fits the model. */
+/** What a model keeps of a token in its KV cache under a variant. */
+export interface KvTraits {
+  /** Bytes per token as asked for by the ratios, f32, expert index included. */
+  readonly bytesPerToken: number;
+  /** The same of the unmodified model, which keeps every KV head of every layer. */
+  readonly bytesPerTokenFull: number;
+  /** Share of the unmodified KV cache as asked for, the expert index not counted. */
+  readonly budget: number;
+  /** KV heads of the unmodified model that share a stored one, for each expert; a single number where the model does not route. */
+  readonly groupSizes: readonly number[];
+  /** Asked share of the tokens of each expert, summing to 1. */
+  readonly ratios: readonly number[];
+}
+
+export function kvTraits(shape: ModelShape, variant: AttentionVariant): KvTraits {
+  const { groupSizes, ratios } = variant.experts ?? { groupSizes: [shape.kvHeads / variant.storedKvHeads(shape.kvHeads)], ratios: [1] };
+  return {
+    bytesPerToken: kvBytes(shape, variant),
+    bytesPerTokenFull: kvBytes(shape, parseAttention('mha')),
+    budget: variant.kvBudget,
+    groupSizes,
+    ratios,
+  };
+}
+
+/** {@link kvBytes} for an example of each kind of variant that fits the model. */
 export function kvBytesByVariant(shape: ModelShape): Record<string, number> {
   const fitting = Object.values(attentionKinds)
     .map(({ example }) => parseAttention(example))

@@ -82,10 +82,11 @@ describe('convertCheckpoint', () => {
 
 describe('fromPretrained', () => {
   it('opens a shipped model with its tokenizer, under another attention variant', async () => {
-    const { decoder, tokenizer, config, stopTokens } = await fromPretrained('sotu-mini', { attention: 'mixsga:3:1:6', routerSeed: 2 });
+    const { decoder, tokenizer, config, stopTokens, prefixToken } = await fromPretrained('sotu-mini', { attention: 'mixsga:3:1:6', routerSeed: 2 });
     expect(config.mixsga).toEqual({ attention: 'mixsga:3:1:6', router: 'sigmoid', routerSeed: 2 });
     expect(decoder.attention).toBe('mixsga:3:1:6');
     expect(stopTokens).toEqual([2]);
+    expect(prefixToken).toBe(2);
     expect((await generateText(decoder, tokenizer, 'The state of', { maxNewTokens: 5 })).stats.newTokens).toBe(5);
     decoder.dispose();
   });
@@ -124,6 +125,24 @@ describe('fromPretrained', () => {
     expect(await stopTokens()).toEqual([1, 7]);
     await writeFile(join(folder, 'generation_config.json'), '{"eos_token_id": "</s>"}');
     await expect(fromPretrained(folder)).rejects.toThrow('generation_config.json: eos_token_id: expected a token id, or a list of them, got "</s>"');
+  });
+
+  it.each<[object, object | null, number | null]>([
+    [{ bos_token_id: 7, eos_token_id: 1 }, null, 7],
+    [{ eos_token_id: [5, 1] }, null, 5],
+    [{}, null, null],
+    [{ bos_token_id: 7 }, {}, 7],
+    [{ bos_token_id: 7 }, { bos_token: 'w9' }, 9],
+    [{ bos_token_id: 7 }, { bos_token: { __type: 'AddedToken', content: 'w8', lstrip: false } }, 8],
+    [{ bos_token_id: 7, eos_token_id: 1 }, { bos_token: null, eos_token: 'w4' }, 4],
+    [{ bos_token_id: 7, eos_token_id: 1 }, { bos_token: null }, 1],
+    [{ bos_token_id: 7 }, { bos_token: 'not of the vocabulary' }, 7],
+  ])('begins a text with the BOS of the tokenizer, or its EOS: %j and %j', async (config, tokenizerConfig, expected) => {
+    await save('llama', { config });
+    if (tokenizerConfig) await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(tokenizerConfig));
+    const { decoder, prefixToken } = await fromPretrained(folder);
+    decoder.dispose();
+    expect(prefixToken).toBe(expected);
   });
 
   it('names what is wrong, and leaves nothing on the backend', async () => {

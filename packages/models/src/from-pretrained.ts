@@ -31,6 +31,8 @@ export interface Pretrained {
   readonly config: ModelConfig;
   /** Tokens that end a text. */
   readonly stopTokens: readonly number[];
+  /** The token that begins a text: the tokenizer's BOS, or where it has none its EOS; null where it has neither. */
+  readonly prefixToken: number | null;
 }
 
 /**
@@ -54,14 +56,15 @@ export async function fromPretrained(source: string | readonly FileReference[], 
       read: (name) => tensors.read(stored.get(name) ?? name),
     };
     const stopTokens = await stopTokensOf(checkpoint, published);
-    const { json, where } = await checkpoint.tokenizer();
+    const { json, config: tokenizerConfig, where } = await checkpoint.tokenizer();
     const tokenizer = createTokenizer(json, where);
     expectTokenizerFits(tokenizer, published.vocab_size, where);
     const own = parseAttention(modelShape(published).attention).spec;
     const spec = parseAttention(attention ?? own).spec;
     const config = spec === own ? published : convertConfig(published, spec, { router, routerSeed });
     const converted = spec === own ? parameters : convertedSource(published, parameters, spec);
-    return { decoder: await createDecoder(config, converted, { weights }), tokenizer, config, stopTokens };
+    const prefixToken = prefixTokenOf(tokenizer, tokenizerConfig, published);
+    return { decoder: await createDecoder(config, converted, { weights }), tokenizer, config, stopTokens, prefixToken };
   } finally {
     await tensors.close();
   }
@@ -74,6 +77,18 @@ async function stopTokensOf(checkpoint: OpenCheckpoint, config: ModelConfig): Pr
   const where = `${checkpoint.where}/${name}`;
   const given = bytes && validateConfig(z.object({ eos_token_id: tokenIds.nullish() }), parseJson(bytes, where), where).eos_token_id;
   return [given ?? config.eos_token_id ?? []].flat();
+}
+
+/** BOS by tokenizer_config.json, which may say that there is none, else by config.json; without it EOS. */
+function prefixTokenOf(tokenizer: Tokenizer, tokenizerConfig: JsonValue, config: ModelConfig): number | null {
+  const special = (key: string): number | null | undefined => {
+    const { [key]: token } = (tokenizerConfig ?? {}) as Readonly<Record<string, unknown>>;
+    if (token === null) return null;
+    const content = typeof token === 'string' ? token : (token as { content?: unknown } | undefined)?.content;
+    return typeof content === 'string' ? tokenizer.tokenId(content) : undefined;
+  };
+  const [bos, eos] = [special('bos_token'), special('eos_token')];
+  return (bos === undefined ? config.bos_token_id : bos) ?? eos ?? [config.eos_token_id ?? []].flat()[0] ?? null;
 }
 
 function parseJson(bytes: Uint8Array, where: string): JsonValue {

@@ -1,18 +1,18 @@
-// A model of any family for generation: packed weights, a cache for each sequence, and steps that allocate nothing.
+// A model of any family on a backend: packed weights, a cache for each sequence, steps that allocate nothing, and likelihoods.
 import { ArgumentError, createRuntime } from '@mixsga/backend';
-import type { InferenceRuntime, Resident, Rows, WeightType } from '@mixsga/backend';
+import type { InferenceRuntime, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
 import { CachePool } from '@mixsga/kv-cache';
 import type { KvCache } from '@mixsga/kv-cache';
-import type { Router } from '@mixsga/router';
-import * as tf from '@tensorflow/tfjs-core';
-import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { parseAttention } from '../attention/index';
-import { storingLayers, type AttentionVariant } from '../attention/variant';
-import { modelShape, type ModelShape, type ShapedConfig } from '../config/shape';
+import { storingLayers } from '../attention/variant';
+import { modelShape, type ShapedConfig } from '../config/shape';
 import type { CacheOptions, Decoder, StepOutput, Want } from '../generation/decoder';
 import type { ParameterSource } from '../io/parameter-source';
-import type { Activations, ModelFamily, Transformer } from './family';
-import { rotaryAngles } from './rotary';
+import { assignExperts, layerDecisions, type LayerDecisions } from './decisions';
+import type { ModelFamily } from './family';
+import { gatherLikelihood } from './likelihood';
+import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, windowOf, type Buffers, type Parts } from './parts';
+import { passText } from './text-pass';
 import type { LayerRouter } from './weight-loader';
 import { sourceOf, WeightLoader } from './weight-loader';
 
@@ -21,22 +21,18 @@ export interface DecoderOptions {
   readonly weights?: WeightType;
 }
 
-/** Activations of a pass over up to `capacity` tokens. */
-interface Buffers {
-  readonly capacity: number;
-  readonly a: Activations;
-  /** Of the tokens' positions; null where the family has no rotary ones. */
-  readonly angles: Rows | null;
+/** `prefill`: progressive expert choice over the whole text; `decode`: each token's own arg max. */
+type Routing = 'prefill' | 'decode';
+
+export interface TextOptions {
+  readonly routing: Routing;
+  /** Aborts between two layers: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
-interface Parts {
-  readonly runtime: InferenceRuntime;
-  readonly shape: ModelShape;
-  readonly variant: AttentionVariant;
-  readonly transformer: Transformer;
-  readonly routers: readonly (LayerRouter | null)[];
-  readonly owned: readonly Resident[];
-  readonly fingerprint: string;
+export interface LikelihoodOptions extends TextOptions {
+  /** The token whose keys and values become their mean over all KV heads that are stored, in every layer. */
+  readonly collapsed?: number;
 }
 
 /** A model on the active backend. It owns its weights and caches: {@link CachedDecoder.dispose}. */
@@ -47,9 +43,6 @@ export class CachedDecoder implements Decoder {
   /** What it computes with. */
   readonly runtime: InferenceRuntime;
   readonly #parts: Parts;
-  readonly #kvHeads: number;
-  /** The cache's layer for each layer of the model. */
-  readonly #cacheLayer: number[];
   readonly #pool: CachePool;
   /** What steps need, and the last token of a prompt. */
   #buffers: Buffers | null = null;
@@ -76,8 +69,14 @@ export class CachedDecoder implements Decoder {
       const transformer = await family.load(config, loader);
       const routers: (LayerRouter | null)[] = [];
       for (let layer = 0; layer < shape.layers; layer++) routers.push(await loader.router(layer, family.layerName(layer)));
-      const { owned } = loader;
-      return new CachedDecoder({ runtime, shape, variant, transformer, routers, owned, fingerprint: String(loader.fingerprint) });
+      const storing = storingLayers(shape.layers, variant);
+      return new CachedDecoder({
+        runtime, shape, variant, transformer, routers,
+        owned: loader.owned,
+        fingerprint: String(loader.fingerprint),
+        kvHeads: variant.storedKvHeads(shape.kvHeads),
+        cacheLayer: Array.from({ length: shape.layers }, (_, layer) => storing.indexOf(variant.kvSource(layer))),
+      });
     } catch (error) {
       for (const resident of loader.owned) resident.dispose();
       throw error;
@@ -85,18 +84,15 @@ export class CachedDecoder implements Decoder {
   }
 
   private constructor(parts: Parts) {
-    const { runtime, shape, variant, fingerprint } = parts;
+    const { runtime, shape, variant, fingerprint, kvHeads, cacheLayer } = parts;
     this.#parts = parts;
     this.runtime = runtime;
     this.vocabularySize = shape.vocabularySize;
     this.contextLength = shape.contextLength;
     this.attention = variant.spec;
-    this.#kvHeads = variant.storedKvHeads(shape.kvHeads);
-    const storing = storingLayers(shape.layers, variant);
-    this.#cacheLayer = Array.from({ length: shape.layers }, (_, layer) => storing.indexOf(variant.kvSource(layer)));
     this.#pool = new CachePool(runtime, {
-      layers: storing.length,
-      kvHeads: this.#kvHeads,
+      layers: new Set(cacheLayer).size,
+      kvHeads,
       headDim: shape.headDim,
       queryHeads: shape.heads,
       groupSizes: variant.experts?.groupSizes ?? [1],
@@ -129,7 +125,7 @@ export class CachedDecoder implements Decoder {
   async prefill(
     tokens: Int32Array, cache: KvCache, { prompt = tokens.length, want }: { prompt?: number; want: Want },
   ): Promise<StepOutput> {
-    const { runtime, shape, transformer, routers } = this.#parts;
+    const { runtime } = this.#parts;
     const rows = tokens.length;
     if (cache.tokensSeen > 0) throw new ArgumentError(`prefill: expected an empty cache, got one of ${cache.tokensSeen} tokens`);
     if (!Number.isInteger(prompt) || prompt < 0 || prompt > rows) {
@@ -137,44 +133,60 @@ export class CachedDecoder implements Decoder {
     }
     this.#expectTokens('prefill', tokens, 0);
     const last = this.#stepBuffers(1);
-    const buffers = this.#allocate(rows);
-    const { a, angles } = buffers;
-    const kvWidth = this.#kvHeads * shape.headDim;
-    const [k, v] = [runtime.rows(rows, kvWidth), runtime.rows(rows, kvWidth)];
-    try {
-      this.#embed(tokens, Int32Array.from(tokens, (_, position) => position), buffers);
-      for (let layer = 0; layer < shape.layers; layer++) {
-        const stored = this.#cacheLayer[layer]!;
-        const input = transformer.startLayer(layer, a, rows);
-        if (angles) runtime.rotate(a.q, angles, rows);
-        const kv = transformer.kv[layer]!;
-        if (kv) {
-          const router = routers[layer]?.router;
-          runtime.project(kv, input, k, v, rows);
-          if (angles) runtime.rotate(k, angles, rows);
-          const experts = router ? await this.#assign(router, input, rows, prompt) : new Int32Array(rows);
-          if (router) runtime.group(kv, k, v, experts);
-          runtime.storeRows(k, v, cache.planRows(stored, experts));
-        }
-        runtime.causalAttention(a.q, k, v, a.attended, rows, {
-          ...this.#attention,
-          kvHeads: this.#kvHeads,
-          ...windowOf(transformer, layer),
-          ...(cache.observes ? { onProbabilities: (received) => cache.observeRows(stored, received) } : {}),
-        });
-        transformer.finishLayer(layer, a, rows);
-      }
+    const decide = this.#decision(rows, prompt);
+    return passText(this.#parts, tokens, { decide, cache }, async (a) => {
       runtime.copyRows(a.x, rows - 1, 1, last.a.x);
       const { experts: _, ...output } = await this.#output(last, 1, want);
       cache.commitRows();
       return output;
-    } finally {
-      for (const resident of [...rowsOf(buffers), k, v]) resident.dispose();
+    });
+  }
+
+  /**
+   * How likely some tokens are, each given the text up to its place, in one pass without a cache. No more than 32 MiB of logits
+   * are in memory at a time.
+   *
+   * @param inputs the text from position 0
+   * @param targets the token after each input; a negative one is not asked for, has an nll and a `greedy` of 0, and costs no logits
+   * @throws ArgumentError when they are none, not as many, more than {@link contextLength}, or not of the vocabulary, or
+   *   `collapsed` is not a position
+   */
+  async likelihood(inputs: Int32Array, targets: Int32Array, { routing, collapsed, signal }: LikelihoodOptions): Promise<RowLikelihood> {
+    const rows = inputs.length;
+    this.#expectTokens('likelihood', inputs, 0);
+    if (targets.length !== rows) throw new ArgumentError(`likelihood: expected a target for each of ${rows} tokens, got ${targets.length}`);
+    const misfit = targets.find((target) => target >= this.vocabularySize);
+    if (misfit !== undefined) {
+      throw new ArgumentError(`likelihood: expected targets below ${this.vocabularySize}, got ${misfit}; is it this model's tokenizer?`);
     }
+    if (collapsed !== undefined && !(Number.isInteger(collapsed) && collapsed >= 0 && collapsed < rows)) {
+      throw new ArgumentError(`likelihood: expected collapsed to be a position from 0 to ${rows - 1}, got ${collapsed}`);
+    }
+    const decide = this.#decision(rows, routing === 'prefill' ? rows : 0);
+    return passText(this.#parts, inputs, { decide, collapsed, signal }, (a) =>
+      gatherLikelihood(this.#parts, a, targets, { logitRows: (count) => this.#logitRows(count), signal }),
+    );
+  }
+
+  /**
+   * What each router makes of a text, in a pass whose layers follow `routing`: an entry for each layer that routes.
+   * @throws ArgumentError when the tokens are none, more than {@link contextLength}, or not of the vocabulary
+   */
+  async routingOf(inputs: Int32Array, { routing, signal }: TextOptions): Promise<LayerDecisions[]> {
+    this.#expectTokens('routingOf', inputs, 0);
+    const layers: LayerDecisions[] = [];
+    const decide: Parameters<typeof passText>[2]['decide'] = async (router, x) => {
+      const decisions = await layerDecisions(this.runtime, router, x, inputs.length);
+      layers.push(decisions);
+      return decisions[routing];
+    };
+    // The read waits for the pass, and says whether it went well.
+    await passText(this.#parts, inputs, { decide, signal }, (a) => this.runtime.read(a.x, 1, 'argMax'));
+    return layers;
   }
 
   async step(tokens: Int32Array, caches: readonly KvCache[], { want }: { want: Want }): Promise<StepOutput> {
-    const { runtime, shape, transformer, routers } = this.#parts;
+    const { runtime, shape, transformer, routers, cacheLayer } = this.#parts;
     const rows = tokens.length;
     if (rows !== caches.length || new Set(caches).size !== rows) {
       throw new ArgumentError(`step: expected a cache of its own for each of ${rows} tokens, got ${new Set(caches).size}`);
@@ -184,10 +196,10 @@ export class CachedDecoder implements Decoder {
     const { a, angles } = buffers;
     let state: 'running' | 'committed' | 'failed' = 'running';
     try {
-      this.#embed(tokens, Int32Array.from(caches, ({ tokensSeen }) => tokensSeen), buffers);
+      embedTokens(this.#parts, tokens, Int32Array.from(caches, ({ tokensSeen }) => tokensSeen), buffers);
       const routes = caches.map(() => null) as (ReturnType<InferenceRuntime['route']> | null)[];
       for (let layer = 0; layer < shape.layers; layer++) {
-        const stored = this.#cacheLayer[layer]!;
+        const stored = cacheLayer[layer]!;
         const input = transformer.startLayer(layer, a, rows);
         if (angles) runtime.rotate(a.q, angles, rows);
         const kv = transformer.kv[layer]!;
@@ -198,7 +210,7 @@ export class CachedDecoder implements Decoder {
             runtime.store(kv, input, row, routes[row], view, angles ?? undefined);
           }
           runtime.attend(a.q, row, view, routes[row]!, a.attended, {
-            ...this.#attention,
+            ...attentionOf(this.#parts),
             ...(cache.observes
               ? {
                   // They may come as late as the next read, when this step has failed.
@@ -229,21 +241,15 @@ export class CachedDecoder implements Decoder {
   dispose(): void {
     this.#pool.dispose();
     for (const resident of this.#parts.owned) resident.dispose();
-    for (const resident of [...(this.#buffers ? rowsOf(this.#buffers) : []), ...(this.#logits ? [this.#logits] : [])]) resident.dispose();
+    if (this.#buffers) disposeBuffers(this.#buffers);
+    this.#logits?.dispose();
     this.#buffers = null;
     this.#logits = null;
   }
 
-  get #attention(): { heads: number; scale: number; softCap?: number } {
-    const { shape, transformer } = this.#parts;
-    const { scale, softCap } = transformer;
-    return softCap === undefined ? { heads: shape.heads, scale } : { heads: shape.heads, scale, softCap };
-  }
-
-  #embed(tokens: Int32Array, positions: Int32Array, { a, angles }: Buffers): void {
-    const { runtime, transformer } = this.#parts;
-    transformer.embed(tokens, positions, a);
-    if (angles) runtime.write(rotaryAngles(transformer.frequencies!, positions), angles);
+  /** How a pass over a text decides, of which the first `prompt` tokens are routed together. */
+  #decision(rows: number, prompt: number): (router: LayerRouter['router'], x: Rows) => Promise<Int32Array> {
+    return (router, x) => assignExperts(this.runtime, router, x, { rows, prompt });
   }
 
   async #output({ a }: Buffers, rows: number, want: Want): Promise<StepOutput & { experts: Int32Array }> {
@@ -252,51 +258,12 @@ export class CachedDecoder implements Decoder {
     return this.runtime.read(logits, rows, want);
   }
 
-  /** The experts of a prompt by expert choice, and of the tokens after it each by its own arg max. */
-  async #assign(router: Router, x: Rows, rows: number, prompt: number): Promise<Int32Array> {
-    const assigned = tf.tidy(() => {
-      const scores = router.score(this.runtime.tensor(x, rows));
-      const part = (from: number, count: number) => tf.slice(scores, [0, from, 0], [1, count, router.experts]) as Tensor3D;
-      const parts = [
-        ...(prompt > 0 ? [router.assign(part(0, prompt))] : []),
-        ...(prompt < rows ? [router.decode(part(prompt, rows - prompt))] : []),
-      ];
-      return tf.concat(parts, 1) as Tensor2D;
-    });
-    try {
-      return Int32Array.from(await assigned.data());
-    } finally {
-      assigned.dispose();
-    }
-  }
-
-  #allocate(rows: number): Buffers {
-    const { runtime, shape, transformer } = this.#parts;
-    const queries = shape.heads * shape.headDim;
-    const widths: Record<string, number> = { ...transformer.buffers, x: shape.hiddenSize, q: queries, attended: queries };
-    const made: Rows[] = [];
-    const make = (width: number) => {
-      made.push(runtime.rows(rows, width));
-      return made.at(-1)!;
-    };
-    try {
-      return {
-        capacity: rows,
-        a: Object.fromEntries(Object.entries(widths).map(([name, width]) => [name, make(width)])) as unknown as Activations,
-        angles: transformer.frequencies ? make(shape.headDim) : null,
-      };
-    } catch (error) {
-      for (const resident of made) resident.dispose();
-      throw error;
-    }
-  }
-
   /** The buffers of steps, made anew only for a larger batch. */
   #stepBuffers(rows: number): Buffers {
     if (this.#buffers && this.#buffers.capacity >= rows) return this.#buffers;
-    if (this.#buffers) for (const resident of rowsOf(this.#buffers)) resident.dispose();
+    if (this.#buffers) disposeBuffers(this.#buffers);
     this.#buffers = null;
-    return (this.#buffers = this.#allocate(rows));
+    return (this.#buffers = allocateBuffers(this.#parts, rows));
   }
 
   #logitRows(rows: number): Rows {
@@ -320,13 +287,4 @@ export class CachedDecoder implements Decoder {
       );
     }
   }
-}
-
-function windowOf(transformer: Transformer, layer: number): { window?: number } {
-  const window = transformer.window(layer);
-  return window === null ? {} : { window };
-}
-
-function rowsOf({ a, angles }: Buffers): Rows[] {
-  return [...Object.values(a), ...(angles ? [angles] : [])];
 }

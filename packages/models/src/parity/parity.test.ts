@@ -6,16 +6,10 @@ import type { Decoder } from '../generation/decoder';
 import { distance } from '../testing/decoding';
 import { EVERY, fixtures, type FixtureName, readFixture } from './fixture';
 import { observedDecoder } from './observed-decoder';
+import { variants } from './variants';
 
 /** ‖a − b‖ / ‖b‖ of a row, at most. */
 const TOLERANCE = 1e-4;
-
-const variants: [FixtureName, string][] = [
-  ['opt', 'mixsga:3:1:6'], ['opt', 'gqa:2'], ['opt', 'cla:2'],
-  ['llama', 'mixsga:3:1:6'], ['llama', 'gqa:2'], ['llama', 'cla:2'],
-  ['llama-3-heads', 'mixsga:1:1@1,3'],
-  ['gemma2', 'mixsga:3:1:6'], ['gemma2', 'gqa:2'], ['gemma2', 'cla:3'],
-];
 
 /** Takes a token into each of some caches; the logits after it, by cache. */
 async function step(decoder: Decoder, tokens: readonly number[], caches: readonly KvCache[]): Promise<Float32Array[]> {

@@ -1,0 +1,52 @@
+// The experts of a text by its routers.
+import type { InferenceRuntime, Rows } from '@mixsga/backend';
+import type { Router } from '@mixsga/router';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+
+/** What a layer's router makes of a text of T tokens. */
+export interface LayerDecisions {
+  /** Expert of each token by progressive expert choice: [T]. */
+  readonly prefill: Int32Array;
+  /** Expert of each token by arg max: [T]. */
+  readonly decode: Int32Array;
+  /** [T, E] */
+  readonly scores: Float32Array;
+}
+
+/** The experts of a prompt by expert choice, and of the tokens after it each by its own arg max. */
+export async function assignExperts(
+  runtime: InferenceRuntime, router: Router, x: Rows, { rows, prompt }: { rows: number; prompt: number },
+): Promise<Int32Array> {
+  const assigned = tf.tidy(() => {
+    const scores = router.score(runtime.tensor(x, rows));
+    const part = (from: number, count: number) => tf.slice(scores, [0, from, 0], [1, count, router.experts]) as Tensor3D;
+    const parts = [
+      ...(prompt > 0 ? [router.assign(part(0, prompt))] : []),
+      ...(prompt < rows ? [router.decode(part(prompt, rows - prompt))] : []),
+    ];
+    return tf.concat(parts, 1) as Tensor2D;
+  });
+  try {
+    return Int32Array.from(await assigned.data());
+  } finally {
+    assigned.dispose();
+  }
+}
+
+/** Both decisions, and the scores that they come from. */
+export async function layerDecisions(runtime: InferenceRuntime, router: Router, x: Rows, rows: number): Promise<LayerDecisions> {
+  const tensors = tf.tidy(() => {
+    const scores = router.score(runtime.tensor(x, rows));
+    return { scores, prefill: router.assign(scores), decode: router.decode(scores) };
+  });
+  try {
+    return {
+      prefill: Int32Array.from(await tensors.prefill.data()),
+      decode: Int32Array.from(await tensors.decode.data()),
+      scores: Float32Array.from(await tensors.scores.data()),
+    };
+  } finally {
+    tf.dispose(Object.values(tensors));
+  }
+}

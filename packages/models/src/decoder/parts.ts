@@ -1,0 +1,71 @@
+// What a decoder is made of, and the buffers that its passes work in.
+import type { InferenceRuntime, Resident, Rows } from '@mixsga/backend';
+import type { AttentionVariant } from '../attention/variant';
+import type { ModelShape } from '../config/shape';
+import type { Activations, Transformer } from './family';
+import { rotaryAngles } from './rotary';
+import type { LayerRouter } from './weight-loader';
+
+export interface Parts {
+  readonly runtime: InferenceRuntime;
+  readonly shape: ModelShape;
+  readonly variant: AttentionVariant;
+  readonly transformer: Transformer;
+  readonly routers: readonly (LayerRouter | null)[];
+  readonly owned: readonly Resident[];
+  readonly fingerprint: string;
+  /** KV heads that keys and values have before experts group them. */
+  readonly kvHeads: number;
+  /** The cache's layer for each layer of the model. */
+  readonly cacheLayer: readonly number[];
+}
+
+/** Activations of a pass over up to `capacity` tokens. */
+export interface Buffers {
+  readonly capacity: number;
+  readonly a: Activations;
+  /** Of the tokens' positions; null where the family has no rotary ones. */
+  readonly angles: Rows | null;
+}
+
+/** @throws BackendError when there is no memory for all of them; then there are none */
+export function allocateBuffers({ runtime, shape, transformer }: Parts, rows: number): Buffers {
+  const queries = shape.heads * shape.headDim;
+  const widths: Record<string, number> = { ...transformer.buffers, x: shape.hiddenSize, q: queries, attended: queries };
+  const made: Rows[] = [];
+  const make = (width: number) => {
+    made.push(runtime.rows(rows, width));
+    return made.at(-1)!;
+  };
+  try {
+    return {
+      capacity: rows,
+      a: Object.fromEntries(Object.entries(widths).map(([name, width]) => [name, make(width)])) as unknown as Activations,
+      angles: transformer.frequencies ? make(shape.headDim) : null,
+    };
+  } catch (error) {
+    for (const resident of made) resident.dispose();
+    throw error;
+  }
+}
+
+export function disposeBuffers({ a, angles }: Buffers): void {
+  for (const rows of [...Object.values(a), ...(angles ? [angles] : [])]) rows.dispose();
+}
+
+/** Token ids at positions, to x, and the angles of the positions. */
+export function embedTokens({ runtime, transformer }: Parts, tokens: Int32Array, positions: Int32Array, { a, angles }: Buffers): void {
+  transformer.embed(tokens, positions, a);
+  if (angles) runtime.write(rotaryAngles(transformer.frequencies!, positions), angles);
+}
+
+/** What attention does alike in all layers. */
+export function attentionOf({ shape, transformer }: Parts): { heads: number; scale: number; softCap?: number } {
+  const { scale, softCap } = transformer;
+  return softCap === undefined ? { heads: shape.heads, scale } : { heads: shape.heads, scale, softCap };
+}
+
+export function windowOf(transformer: Transformer, layer: number): { window?: number } {
+  const window = transformer.window(layer);
+  return window === null ? {} : { window };
+}

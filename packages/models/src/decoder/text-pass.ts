@@ -1,0 +1,70 @@
+import { nextTask, type Rows } from '@mixsga/backend';
+import type { KvCache } from '@mixsga/kv-cache';
+import type { Router } from '@mixsga/router';
+import type { Activations } from './family';
+import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, windowOf, type Parts } from './parts';
+
+export interface TextPassOptions {
+  /** The experts of a layer's tokens. `x` [tokens, D] is what the router reads. */
+  readonly decide: (router: Router, x: Rows) => Promise<Int32Array>;
+  /** Takes the keys and values of every layer; empty, and to be committed by the caller. */
+  readonly cache?: KvCache;
+  /** The token whose keys and values become their mean over all KV heads, in every layer. */
+  readonly collapsed?: number;
+  /** Aborts between two layers. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * All layers over a text from position 0, in one pass.
+ * @param use what to do with the last layer's activations, which are gone afterwards
+ */
+export async function passText<T>(
+  parts: Parts, tokens: Int32Array, { decide, cache, collapsed, signal }: TextPassOptions, use: (a: Activations) => Promise<T>,
+): Promise<T> {
+  const { runtime, shape, transformer, routers, kvHeads } = parts;
+  const { headDim } = shape;
+  const rows = tokens.length;
+  const buffers = allocateBuffers(parts, rows);
+  const { a, angles } = buffers;
+  const kv: Rows[] = [];
+  try {
+    for (let i = 0; i < 2; i++) kv.push(runtime.rows(rows, kvHeads * headDim));
+    const [k, v] = kv as [Rows, Rows];
+    embedTokens(parts, tokens, Int32Array.from(tokens, (_, position) => position), buffers);
+    for (let layer = 0; layer < shape.layers; layer++) {
+      if (signal) {
+        await nextTask();
+        signal.throwIfAborted();
+      }
+      const stored = parts.cacheLayer[layer]!;
+      const input = transformer.startLayer(layer, a, rows);
+      if (angles) runtime.rotate(a.q, angles, rows);
+      const weights = transformer.kv[layer]!;
+      if (weights) {
+        const router = routers[layer]?.router;
+        runtime.project(weights, input, k, v, rows);
+        if (angles) runtime.rotate(k, angles, rows);
+        const experts = router ? await decide(router, input) : new Int32Array(rows);
+        if (router) runtime.group(weights, k, v, experts);
+        if (collapsed !== undefined) {
+          const alone = new Int32Array(rows);
+          alone[collapsed] = 1;
+          runtime.group({ headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone);
+        }
+        if (cache) runtime.storeRows(k, v, cache.planRows(stored, experts));
+      }
+      runtime.causalAttention(a.q, k, v, a.attended, rows, {
+        ...attentionOf(parts),
+        kvHeads,
+        ...windowOf(transformer, layer),
+        ...(cache?.observes ? { onProbabilities: (received) => cache.observeRows(stored, received) } : {}),
+      });
+      transformer.finishLayer(layer, a, rows);
+    }
+    return await use(a);
+  } finally {
+    disposeBuffers(buffers);
+    for (const resident of kv) resident.dispose();
+  }
+}

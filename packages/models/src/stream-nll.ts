@@ -1,0 +1,52 @@
+import { nextTask } from '@mixsga/backend';
+import type { Decoder } from './generation/decoder';
+
+export interface StreamOptions {
+  /** Windows, each with a cache of its own. */
+  readonly windows: number;
+  /** The policy, such as `h2o:0.6`, which keeps its share of a window's length. */
+  readonly eviction: string;
+  /** Aborts between two tokens: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * −log p(target) in nats of every token of some windows, each token decoded on its own into a cache of its window:
+ * row-major [windows, T], as `inputs` and `targets`.
+ *
+ * @throws ArgumentError when there is no such policy
+ */
+export async function streamNll(
+  decoder: Decoder,
+  inputs: Int32Array,
+  targets: Int32Array,
+  { windows, eviction, signal }: StreamOptions,
+): Promise<Float32Array> {
+  const length = inputs.length / windows;
+  const size = decoder.vocabularySize;
+  const nll = new Float32Array(inputs.length);
+  const caches = Array.from({ length: windows }, () => decoder.createCache({ eviction, maxTokens: length }));
+  try {
+    for (let t = 0; t < length; t++) {
+      await nextTask();
+      signal?.throwIfAborted();
+      const tokens = Int32Array.from(caches, (_, window) => inputs[window * length + t]!);
+      const { values } = await decoder.step(tokens, caches, { want: 'values' });
+      for (let window = 0; window < windows; window++) {
+        const at = window * length + t;
+        nll[at] = crossEntropy(values!.subarray(window * size, (window + 1) * size), targets[at]!);
+      }
+    }
+  } finally {
+    for (const cache of caches) cache.dispose();
+  }
+  return nll;
+}
+
+function crossEntropy(logits: Float32Array, target: number): number {
+  let largest = -Infinity;
+  for (const logit of logits) if (logit > largest) largest = logit;
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - largest);
+  return largest + Math.log(sum) - logits[target]!;
+}
