@@ -100,6 +100,11 @@ export class CachedDecoder implements Decoder {
     });
   }
 
+  /** Tells models and weights apart: 16 hexadecimal digits from the configuration and samples of the parameters. */
+  get fingerprint(): string {
+    return this.#parts.fingerprint;
+  }
+
   get weightBytes(): number {
     return this.#parts.owned.reduce((sum, { bytes }) => sum + bytes, 0);
   }
