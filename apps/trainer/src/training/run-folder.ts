@@ -9,7 +9,7 @@ import { orFileError, writeFileAtomic } from './files';
 const RUN_FILE = 'run.json';
 
 /** Settings that may differ when a run is resumed: they change what is recorded and kept, not what is learned. */
-const FREE = new Set(['checkpointEvery', 'evaluateEvery', 'evaluationWindows', 'finalEvaluationWindows']);
+const FREE = new Set(['checkpointEvery', 'evaluateEvery', 'evaluationWindows', 'finalEvaluationWindows', 'tasks']);
 
 /**
  * Checks that a folder can be the folder of a run: it holds no run yet, or this one and `resume` is true. Writes nothing.
@@ -53,7 +53,8 @@ export async function readJsonIfThere(path: string): Promise<unknown> {
   });
 }
 
-function firstDifference(before: unknown, now: unknown, path: string): string | undefined {
+/** Where two values of plain data differ first, in words; undefined where they are equal. */
+export function firstDifference(before: unknown, now: unknown, path: string): string | undefined {
   if (isObject(before) && isObject(now)) {
     for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
       if (path === '' && FREE.has(key)) continue;

@@ -1,0 +1,81 @@
+import { existsSync, readFileSync } from 'node:fs';
+
+import { ArgumentError, FileError } from '@mixsga/backend';
+import type { SampleStore } from '@mixsga/evaluators';
+
+import { AppendFile } from '../metrics/append-file';
+import { firstDifference } from '../training/run-folder';
+
+const SCHEMA = 'mixsga/samples@1';
+
+/** What samples are of. Samples of other settings are not gone on from. Plain data that JSON can hold. */
+export interface SampleHeader {
+  readonly task: string;
+  /** Of the evaluator. */
+  readonly version: number;
+  /** What else its numbers follow from: model, data, options. */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The samples of an unfinished task, as JSON Lines: what they are of, then a sample a line. A kill at any moment loses at most
+ * the samples of the batch under way.
+ */
+export class SampleFile<Sample extends object> implements SampleStore<Sample> {
+  readonly #file: AppendFile;
+  readonly #finished: readonly Sample[];
+
+  /**
+   * @param resume whether to go on from samples that the file holds; without, a file that holds some is refused
+   * @throws ArgumentError when there are samples and `resume` is false, or they are of other settings, saying which
+   * @throws FileError when the file cannot be read or written, or holds something else
+   */
+  constructor(path: string, header: SampleHeader, resume: boolean) {
+    const first = `${JSON.stringify({ schema: SCHEMA, ...header })}\n`;
+    const content = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
+    // A line that a kill left half-written has no end.
+    const kept = content.subarray(0, content.lastIndexOf('\n') + 1);
+    const [head, ...rows] = kept.length === 0 ? [] : kept.toString('utf8').split('\n').slice(0, -1).map((line, i) => parseLine(path, line, i + 1));
+    if (head !== undefined) expectSame(path, head, JSON.parse(first), resume, rows.length);
+    this.#finished = rows as Sample[];
+    this.#file = new AppendFile(path, () => kept.length);
+    if (head === undefined) this.#file.append(Buffer.from(first));
+  }
+
+  load(): Promise<readonly Sample[]> {
+    return Promise.resolve(this.#finished);
+  }
+
+  append(samples: readonly Sample[]): Promise<void> {
+    this.#file.append(Buffer.from(samples.map((sample) => `${JSON.stringify(sample)}\n`).join('')));
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+}
+
+function parseLine(path: string, line: string, number: number): object {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value === 'object' && value !== null) return value;
+  } catch {
+    // told below
+  }
+  throw new FileError(path, `line ${number}: expected a JSON object, got ${line.slice(0, 60)}; remove the file to start anew`);
+}
+
+function expectSame(path: string, head: object, asked: object, resume: boolean, samples: number): void {
+  const { schema } = head as { schema?: unknown };
+  if (schema !== SCHEMA) {
+    throw new FileError(path, `expected samples of ${SCHEMA}, got ${JSON.stringify(schema)}; remove the file to start anew`);
+  }
+  if (!resume) {
+    throw new ArgumentError(`${path}: holds ${samples} finished samples; add --resume to go on from them, or give another --out`);
+  }
+  const difference = firstDifference(head, asked, '');
+  if (difference !== undefined) {
+    throw new ArgumentError(`${path}: holds samples of other settings: ${difference}; give the same, or another --out`);
+  }
+}
