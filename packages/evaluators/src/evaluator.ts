@@ -1,3 +1,4 @@
+import type { ChatEndpoint } from './judge/chat-completion';
 import type { LanguageModel, LikelihoodModel, Routing } from './language-model';
 
 /** A row of a data set, and where it stands, for errors: `dolly.jsonl: line 3`. */
@@ -52,6 +53,8 @@ export interface EvaluationOptions {
   readonly eviction?: string;
   /** How evaluators of instructions generate. */
   readonly generation?: GenerationSettings;
+  /** Where the evaluator `judge` asks for ratings. */
+  readonly judge?: ChatEndpoint;
   /** Aborts between two batches: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -95,7 +98,10 @@ export interface Evaluator<Item = unknown, Sample extends object = object, Model
    * @throws FileError that names the row for a bad one; ArgumentError for an option out of range
    */
   items(model: Model, data: EvaluationData, options: EvaluationOptions): readonly Item[];
-  /** Measures some items that follow each other. @returns a sample for each, in order */
+  /**
+   * Measures some items that follow each other.
+   * @returns a sample for each, in order; or, where one fails, of those before it, if there are any: it is tried again as the first
+   */
   measure(model: Model, items: readonly Item[], options: EvaluationOptions): Promise<readonly Sample[]>;
   /** @param samples of all items, in order; one or more */
   summarise(samples: readonly Sample[], model: Model, options: EvaluationOptions): Summary;

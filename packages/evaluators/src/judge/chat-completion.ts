@@ -1,0 +1,154 @@
+import { ArgumentError, FileError } from '@mixsga/backend';
+
+/** Bytes of a reply that are read at most. */
+const LONGEST_REPLY = 1 << 20;
+/** Waits between two tries, milliseconds: the first, and the longest. */
+const FIRST_WAIT = 500;
+const LONGEST_WAIT = 30_000;
+/** Longest wait that an endpoint may ask for. */
+const LONGEST_ASKED_WAIT = 600_000;
+
+/** Where a chat model answers, and how patiently it is asked. */
+export interface ChatEndpoint {
+  /** Base address of an OpenAI-compatible API, such as `http://localhost:8080/v1`. */
+  readonly url: string;
+  readonly model: string;
+  /** Sent as a bearer token, and kept out of results and messages. */
+  readonly apiKey?: string;
+  /** Default 0.7. */
+  readonly temperature?: number;
+  /** Tries after the first. Default 5. */
+  readonly retries?: number;
+  /** Of one try, until the last byte of its reply. Default 60,000. */
+  readonly timeoutMs?: number;
+  /** Requests under way at once, at most the batch size. Default 4. */
+  readonly concurrency?: number;
+}
+
+/** The text of a reply; or, where also the last try gave none, what came instead. */
+export type ChatReply = { readonly text: string } | { readonly malformed: string };
+
+/** Settings with their defaults. @throws ArgumentError for one out of range */
+export function endpointSettings({ apiKey = '', ...given }: ChatEndpoint): Required<ChatEndpoint> {
+  const { url, model, temperature = 0.7, retries = 5, timeoutMs = 60_000, concurrency = 4 } = given;
+  const check = (name: string, what: string, value: unknown, holds: boolean) => {
+    if (!holds) throw new ArgumentError(`judge: expected ${name} to be ${what}, got ${typeof value === 'string' ? `'${value}'` : String(value)}`);
+  };
+  const isAddress = /^https?:\/\/[^/]/.test(url) && URL.canParse(url) && new URL(url).username === '';
+  check('url', 'an address such as http://localhost:8080/v1', url, isAddress);
+  check('apiKey', 'characters that a header can hold', 'others', /^[\x21-\x7e]*$/.test(apiKey));
+  check('model', 'the name of a model', model, typeof model === 'string' && model !== '');
+  check('temperature', 'a number of 0 or more', temperature, temperature >= 0 && temperature < Infinity);
+  check('retries', 'a whole number from 0', retries, Number.isInteger(retries) && retries >= 0);
+  check('timeoutMs', 'a number of milliseconds above 0', timeoutMs, timeoutMs > 0 && timeoutMs < 2 ** 31);
+  check('concurrency', 'a whole number from 1', concurrency, Number.isInteger(concurrency) && concurrency >= 1);
+  return { url: url.replace(/\/+$/, ''), model, apiKey, temperature, retries, timeoutMs, concurrency };
+}
+
+/**
+ * What a chat model says to a prompt. Status 408, 429 and from 500 on, no connection, no reply in time and a reply that is no
+ * completion are tried again after a wait that doubles, with jitter, or as long as Retry-After asks for (up to 10 minutes).
+ *
+ * @throws FileError that names the endpoint when it refuses, or does not answer in any try; the signal's reason
+ */
+export async function chatCompletion(endpoint: Required<ChatEndpoint>, prompt: string, signal?: AbortSignal): Promise<ChatReply> {
+  const { url, retries } = endpoint;
+  for (let tries = 1; ; tries++) {
+    const outcome = await tryOnce(endpoint, prompt, signal);
+    if ('text' in outcome) return outcome;
+    if (tries > retries) {
+      if ('malformed' in outcome) return outcome;
+      throw new FileError(url, `expected the judge to answer, got ${outcome.failed} (${tries === 1 ? '1 try' : `${tries} tries`}); is it running? Start again to go on`);
+    }
+    const backoff = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * (0.5 + Math.random() / 2);
+    await wait(('askedWait' in outcome && outcome.askedWait) || backoff, signal);
+  }
+}
+
+type Outcome = ChatReply | { readonly failed: string; readonly askedWait: number | null };
+
+async function tryOnce(endpoint: Required<ChatEndpoint>, prompt: string, signal?: AbortSignal): Promise<Outcome> {
+  const { url, model, apiKey, temperature, timeoutMs } = endpoint;
+  const timeout = AbortSignal.timeout(timeoutMs);
+  try {
+    const response = await fetch(`${url}/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...(apiKey !== '' && { authorization: `Bearer ${apiKey}` }) },
+      body: JSON.stringify({ model, messages: [{ role: 'user', content: prompt }], temperature }),
+      signal: AbortSignal.any(signal ? [timeout, signal] : [timeout]),
+    });
+    const body = await beginningOf(response);
+    const { status } = response;
+    if (status === 408 || status === 429 || status >= 500) return { failed: `status ${status}`, askedWait: askedWait(response) };
+    if (!response.ok) throw new FileError(url, refusal(endpoint, status, body));
+    return completionOf(body);
+  } catch (error) {
+    if (FileError.isInstance(error)) throw error;
+    signal?.throwIfAborted();
+    return { failed: timeout.aborted ? `nothing within ${timeoutMs / 1000} s` : `no connection (${causeOf(error)})`, askedWait: null };
+  }
+}
+
+/** A reply's text; null where it is too long. */
+async function beginningOf({ body }: Response): Promise<string | null> {
+  if (!body) return '';
+  const decoder = new TextDecoder();
+  const reader = body.getReader();
+  let text = '';
+  for (let bytes = 0; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    bytes += value.length;
+    if (bytes > LONGEST_REPLY) {
+      await reader.cancel();
+      return null;
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
+function completionOf(body: string | null): ChatReply {
+  if (body === null) return { malformed: `a reply of more than ${LONGEST_REPLY / 2 ** 20} MiB` };
+  let content: unknown;
+  try {
+    const reply = JSON.parse(body) as { choices?: { message?: { content?: unknown } }[] } | null;
+    content = reply?.choices?.[0]?.message?.content;
+  } catch {
+    return { malformed: 'a reply that is not JSON' };
+  }
+  if (content === null) return { text: '' }; // the model refused
+  return typeof content === 'string' ? { text: content } : { malformed: 'a reply without choices[0].message.content' };
+}
+
+function refusal({ apiKey }: ChatEndpoint, status: number, body: string | null): string {
+  const said = (body ?? '').slice(0, 200).replaceAll(/\s+/g, ' ').trim();
+  const safe = apiKey ? said.replaceAll(apiKey, '…') : said;
+  return `expected a chat completion, got status ${status}${safe === '' ? '' : ` (${safe})`}; check the judge's url, model and apiKey`;
+}
+
+/** Milliseconds that Retry-After asks for, as seconds or as a date; null without it. */
+function askedWait({ headers }: Response): number | null {
+  const value = headers.get('retry-after') ?? '';
+  const milliseconds = /^\s*\d+\s*$/.test(value) ? 1000 * Number(value) : Date.parse(value) - Date.now();
+  return Number.isFinite(milliseconds) ? Math.min(LONGEST_ASKED_WAIT, Math.max(0, milliseconds)) : null;
+}
+
+function causeOf(error: unknown): string {
+  const { cause, message } = error as { cause?: { code?: string; message?: string }; message?: string };
+  return cause?.code ?? cause?.message ?? message ?? String(error);
+}
+
+function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      clearTimeout(timer);
+      reject(signal!.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    }, milliseconds);
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
+  });
+}
