@@ -1,7 +1,7 @@
 import { ArgumentError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 
-import { evaluatorNamed, evaluators } from './catalog';
+import { type EvaluatorName, evaluatorNamed, evaluators } from './catalog';
 import { BigramModel, describeEvaluator, describeLanguageModel } from './testing';
 
 const LOGITS = Array.from({ length: 9 }, (_, i) => Array.from({ length: 9 }, (_, j) => Math.sin(3 * i + 5 * j)));
@@ -12,9 +12,25 @@ const subject = (model: BigramModel) => Promise.resolve({ model, vocabularySize:
 describeLanguageModel('a bigram table', () => subject(plain()));
 describeLanguageModel('a bigram table with experts', () => subject(routed()));
 
-const data = { name: 'squares', tokens: Int32Array.from({ length: 40 }, (_, i) => (i * i) % 9) };
+/** Data of each kind that evaluators read: a text, and rows of the data sets. */
+const text = { name: 'squares', tokens: Int32Array.from({ length: 40 }, (_, i) => (i * i) % 9) };
+const question = (i: number) => ({ question: `What is ${i}?`, choices: { text: ['it', 'a bee', 'bad'], label: ['A', 'B', 'C'] }, answerKey: 'ABC'[i % 3] });
+const rows: Partial<Record<EvaluatorName, (i: number) => object>> = {
+  wikitext: (i) => ({ page: 'a bad cab , '.repeat(i) }),
+  hellaswag: (i) => ({ activity_label: 'Tea', ctx_a: `${i} cups.`, ctx_b: 'then', endings: ['a', 'bb', 'c c', 'dd'], label: String(i % 4) }),
+  piqa: (i) => ({ goal: `be ${i}`, sol1: 'a cab', sol2: 'bed', label: i % 2 }),
+  winogrande: (i) => ({ sentence: `${i} and _ are bad`, option1: 'a', option2: 'bb', answer: String(1 + (i % 2)) }),
+  arc_easy: question,
+  arc_challenge: question,
+};
+const rowsOf = (row: (i: number) => object) => ({
+  name: 'rows',
+  rows: [0, 1, 2, 3].map((i) => ({ value: row(i), where: `rows.jsonl: line ${i + 1}` })),
+});
 
-for (const evaluator of Object.values(evaluators)) {
+for (const [name, evaluator] of Object.entries(evaluators)) {
+  const row = rows[name as EvaluatorName];
+  const data = row ? rowsOf(row) : text;
   for (const model of [plain(), routed()]) describeEvaluator(evaluator, () => ({ model, data }));
 }
 

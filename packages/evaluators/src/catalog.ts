@@ -2,14 +2,29 @@ import { ArgumentError } from '@mixsga/backend';
 
 import type { Evaluator } from './evaluator';
 import { kvAccountingEvaluator } from './kv-accounting';
+import { arcChallenge, arcEasy } from './multiple-choice/arc';
+import { hellaswag } from './multiple-choice/hellaswag';
+import { piqa } from './multiple-choice/piqa';
+import { winogrande } from './multiple-choice/winogrande';
 import { perplexityEvaluator } from './perplexity';
 import { routingEvaluator } from './routing';
+import { throughput } from './throughput';
+import { tokenImportance } from './token-importance';
+import { wikitext } from './wikitext';
 
 /** Every evaluator by name. A new one is a file of its own and a line here. */
 export const evaluators = {
   perplexity: perplexityEvaluator,
+  wikitext,
+  hellaswag,
+  piqa,
+  winogrande,
+  arc_easy: arcEasy,
+  arc_challenge: arcChallenge,
   kv_accounting: kvAccountingEvaluator,
   routing: routingEvaluator,
+  throughput,
+  token_importance: tokenImportance,
 } satisfies Record<string, Evaluator>;
 
 export type EvaluatorName = keyof typeof evaluators;
