@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { knownModels } from './config/known-models';
 import { parseAttention } from './attention/index';
 import { parseModelConfig } from './families';
-import { inspectModel } from './inspect';
+import { inspectConfig, inspectModel } from './inspect';
 import { whatFits, type MachineLimits } from './machine';
 import { resolveModel, zooModels } from './zoo';
 
@@ -25,6 +25,13 @@ describe('inspectModel', () => {
         ...{ name, attention, kvBudget: 0.5, kvBytesPerTokenFull: full, kvBytesPerToken: bytes },
       });
     }
+  });
+
+  it('says the same of a configuration that is at hand', async () => {
+    const name = 'facebook/opt-125m';
+    const { fits: _, ...report } = await inspectConfig(name, knownModels[name], 'config.json', 'mixsga:3:1:6');
+    expect(await inspectModel(name, 'mixsga:3:1:6')).toMatchObject(report);
+    await expect(inspectConfig(name, { model_type: 'bert' }, 'config.json')).rejects.toThrow(/^config\.json: /);
   });
 
   // Counts of the published checkpoints, tied embeddings once.

@@ -34,6 +34,15 @@ export interface ModelReport extends ModelShape, Omit<ModelCost, 'largestBytes'>
  */
 export async function inspectModel(model: string, attention?: string): Promise<ModelReport> {
   const { json, where } = await findConfig(model);
+  return inspectConfig(model, json, where, attention);
+}
+
+/**
+ * {@link inspectModel} of a config.json that is at hand, in browsers too.
+ * @param where its path, for error messages
+ * @throws ArgumentError when the variant does not fit the model; FileError when the config is wrong
+ */
+export async function inspectConfig(name: string, json: unknown, where: string, attention?: string): Promise<ModelReport> {
   const config = parseModelConfig(json, where);
   const shape = modelShape(config);
   const variant = parseAttention(attention ?? shape.attention);
@@ -42,7 +51,7 @@ export async function inspectModel(model: string, attention?: string): Promise<M
   const mha = parseAttention('mha');
   const { largestBytes: _, ...cost } = modelCost(config, variant);
   return {
-    name: model,
+    name,
     ...shape,
     attention: variant.spec,
     ...cost,

@@ -30,6 +30,11 @@ export interface TextOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface RoutingOptions extends TextOptions {
+  /** Tokens that `prefill` routes together; each one after them goes by its own arg max, as in generation. Default: all. */
+  readonly prompt?: number;
+}
+
 export interface LikelihoodOptions extends TextOptions {
   /** The token whose keys and values become their mean over all KV heads that are stored, in every layer. */
   readonly collapsed?: number;
@@ -133,9 +138,7 @@ export class CachedDecoder implements Decoder {
     const { runtime } = this.#parts;
     const rows = tokens.length;
     if (cache.tokensSeen > 0) throw new ArgumentError(`prefill: expected an empty cache, got one of ${cache.tokensSeen} tokens`);
-    if (!Number.isInteger(prompt) || prompt < 0 || prompt > rows) {
-      throw new ArgumentError(`prefill: expected a prompt of 0 to ${rows} tokens, got ${prompt}`);
-    }
+    expectPrompt('prefill', prompt, rows);
     this.#expectTokens('prefill', tokens, 0);
     const last = this.#stepBuffers(1);
     const decide = this.#decision(rows, prompt);
@@ -175,13 +178,15 @@ export class CachedDecoder implements Decoder {
 
   /**
    * What each router makes of a text, in a pass whose layers follow `routing`: an entry for each layer that routes.
-   * @throws ArgumentError when the tokens are none, more than {@link contextLength}, or not of the vocabulary
+   * @throws ArgumentError when the tokens are none, more than {@link contextLength}, or not of the vocabulary, or the prompt is
+   *   longer
    */
-  async routingOf(inputs: Int32Array, { routing, signal }: TextOptions): Promise<LayerDecisions[]> {
+  async routingOf(inputs: Int32Array, { routing, prompt = inputs.length, signal }: RoutingOptions): Promise<LayerDecisions[]> {
     this.#expectTokens('routingOf', inputs, 0);
+    expectPrompt('routingOf', prompt, inputs.length);
     const layers: LayerDecisions[] = [];
     const decide: Parameters<typeof passText>[2]['decide'] = async (router, x) => {
-      const decisions = await layerDecisions(this.runtime, router, x, inputs.length);
+      const decisions = await layerDecisions(this.runtime, router, x, { rows: inputs.length, prompt });
       layers.push(decisions);
       return decisions[routing];
     };
@@ -292,4 +297,9 @@ export class CachedDecoder implements Decoder {
       );
     }
   }
+}
+
+function expectPrompt(who: string, prompt: number, rows: number): void {
+  if (Number.isInteger(prompt) && prompt >= 0 && prompt <= rows) return;
+  throw new ArgumentError(`${who}: expected a prompt of 0 to ${rows} tokens, got ${prompt}`);
 }

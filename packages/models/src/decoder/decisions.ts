@@ -6,7 +6,7 @@ import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 
 /** What a layer's router makes of a text of T tokens. */
 export interface LayerDecisions {
-  /** Expert of each token by progressive expert choice: [T]. */
+  /** Expert of each token by progressive expert choice, those after the prompt by arg max: [T]. */
   readonly prefill: Int32Array;
   /** Expert of each token by arg max: [T]. */
   readonly decode: Int32Array;
@@ -14,19 +14,17 @@ export interface LayerDecisions {
   readonly scores: Float32Array;
 }
 
+/** How a text is routed. */
+export interface TextRows {
+  /** Tokens of the text. */
+  readonly rows: number;
+  /** Those that are routed together, by expert choice; each token after them by its own arg max. */
+  readonly prompt: number;
+}
+
 /** The experts of a prompt by expert choice, and of the tokens after it each by its own arg max. */
-export async function assignExperts(
-  runtime: InferenceRuntime, router: Router, x: Rows, { rows, prompt }: { rows: number; prompt: number },
-): Promise<Int32Array> {
-  const assigned = tf.tidy(() => {
-    const scores = router.score(runtime.tensor(x, rows));
-    const part = (from: number, count: number) => tf.slice(scores, [0, from, 0], [1, count, router.experts]) as Tensor3D;
-    const parts = [
-      ...(prompt > 0 ? [router.assign(part(0, prompt))] : []),
-      ...(prompt < rows ? [router.decode(part(prompt, rows - prompt))] : []),
-    ];
-    return tf.concat(parts, 1) as Tensor2D;
-  });
+export async function assignExperts(runtime: InferenceRuntime, router: Router, x: Rows, text: TextRows): Promise<Int32Array> {
+  const assigned = tf.tidy(() => assignment(router, router.score(runtime.tensor(x, text.rows)), text));
   try {
     return Int32Array.from(await assigned.data());
   } finally {
@@ -35,10 +33,10 @@ export async function assignExperts(
 }
 
 /** Both decisions, and the scores that they come from. */
-export async function layerDecisions(runtime: InferenceRuntime, router: Router, x: Rows, rows: number): Promise<LayerDecisions> {
+export async function layerDecisions(runtime: InferenceRuntime, router: Router, x: Rows, text: TextRows): Promise<LayerDecisions> {
   const tensors = tf.tidy(() => {
-    const scores = router.score(runtime.tensor(x, rows));
-    return { scores, prefill: router.assign(scores), decode: router.decode(scores) };
+    const scores = router.score(runtime.tensor(x, text.rows));
+    return { scores, prefill: assignment(router, scores, text), decode: router.decode(scores) };
   });
   try {
     return {
@@ -49,4 +47,14 @@ export async function layerDecisions(runtime: InferenceRuntime, router: Router, 
   } finally {
     tf.dispose(Object.values(tensors));
   }
+}
+
+/** @param scores [1, T, E] */
+function assignment(router: Router, scores: Tensor3D, { rows, prompt }: TextRows): Tensor2D {
+  const part = (from: number, count: number) => tf.slice(scores, [0, from, 0], [1, count, router.experts]) as Tensor3D;
+  const parts = [
+    ...(prompt > 0 ? [router.assign(part(0, prompt))] : []),
+    ...(prompt < rows ? [router.decode(part(prompt, rows - prompt))] : []),
+  ];
+  return tf.concat(parts, 1) as Tensor2D;
 }
