@@ -9,6 +9,7 @@ const arrows = {
   'packages/models': ['backend', 'router', 'experts', 'kv-cache'],
   'packages/evaluators': ['backend'],
   'apps/trainer': ['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators'],
+  'apps/playground': ['backend', 'kv-cache', 'models'],
 };
 
 /** ESLint rule: imports between workspace packages follow `arrows` and go through a package's exports. */

@@ -1,0 +1,178 @@
+// The backend, the model and its caches. One of each at a time.
+import { ArgumentError, BackendError, startBackend, type BackendName } from '@mixsga/backend';
+import type { KvCache } from '@mixsga/kv-cache';
+import { fromPretrained, generate, parseAttention, type ModelReport, type Pretrained } from '@mixsga/models';
+import {
+  type BackendChoice, type LoadProgress, type ModelFacts, type ModelSource, type Plan, type PlanRequest, type RequestOf, type RunEvent,
+  type RunRequest, type RunResult, type RunStep,
+} from '../protocol';
+import { fetchCheckpoint, type Checkpoint } from './checkpoint';
+import { chooseWeights } from './fit';
+import { newTokensOf, planVariant, storingLayers } from './plan';
+import { CacheWatch, Pace, piecesOf, routingFacts } from './watch';
+
+type Emit = (event: RunEvent) => void;
+
+/** The backend that runs. */
+interface Started {
+  readonly choice: BackendChoice;
+  readonly name: BackendName;
+  readonly detail: string;
+}
+
+export class Engine {
+  #checkpoint: Checkpoint | null = null;
+  #started: Started | null = null;
+  #loaded: { readonly key: string; readonly pretrained: Pretrained } | null = null;
+
+  /** @param base URL of the folder that the app was loaded from */
+  constructor(readonly base: string) {}
+
+  async open({ source, backend }: RequestOf<'open'>, progress: (event: LoadProgress) => void, signal: AbortSignal): Promise<ModelFacts> {
+    const checkpoint = await fetchCheckpoint(source, { base: this.base, backend, progress, signal });
+    this.#unload();
+    this.#checkpoint = checkpoint;
+    const { name, family, layers, kvHeads, headDim, contextLength, parameters, attention } = await checkpoint.report();
+    return { name, family, layers, kvHeads, headDim, contextLength, parameters, attention };
+  }
+
+  async plan({ prompt, maxNewTokens, variants }: PlanRequest): Promise<Plan> {
+    const checkpoint = this.#expectCheckpoint();
+    const own = await checkpoint.report();
+    const promptTokens = checkpoint.tokenizer.encode(prompt).length;
+    const tokens = promptTokens + newTokensOf(maxNewTokens, promptTokens, own.contextLength) - 1;
+    return {
+      promptTokens,
+      tokens,
+      mha: tokens * own.kvBytesPerTokenFull,
+      gqa: own.kvBytesPerTokenBy['gqa:2'] === undefined ? null : tokens * own.kvBytesPerTokenBy['gqa:2'],
+      variants: await Promise.all(
+        variants.map(async (variant) => {
+          try {
+            return planVariant(await checkpoint.report(variant.attention), variant, tokens);
+          } catch (error) {
+            if (!ArgumentError.isInstance(error)) throw error;
+            return { error: error.message };
+          }
+        }),
+      ),
+    };
+  }
+
+  async run(request: RunRequest, emit: Emit, signal: AbortSignal): Promise<RunResult> {
+    const checkpoint = this.#expectCheckpoint();
+    const report = await checkpoint.report(request.attention);
+    const prompt = checkpoint.tokenizer.encode(request.prompt);
+    if (prompt.length === 0) throw new ArgumentError('prompt: expected some text, got none');
+    const maxNewTokens = newTokensOf(request.maxNewTokens, prompt.length, report.contextLength);
+    const length = prompt.length + maxNewTokens;
+    let { pretrained, weights } = await this.#load(request, report, { length, emit, signal });
+    const { tokenizer, stopTokens } = pretrained;
+    const layers = storingLayers(request.attention, report.layers);
+    const { groupSizes, ratios } = parseAttention(request.attention).experts ?? { groupSizes: [1], ratios: [1] };
+    emit({
+      type: 'started',
+      backend: this.#started!.name,
+      backendDetail: this.#started!.detail,
+      weights,
+      prompt: piecesOf(tokenizer, prompt),
+      generated: piecesOf(tokenizer, request.generated, prompt.at(-1)),
+      layers, groupSizes, ratios,
+      mhaPerToken: report.kvBytesPerTokenFull,
+      gqaPerToken: report.kvBytesPerTokenBy['gqa:2'] ?? null,
+      tokensAtMost: length - 1,
+    });
+    emit({ type: 'phase', phase: 'prompt' });
+
+    const watch = new CacheWatch(layers, length - 1, request.eviction !== 'none');
+    let seen: Omit<RunStep, 'type' | 'token' | 'speed'> | null = null;
+    const pace = new Pace(request.pace);
+    const generation = generate(pretrained.decoder, [prompt], {
+      ...samplingOf(request),
+      maxNewTokens, stopTokens, tokenizer, signal,
+      generated: [request.generated],
+      eviction: request.eviction,
+      onPass: (_, cache: KvCache) => {
+        seen = watch.look(cache);
+      },
+      recover: async () => {
+        this.#forget();
+        watch.restart();
+        pretrained = (await this.#reload(request, report, { length, emit, signal })).pretrained;
+        emit({ type: 'recovered', backend: this.#started!.name, after: generation.tokens(0).length });
+        return pretrained.decoder;
+      },
+    });
+    let finish: RunResult['finish'] = 'length';
+    try {
+      for await (const event of generation) {
+        const { prefillTokensPerSecond: prefill, tokensPerSecond: decode } = generation.stats();
+        const text = event.finish === 'eos' ? tokenizer.decode([event.token]) : event.text;
+        emit({ type: 'step', token: { id: event.token, text }, ...seen!, speed: { prefill, decode } });
+        if (event.finish) finish = event.finish;
+        else await pace.wait(signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      finish = 'cancelled';
+    }
+    const tokens = generation.tokens(0);
+    if (finish === 'cancelled' || groupSizes.length === 1) return { finish, tokens, routing: null };
+    emit({ type: 'phase', phase: 'inspecting' });
+    return { finish, tokens, routing: await routingFacts(pretrained.decoder, prompt, tokens, signal) };
+  }
+
+  #expectCheckpoint(): Checkpoint {
+    if (this.#checkpoint) return this.#checkpoint;
+    throw new ArgumentError('run: expected a model, and none is open; open one first');
+  }
+
+  /** The model under a variant on a backend: what is there, or made anew. */
+  async #load(request: RunRequest, report: ModelReport, { length, emit, signal }: { length: number; emit: Emit; signal: AbortSignal }) {
+    if (this.#started?.choice !== request.backend) {
+      emit({ type: 'phase', phase: 'backend' });
+      this.#unload();
+      this.#started = null;
+      const { name, detail, passedOver } = await startBackend(request.backend, { wasmPaths: new URL('wasm/', this.base).href });
+      const missed = passedOver.filter((other) => other.name === 'webgpu').map(({ reason }) => `; not webgpu: ${reason}`);
+      this.#started = { choice: request.backend, name, detail: detail + missed.join('') };
+    }
+    const weights = chooseWeights(report, this.#started.name as BackendChoice, length);
+    const key = `${request.attention} ${weights}`;
+    if (this.#loaded?.key !== key) {
+      emit({ type: 'phase', phase: 'weights' });
+      this.#unload();
+      const { source } = this.#checkpoint!;
+      this.#loaded = { key, pretrained: await fromPretrained(source, { attention: request.attention, weights, signal }) };
+    }
+    return { pretrained: this.#loaded.pretrained, weights };
+  }
+
+  /** After a lost device: on a new one, or where there is none, on wasm. */
+  async #reload(request: RunRequest, report: ModelReport, context: { length: number; emit: Emit; signal: AbortSignal }) {
+    try {
+      return await this.#load(request, report, context);
+    } catch (error) {
+      if (!BackendError.isInstance(error)) throw error;
+      return this.#load({ ...request, backend: 'wasm' }, report, context);
+    }
+  }
+
+  #unload(): void {
+    this.#loaded?.pretrained.decoder.dispose();
+    this.#loaded = null;
+  }
+
+  /** After a lost device. */
+  #forget(): void {
+    this.#unload();
+    this.#started = null;
+  }
+}
+
+/** topK and topP have no meaning, and are refused, where the likeliest token is taken. */
+function samplingOf({ temperature, topK, topP, seed }: RunRequest) {
+  if (temperature === 0) return {};
+  return { temperature, seed, ...(topK > 0 ? { topK } : {}), ...(topP < 1 ? { topP } : {}) };
+}
+
