@@ -4,7 +4,7 @@ import type { CheckpointFiles } from '../io/checkpoint-files';
 import { fetchRange, HttpStatusError } from '../io/http';
 import { isCommit, wrongContent, type ModelCache } from './cache';
 import type { ProgressMeter } from './progress';
-import { fileUrl, withAdvice, type HubFile, type HubId } from './repository';
+import { fileUrl, repositoryUrl, withAdvice, type HubFile, type HubId } from './repository';
 import type { HubSettings } from './settings';
 import { Sha256 } from './sha256';
 
@@ -18,7 +18,7 @@ export class BrowserCache implements ModelCache {
     private readonly id: HubId,
     private readonly settings: HubSettings,
   ) {
-    this.where = `${settings.endpoint}/${id.name}`;
+    this.where = repositoryUrl(id, settings);
     if (typeof caches === 'undefined') {
       throw new FileError(this.where, 'expected the Cache API, which browsers have on https and localhost alone; serve the page so, or pass files');
     }

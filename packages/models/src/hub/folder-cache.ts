@@ -1,4 +1,4 @@
-// The cache of Python's huggingface_hub (Node): models--organisation--name/{blobs,snapshots,refs}.
+// The cache of Python's huggingface_hub (Node): {models,datasets}--organisation--name/{blobs,snapshots,refs}.
 import type { Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { openFile } from '../io/byte-source';
@@ -7,7 +7,7 @@ import { asFileError, writeFileAtomic } from '../io/fs';
 import { fetchRange, HttpStatusError } from '../io/http';
 import { isCommit, wrongContent, type ModelCache } from './cache';
 import type { ProgressMeter } from './progress';
-import { fileUrl, withAdvice, type HubFile, type HubId } from './repository';
+import { fileUrl, repositoryUrl, withAdvice, type HubFile, type HubId } from './repository';
 import type { HubSettings } from './settings';
 
 export class FolderCache implements ModelCache {
@@ -17,7 +17,7 @@ export class FolderCache implements ModelCache {
     private readonly id: HubId,
     private readonly settings: HubSettings,
   ) {
-    this.where = `${settings.cache}/models--${id.name.replace('/', '--')}`;
+    this.where = `${settings.cache}/${id.kind ?? 'model'}s--${id.name.replace('/', '--')}`;
   }
 
   async commit(): Promise<string | null> {
@@ -36,7 +36,7 @@ export class FolderCache implements ModelCache {
     const { readdir, stat } = await import('node:fs/promises');
     const where = `${this.where}/snapshots/${commit}`;
     const path = (name: string) => `${where}/${name}`;
-    const names = await readdir(where).catch(() => []);
+    const names = await readdir(where, { recursive: true }).catch(() => []);
     // A link to a blob that is gone counts as none.
     const here = await Promise.all(names.map(async (name) => (await stat(path(name)).catch(() => null))?.isFile() === true));
     return { where, names: names.filter((_, i) => here[i]), path, open: (name) => openFile(path(name)) };
@@ -65,7 +65,7 @@ export class FolderCache implements ModelCache {
 
   async #download(file: HubFile, commit: string, blob: string, meter: ProgressMeter, signal: AbortSignal | undefined): Promise<void> {
     const { rename, rm } = await import('node:fs/promises');
-    const { endpoint, token } = this.settings;
+    const { token } = this.settings;
     const url = fileUrl(this.id, commit, file.path, this.settings);
     // Beside Python's <hash>.incomplete, to which another process may be appending. Bytes are written at their places, so that
     // two processes that fetch the same file write the same.
@@ -80,19 +80,21 @@ export class FolderCache implements ModelCache {
       }
     } catch (error) {
       signal?.throwIfAborted();
-      if (error instanceof HttpStatusError) throw withAdvice(error, this.id, `${endpoint}/${this.id.name}`, token);
+      if (error instanceof HttpStatusError) throw withAdvice(error, this.id, repositoryUrl(this.id, this.settings), token);
       throw asFileError(partial, error, 'write');
     }
   }
 
   /** A relative link to the blob, or where the system has none, the same file under a second name. */
   async #link(file: HubFile, commit: string, blob: string): Promise<void> {
-    const { copyFile, link, rename, rm, symlink } = await import('node:fs/promises');
+    const { copyFile, link, mkdir, rename, rm, symlink } = await import('node:fs/promises');
     const path = `${this.where}/snapshots/${commit}/${file.path}`;
     const temporary = `${path}.${process.pid}.tmp`;
+    const folders = file.path.split('/').slice(0, -1);
     try {
+      if (folders.length > 0) await mkdir(`${this.where}/snapshots/${commit}/${folders.join('/')}`, { recursive: true });
       await rm(temporary, { force: true });
-      await symlink(`../../blobs/${file.hash}`, temporary)
+      await symlink(`${'../'.repeat(2 + folders.length)}blobs/${file.hash}`, temporary)
         .catch(() => link(blob, temporary))
         .catch(() => copyFile(blob, temporary));
       await rename(temporary, path);

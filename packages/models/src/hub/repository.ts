@@ -2,8 +2,10 @@ import { ArgumentError, FileError } from '@mixsga/backend';
 import { HttpStatusError, request, unreachable } from '../io/http';
 import type { HubSettings } from './settings';
 
-/** A model on the hub at a revision. */
+/** A model or a data set on the hub at a revision. */
 export interface HubId {
+  /** Default: a model. */
+  readonly kind?: 'dataset';
   /** "organisation/name" */
   readonly name: string;
   /** A branch, a tag or a commit; default main. */
@@ -34,23 +36,34 @@ export function isHubId(name: string): boolean {
 }
 
 /** @throws ArgumentError when it is not of that form, or the revision is no name of one */
-export function parseHubId(id: string): HubId {
+export function parseHubId(id: string, kind?: 'dataset'): HubId {
   const [name, revision = 'main'] = id.split(/@(.*)/s) as [string, string?];
   const plain = /^[\w][\w.-]*(\/[\w][\w.-]*)*$/.test(revision) && !revision.includes('..');
   if (!isHubId(name) || !plain || name.includes('..') || name.includes('--')) {
-    throw new ArgumentError(`model ${JSON.stringify(id)}: expected "organisation/name" or "organisation/name@revision" (a branch, tag or commit)`);
+    throw new ArgumentError(`${nameOfKind(kind)} ${JSON.stringify(id)}: expected "organisation/name" or "organisation/name@revision" (a branch, tag or commit)`);
   }
-  return { name, revision };
+  return { name, revision, ...(kind && { kind }) };
+}
+
+/** What a message calls it. */
+export function nameOfKind(kind: HubId['kind']): string {
+  return kind === 'dataset' ? 'data set' : 'model';
+}
+
+/** The address of a repository, of which those of its files begin. */
+export function repositoryUrl({ name, kind }: HubId, { endpoint }: Pick<HubSettings, 'endpoint'>): string {
+  return `${endpoint}/${kind === 'dataset' ? 'datasets/' : ''}${name}`;
 }
 
 /**
- * The files at the top of a model's repository, as the hub lists them.
- * @throws FileError when there is no such model or revision, no access, or no connection; it says which
+ * The files at the top of a model's repository, or all files of a data set's, as the hub lists them.
+ * @throws FileError when there is no such repository or revision, no access, or no connection; it says which
  */
 export async function listRepository(
-  id: HubId, { endpoint, token }: HubSettings, signal: AbortSignal | undefined,
+  id: HubId, settings: HubSettings, signal: AbortSignal | undefined,
 ): Promise<HubListing> {
-  const { listFiles, modelInfo } = await import('@huggingface/hub');
+  const { datasetInfo, listFiles, modelInfo } = await import('@huggingface/hub');
+  const { endpoint, token } = settings;
   // The library's requests take the way of all others, which knows aborting and keeps the token to the endpoint.
   const viaEndpoint: typeof fetch = async (input) => {
     const url = input instanceof Request ? input.url : String(input);
@@ -59,15 +72,18 @@ export async function listRepository(
     if (!response.ok) throw new HttpStatusError(url, response.status);
     return response;
   };
-  const where = `${endpoint}/${id.name}`;
+  const where = repositoryUrl(id, settings);
+  const isDataset = id.kind === 'dataset';
   try {
-    const { sha } = await modelInfo({
-      ...{ name: id.name, revision: id.revision, hubUrl: endpoint },
-      ...{ additionalFields: ['sha'], fetch: viaEndpoint },
-    });
+    const asked = { name: id.name, revision: id.revision, hubUrl: endpoint, fetch: viaEndpoint };
+    const { sha } = isDataset
+      ? await datasetInfo({ ...asked, additionalFields: ['sha'] })
+      : await modelInfo({ ...asked, additionalFields: ['sha'] });
     if (!/^[0-9a-f]{40}$/.test(sha)) throw new FileError(where, `expected the hub to name a commit, got ${JSON.stringify(sha)}; check HF_ENDPOINT`);
     const files: HubFile[] = [];
-    for await (const { type, path, size, oid, lfs } of listFiles({ repo: id.name, revision: sha, hubUrl: endpoint, fetch: viaEndpoint })) {
+    const repo = isDataset ? { type: 'dataset' as const, name: id.name } : id.name;
+    const entries = listFiles({ repo, revision: sha, recursive: isDataset, hubUrl: endpoint, fetch: viaEndpoint });
+    for await (const { type, path, size, oid, lfs } of entries) {
       if (type !== 'file') continue;
       const file = { path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid ?? '' };
       if (!isSound(file) || files.length === MAX_FILES) {
@@ -93,26 +109,26 @@ export class OfflineError extends FileError {
 }
 
 /** The address of a file at a commit. */
-export function fileUrl(id: HubId, commit: string, path: string, { endpoint }: HubSettings): string {
-  return `${endpoint}/${id.name}/resolve/${commit}/${encodeURIComponent(path)}`;
+export function fileUrl(id: HubId, commit: string, path: string, settings: HubSettings): string {
+  return `${repositoryUrl(id, settings)}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
 }
 
 /** What to do about a refusal. */
-export function withAdvice(error: HttpStatusError, { name, revision }: HubId, where: string, token: string | undefined): FileError {
+export function withAdvice(error: HttpStatusError, { kind, name, revision }: HubId, where: string, token: string | undefined): FileError {
   const { status } = error;
   if (status === 401 || status === 403) {
     const advice = token
       ? `the token in HF_TOKEN has no access; ask for it at ${where}, or use a token of an account that has it`
-      : `check the name; if the model is gated or private, get access at ${where} and set HF_TOKEN to a token of yours`;
+      : `check the name; if the ${nameOfKind(kind)} is gated or private, get access at ${where} and set HF_TOKEN to a token of yours`;
     return new FileError(where, `the hub answers ${status}: ${advice}`, { cause: error });
   }
   if (status === 404) {
-    return new FileError(where, `the hub answers 404: no model ${name} with a revision ${revision}; check both names`, { cause: error });
+    return new FileError(where, `the hub answers 404: no ${nameOfKind(kind)} ${name} with a revision ${revision}; check both names`, { cause: error });
   }
   return new FileError(where, `the hub answers ${status}; try again later`, { cause: error });
 }
 
-/** A name in the same folder, a size that a file can have, and a hash: all that is made of it are paths and requests. */
+/** A name in the repository, a size that a file can have, and a hash: all that is made of it are paths and requests. */
 function isSound({ path, size, hash }: HubFile): boolean {
   const plain = typeof path === 'string' && !/[\\\0]|(^|\/)\.\.?($|\/)|^\//.test(path) && path.length > 0 && path.length < 256;
   return plain && Number.isSafeInteger(size) && size >= 0 && size < MAX_FILE_BYTES && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash);

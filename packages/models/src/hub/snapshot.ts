@@ -6,7 +6,7 @@ import { BrowserCache } from './browser-cache';
 import type { ModelCache } from './cache';
 import { FolderCache } from './folder-cache';
 import { ProgressMeter, type DownloadProgress } from './progress';
-import { listRepository, OfflineError, parseHubId, type HubFile, type HubId, type HubListing } from './repository';
+import { listRepository, OfflineError, parseHubId, repositoryUrl, type HubFile, type HubId, type HubListing } from './repository';
 import { hubSettings, type HubSettings } from './settings';
 
 export interface DownloadOptions {
@@ -64,7 +64,7 @@ export async function fetchModel(
   }
   const needed = listing.files.filter(({ path }) => SMALL_FILES.includes(path));
   if (weights) {
-    const name = weightsFile(listing.files.map(({ path }) => path), `${settings.endpoint}/${id.name}`);
+    const name = weightsFile(listing.files.map(({ path }) => path), repositoryUrl(id, settings));
     const file = listing.files.find(({ path }) => path === name)!;
     needed.push(file);
     if (name.endsWith('.index.json')) {

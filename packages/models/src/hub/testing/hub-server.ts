@@ -20,7 +20,7 @@ export interface Seen {
   readonly token: string | undefined;
 }
 
-/** A hub with one model, `org/tiny`, whose large files a second server on another port serves, as a CDN does. */
+/** A hub with one model or data set, `org/tiny`, whose large files a second server on another port serves, as a CDN does. */
 export class HubServer {
   readonly requests: Seen[] = [];
   /** The token without which the hub answers 401. */
@@ -41,7 +41,10 @@ export class HubServer {
   #endpoint = '';
   #cdn = '';
 
-  constructor(readonly files: ReadonlyMap<string, Uint8Array>) {}
+  constructor(
+    readonly files: ReadonlyMap<string, Uint8Array>,
+    readonly kind: 'model' | 'dataset' = 'model',
+  ) {}
 
   get endpoint(): string {
     return this.#endpoint;
@@ -68,7 +71,8 @@ export class HubServer {
 
   #hub(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url!, this.#endpoint);
-    const [, revision] = /\/api\/models\/org\/tiny\/revision\/([^/]+)$/.exec(url.pathname) ?? [];
+    const api = `/api/${this.kind}s/org/tiny`;
+    const [, revision] = new RegExp(`^${api}/revision/([^/]+)$`).exec(url.pathname) ?? [];
     const isKnown = revision === 'main' || revision === 'v1' || revision === COMMIT;
     const open = this.gated && url.pathname.startsWith('/api/');
     if (this.requiredToken !== null && !open && request.headers.authorization !== `Bearer ${this.requiredToken}`) {
@@ -79,11 +83,11 @@ export class HubServer {
       this.#see(request, 'hub');
       return json(response, { _id: '1', id: 'org/tiny', sha: COMMIT, lastModified: '2024-01-01T00:00:00.000Z' });
     }
-    if (url.pathname === `/api/models/org/tiny/tree/${COMMIT}`) {
+    if (url.pathname === `${api}/tree/${COMMIT}`) {
       this.#see(request, 'hub');
-      return json(response, (this.listing ?? ((honest) => honest))(this.#tree()));
+      return json(response, (this.listing ?? ((honest) => honest))(this.#tree(url.searchParams.get('recursive') === 'true')));
     }
-    const [, name] = new RegExp(`^/org/tiny/resolve/${COMMIT}/([^/]+)$`).exec(url.pathname) ?? [];
+    const [, name] = new RegExp(`^${this.kind === 'dataset' ? '/datasets' : ''}/org/tiny/resolve/${COMMIT}/(.+)$`).exec(url.pathname) ?? [];
     const content = name === undefined ? undefined : this.files.get(decodeURIComponent(name));
     if (content && content.length >= LARGE) {
       this.#see(request, 'hub');
@@ -94,8 +98,8 @@ export class HubServer {
     response.writeHead(404).end('{"error":"Not found"}');
   }
 
-  #tree(): object[] {
-    return [...this.files].map(([path, content]) => ({
+  #tree(recursive: boolean): object[] {
+    return [...this.files].filter(([path]) => recursive || !path.includes('/')).map(([path, content]) => ({
       ...{ type: 'file', path, size: content.length, oid: gitHash(content) },
       ...(content.length >= LARGE ? { oid: gitHash(new Uint8Array()), lfs: { oid: sha256(content), size: content.length, pointerSize: 130 } } : {}),
     }));
@@ -104,8 +108,8 @@ export class HubServer {
   #content(request: IncomingMessage, response: ServerResponse, at: 'hub' | 'cdn'): void {
     this.#see(request, at);
     if (this.failures && this.failures.times-- > 0) return void response.writeHead(this.failures.status).end();
-    const name = decodeURIComponent(new URL(request.url!, this.#cdn).pathname.split('/').pop()!);
-    const content = Buffer.from(this.files.get(name)!);
+    const address = decodeURIComponent(new URL(request.url!, this.#cdn).pathname);
+    const content = Buffer.from(this.files.get(address.slice(1)) ?? this.files.get(address.split(`/resolve/${COMMIT}/`)[1]!)!);
     if (this.corrupt && at === 'cdn') content[content.length - 1]! ^= 1;
     const range = this.ranges ? /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') : null;
     const [begin, end] = range ? [Number(range[1]), Math.min(Number(range[2]) + 1, content.length)] : [0, content.length];
