@@ -15,6 +15,7 @@ describeLanguageModel('a bigram table with experts', () => subject(routed()));
 /** Data of each kind that evaluators read: a text, and rows of the data sets. */
 const text = { name: 'squares', tokens: Int32Array.from({ length: 40 }, (_, i) => (i * i) % 9) };
 const question = (i: number) => ({ question: `What is ${i}?`, choices: { text: ['it', 'a bee', 'bad'], label: ['A', 'B', 'C'] }, answerKey: 'ABC'[i % 3] });
+const instruction = (i: number) => ({ instruction: `Say ${i}.`, input: '', output: 'a bad cab bed' });
 const rows: Partial<Record<EvaluatorName, (i: number) => object>> = {
   wikitext: (i) => ({ page: 'a bad cab , '.repeat(i) }),
   hellaswag: (i) => ({ activity_label: 'Tea', ctx_a: `${i} cups.`, ctx_b: 'then', endings: ['a', 'bb', 'c c', 'dd'], label: String(i % 4) }),
@@ -22,6 +23,11 @@ const rows: Partial<Record<EvaluatorName, (i: number) => object>> = {
   winogrande: (i) => ({ sentence: `${i} and _ are bad`, option1: 'a', option2: 'bb', answer: String(1 + (i % 2)) }),
   arc_easy: question,
   arc_challenge: question,
+  dolly: instruction,
+  self_instruct: instruction,
+  vicuna: instruction,
+  s_ni: instruction,
+  un_ni: instruction,
 };
 const rowsOf = (row: (i: number) => object) => ({
   name: 'rows',
@@ -29,9 +35,10 @@ const rowsOf = (row: (i: number) => object) => ({
 });
 
 for (const [name, evaluator] of Object.entries(evaluators)) {
+  if (name === 'judge') continue; // tried with an endpoint, in judge/judge.test.ts
   const row = rows[name as EvaluatorName];
   const data = row ? rowsOf(row) : text;
-  for (const model of [plain(), routed()]) describeEvaluator(evaluator, () => ({ model, data }));
+  for (const model of [plain(), routed()]) describeEvaluator(evaluator, () => ({ model, data, options: { generation: { seeds: [10, 20] } } }));
 }
 
 describe('evaluatorNamed', () => {

@@ -1,6 +1,12 @@
 import { ArgumentError } from '@mixsga/backend';
 
 import type { Evaluator } from './evaluator';
+import { dollyEvaluator } from './instructions/dolly';
+import { sNiEvaluator } from './instructions/s-ni';
+import { selfInstructEvaluator } from './instructions/self-instruct';
+import { unNiEvaluator } from './instructions/un-ni';
+import { vicunaEvaluator } from './instructions/vicuna';
+import { judgeEvaluator } from './judge/judge';
 import { kvAccountingEvaluator } from './kv-accounting';
 import { arcChallenge, arcEasy } from './multiple-choice/arc';
 import { hellaswag } from './multiple-choice/hellaswag';
@@ -21,6 +27,12 @@ export const evaluators = {
   winogrande,
   arc_easy: arcEasy,
   arc_challenge: arcChallenge,
+  dolly: dollyEvaluator,
+  self_instruct: selfInstructEvaluator,
+  vicuna: vicunaEvaluator,
+  s_ni: sNiEvaluator,
+  un_ni: unNiEvaluator,
+  judge: judgeEvaluator,
   kv_accounting: kvAccountingEvaluator,
   routing: routingEvaluator,
   throughput,

@@ -10,7 +10,7 @@ export interface HarnessSample {
   readonly doc: unknown;
   readonly target: string;
   /** `gen_args_0: {arg_0, arg_1}` and so on: what was asked of the model. */
-  readonly arguments: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly arguments: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** For each request its answers. */
   readonly resps: readonly (readonly unknown[])[];
   readonly filtered_resps: readonly unknown[];
@@ -22,16 +22,19 @@ export interface HarnessSample {
   readonly target_hash: string | null;
 }
 
-/** @param responses for each request, what the harness would print of its answer: texts, or lists of texts */
+/**
+ * @param requests a context each, and what was asked of it: a continuation, or the settings of a generation
+ * @param responses for each request, what the harness would print of its answer: texts, or lists of texts
+ */
 export async function harnessSample(
   id: number,
   doc: unknown,
   target: string,
-  requests: readonly (readonly string[])[],
+  requests: readonly (readonly [context: string, ...unknown[]])[],
   responses: readonly unknown[],
   metrics: readonly string[],
 ): Promise<HarnessSample> {
-  const asked = (request: readonly string[]) => Object.fromEntries(request.map((text, i) => [`arg_${i}`, text]));
+  const asked = (request: readonly unknown[]) => Object.fromEntries(request.map((argument, i) => [`arg_${i}`, argument]));
   return {
     doc_id: id,
     doc,

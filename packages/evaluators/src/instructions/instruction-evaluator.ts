@@ -8,6 +8,7 @@ import {
   type GenerationSettings,
   type PublishedDataset,
 } from '../evaluator';
+import { type HarnessSample, harnessSample } from '../harness/sample';
 import type { EvaluationTokenizer, LanguageModel } from '../language-model';
 import { rougeL } from '../rouge';
 import { groupMeans, mean, standardDeviation, standardError } from '../statistics';
@@ -38,17 +39,8 @@ interface InstructionItem {
   readonly seed: number;
 }
 
-/** In the layout of lm-evaluation-harness for `generate_until`. */
-export interface InstructionSample {
-  readonly doc_id: number;
-  /** The row of the data set. */
-  readonly doc: unknown;
-  /** The first reference; '' without one. */
-  readonly target: string;
-  readonly arguments: { readonly gen_args_0: { readonly arg_0: string; readonly arg_1: Readonly<Record<string, unknown>> } };
-  readonly resps: readonly (readonly string[])[];
-  readonly filtered_resps: readonly string[];
-  readonly metrics: readonly string[];
+/** As of a `generate_until` task of the harness; `target` is the first reference, '' without one. */
+export interface InstructionSample extends HarnessSample {
   readonly seed: number;
   /** The text that the model wrote, without white space around it. */
   readonly prediction: string;
@@ -84,7 +76,7 @@ export function instructionEvaluator(set: InstructionSet): Evaluator<Instruction
       const settings = settingsOf(set, model, options);
       const prompts = items.map(({ instruction }) => encodePrompt(model.tokenizer, instruction, settings.maxPromptTokens));
       const responses = await respond(model, prompts.map(({ prompt }) => prompt), items, settings, options);
-      return items.map((item, i) => sampleOf(item, responses[i]!, prompts[i]!.promptCut, settings, model));
+      return Promise.all(items.map((item, i) => sampleOf(item, responses[i]!, prompts[i]!.promptCut, settings, model)));
     },
     summarise(samples, model, options) {
       const { seeds, ...settings } = settingsOf(set, model, options);
@@ -179,40 +171,32 @@ async function respond(
   });
 }
 
-function sampleOf(
+async function sampleOf(
   { row, doc, instruction, seed }: InstructionItem,
   response: readonly number[],
   promptCut: boolean,
   { temperature, topP, topK, maxNewTokens, noRepeatNgramSize }: Settings,
   { tokenizer }: LanguageModel,
-): InstructionSample {
+): Promise<InstructionSample> {
   const text = tokenizer.decode(response, { skipSpecialTokens: true });
   const prediction = text.trim();
   const { responses } = instruction;
+  const isScored = responses.length > 0;
+  const settings = {
+    do_sample: temperature > 0,
+    temperature,
+    top_p: topP,
+    top_k: topK ?? 0,
+    max_gen_toks: maxNewTokens,
+    no_repeat_ngram_size: noRepeatNgramSize ?? 0,
+    seed,
+  };
   return {
-    doc_id: row,
-    doc,
-    target: responses[0] ?? '',
-    arguments: {
-      gen_args_0: {
-        arg_0: formatPrompt(instruction),
-        arg_1: {
-          do_sample: temperature > 0,
-          temperature,
-          top_p: topP,
-          top_k: topK ?? 0,
-          max_gen_toks: maxNewTokens,
-          no_repeat_ngram_size: noRepeatNgramSize ?? 0,
-          seed,
-        },
-      },
-    },
-    resps: [[text]],
+    ...(await harnessSample(row, doc, responses[0] ?? '', [[formatPrompt(instruction), settings]], [text], isScored ? ['rouge_l'] : [])),
     filtered_resps: [prediction],
-    metrics: responses.length === 0 ? [] : ['rouge_l'],
     seed,
     prediction,
-    rouge_l: responses.length === 0 ? null : 100 * rougeL(prediction, responses).fmeasure,
+    rouge_l: isScored ? 100 * rougeL(prediction, responses).fmeasure : null,
     new_tokens: response.length,
     prompt_cut: promptCut,
   };

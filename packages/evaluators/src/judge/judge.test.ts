@@ -198,7 +198,7 @@ describe('judge', () => {
     const run = rate(judge, rows, { store, batchSize: 4 });
     await expect(run).rejects.toThrow(FileError);
     await expect(run).rejects.toThrow(`${url}: expected the judge to answer, got nothing within 0.2 s (2 tries); is it running? Start again to go on`);
-    expect(store.kept.map(({ doc: { prediction } }) => prediction)).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect(store.kept.map(({ doc }) => (doc as { prediction: string }).prediction)).toEqual(['a', 'b', 'c', 'd', 'e']);
     dead = false;
     asked.length = 0;
     expect((await rate(judge, rows, { store })).metrics).toMatchObject({ rating: 6, unrated: 0 });

@@ -1,6 +1,7 @@
 import { ArgumentError, FileError } from '@mixsga/backend';
 
 import { type DataRow, defineEvaluator, type EvaluationOptions } from '../evaluator';
+import { type HarnessSample, harnessSample } from '../harness/sample';
 import { parseInstruction } from '../instructions/instruction';
 import { groupMeans, mean, standardError } from '../statistics';
 import { chatCompletion, type ChatEndpoint, type ChatReply, endpointSettings } from './chat-completion';
@@ -16,15 +17,8 @@ interface JudgeItem {
   readonly prediction: string;
 }
 
-/** In the layout of lm-evaluation-harness for `generate_until`, the judge being the model. */
-export interface JudgeSample {
-  readonly doc_id: number;
-  readonly doc: { readonly task: string; readonly prediction: string };
-  readonly target: '';
-  readonly arguments: { readonly gen_args_0: { readonly arg_0: string; readonly arg_1: { readonly model: string; readonly temperature: number } } };
-  readonly resps: readonly (readonly string[])[];
-  readonly filtered_resps: readonly (number | null)[];
-  readonly metrics: readonly ['rating'];
+/** As of a `generate_until` task of the harness, the judge being the model and `doc` what it judges. */
+export interface JudgeSample extends HarnessSample {
   readonly seed: number | null;
   /** 1 to 10; null where the reply has none. */
   readonly rating: number | null;
@@ -51,7 +45,7 @@ export const judgeEvaluator = defineEvaluator<JudgeItem, JudgeSample>({
   async measure(_model, items, options) {
     const settings = settingsOf(options);
     const replies = await inOrder(items, settings.concurrency, (item) => chatCompletion(settings, judgePrompt(item), options.signal));
-    return replies.map((reply, i) => sampleOf(items[i]!, reply, settings));
+    return Promise.all(replies.map((reply, i) => sampleOf(items[i]!, reply, settings)));
   },
   summarise(samples, _model, options) {
     const { url, model, temperature } = settingsOf(options);
@@ -109,18 +103,15 @@ function itemOf({ value, where }: DataRow): JudgeItem {
   return { docId: doc_id, seed: typeof seed === 'number' ? seed : null, task: input === '' ? instruction : `${instruction}\n\n${input}`, prediction };
 }
 
-function sampleOf(item: JudgeItem, reply: ChatReply, { model, temperature }: Required<ChatEndpoint>): JudgeSample {
+async function sampleOf(item: JudgeItem, reply: ChatReply, { model, temperature }: Required<ChatEndpoint>): Promise<JudgeSample> {
   const judged = 'text' in reply ? ratingOf(reply.text) : { unrated: reply.malformed };
   const rating = 'rating' in judged ? judged.rating : null;
+  const { docId, seed, task, prediction } = item;
+  const text = 'text' in reply ? reply.text : '';
   return {
-    doc_id: item.docId,
-    doc: { task: item.task, prediction: item.prediction },
-    target: '',
-    arguments: { gen_args_0: { arg_0: judgePrompt(item), arg_1: { model, temperature } } },
-    resps: [['text' in reply ? reply.text : '']],
+    ...(await harnessSample(docId, { task, prediction }, '', [[judgePrompt(item), { model, temperature }]], [text], ['rating'])),
     filtered_resps: [rating],
-    metrics: ['rating'],
-    seed: item.seed,
+    seed,
     rating,
     unrated: 'unrated' in judged ? judged.unrated : null,
   };
