@@ -2,7 +2,7 @@
 // backward pass computes them again from the saved log-sum-exp (Dao et al. 2022), so no T×T matrix is kept.
 
 import { at, exponential, exponentialScalar, logarithm, maxLane, sumLanes } from './simd';
-import { softCap } from './elementwise';
+import { multiply, softCap, softCapSlopes } from './elementwise';
 import { ACCUMULATE, gemmPacked, KC, NR, packB, packedSize, panelSize } from './gemm';
 import { addInPlace } from './packed-linear';
 
@@ -14,7 +14,7 @@ import { addInPlace } from './packed-linear';
 export function attentionScratch(length: i32, headSize: i32): i32 {
   return (
     panelSize() + 2 * packedSize(headSize, length) + packedSize(length, headSize) +
-    2 * BLOCK * length + packedSize(BLOCK, headSize)
+    2 * BLOCK * length + packedSize(BLOCK, headSize) + length
   );
 }
 
@@ -121,10 +121,11 @@ function softmaxCausalRow(row: usize, visible: i32, width: i32, scale: f32): f32
   return top + <f32>logarithm(<f64>sum);
 }
 
-/** Gradients of `causalAttention`: dq like q; dk and dv like k and v. */
+/** Gradients of `causalAttention` with the same `window` and `cap`: dq like q; dk and dv like k and v. */
 export function causalAttentionGradient(
   q: usize, k: usize, v: usize, logSumExp: usize, dout: usize, dq: usize, dk: usize, dv: usize,
   batch: i32, length: i32, heads: i32, kvHeads: i32, headSize: i32, scale: f32, scratch: usize,
+  window: i32, cap: f32,
 ): void {
   const ldq = heads * headSize, ldk = kvHeads * headSize, group = heads / kvHeads;
   const panel = scratch;
@@ -134,6 +135,7 @@ export function causalAttentionGradient(
   const probabilities = keys + at(packedSize(length, headSize));
   const dscores = probabilities + at(BLOCK * length);
   const packedRows = dscores + at(BLOCK * length);
+  const slopes = packedRows + at(packedSize(BLOCK, headSize));
   memory.fill(dk, 0, at(batch * length * ldk));
   memory.fill(dv, 0, at(batch * length * ldk));
   for (let b = 0; b < batch; b++) {
@@ -146,29 +148,44 @@ export function causalAttentionGradient(
         const lse = logSumExp + at((b * heads + head) * length);
         for (let t0 = 0; t0 < length; t0 += BLOCK) {
           const height = min(BLOCK, length - t0);
-          const width = t0 + height;
+          const first = firstKey(t0, window, headSize);
+          const width = t0 + height - first;
           const rows = at((b * length + t0) * ldq + head * headSize);
           gemmPacked(
-            q + rows, ldq, false, keysT, headSize, length, probabilities, width, height, width, headSize, 0, 0, panel,
+            q + rows, ldq, false, keysT + at(first * headSize), headSize, length, probabilities, width, height, width, headSize, 0, 0, panel,
           );
           gemmPacked(
-            dout + rows, ldq, false, valuesT, headSize, length, dscores, width, height, width, headSize, 0, 0, panel,
+            dout + rows, ldq, false, valuesT + at(first * headSize), headSize, length, dscores, width, height, width, headSize, 0, 0, panel,
           );
           for (let r = 0; r < height; r++) {
-            const row = at(r * width);
-            const visible = t0 + r + 1;
-            scoreGradientRow(probabilities + row, dscores + row, load<f32>(lse + at(t0 + r)), visible, width, scale);
+            const visible = t0 + r + 1 - first;
+            const hidden = max(0, visible - window);
+            const p = probabilities + at(r * width), dp = dscores + at(r * width);
+            if (hidden) {
+              memory.fill(p, 0, at(hidden));
+              memory.fill(dp, 0, at(hidden));
+            }
+            const seen = visible - hidden;
+            if (cap) {
+              softCap(p + at(hidden), seen, scale / cap, cap);
+              softCapSlopes(p + at(hidden), slopes, seen, scale, cap);
+            }
+            scoreGradientRow(p + at(hidden), dp + at(hidden), load<f32>(lse + at(t0 + r)), seen, width - hidden, cap ? 1 : scale);
+            if (cap) multiply(dp + at(hidden), slopes, seen);
           }
-          gemmPacked(dscores, width, false, keys, length, headSize, dq + rows, ldq, height, headSize, width, 0, 0, panel);
+          gemmPacked(
+            dscores, width, false, keys + at(first * roundedUp(headSize)), length - first, headSize, dq + rows, ldq,
+            height, headSize, width, 0, 0, panel,
+          );
           packB(dout + rows, ldq, false, height, headSize, packedRows);
           gemmPacked(
             probabilities, width, true, packedRows, height, headSize,
-            dv + kv, ldk, width, headSize, height, 0, ACCUMULATE, panel,
+            dv + kv + at(first * ldk), ldk, width, headSize, height, 0, ACCUMULATE, panel,
           );
           packB(q + rows, ldq, false, height, headSize, packedRows);
           gemmPacked(
             dscores, width, true, packedRows, height, headSize,
-            dk + kv, ldk, width, headSize, height, 0, ACCUMULATE, panel,
+            dk + kv + at(first * ldk), ldk, width, headSize, height, 0, ACCUMULATE, panel,
           );
         }
       }

@@ -1,4 +1,5 @@
 import { at, exponential, exponentialScalar, logarithm, maxLane, sumLanes } from './simd';
+import { multiply, softCap, softCapSlopes } from './elementwise';
 import { ACCUMULATE, gemmPacked, packB, packedSize, panelSize } from './gemm';
 
 /** Rows whose logits are held at a time: with a vocabulary of 2048 they fill half a megabyte. */
@@ -8,22 +9,24 @@ import { ACCUMULATE, gemmPacked, packB, packedSize, panelSize } from './gemm';
 /** Floats of scratch for `linearCrossEntropy`. */
 export function crossEntropyScratch(size: i32, vocabulary: i32, gradient: bool): i32 {
   const forward = panelSize() + packedSize(size, vocabulary) + BLOCK * vocabulary;
-  return gradient ? forward + packedSize(vocabulary, size) + packedSize(BLOCK, size) : forward;
+  return gradient ? forward + packedSize(vocabulary, size) + packedSize(BLOCK, size) + vocabulary : forward;
 }
 
 /**
  * nll[row] = −log softmax(x·wᵀ)[target], in nats, 0 where the target is negative. When `dx` and `dw` are given, also
- * the gradients of the mean of nll over the `counted` rows with a target. The logits exist for BLOCK rows at a time.
+ * the gradients of the mean of nll over the `counted` rows with a target. The logits exist for BLOCK rows at a time, and become
+ * cap·tanh(logits/cap) unless `cap` is 0.
  */
 export function linearCrossEntropy(
   x: usize, w: usize, targets: usize, nll: usize, dx: usize, dw: usize,
-  rows: i32, size: i32, vocabulary: i32, counted: i32, scratch: usize,
+  rows: i32, size: i32, vocabulary: i32, counted: i32, scratch: usize, cap: f32,
 ): void {
   const panel = scratch;
   const packed = panel + at(panelSize());
   const logits = packed + at(packedSize(size, vocabulary));
   const packedBack = logits + at(BLOCK * vocabulary);
   const packedRows = packedBack + at(packedSize(vocabulary, size));
+  const slopes = packedRows + at(packedSize(BLOCK, size));
   packB(w, size, true, size, vocabulary, packed);
   if (dx) {
     packB(w, size, false, vocabulary, size, packedBack);
@@ -36,8 +39,11 @@ export function linearCrossEntropy(
     gemmPacked(block, size, false, packed, size, vocabulary, logits, vocabulary, height, vocabulary, size, 0, 0, panel);
     for (let r = 0; r < height; r++) {
       const target = load<i32>(targets + at(r0 + r));
-      const loss = softmaxRow(logits + at(r * vocabulary), target, vocabulary, dx != 0, weight);
-      store<f32>(nll + at(r0 + r), loss);
+      const row = logits + at(r * vocabulary);
+      if (cap) softCap(row, vocabulary, <f32>1 / cap, cap);
+      if (cap && dx) softCapSlopes(row, slopes, vocabulary, 1, cap);
+      store<f32>(nll + at(r0 + r), softmaxRow(row, target, vocabulary, dx != 0, weight));
+      if (cap && dx) multiply(row, slopes, vocabulary);
     }
     if (!dx) continue;
     gemmPacked(

@@ -53,6 +53,14 @@ export function softCap(x: usize, count: i32, factor: f32, cap: f32): void {
   }
 }
 
+/** What `softCap` multiplies gradients by, from the numbers that it gave: slope·(1 − (capped/cap)²), with slope factor·cap. */
+export function softCapSlopes(capped: usize, slopes: usize, count: i32, slope: f32, cap: f32): void {
+  for (let i = 0; i < count; i++) {
+    const share = load<f32>(capped + at(i)) / cap;
+    store<f32>(slopes + at(i), slope * (<f32>1 - share * share));
+  }
+}
+
 /** x *= by */
 export function multiply(x: usize, by: usize, count: i32): void {
   let i = 0;

@@ -4,6 +4,7 @@ export { attentionScratch, causalAttention, causalAttentionGradient } from './at
 export { crossEntropyScratch, linearCrossEntropy } from './cross-entropy';
 export { expertChoice, groupMean } from './experts';
 export { gatherRows, scatterAddRows } from './embedding';
+export { gatedActivation, gatedActivationGradient } from './gated';
 export { multiply, rmsNorm, rotate, scale, softCap } from './elementwise';
 export { layerNorm, layerNormGradient } from './layer-norm';
 export { likelihood } from './likelihood';
@@ -11,6 +12,7 @@ export { linear, linearGradient, linearScratch } from './linear';
 export { attendBegin, attendEnd, attendProbabilities, attendSegment, attendState, scaleQuery } from './decode-attention';
 export { clearPage, pageBytes, readToken, writeToken } from './pages';
 export { readStream } from './bandwidth';
+export { rmsNormGradient } from './rms-norm';
 export {
   gemmMany, gemvBf16, gemvF32, gemvInt8, gemvInt8Scratch, int8Bytes, manyScratch, packBf16, packF32, packInt8, unpackRow,
 } from './packed-linear';

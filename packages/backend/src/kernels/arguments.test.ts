@@ -3,7 +3,10 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { beforeAll, expect, test } from 'vitest';
 import { ArgumentError } from '../errors';
 import { startBackend } from '../platform/index';
-import { adamwStep, causalAttention, embedding, expertChoice, groupMean, layerNorm, linear, linearCrossEntropy, tokenNll } from './index';
+import {
+  adamwStep, causalAttention, embedding, expertChoice, gatedActivation, groupMean, layerNorm, linear, linearCrossEntropy, rmsNorm, rotate,
+  tokenNll,
+} from './index';
 
 const floats = (...shape: number[]) => tf.zeros<tf.Rank.R2>(shape as [number, number]);
 const vector = (size: number) => tf.zeros<tf.Rank.R1>([size]);
@@ -32,6 +35,13 @@ const mistakes: Record<string, [RegExp, () => unknown]> = {
   'causalAttention: rows that are no batch': [/3 sequences/, () => attend(floats(4, 8), floats(4, 8), 3, 4, 4)],
   'causalAttention: no heads': [/0 query heads/, () => attend(floats(4, 8), floats(4, 8), 1, 0, 0)],
   'causalAttention: k of another width': [/^causalAttention: expected k of shape \[4, 4\], got \[4, 8\]/, () => attend(floats(4, 8), floats(4, 8), 1, 4, 2)],
+  'causalAttention: no window': [/^causalAttention: expected a window of at least 1 token, got 0/, () => causalAttention(floats(4, 8), floats(4, 8), floats(4, 8), { batch: 1, heads: 2, kvHeads: 2, window: 0 })],
+  'causalAttention: soft cap of 0': [/^causalAttention: expected a softCap above 0, got 0; leave it out for none/, () => causalAttention(floats(4, 8), floats(4, 8), floats(4, 8), { batch: 1, heads: 2, kvHeads: 2, softCap: 0 })],
+  'rmsNorm: gain too short': [/^rmsNorm: expected gain of shape \[3\], got \[2\]/, () => rmsNorm(floats(4, 3), vector(2), 1e-6)],
+  'rotate: odd heads': [/^rotate: expected angles of an even size that divides 6, for positions that divide 4, got \[4, 3\]/, () => rotate(floats(4, 6), floats(4, 3))],
+  'rotate: positions that are no sequence': [/^rotate: .*got \[3, 2\]/, () => rotate(floats(4, 6), floats(3, 2))],
+  'gatedActivation: up of another size': [/^gatedActivation: expected up of shape \[4, 6\], got \[4, 5\]/, () => gatedActivation(floats(4, 6), floats(4, 5), 'silu')],
+  'linearCrossEntropy: infinite soft cap': [/^linearCrossEntropy: expected a softCap above 0, got Infinity/, () => linearCrossEntropy(floats(3, 2), floats(5, 2), ids(0, 4, 0), { softCap: Infinity })],
   'linearCrossEntropy: target too large': [/^linearCrossEntropy: expected targets below 5, got 5 at element 2/, () => linearCrossEntropy(floats(3, 2), floats(5, 2), ids(0, 4, 5))],
   'linearCrossEntropy: too few targets': [/^linearCrossEntropy: expected targets of shape \[3\], got \[2\]/, () => linearCrossEntropy(floats(3, 2), floats(5, 2), ids(0, 4))],
   'tokenNll: float targets': [/^tokenNll: expected targets of type int32/, () => tokenNll(floats(3, 2), floats(5, 2), vector(3))],

@@ -21,6 +21,12 @@ export function expectFloats(operation: string, tensors: Readonly<Record<string,
   for (const [argument, tensor] of Object.entries(tensors)) expectType(operation, argument, tensor, 'float32');
 }
 
+/** Throws an ArgumentError unless a soft cap is absent or a finite number above 0. */
+export function expectSoftCap(operation: string, softCap: number | undefined): void {
+  if (softCap === undefined || (softCap > 0 && Number.isFinite(softCap))) return;
+  throw new ArgumentError(`${operation}: expected a softCap above 0, got ${softCap}; leave it out for none`);
+}
+
 /** Throws an ArgumentError unless every id is from `least` to `limit` - 1. */
 export function expectIds(operation: string, argument: string, ids: Int32Array, least: number, limit: number): void {
   for (let i = 0; i < ids.length; i++) {

@@ -26,11 +26,12 @@ export interface WasmKernels {
   causalAttentionGradient(
     q: Address, k: Address, v: Address, logSumExp: Address, dout: Address, dq: Address, dk: Address, dv: Address,
     batch: number, length: number, heads: number, kvHeads: number, headSize: number, scale: number, scratch: Address,
+    window: number, cap: number,
   ): void;
   crossEntropyScratch(size: number, vocabulary: number, gradient: boolean): number;
   linearCrossEntropy(
     x: Address, w: Address, targets: Address, nll: Address, dx: Address, dw: Address,
-    rows: number, size: number, vocabulary: number, counted: number, scratch: Address,
+    rows: number, size: number, vocabulary: number, counted: number, scratch: Address, cap: number,
   ): void;
   likelihood(logits: Address, targets: Address, nll: Address, greedy: Address, rows: number, vocabulary: number): void;
   gatherRows(table: Address, ids: Address, to: Address, count: number, size: number): void;
@@ -83,6 +84,11 @@ export interface WasmKernels {
   scale(x: Address, factor: number, count: number): void;
   softCap(x: Address, count: number, factor: number, cap: number): void;
   rmsNorm(x: Address, gain: Address, residual: Address, y: Address, rows: number, size: number, epsilon: number): void;
+  rmsNormGradient(x: Address, gain: Address, dy: Address, dx: Address, dgain: Address, rows: number, size: number, epsilon: number): void;
+  gatedActivation(gate: Address, up: Address, y: Address, count: number, activation: number): void;
+  gatedActivationGradient(
+    gate: Address, up: Address, dy: Address, dgate: Address, dup: Address, count: number, activation: number,
+  ): void;
   rotate(x: Address, angles: Address, rows: number, heads: number, headSize: number): void;
   readStream(from: Address, bytes: number): number;
 }

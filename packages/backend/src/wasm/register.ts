@@ -4,10 +4,13 @@ import { adamwWasm } from '../kernels/adamw/wasm';
 import { causalAttentionWasm } from '../kernels/causal-attention/wasm';
 import { embeddingWasm } from '../kernels/embedding/wasm';
 import { expertChoiceWasm } from '../kernels/expert-choice/wasm';
+import { gatedActivationWasm } from '../kernels/gated-activation/wasm';
 import { groupMeanWasm } from '../kernels/group-mean/wasm';
 import { layerNormWasm } from '../kernels/layer-norm/wasm';
 import { linearCrossEntropyWasm } from '../kernels/linear-cross-entropy/wasm';
 import { linearWasm } from '../kernels/linear/wasm';
+import { rmsNormWasm } from '../kernels/rms-norm/wasm';
+import { rotateWasm } from '../kernels/rotate/wasm';
 import type { WasmBackend } from './heap';
 import { address, elementAt, int32View, output, scratch } from './heap';
 import type { LoadedKernels, WasmKernels } from './module';
@@ -36,6 +39,9 @@ export interface WasmKernel {
 const catalog: readonly WasmKernel[] = [
   ...linearWasm,
   ...layerNormWasm,
+  ...rmsNormWasm,
+  ...rotateWasm,
+  ...gatedActivationWasm,
   ...embeddingWasm,
   ...causalAttentionWasm,
   ...linearCrossEntropyWasm,

@@ -28,22 +28,30 @@ const variants: readonly Variant[] = [
   { batch: 1, length: 9, heads: 2, kvHeads: 1, headDim: 260 },
   { batch: 2, length: 11, heads: 2, kvHeads: 1, headDim: 8, scale: 1.7 },
   { batch: 1, length: 70, heads: 2, kvHeads: 2, headDim: 4, scale: 0 },
+  { batch: 2, length: 11, heads: 2, kvHeads: 1, headDim: 8, softCap: 1.5 },
+  { batch: 1, length: 70, heads: 4, kvHeads: 2, headDim: 6, softCap: 5, scale: 0.7 },
+  { batch: 2, length: 9, heads: 2, kvHeads: 2, headDim: 6, window: 1 },
+  { batch: 1, length: 140, heads: 2, kvHeads: 1, headDim: 8, window: 65 },
+  { batch: 1, length: 12, heads: 2, kvHeads: 1, headDim: 8, window: 40 },
+  // The first 256 keys, a block of the product in depth, are out of sight of the last queries.
+  { batch: 1, length: 323, heads: 1, kvHeads: 1, headDim: 5, window: 20, softCap: 3 },
   // Scores in the thousands: the softmax is one-hot, and stays finite only because its maximum is subtracted.
   { batch: 1, length: 70, heads: 2, kvHeads: 1, headDim: 8, deviation: 40 },
 ];
 
 export const cases: KernelCase[] = [
   ...variants.map(({ length, headDim, deviation = 1, ...options }): KernelCase => {
-    const { batch, heads, kvHeads, scale } = options;
+    const { batch, heads, kvHeads, scale, window, softCap } = options;
     const rows = batch * length;
     // One token attends to itself whatever q and k are: their gradient is rounding noise. That of a saturated
     // softmax is too small for differences of float32.
-    const differentiable = length === 1 || scale === 0 ? [2] : [0, 1, 2];
+    const differentiable = length === 1 || window === 1 || scale === 0 ? [2] : [0, 1, 2];
     return {
       kernel: 'causalAttention',
       name:
         `${batch} x ${length} tokens, ${heads}/${kvHeads} heads of ${headDim}` +
-        `${scale === undefined ? '' : `, scale ${scale}`}${deviation > 1 ? ', large scores' : ''}`,
+        `${scale === undefined ? '' : `, scale ${scale}`}${deviation > 1 ? ', large scores' : ''}` +
+        `${window === undefined ? '' : `, a window of ${window}`}${softCap === undefined ? '' : `, capped at ${softCap}`}`,
       inputs: (random) => [
         normal(random, [rows, heads * headDim], deviation),
         normal(random, [rows, kvHeads * headDim], deviation),

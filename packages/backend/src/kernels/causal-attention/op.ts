@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
-import { expectFloats, expectShape } from '../validate';
+import { expectFloats, expectShape, expectSoftCap } from '../validate';
 import { causalAttentionReference } from './reference';
 
 export interface CausalAttentionOptions {
@@ -14,6 +14,10 @@ export interface CausalAttentionOptions {
   readonly kvHeads: number;
   /** Factor of the scores; default headDim^-0.5. */
   readonly scale?: number;
+  /** Tokens that a query sees at most, itself and those before it; default all. */
+  readonly window?: number;
+  /** Scores s, after their factor, become softCap·tanh(s / softCap); default they don't. */
+  readonly softCap?: number;
 }
 
 /**
@@ -24,7 +28,7 @@ export interface CausalAttentionOptions {
  * @param k float32 [B·T, kvHeads·headDim]
  * @param v float32 [B·T, kvHeads·headDim]
  * @returns float32 [B·T, heads·headDim]; differentiable in q, k and v
- * @throws ArgumentError when the shapes do not fit the heads and the batch
+ * @throws ArgumentError when the shapes do not fit the heads and the batch, or window or softCap is not above 0
  */
 export function causalAttention(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: CausalAttentionOptions): Tensor2D {
   const { batch, heads, kvHeads } = options;
@@ -39,7 +43,13 @@ export function causalAttention(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: 
   expectShape('causalAttention', 'k', k, [rows, kvHeads * headDim]);
   expectShape('causalAttention', 'v', v, [rows, kvHeads * headDim]);
   expectFloats('causalAttention', { q, k, v });
-  const resolved = { batch, heads, kvHeads, scale: options.scale ?? headDim ** -0.5 };
+  const length = rows / batch;
+  const { scale = headDim ** -0.5, window = length, softCap } = options;
+  if (!Number.isInteger(window) || window < 1) {
+    throw new ArgumentError(`causalAttention: expected a window of at least 1 token, got ${window}`);
+  }
+  expectSoftCap('causalAttention', softCap);
+  const resolved = { batch, heads, kvHeads, scale, window: Math.min(window, length), softCap: softCap ?? 0 };
   if (!hasKernel('MixsgaCausalAttention')) return tf.tidy(() => causalAttentionReference(q, k, v, resolved));
   return withGradient(
     [q, k, v],

@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import type { CausalAttentionOptions } from './op';
 
+/** With a `softCap` of 0 for none. */
 export function causalAttentionReference(
-  q: Tensor2D, k: Tensor2D, v: Tensor2D, { batch, heads, kvHeads, scale }: Required<CausalAttentionOptions>,
+  q: Tensor2D, k: Tensor2D, v: Tensor2D, { batch, heads, kvHeads, scale, window, softCap }: Required<CausalAttentionOptions>,
 ): Tensor2D {
   const [rows, width] = q.shape;
   const length = rows / batch;
@@ -18,9 +19,12 @@ export function causalAttentionReference(
           tf.mul(tf.reshape(x, [batch, kvHeads, 1, length * headDim]), tf.ones([1, 1, group, 1])),
           [batch, heads, length, headDim],
         );
-  const scores = tf.mul(tf.matMul(split(q, heads), repeat(split(k, kvHeads)), false, true), scale);
+  const products = tf.mul(tf.matMul(split(q, heads), repeat(split(k, kvHeads)), false, true), scale);
+  const scores = softCap === 0 ? products : tf.mul(tf.tanh(tf.div(products, softCap)), softCap);
   const positions = tf.range(0, length, 1, 'int32');
-  const hidden = tf.greater(tf.reshape(positions, [1, length]), tf.reshape(positions, [length, 1]));
+  const [key, query] = [tf.reshape(positions, [1, length]), tf.reshape(positions, [length, 1])];
+  const later = tf.greater(key, query);
+  const hidden = window < length ? tf.logicalOr(later, tf.lessEqual(key, tf.sub(query, window))) : later;
   const masked = tf.add(scores, tf.mul(tf.cast(hidden, 'float32'), -1e9));
   const out = tf.matMul(tf.softmax(masked), repeat(split(v, kvHeads)));
   return tf.reshape(tf.transpose(out, [0, 2, 1, 3]), [rows, width]);

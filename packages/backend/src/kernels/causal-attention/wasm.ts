@@ -6,13 +6,17 @@ interface Attributes extends NamedAttrMap {
   heads: number;
   kvHeads: number;
   scale: number;
+  /** Tokens that a query sees. */
+  window: number;
+  /** 0 for none. */
+  softCap: number;
 }
 
 export const causalAttentionWasm: WasmKernel[] = [
   {
     name: 'MixsgaCausalAttention',
     run: ({ q, k, v }, attributes, heap) => {
-      const { batch, heads, kvHeads, scale } = attributes as Attributes;
+      const { batch, heads, kvHeads, scale, window, softCap } = attributes as Attributes;
       const [rows, width] = q!.shape as [number, number];
       const length = rows / batch;
       const headDim = width / heads;
@@ -22,7 +26,7 @@ export const causalAttentionWasm: WasmKernel[] = [
       heap.kernels.causalAttention(
         heap.address(q!), heap.address(k!), heap.address(v!), heap.address(out), heap.address(logSumExp),
         batch, length, heads, kvHeads, headDim, scale, scratch, 0,
-        length, 0,
+        window, softCap,
       );
       return [out, logSumExp];
     },
@@ -30,7 +34,7 @@ export const causalAttentionWasm: WasmKernel[] = [
   {
     name: 'MixsgaCausalAttentionGradient',
     run: ({ q, k, v, logSumExp, dy }, attributes, heap) => {
-      const { batch, heads, kvHeads, scale } = attributes as Attributes;
+      const { batch, heads, kvHeads, scale, window, softCap } = attributes as Attributes;
       const [rows, width] = q!.shape as [number, number];
       const length = rows / batch;
       const headDim = width / heads;
@@ -41,7 +45,7 @@ export const causalAttentionWasm: WasmKernel[] = [
       heap.kernels.causalAttentionGradient(
         heap.address(q!), heap.address(k!), heap.address(v!), heap.address(logSumExp!), heap.address(dy!),
         heap.address(dq), heap.address(dk), heap.address(dv),
-        batch, length, heads, kvHeads, headDim, scale, scratch,
+        batch, length, heads, kvHeads, headDim, scale, scratch, window, softCap,
       );
       return [dq, dk, dv];
     },

@@ -3,7 +3,7 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import type { SeededRandom } from '../../random';
 import { integers, normal, normalWith } from '../../testing/inputs';
 import type { KernelCase } from '../../testing/kernel-case';
-import { linearCrossEntropy, tokenNll } from './op';
+import { type HeadOptions, linearCrossEntropy, tokenNll } from './op';
 
 interface Shape {
   readonly rows: number;
@@ -13,6 +13,7 @@ interface Shape {
   readonly least?: number;
   /** Size of the hidden states: large ones make logits of hundreds. */
   readonly scale?: number;
+  readonly softCap?: number;
 }
 
 // Around the kernel's block of 64 rows, and the fast product's blocks of 256 in depth and 512 columns.
@@ -29,22 +30,25 @@ const shapes: readonly Shape[] = [
   { rows: 3, size: 20, vocabulary: 1030 },
   { rows: 12, size: 8, vocabulary: 5, least: -3 },
   { rows: 9, size: 8, vocabulary: 22, scale: 1000 },
+  { rows: 66, size: 8, vocabulary: 35, least: -9, softCap: 1.5 },
 ];
 
 interface Inputs extends Pick<KernelCase, 'name' | 'inputs'> {
   readonly differentiable: boolean;
+  readonly options?: HeadOptions;
 }
 
 const inputs: readonly Inputs[] = [
   ...shapes.map(
-    ({ rows, size, vocabulary, least = 0, scale = 1 }): Inputs => ({
-      name: `${rows}x${size}, vocabulary ${vocabulary}${least < 0 ? ', some left out' : ''}${scale > 1 ? ', large logits' : ''}`,
+    ({ rows, size, vocabulary, least = 0, scale = 1, softCap }): Inputs => ({
+      name: `${rows}x${size}, vocabulary ${vocabulary}${least < 0 ? ', some left out' : ''}${scale > 1 ? ', large logits' : ''}${softCap ? `, capped at ${softCap}` : ''}`,
       inputs: (random) => [
         normal(random, [rows, size], scale),
         normal(random, [vocabulary, size], size ** -0.5),
         integers(random, [rows], vocabulary, least),
       ],
       differentiable: scale === 1,
+      ...(softCap ? { options: { softCap } } : {}),
     }),
   ),
   {
@@ -71,18 +75,18 @@ function targetsWithGap(random: SeededRandom): Tensor1D {
   return tf.tensor1d(targets, 'int32');
 }
 
-export const cases: KernelCase[] = inputs.flatMap(({ name, inputs, differentiable }): KernelCase[] => [
+export const cases: KernelCase[] = inputs.flatMap(({ name, inputs, differentiable, options }): KernelCase[] => [
   {
     kernel: 'linearCrossEntropy',
     name,
     inputs,
-    run: (x: Tensor2D, w: Tensor2D, targets: Tensor1D) => linearCrossEntropy(x, w, targets),
+    run: (x: Tensor2D, w: Tensor2D, targets: Tensor1D) => linearCrossEntropy(x, w, targets, options),
     ...(differentiable ? { differentiable: [0, 1] } : {}),
   },
   {
     kernel: 'tokenNll',
     name,
     inputs,
-    run: (x: Tensor2D, w: Tensor2D, targets: Tensor1D) => tokenNll(x, w, targets),
+    run: (x: Tensor2D, w: Tensor2D, targets: Tensor1D) => tokenNll(x, w, targets, options),
   },
 ]);

@@ -4,7 +4,7 @@ import { expectIds } from '../validate';
 export const linearCrossEntropyWasm: WasmKernel[] = [
   {
     name: 'MixsgaLinearCrossEntropy',
-    run: ({ x, w, targets }, { gradient }, heap) => {
+    run: ({ x, w, targets }, { gradient, softCap }, heap) => {
       const [rows, size] = x!.shape as [number, number];
       const vocabulary = w!.shape[0]!;
       const ids = heap.int32View(targets!);
@@ -16,7 +16,7 @@ export const linearCrossEntropyWasm: WasmKernel[] = [
       const scratch = heap.scratch(heap.kernels.crossEntropyScratch(size, vocabulary, gradient as boolean));
       heap.kernels.linearCrossEntropy(
         heap.address(x!), heap.address(w!), heap.address(targets!), heap.address(nll), dx ?? 0, dw ?? 0,
-        rows, size, vocabulary, counted, scratch,
+        rows, size, vocabulary, counted, scratch, softCap as number,
       );
       return [nll, ...gradients];
     },
