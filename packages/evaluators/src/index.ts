@@ -8,8 +8,9 @@ export {
   type PublishedDataset,
   type Summary,
 } from './evaluator';
+export * from './harness';
 export * from './instructions';
-export { kvAccounting, type KvResult } from './kv-accounting';
+export { type CacheUse, kvAccounting, type KvResult } from './kv-accounting';
 export type {
   EvaluatedGeneration,
   EvaluatedGenerationStats,
@@ -26,7 +27,9 @@ export type {
   WindowsOptions,
 } from './language-model';
 export { joinDocuments, perplexity, type PerplexityResult } from './perplexity';
-export { routing, type RoutingResult, type RoutingSummary } from './routing';
+export { routing, type RoutingResult, type RoutingSummary, type TokenExperts } from './routing';
 export * from './rouge';
 export { type Evaluation, type EvaluationProgress, runEvaluator, type RunOptions, type SampleStore } from './run';
+export type { ThroughputSample } from './throughput';
+export type { ImportanceOfWindow, TokenImportanceSample } from './token-importance';
 export type { WindowOptions } from './windows';

@@ -28,7 +28,7 @@ export const wikitext = defineEvaluator<Item, WikitextSample>({
   name: 'wikitext',
   description: 'WikiText-2 by pages: perplexity by word and by byte, and bits per byte',
   definition: 'lm-evaluation-harness 0.4.13: wikitext',
-  version: 1,
+  version: 2,
   reads: 'rows',
   dataset: { repository: 'EleutherAI/wikitext_document_level', file: 'wikitext-2-raw-v1/test-00000-of-00001.parquet' },
   higherIsBetter: [],

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { startBackend } from '@mixsga/backend';
-import { type DataRow, evaluatorNamed, type Evaluation, runEvaluator } from '@mixsga/evaluators';
+import { type DataRow, evaluatorNamed, type Evaluation, harnessResults, type MeasuredModel, parseHarnessResults, runEvaluator } from '@mixsga/evaluators';
 import { fromPretrained, languageModel } from '@mixsga/models';
 import { beforeAll, describe, expect, it } from 'vitest';
 
@@ -40,6 +40,7 @@ const greedy = ({ filtered_resps }: Sample) => filtered_resps.map((response) => 
 
 describe.each(Object.entries(MODELS))('on %s, as lm-evaluation-harness', (name, source) => {
   const evaluations = new Map<string, Evaluation<Sample>>();
+  let traits: Pick<MeasuredModel, 'kv' | 'contextLength'>;
 
   beforeAll(async () => {
     await startBackend('wasm');
@@ -49,6 +50,7 @@ describe.each(Object.entries(MODELS))('on %s, as lm-evaluation-harness', (name, 
       const data = { name: task, rows: rowsOf(task) };
       evaluations.set(task, (await runEvaluator(evaluatorNamed(task), model, data, { routing: 'decode' })) as Evaluation<Sample>);
     }
+    traits = { kv: model.kv, contextLength: model.contextLength };
     pretrained.decoder.dispose();
   }, 60_000);
 
@@ -88,6 +90,33 @@ describe.each(Object.entries(MODELS))('on %s, as lm-evaluation-harness', (name, 
       if (value === 'N/A') expect(metrics[metric]).toBeNull();
       else if (task === 'wikitext') expect(Math.abs(metrics[metric]! / (value as number) - 1)).toBeLessThan(1e-5);
       else expect(Math.abs(metrics[metric]! - (value as number))).toBeLessThan(1e-9);
+    }
+  });
+
+  it('the same layout of results, with the same hash over all documents', async () => {
+    const options = { routing: 'decode' } as const;
+    const tasks = TASKS.map((task) => ({ ...evaluations.get(task)!, name: task, evaluator: evaluatorNamed(task), data: task, options }));
+    const written = await harnessResults(
+      { model: name, attention: 'mha', backend: 'wasm', weights: 'f32', ...traits, tasks },
+      { startedAt: new Date(0), seconds: 1 },
+    );
+    const reference = JSON.parse(readFileSync(at('results_lm_eval.json'), 'utf8')) as typeof written;
+    for (const task of TASKS) {
+      expect(Object.keys(written.results[task]!)).toEqual(Object.keys(reference.results[task]!));
+      expect(reference.configs[task]).toMatchObject({ task, num_fewshot: written.configs[task]!.num_fewshot });
+    }
+    for (const key of ['versions', 'n-shot', 'n-samples', 'higher_is_better', 'group_subtasks', 'task_hashes'] as const) {
+      expect(written[key]).toEqual(reference[key]);
+    }
+    const { mixsga, git_hash: _, date: __, ...others } = written;
+    expect(mixsga.schema).toBe('mixsga/results@1');
+    expect(Object.keys(reference)).toEqual(expect.arrayContaining(Object.keys(others)));
+
+    const [ours, theirs] = [parseHarnessResults(written, 'ours.json'), parseHarnessResults(reference, 'theirs.json')];
+    expect(theirs).toMatchObject({ model: 'llama', mixsga: null, date: null });
+    for (const task of TASKS) {
+      expect(Object.keys(ours.tasks[task]!.metrics)).toEqual(Object.keys(theirs.tasks[task]!.metrics));
+      expect(ours.tasks[task]).toMatchObject({ ...theirs.tasks[task], metrics: {} });
     }
   });
 });
