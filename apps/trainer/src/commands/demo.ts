@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 
+import { execute } from './execute';
 import { loadConfig } from './load-config';
 import { settingsOption } from './options';
-import { trainOrCompare } from './train';
 
 export function registerDemo(program: Command): void {
   program
@@ -17,6 +17,6 @@ export function registerDemo(program: Command): void {
       const loaded = await loadConfig('demo', options.set);
       const settings = options.set.map((setting) => `--set '${setting}'`);
       const again = ['mixsga demo', ...settings, '--out', options.out].join(' ');
-      await trainOrCompare(loaded, { folder: options.out, resume: true, again });
+      await execute(loaded, { folder: options.out, resume: true, again });
     });
 }

@@ -7,12 +7,16 @@ import { registerDemo } from './demo';
 import { registerEval } from './eval';
 import { registerGenerate } from './generate';
 import { registerInspect } from './inspect';
+import { registerPresets } from './presets';
+import { registerSweep } from './sweep';
 import { registerTrain } from './train';
 
 /** Every subcommand: a file of its own, and a line here. */
 export const commands: readonly ((program: Command) => void)[] = [
   registerDemo,
   registerTrain,
+  registerSweep,
+  registerPresets,
   registerEval,
   registerGenerate,
   registerConvert,

@@ -5,14 +5,20 @@ import { ArgumentError, FileError } from '@mixsga/backend';
 
 import { type ComparisonConfig, comparisonConfig } from '../comparison/config';
 import { presets } from '../presets';
+import { type SweepConfig, sweepConfig } from '../sweep/config';
 import { type RunConfig, runConfig } from '../training/config';
 import { applySettings, nearestWord, parseStrict } from '../training/strict';
 
 export interface LoadedConfig {
   /** Name of the preset or of the file without its ending. */
   name: string;
-  config: RunConfig | ComparisonConfig;
+  /** What to call it in errors. */
+  source: string;
+  config: RunConfig | ComparisonConfig | SweepConfig;
 }
+
+/** What a configuration can ask for. */
+const kinds = { run: runConfig, comparison: comparisonConfig, sweep: sweepConfig };
 
 /**
  * Reads a configuration: a preset by name, or a JSON file.
@@ -21,15 +27,15 @@ export interface LoadedConfig {
  * @throws ArgumentError for an unknown preset, key or value; FileError for a file that is not JSON.
  */
 export async function loadConfig(nameOrPath: string, settings: readonly string[] = []): Promise<LoadedConfig> {
-  const preset = presets[nameOrPath];
+  const preset = presets[nameOrPath]?.config;
   const source = preset ? `preset ${nameOrPath}` : nameOrPath;
   const value = applySettings(preset ?? (await readJson(nameOrPath)), settings);
   const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : 'run';
-  if (kind !== 'run' && kind !== 'comparison') {
-    throw new ArgumentError(`${source}: kind: expected "run" or "comparison", got ${JSON.stringify(kind)}`);
+  if (typeof kind !== 'string' || !Object.hasOwn(kinds, kind)) {
+    throw new ArgumentError(`${source}: kind: expected ${Object.keys(kinds).map((known) => `"${known}"`).join(' or ')}, got ${JSON.stringify(kind)}`);
   }
-  const config = kind === 'run' ? parseStrict(runConfig, value, source) : parseStrict(comparisonConfig, value, source);
-  return { name: preset ? nameOrPath.replaceAll('/', '-') : basename(nameOrPath, '.json'), config };
+  const config = parseStrict(kinds[kind as keyof typeof kinds], value, source);
+  return { name: preset ? nameOrPath.replaceAll('/', '-') : basename(nameOrPath, '.json'), source, config };
 }
 
 async function readJson(path: string): Promise<unknown> {
@@ -41,7 +47,7 @@ async function readJson(path: string): Promise<unknown> {
     const names = Object.keys(presets);
     const nearest = nearestWord(path, names);
     throw new ArgumentError(
-      `${path}: no such preset or file; ${nearest ? `did you mean ${nearest}?` : `the presets are ${names.join(', ')}`}`,
+      `${path}: no such preset or file; ${nearest ? `did you mean ${nearest}?` : 'mixsga presets lists the presets'}`,
     );
   }
   try {

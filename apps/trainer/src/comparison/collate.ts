@@ -1,23 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import type { FinishedRun } from '../experiment/run-all';
 import type { MethodResult, Report, ReportExtras, TrainingCurve } from '../report';
 import type { MetricRow } from '../training/loop';
-import type { RunResult } from '../training/run';
-import type { PlannedRun } from './config';
+import type { MethodRun } from './config';
 
-/** A run with what it measured. */
-export interface FinishedRun extends PlannedRun {
-  /** Its folder. */
-  path: string;
-  result: RunResult;
-}
+type FinishedMethod = FinishedRun<MethodRun>;
 
 /** The report of a comparison's runs. */
-export function reportOf(runs: readonly FinishedRun[], seconds: number): Report {
+export function reportOf(runs: readonly FinishedMethod[], seconds: number): Report {
   const { backend, corpus } = runs[0]!.result;
   return {
-    schema: 'mixsga/report@1',
+    schema: 'mixsga/report@2',
     backend,
     corpus,
     model: (runs.find((run) => run.result.attention === 'mha') ?? runs[0]!).result.model,
@@ -26,12 +21,12 @@ export function reportOf(runs: readonly FinishedRun[], seconds: number): Report 
   };
 }
 
-function methodResult({ method, config, result }: FinishedRun): MethodResult {
+function methodResult({ method, config, result, evaluations }: FinishedMethod): MethodResult {
   return {
     name: method.name,
     attention: result.attention,
     ...(method.router ? { router: method.router } : {}),
-    ...(result.agreement === null ? {} : { alpha: config.routerLoss!.alpha }),
+    ...(result.agreement === null ? {} : { alpha: config.routerLoss.alpha }),
     learningRate: config.optimizer.learningRate,
     seed: result.seed,
     kvBudget: result.kvBudget,
@@ -41,14 +36,16 @@ function methodResult({ method, config, result }: FinishedRun): MethodResult {
     agreement: result.agreement,
     realisedRatios: result.realisedRatios,
     realisedKvBudget: result.realisedKvBudget,
+    evaluations,
   };
 }
 
 /** The training curve of every run, and a sentence as the first routed run sees it. */
-export async function reportExtras(runs: readonly FinishedRun[]): Promise<ReportExtras> {
+export async function reportExtras(runs: readonly FinishedMethod[]): Promise<ReportExtras> {
   const curves: TrainingCurve[] = [];
   for (const run of runs) {
-    curves.push({ name: run.method.name, seed: run.seed, points: await curveOf(join(run.path, 'metrics.jsonl')) });
+    const points = await curveOf(join(run.path, 'metrics.jsonl'));
+    if (points.length > 0) curves.push({ name: run.method.name, seed: run.seed, points });
   }
   const routed = runs.find((run) => run.result.routedText !== null);
   return { curves, ...(routed ? { sentence: { method: routed.method.name, ...routed.result.routedText! } } : {}) };
@@ -56,7 +53,8 @@ export async function reportExtras(runs: readonly FinishedRun[]): Promise<Report
 
 /** Validation losses of metrics.jsonl in nats per token under decode routing. */
 async function curveOf(path: string): Promise<{ tokens: number; loss: number }[]> {
-  const rows = (await readFile(path, 'utf8')).trimEnd().split('\n').map((line) => JSON.parse(line) as MetricRow);
+  const lines = (await readFile(path, 'utf8')).split('\n').filter(Boolean);
+  const rows = lines.map((line) => JSON.parse(line) as MetricRow);
   return rows
     .filter((row) => row.kind === 'validation')
     .map((row) => ({ tokens: row.tokens, loss: Math.log(Number(row.decode)) }));

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-import { routerKinds, type RunConfigInput, sharedConfig } from '../training/config';
+import type { PlannedRun } from '../experiment/run-all';
+import { routerKinds, sharedConfig } from '../training/config';
 
 const method = z.strictObject({
   /** Name in the report. */
@@ -41,21 +42,19 @@ export type ComparisonConfig = z.output<typeof comparisonConfig>;
 export type Method = ComparisonConfig['methods'][number];
 
 /** One training run of a comparison. */
-export interface PlannedRun {
+export interface MethodRun extends PlannedRun {
   method: Method;
   seed: number;
-  /** Folder name inside the comparison's `runs` folder. */
-  folder: string;
-  config: RunConfigInput;
 }
 
 /** The runs of a comparison: all methods of the first seed, then of the next. */
-export function planRuns(config: ComparisonConfig): PlannedRun[] {
+export function planRuns(config: ComparisonConfig): MethodRun[] {
   const { kind: _kind, from, methods, seeds, concurrency: _concurrency, ...shared } = config;
   return seeds.flatMap((seed) =>
     methods.map((method) => ({
       method,
       seed,
+      name: `${method.name}, seed ${seed}`,
       folder: `${folderName(method.name)}-seed${seed}`,
       config: {
         kind: 'run' as const,

@@ -34,7 +34,7 @@ export function mixed(fields: Partial<MethodResult> & { decode: number; prefill?
 
 export function reportOf(methods: MethodResult[]): Report {
   return {
-    schema: 'mixsga/report@1',
+    schema: 'mixsga/report@2',
     backend: 'wasm',
     corpus: 'State of the Union addresses',
     model: { parameters: 1_070_000, layers: 4, heads: 8, hidden: 128 },

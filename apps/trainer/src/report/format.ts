@@ -10,6 +10,17 @@ export function perplexityText({ mean, min, max }: Spread): string {
   return min === max ? number(mean) : `${number(mean)} (${number(min)} to ${number(max)})`;
 }
 
+/** Any metric with its range over seeds, where they differ. */
+export function metricText({ mean, min, max }: Spread): string {
+  return min === max ? digits(mean) : `${digits(mean)} (${digits(min)} to ${digits(max)})`;
+}
+
+/** Four digits, and all of a whole number. */
+function digits(value: number): string {
+  if (Number.isInteger(value) || Math.abs(value) >= 1000) return Math.round(value).toLocaleString('en');
+  return String(Number(value.toPrecision(4)));
+}
+
 /** By how much of the higher mean the lower one is lower: `6.2 %`. */
 export function lowerBy(lower: Spread, higher: Spread): string {
   return smallPercent((higher.mean - lower.mean) / higher.mean);

@@ -1,6 +1,6 @@
 export type { ReportExtras, RoutedSentence, TrainingCurve } from './extras';
 export { type MethodResult, parseReport, type Report } from './schema';
-export { formatTable } from './table';
-export { summarise } from './summary';
+export { formatEvaluations, formatTable } from './table';
+export { type Spread, spread, summarise } from './summary';
 export { judge } from './verdict';
 export { writeReport } from './write';

@@ -2,7 +2,7 @@ import type { ReportExtras } from './extras';
 import { count, duration, percent, perplexityText } from './format';
 import type { Report } from './schema';
 import { type MethodSummary, summarise } from './summary';
-import { markdownTable } from './table';
+import { markdownEvaluations, markdownTable } from './table';
 import { judge, judgeAblations } from './verdict';
 
 /** File names of the plots, beside the report. */
@@ -13,6 +13,7 @@ export function reportMarkdown(report: Report, extras: ReportExtras): string {
   const methods = summarise(report);
   const { sentence, remarks } = judge(methods);
   const ablations = judgeAblations(methods);
+  const evaluations = markdownEvaluations(report);
   const sections = [
     '# Does routing tokens to grouped-attention experts keep more of the model?',
     'The question: at the same size of KV cache, does giving each token one of several weight-shared grouped-attention experts (mixSGA) ' +
@@ -22,6 +23,7 @@ export function reportMarkdown(report: Report, extras: ReportExtras): string {
     markdownTable(report),
     seedNote(methods),
     `![Perplexity against KV bytes per token](${PLOTS.budget})`,
+    ...(evaluations ? ['## What the tasks found', evaluations] : []),
     ...(ablations.length ? ["## What the method's parts are worth", ablations.map((line) => `- ${line}`).join('\n')] : []),
     '## How to read the numbers',
     HOW_TO_READ.map((line) => `- ${line}`).join('\n'),

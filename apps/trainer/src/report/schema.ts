@@ -33,11 +33,24 @@ const method = z.strictObject({
   realisedRatios: both(ratios).nullable(),
   /** Share of the unmodified KV cache that those ratios cost; null where the method does not route. */
   realisedKvBudget: both(z.number().positive()).nullable().optional(),
+  /** What the comparison's tasks found, by their names. */
+  evaluations: z
+    .record(
+      z.string(),
+      z.strictObject({
+        /** The evaluator. */
+        task: z.string().min(1),
+        routing: z.enum(['decode', 'prefill']),
+        /** By their names in the literature; null where there is none to give. */
+        metrics: z.record(z.string(), z.number().nullable()),
+      }),
+    )
+    .optional(),
 });
 
-/** What `report.json` holds. The version in `schema` changes when a reader would have to. */
+/** What `report.json` holds. The version in `schema` changes when a reader would have to; version 1 had no `evaluations`. */
 export const reportSchema = z.strictObject({
-  schema: z.literal('mixsga/report@1'),
+  schema: z.enum(['mixsga/report@2', 'mixsga/report@1']),
   /** Backend that trained and evaluated: wasm, cpu, webgpu or cuda. */
   backend: z.string().min(1),
   /** Name of the corpus. */

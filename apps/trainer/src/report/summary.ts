@@ -21,6 +21,8 @@ export interface MethodSummary {
   /** Means over the seeds. */
   realisedRatios: { decode: number[]; prefill: number[] } | null;
   realisedKvBudget: { decode: number; prefill: number } | null;
+  /** What the tasks found, as `TASK.METRIC`. */
+  evaluations: Record<string, Spread>;
   /** Which part of the paper's method is left out; null for a whole method. */
   ablation: 'random router' | 'no consistency loss' | null;
 }
@@ -54,8 +56,21 @@ function summariseMethod(runs: MethodResult[]): MethodSummary {
     realisedKvBudget: budgets.length
       ? { decode: spread(budgets.map((b) => b.decode)).mean, prefill: spread(budgets.map((b) => b.prefill)).mean }
       : null,
+    evaluations: evaluationsOf(runs),
     ablation: ablationOf(runs[0]!),
   };
+}
+
+function evaluationsOf(runs: MethodResult[]): Record<string, Spread> {
+  const values = new Map<string, number[]>();
+  for (const { evaluations = {} } of runs) {
+    for (const [task, { metrics }] of Object.entries(evaluations)) {
+      for (const [metric, value] of Object.entries(metrics)) {
+        if (value !== null) values.set(`${task}.${metric}`, [...(values.get(`${task}.${metric}`) ?? []), value]);
+      }
+    }
+  }
+  return Object.fromEntries([...values].map(([name, all]) => [name, spread(all)]));
 }
 
 function ablationOf({ router, alpha, realisedRatios }: MethodResult): MethodSummary['ablation'] {

@@ -1,4 +1,5 @@
-import { count, percent, perplexityText, ratioText } from './format';
+import { count, metricText, percent, perplexityText, ratioText } from './format';
+import { alignedRows, markdownRows } from './rows';
 import type { Report } from './schema';
 import { summarise } from './summary';
 
@@ -21,20 +22,37 @@ function tableRows(report: Report): string[][] {
   return [HEADINGS, ...rows];
 }
 
-/** The table of a report for the terminal: columns aligned, numbers to the right. */
+/** The table of a report for the terminal. */
 export function formatTable(report: Report): string {
-  const rows = tableRows(report);
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const line = (row: string[]) =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ').trimEnd();
-  const rule = widths.map((width) => '─'.repeat(width)).join('  ');
-  return [line(rows[0]!), rule, ...rows.slice(1).map(line)].join('\n');
+  return alignedRows(tableRows(report));
 }
 
 /** The same as a Markdown table. */
 export function markdownTable(report: Report): string {
-  const [head, ...body] = tableRows(report);
-  const line = (row: string[]) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  const rule = `| --- |${' ---: |'.repeat(HEADINGS.length - 1)}`;
-  return [line(head!), rule, ...body.map(line)].join('\n');
+  return markdownRows(tableRows(report));
+}
+
+/** What the tasks found as rows of text: a row for each method, a column for each metric; null where there were no tasks. */
+function evaluationRows(report: Report): string[][] | null {
+  const methods = summarise(report);
+  const names = [...new Set(methods.flatMap(({ evaluations }) => Object.keys(evaluations)))].filter((name) => !name.endsWith('_stderr'));
+  if (names.length === 0) return null;
+  const rows = methods.map(({ name, kvBudget, evaluations }) => [
+    name,
+    percent(kvBudget),
+    ...names.map((metric) => (evaluations[metric] ? metricText(evaluations[metric]) : '–')),
+  ]);
+  return [['method', 'KV cache', ...names], ...rows];
+}
+
+/** The table of what the tasks found, for the terminal; null where there were none. */
+export function formatEvaluations(report: Report): string | null {
+  const rows = evaluationRows(report);
+  return rows && alignedRows(rows);
+}
+
+/** The same as a Markdown table. */
+export function markdownEvaluations(report: Report): string | null {
+  const rows = evaluationRows(report);
+  return rows && markdownRows(rows);
 }

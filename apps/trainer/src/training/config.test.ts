@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
 import { comparisonConfig, planRuns } from '../comparison/config';
-import { presets } from '../presets';
 import { runConfig, totalSteps, warmupSteps } from './config';
 import { applySettings, parseStrict } from './strict';
 
@@ -87,12 +86,6 @@ describe('applySettings', () => {
   it('cannot reach a prototype', () => {
     applySettings({}, ['__proto__.polluted=1', 'constructor.prototype.polluted=1']);
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
-  });
-});
-
-describe('presets', () => {
-  it.each(Object.entries(presets))('%s is valid', (name, preset) => {
-    parseStrict(preset.kind === 'comparison' ? comparisonConfig : runConfig, preset, name);
   });
 });
 

@@ -1,6 +1,8 @@
 import { type RouterKind, routers } from '@mixsga/router';
 import { z } from 'zod';
 
+import { tasksConfig } from './tasks';
+
 /** The catalog's names: a router that is added there can be asked for here. */
 export const routerKinds = Object.keys(routers) as RouterKind[];
 
@@ -87,6 +89,8 @@ export const sharedConfig = {
   /** Steps between two checkpoints. */
   checkpointEvery: count.default(100),
   backend: z.enum(['wasm', 'cpu', 'webgpu', 'cuda', 'auto']).default('wasm'),
+  /** What is measured of the trained model besides. */
+  tasks: tasksConfig.default([]),
 };
 
 /** Configuration of one training run: what `mixsga train CONFIG.json` reads. Unknown keys are errors. */

@@ -3,6 +3,8 @@ import { formatProgress, ProgressLine, type ProgressState } from './progress';
 /** Where a run tells how it goes. */
 export interface Reporter {
   progress(state: ProgressState): void;
+  /** What goes on when it is not training: a few words. */
+  activity(text: string): void;
   /** Something worth a line: what was loaded, what was measured. */
   message(text: string): void;
   /** Called once at the end, whatever the end was. */
@@ -14,13 +16,14 @@ export function terminalReporter(): Reporter {
   const line = new ProgressLine();
   return {
     progress: (state) => line.show(formatProgress(state)),
+    activity: (text) => line.show(text),
     message: (text) => line.log(text),
     done: () => line.clear(),
   };
 }
 
 /** What a run in a child process sends to the comparison that started it. */
-export type ChildMessage = { progress: ProgressState } | { message: string };
+export type ChildMessage = { progress: ProgressState } | { activity: string } | { message: string };
 
 /** To the parent process, over the channel that node:child_process made. */
 export function parentReporter(): Reporter {
@@ -28,5 +31,10 @@ export function parentReporter(): Reporter {
     // The parent may be gone. That is heard as a disconnect, so the failure to send is nobody's news.
     if (process.connected) process.send!(message, undefined, undefined, () => undefined);
   };
-  return { progress: (progress) => send({ progress }), message: (message) => send({ message }), done: () => undefined };
+  return {
+    progress: (progress) => send({ progress }),
+    activity: (activity) => send({ activity }),
+    message: (message) => send({ message }),
+    done: () => undefined,
+  };
 }

@@ -41,20 +41,27 @@ export function applySettings(config: unknown, settings: readonly string[]): unk
   for (const setting of settings) {
     const equals = setting.indexOf('=');
     if (equals < 1) throw new ArgumentError(`--set: expected key=value, got ${JSON.stringify(setting)}`);
-    const path = setting.slice(0, equals).split('.');
-    const last = path.pop()!;
-    let target = result as Record<string, unknown>;
-    for (const part of path) {
-      if (!Object.hasOwn(target, part)) setOwn(target, part, {});
-      const next = target[part];
-      if (typeof next !== 'object' || next === null) {
-        throw new ArgumentError(`--set: ${part} in ${setting.slice(0, equals)} is not an object or a list`);
-      }
-      target = next as Record<string, unknown>;
-    }
-    setOwn(target, last, jsonOrText(setting.slice(equals + 1)));
+    setDotted(result, setting.slice(0, equals), jsonOrText(setting.slice(equals + 1)), '--set');
   }
   return result;
+}
+
+/**
+ * Sets a value in a plain object by its dotted key.
+ * @param source what to call the setting in errors
+ * @throws ArgumentError when a part of the key is neither an object nor a list
+ */
+export function setDotted(config: unknown, key: string, value: unknown, source: string): void {
+  const path = key.split('.');
+  const last = path.pop()!;
+  let target = config as Record<string, unknown>;
+  for (const part of path) {
+    if (!Object.hasOwn(target, part)) setOwn(target, part, {});
+    const next = target[part];
+    if (typeof next !== 'object' || next === null) throw new ArgumentError(`${source}: ${part} in ${key} is not an object or a list`);
+    target = next as Record<string, unknown>;
+  }
+  setOwn(target, last, value);
 }
 
 /** The candidate with the least edit distance to `word`, when it is near enough to be a likely slip. */

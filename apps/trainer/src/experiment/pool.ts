@@ -28,7 +28,7 @@ export interface PoolOptions {
  * Runs jobs in child processes, `concurrency` at a time, in order. When one fails, or the signal aborts, no more
  * are started and those that run are asked to save and stop; the promise settles when all of them have ended.
  *
- * @throws MixsgaError with the last line that the failed job wrote; Interrupted when the signal aborted.
+ * @throws MixsgaError with the line that the failed job told it by; Interrupted when the signal aborted.
  */
 export async function runPool(jobs: readonly Job[], options: PoolOptions): Promise<void> {
   const stop = new AbortController();
@@ -68,14 +68,19 @@ async function runChild(
   };
   signal.addEventListener('abort', disconnect, { once: true });
   child.on('message', (message) => onMessage(message as ChildMessage));
+  let told = '';
   let lastLine = '';
-  const lines = createInterface({ input: child.stderr! }).on('line', (line) => (lastLine = line));
+  const lines = createInterface({ input: child.stderr! }).on('line', (line) => {
+    lastLine = line;
+    // What follows is advice.
+    if (line.startsWith('mixsga: ')) told ||= line.slice('mixsga: '.length);
+  });
   // Not the event 'close': after a disconnect from this side it never comes.
   const [[code, killedBy]] = (await Promise.all([once(child, 'exit'), once(lines, 'close')]).finally(() =>
     signal.removeEventListener('abort', disconnect),
   )) as [[number | null, string | null], unknown];
   if (code === 0) return;
   if (code === 130 || signal.aborted) throw new Interrupted('stopped');
-  const reason = killedBy ? `ended by ${killedBy}` : lastLine.replace(/^mixsga: /, '');
+  const reason = killedBy ? `ended by ${killedBy}` : told || lastLine;
   throw new MixsgaError(`${job.name}: ${reason || `ended with exit code ${code}`}`);
 }

@@ -1,0 +1,37 @@
+import { evaluators } from '@mixsga/evaluators';
+import { z } from 'zod';
+
+const count = z.number().int().positive();
+
+/** Something to measure of a finished run. */
+const task = z.strictObject({
+  /** An evaluator of @mixsga/evaluators' catalog. */
+  task: z.enum(Object.keys(evaluators) as [string, ...string[]]),
+  /** Name in results, where an evaluator comes more than once. Default: the evaluator's. */
+  name: z.string().regex(/^[^./\\]+$/, 'expected a name without dots and slashes').optional(),
+  /** What to measure on: a text, or the rows of a data set. Default: the run's corpus, or the set that the task is published with. */
+  data: z.string().optional(),
+  split: z.enum(['validation', 'test']).optional(),
+  routing: z.enum(['decode', 'prefill']).default('decode'),
+  /** Measures the first so many items of a data set. */
+  limit: count.optional(),
+  /** Measures so many windows of a text, spread evenly over it. */
+  maxWindows: count.optional(),
+  windowLength: count.optional(),
+  stride: count.optional(),
+  batchSize: count.optional(),
+  /** Eviction policy, such as `h2o:0.6`. */
+  eviction: z.string().optional(),
+});
+
+/** What to measure of a run once it is trained. */
+export const tasksConfig = z
+  .array(task)
+  .refine((tasks) => new Set(tasks.map(taskName)).size === tasks.length, 'expected names that differ; give tasks of one evaluator a name each');
+
+export type Task = z.output<typeof task>;
+
+/** The name of a task in results. */
+export function taskName({ name, task }: Pick<Task, 'name' | 'task'>): string {
+  return name ?? task;
+}
