@@ -51,10 +51,8 @@ export async function layerDecisions(runtime: InferenceRuntime, router: Router, 
 
 /** @param scores [1, T, E] */
 function assignment(router: Router, scores: Tensor3D, { rows, prompt }: TextRows): Tensor2D {
+  if (prompt === rows) return router.assign(scores);
+  if (prompt === 0) return router.decode(scores);
   const part = (from: number, count: number) => tf.slice(scores, [0, from, 0], [1, count, router.experts]) as Tensor3D;
-  const parts = [
-    ...(prompt > 0 ? [router.assign(part(0, prompt))] : []),
-    ...(prompt < rows ? [router.decode(part(prompt, rows - prompt))] : []),
-  ];
-  return tf.concat(parts, 1) as Tensor2D;
+  return tf.concat([router.assign(part(0, prompt)), router.decode(part(prompt, rows - prompt))], 1) as Tensor2D;
 }
