@@ -5,11 +5,13 @@ export {
   type EvaluationData,
   type EvaluationOptions,
   type Evaluator,
+  type GenerationSettings,
   type PublishedDataset,
   type Summary,
 } from './evaluator';
 export * from './harness';
 export * from './instructions';
+export type * from './judge';
 export { type CacheUse, kvAccounting, type KvResult } from './kv-accounting';
 export type {
   EvaluatedGeneration,

@@ -1,0 +1,2 @@
+export type { ChatEndpoint } from './chat-completion';
+export type { JudgeSample } from './judge';
