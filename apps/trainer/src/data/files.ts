@@ -32,7 +32,7 @@ export function message(error: unknown): string {
  * The offset of the first byte that no UTF-8 text has there: decoding a prefix fails from that byte on, so
  * bisection finds it. A text cut inside a character fails only at its end.
  */
-function firstInvalidByte(bytes: Uint8Array): number {
+export function firstInvalidByte(bytes: Uint8Array): number {
   let valid = 0;
   let invalid = bytes.length + 1;
   while (invalid - valid > 1) {
