@@ -9,7 +9,7 @@ const REPETITIONS = 5;
 /** Tokens that are decoded at most. The first comes with the prefill. */
 const NEW_TOKENS = 129;
 
-interface Item {
+export interface Item {
   readonly prompt: Int32Array;
   readonly newTokens: number;
 }

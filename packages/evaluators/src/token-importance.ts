@@ -9,7 +9,7 @@ const SMALL = 0.01;
 /** Share of the tokens whose part in all changes is given. */
 const TOP = 0.1;
 
-interface Item {
+export interface Item {
   readonly window: number;
   readonly tokens: Int32Array;
   /** Of the token whose keys and values are averaged; null for none. */

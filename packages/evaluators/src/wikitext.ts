@@ -12,7 +12,7 @@ export interface WikitextSample extends HarnessSample {
   readonly bits_per_byte: readonly [number, number];
 }
 
-interface Item {
+export interface Item {
   readonly id: number;
   readonly doc: Readonly<Record<string, unknown>>;
   readonly page: string;

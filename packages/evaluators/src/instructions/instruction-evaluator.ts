@@ -31,7 +31,7 @@ export interface InstructionSet {
   readonly maxRows?: number;
 }
 
-interface InstructionItem {
+export interface InstructionItem {
   /** Number of the row in the data set. */
   readonly row: number;
   readonly doc: unknown;

@@ -9,7 +9,7 @@ import { chatCompletion, type ChatEndpoint, type ChatReply, endpointSettings } f
 const LOWEST = 1;
 const HIGHEST = 10;
 
-interface JudgeItem {
+export interface JudgeItem {
   readonly docId: number;
   /** Of the response that is judged; null where its sample has none. */
   readonly seed: number | null;

@@ -28,7 +28,7 @@ export interface MultipleChoiceSample extends HarnessSample {
   readonly acc_norm?: number;
 }
 
-interface Item {
+export interface Item {
   readonly id: number;
   readonly doc: unknown;
   readonly where: string;
