@@ -23,8 +23,8 @@ export function continuationWindow(model: LanguageModel, context: string, contin
   const end = space + continuation;
   let given = context === '' ? [] : encode(model, begin);
   let all = context === '' ? model.tokenizer.encode(end, { addSpecialTokens: false }) : encode(model, begin + end);
-  const prefix = prefixOf(model);
   if (given.length === 0) {
+    const prefix = prefixOf(model);
     given = [prefix];
     if (all[0] !== prefix || context !== '') all = [prefix, ...all];
   }

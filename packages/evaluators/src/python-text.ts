@@ -21,20 +21,24 @@ export function splitEnd(text: string): [text: string, space: string] {
 
 /** The first character in title case, all others in lower case. */
 export function capitalize(text: string): string {
-  const first = String.fromCodePoint(...[text.codePointAt(0) ?? []].flat());
-  return titleCase(first) + text.slice(first.length).toLowerCase();
+  const [first = ''] = text;
+  // A sigma is lowered by what stands before it.
+  return titleCase(first) + text.toLowerCase().slice(first.toLowerCase().length);
 }
 
-/** Title case differs from upper case in letters of two parts (ß → Ss, ǆ → ǅ), and Georgian has none. */
+/** Title case differs from upper case in letters of two parts (ß → Ss, ǆ → ǅ, ᾳ → ᾼ), and Georgian has none. */
 function titleCase(character: string): string {
   if (/[\u10d0-\u10fa\u10fd-\u10ff]/.test(character)) return character;
   const digraph = DIGRAPHS[character.toLowerCase()];
   if (digraph !== undefined) return digraph;
-  const [head = '', ...rest] = character.toUpperCase();
+  const upper = character.toUpperCase();
+  if (character.normalize('NFD').includes(IOTA_BELOW)) return (upper.slice(0, -1) + IOTA_BELOW).normalize('NFC');
+  const [head = '', ...rest] = upper;
   return head + rest.join('').toLowerCase();
 }
 
 const DIGRAPHS: Readonly<Record<string, string>> = { ǆ: 'ǅ', ǉ: 'ǈ', ǌ: 'ǋ', ǳ: 'ǲ' };
+const IOTA_BELOW = '\u0345';
 
 /** Length in Unicode code points. */
 export function codePoints(text: string): number {

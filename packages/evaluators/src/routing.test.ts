@@ -30,6 +30,25 @@ describe('routing', () => {
     expect(zeros.perLayer.map((layer) => layer.agreement)).toEqual([0.5, 0.5]);
   });
 
+  it('tells ratios over the parts of a window, and which tokens get which expert', async () => {
+    // Windows of 8 places fill every second of 16 parts; tokens 1 and 3, and a last short window of one token.
+    const tokens = Int32Array.from({ length: 18 }, (_, i) => (i % 4 === 0 ? 3 : 1));
+    const { overPosition, byToken } = (await routing(routed(), tokens))!;
+    expect(overPosition.prefill).toHaveLength(16);
+    overPosition.prefill.forEach((ratios, part) => {
+      const place = part / 2;
+      expect(ratios).toEqual(part % 2 === 1 ? null : place % 2 === 0 ? [1, 0] : [0, 1]);
+    });
+    // Odd tokens get expert 1 in layer 0, expert 0 in layer 1.
+    expect(overPosition.decode[0]).toEqual([0.5, 0.5]);
+    expect(byToken).toEqual([
+      { id: 1, text: 'b', count: 12, ratios: [0.5, 0.5] },
+      { id: 3, text: 'd', count: 5, ratios: [0.5, 0.5] },
+    ]);
+    const single = new BigramModel({ logits: uniform(8), contextLength: 8, groupSizes: [1, 2], ratios: [0.5, 0.5], layers: 1 });
+    expect((await routing(single, tokens))!.byToken.map(({ ratios }) => ratios)).toEqual([[0, 1], [0, 1]]);
+  });
+
   it('does not depend on the batch, and counts a short last window by its tokens', async () => {
     const model = routed();
     const tokens = Int32Array.from({ length: 22 }, (_, i) => (i * i) % 8);
