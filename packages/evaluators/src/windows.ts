@@ -52,7 +52,7 @@ export function cutWindows(who: string, tokens: Int32Array, contextLength: numbe
 }
 
 /** At most `count` of a list at even distances, the first among them. */
-export function evenly<T>(list: readonly T[], count: number): T[] {
+function evenly<T>(list: readonly T[], count: number): T[] {
   if (list.length <= count) return [...list];
   return Array.from({ length: count }, (_, i) => list[Math.floor((i * list.length) / count)]!);
 }
