@@ -91,6 +91,8 @@ export interface Evaluator<Item = unknown, Sample extends object = object, Model
   readonly reads: 'tokens' | 'rows';
   /** For those that read rows. */
   readonly dataset?: PublishedDataset;
+  /** Whether `eviction` has a part in its numbers. Default: it has none. */
+  readonly evicts?: boolean;
   /** The metrics for which more is better; for all others less is. */
   readonly higherIsBetter: readonly string[];
   /**

@@ -62,6 +62,7 @@ export const kvAccountingEvaluator = defineEvaluator<KvItem, KvSample, LanguageM
   definition: 'stored heads of each token under its expert, the packed expert index included in bytes',
   version: 1,
   reads: 'tokens',
+  evicts: true,
   higherIsBetter: [],
   items(model, { tokens }, options) {
     const windows = disjointWindows('kv_accounting', model, tokens!, options);

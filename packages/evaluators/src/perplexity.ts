@@ -42,6 +42,7 @@ export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample,
   definition: 'windowed token perplexity',
   version: 1,
   reads: 'tokens',
+  evicts: true,
   higherIsBetter: [],
   items(model, { tokens }, options) {
     checkEviction(model, options);

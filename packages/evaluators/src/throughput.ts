@@ -34,6 +34,7 @@ export const throughput = defineEvaluator<Item, ThroughputSample>({
   definition: 'tokens over wall-clock time, one sequence, greedy, medians over repetitions',
   version: 1,
   reads: 'tokens',
+  evicts: true,
   higherIsBetter: ['prefill_tokens_per_second', 'decode_tokens_per_second'],
   items({ contextLength }, { tokens }, { windowLength = Math.ceil(contextLength / 2), maxWindows = REPETITIONS }) {
     const newTokens = Math.min(NEW_TOKENS, contextLength - windowLength);

@@ -65,6 +65,7 @@ export function instructionEvaluator(set: InstructionSet): Evaluator<Instruction
     definition: 'MiniLLM: sampled responses, ROUGE-L F1 of rouge_score 0.1.2 with stemmer, best over references',
     version: 1,
     reads: 'rows',
+    evicts: true,
     dataset: set.dataset,
     higherIsBetter: ['rouge_l'],
     items(model, data, options) {
