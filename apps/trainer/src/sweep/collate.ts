@@ -43,6 +43,7 @@ function settingResult(runs: FinishedRun<SweepRun>[]): SettingResult {
   return {
     settings,
     seeds: runs.map(({ seed }) => seed),
+    parameters: result.model.parameters,
     kvBudget: result.kvBudget,
     kvBytesPerToken: result.kvBytesPerToken,
     metrics: Object.fromEntries(metrics) as Record<string, MetricSpread>,

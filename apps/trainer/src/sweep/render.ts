@@ -11,13 +11,14 @@ function tableRows({ keys, settings, metric }: SweepReport): string[][] {
   const names = [...new Set([metric, ...settings.flatMap(({ metrics }) => Object.keys(metrics))])]
     // The error of a share over the items; the seeds' spread stands beside each mean.
     .filter((name) => !name.endsWith('_stderr'));
-  const rows = settings.map(({ settings, kvBudget, kvBytesPerToken, metrics }) => [
+  const rows = settings.map(({ settings, parameters, kvBudget, kvBytesPerToken, metrics }) => [
     ...keys.map((key) => settings[key]!),
+    count(parameters),
     percent(kvBudget),
     count(kvBytesPerToken),
     ...names.map((name) => (metrics[name] ? metricText(metrics[name]) : '–')),
   ]);
-  return [[...keys, 'KV cache', 'bytes/token', ...names], ...rows];
+  return [[...keys, 'parameters', 'KV cache', 'bytes/token', ...names], ...rows];
 }
 
 /** The table for the terminal. */

@@ -12,6 +12,8 @@ export interface SettingResult {
   /** Its value of each key of the grid but `seed`, as text. */
   settings: Record<string, string>;
   seeds: number[];
+  /** Of the model. */
+  parameters: number;
   kvBudget: number;
   kvBytesPerToken: number;
   /** By name; what a setting does not have is not there. */

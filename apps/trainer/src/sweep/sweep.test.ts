@@ -73,7 +73,7 @@ function finished(perplexities: Record<string, number[]>): FinishedRun<SweepRun>
   const runs = plan({ 'model.attention': Object.keys(perplexities), seed: [1, 2] });
   return runs.map((run) => {
     const decode = perplexities[run.settings['model.attention']!]![run.seed - 1]!;
-    const result = { perplexity: { decode, prefill: decode }, agreement: null, backend: 'wasm', corpus: 'sotu', tokens: 10_240, kvBudget: 0.5, kvBytesPerToken: 2048 };
+    const result = { perplexity: { decode, prefill: decode }, agreement: null, backend: 'wasm', corpus: 'sotu', model: { parameters: 1_070_000 }, tokens: 10_240, kvBudget: 0.5, kvBytesPerToken: 2048 };
     const evaluations = { hellaswag: { task: 'hellaswag', routing: 'decode', metrics: { acc: decode / 100, acc_stderr: 0.01, acc_norm: null } } };
     return { ...run, path: '', result, evaluations } as unknown as FinishedRun<SweepRun>;
   });
@@ -86,6 +86,7 @@ describe('the report of a sweep', () => {
     expect(report.settings[0]).toEqual({
       settings: { 'model.attention': 'gqa:2' },
       seeds: [1, 2],
+      parameters: 1_070_000,
       kvBudget: 0.5,
       kvBytesPerToken: 2048,
       metrics: {
@@ -109,10 +110,10 @@ describe('the report of a sweep', () => {
 
   it('is a table, a document and a plot', async () => {
     const [head, , first] = sweepTable(report).split('\n');
-    expect(head).toMatch(/^model\.attention +KV cache +bytes\/token +perplexity +perplexity_prefill +hellaswag\.acc$/);
-    expect(first).toMatch(/^gqa:2 +50 % +2,048 +41 \(40 to 42\) +41 \(40 to 42\) +0\.41 \(0\.4 to 0\.42\)$/);
+    expect(head).toMatch(/^model\.attention +parameters +KV cache +bytes\/token +perplexity +perplexity_prefill +hellaswag\.acc$/);
+    expect(first).toMatch(/^gqa:2 +1,070,000 +50 % +2,048 +41 \(40 to 42\) +41 \(40 to 42\) +0\.41 \(0\.4 to 0\.42\)$/);
     const markdown = sweepMarkdown(report);
-    expect(markdown).toContain('| gqa:2 | 50 % | 2,048 | 41 (40 to 42) |');
+    expect(markdown).toContain('| gqa:2 | 1,070,000 | 50 % | 2,048 | 41 (40 to 42) |');
     expect(markdown).toContain('6 runs of 10,240 tokens');
     const svg = (await sweepPlot(report))!;
     const document = new DOMParser().parseFromString(svg, 'image/svg+xml');

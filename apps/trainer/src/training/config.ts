@@ -75,8 +75,8 @@ export const sharedConfig = {
   batchSize: count,
   /** Batches whose gradients are averaged in one step. */
   accumulate: count.default(1),
-  /** Tokens to train on in all; rounded up to whole steps. */
-  tokens: count,
+  /** Tokens to train on in all, rounded up to whole steps; 0 converts and measures the model, and trains nothing. */
+  tokens: z.number().int().nonnegative(),
   optimizer: optimizerConfig,
   /** α: weight of the router's consistency loss; the default did best in a sweep (docs/results.md). */
   routerLoss: z.strictObject({ alpha: z.number().nonnegative() }).prefault({ alpha: 3 }),

@@ -22,6 +22,18 @@ const task = z.strictObject({
   batchSize: count.optional(),
   /** Eviction policy, such as `h2o:0.6`. */
   eviction: z.string().optional(),
+  /** How evaluators of instructions generate. */
+  generation: z
+    .strictObject({
+      seeds: z.array(z.number().int().nonnegative()).min(1),
+      temperature: z.number().nonnegative(),
+      topP: z.number().positive().max(1),
+      topK: count,
+      maxNewTokens: count,
+      noRepeatNgramSize: count,
+    })
+    .partial()
+    .optional(),
 });
 
 /** What to measure of a run once it is trained. */
