@@ -135,8 +135,7 @@ describe('mixsga eval --eviction', () => {
   it.each<[string[], RegExp]>([
     [['--eviction', 'h20:0.6'], /^mixsga: eviction: expected .*got "h20:0.6"/],
     [['--eviction', 'h2o:0.6', '--routing', 'prefill'], /^mixsga: perplexity: expected decode routing with eviction/],
-    [['--eviction', 'h2o:0.6', '--tasks', 'kv_accounting'], /^mixsga: --eviction: expected perplexity among the tasks, .*got kv_accounting/],
-    [['--weights', 'bf16'], /^mixsga: --weights: expected --eviction with it; --eviction none keeps all tokens/],
+    [['--eviction', 'h2o:0.6', '--tasks', 'routing,hellaswag'], /^mixsga: --eviction: expected a task that depends on it \(perplexity, .*, got routing,hellaswag/],
   ])('refuses %j', async (args, message) => {
     const { code, out, err } = await evaluate(...args);
     expect({ code, out }).toEqual({ code: 2, out: '' });

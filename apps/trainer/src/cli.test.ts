@@ -163,7 +163,7 @@ describe('the other commands', () => {
     const measured = await run(folder, args);
     expect(measured.code).toBe(0);
     expect(JSON.parse(measured.out)).toMatchObject({
-      schema: 'mixsga/eval@1',
+      schema: 'mixsga/eval@2',
       attention: 'gqa:4',
       backend: 'wasm',
       split: 'test',

@@ -1,110 +1,220 @@
-import { ArgumentError, type BackendName, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
-import { kvAccounting, perplexity, routing } from '@mixsga/evaluators';
+import { join } from 'node:path';
+
+import { ArgumentError, type BackendName, type WeightType, weightTypes } from '@mixsga/backend';
+import { type EvaluationOptions, type Evaluator, evaluatorNamed, evaluators, type MeasuredModel, type MeasuredTask, type Routing } from '@mixsga/evaluators';
 import { parseEviction } from '@mixsga/kv-cache';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-import { loadCorpus } from '../data/corpus';
-import { tokenizeCorpus } from '../data/tokenized-corpus';
+import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
+import { UNFINISHED, writeResults } from '../evaluation/write-results';
 import { writeFileAtomic } from '../training/files';
 import { Interrupted, withInterruption } from '../training/interruption';
-import { languageModel, loadOpenModel } from '../training/model';
 import { ProgressLine } from '../training/progress';
 import { evictionExamples, print, printJson } from './options';
 
+const DEFAULT_TASKS = 'perplexity,kv_accounting,routing';
+
 interface EvalOptions {
   tasks: string;
-  routing: 'decode' | 'prefill';
+  routing: Routing;
   split: 'validation' | 'test';
-  data: string;
+  data: string[];
   backend: string;
+  attention?: string;
+  weights: WeightType;
   eviction?: string;
-  weights?: WeightType;
+  limit?: number;
   maxWindows?: number;
+  windowLength?: number;
+  stride?: number;
+  batchSize?: number;
+  seeds?: number[];
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  maxNewTokens?: number;
+  noRepeatNgramSize?: number;
+  judge?: string;
+  judgeModel?: string;
+  skipBroken: boolean;
+  out?: string;
+  resume: boolean;
   json?: string | true;
 }
 
-/** What is measured on the tokens of a text, by name. */
-const evaluators = {
-  perplexity,
-  kv_accounting: async (...given: Parameters<typeof routing>) => kvAccounting(given[0], await routing(...given)),
-  routing,
-};
-
 export function registerEval(program: Command): void {
-  const known = Object.keys(evaluators);
+  const noRepeat = new Option('--no-repeat-ngram-size <n>', 'instructions: no run of so many tokens comes twice').argParser(positiveInteger);
+  noRepeat.negate = false; // its name begins with "no" as that of Hugging Face's option does
   program
     .command('eval')
-    .description('Measure a model on a text.')
-    .argument('<model>', 'a folder, or the name of a shipped model')
-    .option('--tasks <names>', `what to measure, separated by commas: ${known.join(', ')}`, known.join(','))
+    .description('Measure a model: on a text, on questions, on instructions.')
+    .argument('<model>', 'a folder, the name of a shipped model, or an id of the hub such as facebook/opt-125m, which is fetched once')
+    .option('--tasks <names>', `what to measure, separated by commas: ${Object.keys(evaluators).join(', ')}`, DEFAULT_TASKS)
     .addOption(new Option('--routing <rule>', 'how tokens get their expert').choices(['decode', 'prefill']).default('decode'))
+    .addOption(
+      new Option(
+        '--data <[TASK=]DATA>',
+        'the text: sotu, a text file, a folder, or a JSONL file; or with a task the data of that task: also a JSON or Parquet file of rows, or a data set of the hub; repeatable',
+      )
+        .argParser((value: string, previous: string[]) => [...previous, value])
+        .default([], 'sotu, and the published data set of each task'),
+    )
     .addOption(new Option('--split <part>', 'part of the text').choices(['validation', 'test']).default('validation'))
-    .option('--data <corpus>', 'sotu, or a text file, a folder, or a JSONL file', 'sotu')
+    .option('--skip-broken', 'leave out rows that cannot be read', false)
+    .option('--limit <n>', 'measure the first n rows of each data set', positiveInteger)
+    .option('--max-windows <n>', 'measure only n windows of the text, spread evenly over it', positiveInteger)
+    .option('--window-length <n>', "predictions in a window (default: the model's context length)", positiveInteger)
+    .option('--stride <n>', 'tokens between two windows (default: the window length)', positiveInteger)
+    .option('--batch-size <n>', 'items that are measured together (default: 8)', positiveInteger)
     .option('--backend <name>', 'wasm, cpu, webgpu, cuda, or auto', 'wasm')
-    .option('--eviction <spec>', `perplexity token by token through a KV cache: ${evictionExamples}`)
-    .addOption(new Option('--weights <type>', 'with --eviction: element type of the packed weights (default: f32)').choices(weightTypes))
-    .option('--max-windows <n>', 'measure only this many windows, spread evenly over the text', positiveInteger)
+    .option('--attention <spec>', 'convert a model with plain attention in memory: gqa:2, cla:2, mixsga:3:1:6')
+    .addOption(new Option('--weights <type>', 'element type of the packed weights').choices(weightTypes).default('f32'))
+    .option('--eviction <spec>', `token by token through a KV cache that evicts: ${evictionExamples}`)
+    .option('--seeds <list>', 'instructions: seeds of the answers, separated by commas (default: 10,20,30,40,50)', integers)
+    .option('--temperature <x>', 'instructions: 0 takes the likeliest token (default: 1)', number)
+    .option('--top-k <n>', 'instructions: draw among the n likeliest tokens only', positiveInteger)
+    .option('--top-p <x>', 'instructions: draw among the likeliest tokens that reach this probability only', number)
+    .option('--max-new-tokens <n>', 'instructions: longest answer (default: 256)', positiveInteger)
+    .addOption(noRepeat)
+    .option('--judge <url>', 'rate the answers to instructions by a chat model of this OpenAI-compatible API, such as http://localhost:8080/v1; OPENAI_API_KEY is its key')
+    .option('--judge-model <name>', 'name of that chat model')
+    .option('--out <folder>', 'write results and samples there, as lm-evaluation-harness does')
+    .option('--resume', 'go on from the samples that an unfinished run left in --out', false)
     .option('--json [file]', 'write one JSON object, to the file or to standard output')
     .action((name: string, options: EvalOptions) => withInterruption((signal) => evaluate(name, options, signal)));
 }
 
-async function evaluate(name: string, options: EvalOptions, signal: AbortSignal): Promise<void> {
-  const tasks = options.tasks.split(',').map((task) => knownTask(task.trim()));
-  const { eviction, weights } = options;
-  if (eviction !== undefined) {
-    parseEviction(eviction);
-    if (!tasks.includes('perplexity')) {
-      throw new ArgumentError(`--eviction: expected perplexity among the tasks, which alone depends on it, got ${options.tasks}`);
-    }
-  } else if (weights !== undefined) {
-    throw new ArgumentError('--weights: expected --eviction with it; --eviction none keeps all tokens');
-  }
-  const backend = await startBackend(options.backend as BackendName);
-  const { model, tokenizer } = await loadOpenModel(name);
-  const corpus = await loadCorpus(options.data);
-  const tokens = (await tokenizeCorpus(corpus, tokenizer))[options.split];
+async function evaluate(model: string, options: EvalOptions, signal: AbortSignal): Promise<void> {
+  const tasks = tasksOf(options);
+  const { out, resume } = options;
+  if (resume && out === undefined) throw new ArgumentError('--resume: expected --out with it, the folder that holds the samples');
+  const startedAt = new Date();
   const line = new ProgressLine();
-  const results: Record<string, unknown> = {};
-  for (const task of tasks) {
-    try {
-      results[task] = await evaluators[task](languageModel(model, weights), tokens, {
-        routing: options.routing,
-        ...(eviction === undefined ? {} : { eviction }),
-        ...(options.maxWindows === undefined ? {} : { maxWindows: options.maxWindows }),
-        onProgress: ({ done, of }) => line.show(`${task}: window ${done} of ${of}`),
-        signal,
-      });
-    } catch (error) {
-      if (signal.aborted) throw new Interrupted('stopped; nothing was written');
-      throw error;
-    } finally {
-      line.clear();
-    }
-  }
-  const output = {
-    schema: 'mixsga/eval@1',
-    model: name,
-    attention: model.attention.spec,
-    backend: backend.name,
-    corpus: corpus.name,
-    split: options.split,
-    routing: options.routing,
-    ...(eviction === undefined ? {} : { eviction, weights: weights ?? 'f32' }),
-    results,
-  };
-  model.dispose();
+  const measured = await evaluateModel(model, tasks, {
+    backend: options.backend as BackendName,
+    attention: options.attention,
+    weights: options.weights,
+    skipBroken: options.skipBroken,
+    ...(out !== undefined && { unfinished: { folder: join(out, UNFINISHED), resume } }),
+    signal,
+    line,
+  })
+    .catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+      throw new Interrupted(out === undefined ? 'stopped; nothing was written (--out keeps samples)' : `stopped; go on with: ${againText()}`);
+    })
+    .finally(() => line.clear());
+  const written = out === undefined ? null : await writeResults(out, measured, { startedAt, seconds: (Date.now() - startedAt.getTime()) / 1000 });
+  const output = jsonOf(measured, options);
   if (options.json === true) return printJson(output);
   if (options.json !== undefined) await writeFileAtomic(options.json, `${JSON.stringify(output, null, 2)}\n`);
-  for (const [task, result] of Object.entries(results)) print(`${task}: ${JSON.stringify(result)}`);
+  for (const task of measured.tasks) print(`${task.name}: ${metricsText(task)}`);
+  if (written !== null) print(`results: ${written}`);
 }
 
-function knownTask(name: string): keyof typeof evaluators {
-  if (Object.hasOwn(evaluators, name)) return name as keyof typeof evaluators;
-  throw new ArgumentError(`evaluator: expected one of ${Object.keys(evaluators).join(', ')}, got '${name}'`);
+/** What the options ask for. @throws ArgumentError for what cannot be */
+function tasksOf(options: EvalOptions): EvaluationTask[] {
+  const names = options.tasks.split(',').map((name) => name.trim());
+  for (const [i, name] of names.entries()) {
+    evaluatorNamed(name);
+    if (names.indexOf(name) < i) throw new ArgumentError(`--tasks: expected each task once, got ${name} twice`);
+  }
+  const { judge: url, judgeModel, eviction, routing, limit, maxWindows, windowLength, stride, batchSize } = options;
+  if ((url === undefined) !== (judgeModel === undefined)) {
+    throw new ArgumentError(`${url === undefined ? '--judge-model' : '--judge'}: expected --judge and --judge-model together`);
+  }
+  if (eviction !== undefined) {
+    parseEviction(eviction);
+    if (!names.some((name) => evaluatorNamed(name).evicts)) {
+      const known = Object.values(evaluators as Record<string, Evaluator>).flatMap(({ evicts, name }) => (evicts ? [name] : []));
+      throw new ArgumentError(`--eviction: expected a task that depends on it (${known.join(', ')}), got ${options.tasks}`);
+    }
+  }
+  const { seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize } = options;
+  const generation = given({ seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize });
+  const judge = given({ url, model: judgeModel, apiKey: process.env.OPENAI_API_KEY?.trim() || undefined });
+  const evaluation = {
+    routing,
+    ...given({ limit, maxWindows, windowLength, stride, batchSize }),
+    ...(Object.keys(generation).length > 0 && { generation }),
+    ...(url !== undefined && { judge }),
+  } as EvaluationOptions;
+  const data = dataByTask(options.data, names);
+  return names.map((task) => {
+    const { reads, evicts } = evaluatorNamed(task);
+    return {
+      task,
+      data: data.get(task) ?? (reads === 'tokens' ? data.get(null) : undefined),
+      split: options.split,
+      options: evicts && eviction !== undefined ? { ...evaluation, eviction } : evaluation,
+    };
+  });
+}
+
+/** `--data`: by task; without one, the text. */
+function dataByTask(values: readonly string[], tasks: readonly string[]): Map<string | null, string> {
+  const data = new Map<string | null, string>();
+  for (const value of values) {
+    const [, task = null, spec = value] = /^(\w+)=(.+)$/s.exec(value) ?? [];
+    if (task !== null && !tasks.includes(task)) {
+      throw new ArgumentError(`--data: expected one of the tasks ${tasks.join(', ')} before the "=", got ${task}`);
+    }
+    if (data.has(task)) throw new ArgumentError(`--data: expected one ${task === null ? 'text' : `data set of ${task}`}, got ${data.get(task)} and ${spec}`);
+    data.set(task, spec);
+  }
+  return data;
+}
+
+function jsonOf({ model, attention, backend, weights, tasks }: MeasuredModel, { split, routing, eviction }: EvalOptions): object {
+  const text = tasks.find(({ evaluator }) => evaluator.reads === 'tokens');
+  return {
+    schema: 'mixsga/eval@2',
+    ...{ model, attention, backend, weights },
+    ...(text && { corpus: text.data, split }),
+    routing,
+    ...(eviction !== undefined && { eviction }),
+    data: Object.fromEntries(tasks.map((task) => [task.name, task.data])),
+    results: Object.fromEntries(tasks.map(({ name, metrics, details }) => [name, { ...metrics, ...details }])),
+  };
+}
+
+/** `acc 0.3120 ± 0.0046, acc_norm 0.4000 ± 0.0049` */
+function metricsText({ metrics }: MeasuredTask): string {
+  const digits = (value: number) => (Number.isInteger(value) ? value.toLocaleString('en') : value.toFixed(Math.abs(value) < 10 ? 4 : 2));
+  return Object.entries(metrics)
+    .filter(([name]) => !name.endsWith('_stderr'))
+    .map(([name, value]) => {
+      const error = metrics[`${name}_stderr`] ?? null;
+      return `${name} ${value === null ? '–' : digits(value)}${error === null ? '' : ` ± ${digits(error)}`}`;
+    })
+    .join(', ');
+}
+
+/** The command that goes on with this one. */
+function againText(): string {
+  const words = process.argv.slice(2).filter((word) => word !== '--resume');
+  return ['mixsga', ...words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)), '--resume'].join(' ');
+}
+
+/** Without what is undefined. */
+function given(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}
+
+function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || Number.isNaN(value)) throw new InvalidArgumentError('expected a number');
+  return value;
 }
 
 function positiveInteger(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number from 1 on');
   return value;
+}
+
+function integers(text: string): number[] {
+  const values = text.split(',').map(Number);
+  if (text.trim() === '' || !values.every(Number.isSafeInteger)) throw new InvalidArgumentError('expected whole numbers, separated by commas');
+  return values;
 }

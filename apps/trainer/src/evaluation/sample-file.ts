@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { ArgumentError, FileError } from '@mixsga/backend';
 import type { SampleStore } from '@mixsga/evaluators';
@@ -15,6 +16,11 @@ export interface SampleHeader {
   readonly version: number;
   /** What else its numbers follow from: model, data, options. */
   readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** Where the samples of an unfinished task stand. */
+export function sampleFilePath(folder: string, task: string): string {
+  return join(folder, `${task}.jsonl`);
 }
 
 /**

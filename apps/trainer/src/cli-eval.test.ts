@@ -1,0 +1,214 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { parseHarnessResults } from '@mixsga/evaluators';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { run, start, until } from './testing/command-line';
+
+const SLOW = 120_000;
+
+let folder: string;
+const at = (...parts: string[]): string => join(folder, ...parts);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mixsga-eval-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const evaluate = (...args: string[]) => run(folder, ['eval', 'sotu-mini', ...args]);
+
+/** The results file of a folder, without what tells the time. */
+function resultsOf(name: string): Record<string, unknown> {
+  const files = readdirSync(at(name)).filter((file) => file.startsWith('results_'));
+  expect(files).toHaveLength(1);
+  const { date: _date, total_evaluation_time_seconds: _seconds, ...results } = JSON.parse(readFileSync(at(name, files[0]!), 'utf8')) as Record<string, unknown>;
+  return results;
+}
+
+function samplesOf(name: string, task: string): Record<string, unknown>[] {
+  const file = readdirSync(at(name)).find((file) => file.startsWith(`samples_${task}_2`))!;
+  return readFileSync(at(name, file), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+describe('mixsga eval', () => {
+  it('measures the text by default, and keeps the keys of its JSON', async () => {
+    const { code, out } = await evaluate('--attention', 'mixsga:3:1:6', '--max-windows', '2', '--json');
+    expect(code).toBe(0);
+    const output = JSON.parse(out) as { results: Record<string, Record<string, unknown>> };
+    expect(output).toMatchObject({
+      schema: 'mixsga/eval@2', model: 'sotu-mini', attention: 'mixsga:3:1:6', backend: 'wasm', weights: 'f32',
+      corpus: 'sotu', split: 'validation', routing: 'decode', data: { perplexity: 'sotu', kv_accounting: 'sotu', routing: 'sotu' },
+      results: { perplexity: { tokens: 512, windows: 2, routing: 'decode' }, kv_accounting: { kvBudget: 0.5, kv_budget: 0.5 } },
+    });
+    expect(Object.keys(output.results)).toEqual(['perplexity', 'kv_accounting', 'routing']);
+    expect(output.results.perplexity!.perplexity).toBeGreaterThan(40);
+    expect(output.results.routing!.agreement).toBeGreaterThan(0.3);
+    expect(output.results.routing!.perLayer).toHaveLength(4);
+  }, SLOW);
+
+  it('writes results and samples as lm-evaluation-harness does, of data sets and texts', async () => {
+    writeFileSync(at('pages.jsonl'), '{"page": " = A page = \\n It has a few words , and no more . \\n"}\n');
+    const data = ['--data', 'hellaswag=sotu', '--data', 'wikitext=pages.jsonl', '--data', 'dolly=sotu'];
+    const sampling = ['--limit', '4', '--seeds', '10,20', '--max-new-tokens', '8', '--temperature', '0.7', '--top-k', '20', '--no-repeat-ngram-size', '3'];
+    const { code, out } = await evaluate('--tasks', 'hellaswag,wikitext,dolly,perplexity', ...data, ...sampling, '--max-windows', '1', '--out', 'tasks');
+    expect(code).toBe(0);
+    const lines = out.trimEnd().split('\n');
+    expect(lines[0]).toMatch(/^hellaswag: acc [\d.]+ ± [\d.]+, acc_norm [\d.]+ ± [\d.]+$/);
+    expect(lines[2]).toMatch(/^dolly: rouge_l [\d.]+ ± [\d.]+, rouge_l_std [\d.]+$/);
+    expect(lines.at(-1)).toMatch(/^results: tasks\/results_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}\.json$/);
+    expect(readdirSync(at('tasks')).map((file) => file.replace(/_2.*\.json/, '.json')).sort()).toEqual([
+      'results.json', 'samples_dolly.jsonl', 'samples_hellaswag.jsonl', 'samples_perplexity.jsonl', 'samples_wikitext.jsonl',
+    ]);
+    const { model, tasks, mixsga } = parseHarnessResults(resultsOf('tasks'), 'tasks');
+    expect(model).toBe('sotu-mini');
+    expect(tasks.hellaswag).toMatchObject({ documents: 4, higherIsBetter: { acc: true, acc_norm: true } });
+    expect(tasks.wikitext!.documents).toBe(1);
+    expect(tasks.wikitext!.metrics.word_perplexity).toBeGreaterThan(1);
+    expect(mixsga).toMatchObject({ attention: 'mha', backend: 'wasm', kv: { budget: 1, bytesPerToken: 4096 } });
+    expect(mixsga!.tasks.dolly).toMatchObject({
+      data: 'sotu',
+      options: { split: 'validation', generation: { seeds: [10, 20], temperature: 0.7, topK: 20, maxNewTokens: 8, noRepeatNgramSize: 3 } },
+      details: { rows: 4, seeds: [10, 20], noRepeatNgramSize: 3 },
+    });
+    expect(samplesOf('tasks', 'dolly').map(({ doc_id, seed }) => [doc_id, seed])).toEqual([0, 1, 2, 3].flatMap((row) => [[row, 10], [row, 20]]));
+    expect(samplesOf('tasks', 'hellaswag')[0]).toMatchObject({ doc_id: 0, filter: 'none', metrics: ['acc', 'acc_norm'] });
+  }, SLOW);
+
+  it('comes to the same results through a kill and a Ctrl-C, from the samples that it kept', async () => {
+    const args = ['--tasks', 'perplexity,hellaswag', '--data', 'hellaswag=sotu', '--limit', '120', '--max-windows', '40', '--batch-size', '2'];
+    expect((await evaluate(...args, '--out', 'whole')).code).toBe(0);
+
+    const samples = (task: string) => {
+      const path = at('broken', 'unfinished', `${task}.jsonl`);
+      return existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 2 : 0;
+    };
+    const command = ['eval', 'sotu-mini', ...args, '--out', 'broken'];
+    const first = start(folder, command);
+    await until(() => samples('perplexity') >= 6 || first.child.exitCode !== null);
+    first.child.kill('SIGKILL');
+    expect((await first.ended).code).toBe(null);
+    const kept = samples('perplexity');
+    expect(kept).toBeLessThan(40);
+
+    const refused = await run(folder, command);
+    expect(refused).toMatchObject({ code: 2, out: '', err: `mixsga: broken/unfinished/perplexity.jsonl: holds ${kept} finished samples; add --resume to go on from them, or give another --out\n` });
+    const other = await run(folder, [...command, '--resume', '--routing', 'prefill']);
+    expect(other).toMatchObject({ code: 2, err: expect.stringContaining('settings.options.routing was "decode", is now "prefill"') as string });
+
+    const second = start(folder, [...command, '--resume']);
+    await until(() => samples('hellaswag') >= 6 || second.child.exitCode !== null);
+    second.child.kill('SIGINT');
+    const stopped = await second.ended;
+    expect(stopped.code).toBe(130);
+    expect(stopped.err).toMatch(/\nmixsga: stopped; go on with: mixsga eval sotu-mini --tasks perplexity,hellaswag .* --out broken --resume\n$/);
+    expect(samples('perplexity')).toBe(40);
+    expect(readdirSync(at('broken'))).toEqual(['unfinished']);
+
+    const last = await run(folder, [...command, '--resume']);
+    expect(last.code).toBe(0);
+    expect(last.err).toMatch(/perplexity: 40 of 40 \(100 %\)/);
+    expect(resultsOf('broken')).toEqual(resultsOf('whole'));
+    for (const task of ['perplexity', 'hellaswag']) expect(samplesOf('broken', task)).toEqual(samplesOf('whole', task));
+    expect(existsSync(at('broken', 'unfinished'))).toBe(false);
+  }, SLOW);
+});
+
+describe('mixsga eval --judge', () => {
+  let server: Server;
+  let url: string;
+  let keys: (string | undefined)[];
+  let dead: boolean;
+
+  beforeAll(async () => {
+    keys = [];
+    dead = false;
+    server = createServer((request, response) => {
+      keys.push(request.headers.authorization);
+      if (dead && keys.length > 3) return response.writeHead(400).end('no more');
+      response.end(JSON.stringify({ choices: [{ message: { content: 'Poor. Rating: [[2.50]]' } }] }));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  });
+  afterAll(() => void server.close());
+
+  const judged = (...args: string[]) =>
+    evaluate('--tasks', 'dolly', '--data', 'dolly=sotu', '--limit', '4', '--seeds', '10', '--max-new-tokens', '8', '--judge', url, '--judge-model', 'm', ...args);
+
+  it('rates the answers, tells no key, and goes on where the judge refused', async () => {
+    process.env.OPENAI_API_KEY = 'sk-secret';
+    try {
+      dead = true;
+      const refused = await judged('--out', 'judged', '--batch-size', '1');
+      expect(refused.code).toBe(1);
+      expect(refused.err).toContain(`${url}: expected a chat completion, got status 400`);
+      dead = false;
+      keys.length = 0;
+      const { code, out } = await judged('--out', 'judged', '--batch-size', '1', '--resume');
+      expect(code).toBe(0);
+      expect(out).toContain('dolly_judge: rating 2.5000 ± 0, unrated 0');
+      expect(keys).toEqual(['Bearer sk-secret']);
+    } finally {
+      delete process.env.OPENAI_API_KEY;
+    }
+    expect(parseHarnessResults(resultsOf('judged'), 'judged').tasks.dolly_judge!.metrics).toMatchObject({ rating: 2.5, unrated: 0 });
+    expect(samplesOf('judged', 'dolly_judge')).toHaveLength(4);
+    for (const file of readdirSync(at('judged'))) expect(readFileSync(at('judged', file), 'utf8')).not.toContain('sk-secret');
+  }, SLOW);
+
+  it('says what is missing before anything is measured', async () => {
+    expect(await evaluate('--tasks', 'dolly', '--judge', url)).toMatchObject({ code: 2, err: 'mixsga: --judge: expected --judge and --judge-model together\n' });
+    const { code, err } = await judged('--judge', 'localhost:80');
+    expect({ code, err }).toEqual({ code: 2, err: "mixsga: judge: expected url to be an address such as http://localhost:8080/v1, got 'localhost:80'\n" });
+  }, SLOW);
+});
+
+describe('bad input to eval ends with one line and the right exit code', () => {
+  beforeAll(async () => {
+    const row = { ctx_a: 'A man', ctx_b: 'he', activity_label: 'Walking', endings: ['runs.', 'sits.', 'eats.', 'sings.'], label: '1' };
+    const rows = (...values: unknown[]) => values.map((value) => (typeof value === 'string' ? value : JSON.stringify(value))).join('\n');
+    await writeFile(at('broken.jsonl'), rows(row, '{"ctx_a": ', row, row));
+    await writeFile(at('gold.jsonl'), rows(row, { ...row, label: '4' }));
+    await writeFile(at('fields.jsonl'), rows({ ...row, endings: undefined }));
+    await writeFile(at('none.jsonl'), '\n');
+    await writeFile(at('binary.bin'), Buffer.from([0xff, 0xfe, 0x00]));
+  });
+
+  it.each<[string[], number, RegExp]>([
+    [['--tasks', 'hellaswag', '--data', 'hellaswag=broken.jsonl'], 1, /^mixsga: broken\.jsonl: line 2: /],
+    [['--tasks', 'hellaswag', '--data', 'hellaswag=gold.jsonl'], 1, /^mixsga: gold\.jsonl: line 2: expected 'label' to be the right one of the choices 0, 1, 2, 3, got "4"/],
+    [['--tasks', 'hellaswag', '--data', 'hellaswag=fields.jsonl'], 1, /^mixsga: fields\.jsonl: line 1: expected a list of texts in 'endings', got nothing/],
+    [['--tasks', 'hellaswag', '--data', 'hellaswag=none.jsonl'], 1, /^mixsga: none\.jsonl: holds no rows/],
+    [['--tasks', 'hellaswag', '--data', 'hellaswag=missing.jsonl'], 1, /^mixsga: missing\.jsonl: cannot be read/],
+    [['--tasks', 'hellaswag', '--data', 'piqa=x.jsonl'], 2, /^mixsga: --data: expected one of the tasks hellaswag before the "=", got piqa/],
+    [['--tasks', 'piqa', '--data', 'piqa=sotu'], 2, /^mixsga: piqa: expected a file, a folder or a data set of the hub, got sotu, which serves wikitext, hellaswag, dolly/],
+    [['--tasks', 'judge'], 2, /^mixsga: judge: expected a file of rows, got none/],
+    [['--data', 'a.txt', '--data', 'b.txt'], 2, /^mixsga: --data: expected one text, got a\.txt and b\.txt/],
+    [['--data', 'binary.bin'], 1, /^mixsga: binary\.bin: /],
+    [['--tasks', 'helaswag'], 2, /^mixsga: evaluator: expected one of perplexity, .*got 'helaswag'/],
+    [['--tasks', 'perplexity,perplexity'], 2, /^mixsga: --tasks: expected each task once, got perplexity twice/],
+    [['--window-length', '300'], 2, /^mixsga: perplexity: expected windowLength to be a whole number from 1 on of at most 256/],
+    [['--limit', '0'], 2, /^error: option '--limit <n>' argument '0' is invalid/],
+    [['--seeds', '1,x'], 2, /^error: option '--seeds <list>' argument '1,x' is invalid/],
+    [['--resume'], 2, /^mixsga: --resume: expected --out with it/],
+    [['--max-windows', '1', '--out', 'binary.bin'], 1, /^mixsga: binary\.bin/],
+  ])('%j', async (args, code, message) => {
+    const ended = await evaluate(...args);
+    expect({ code: ended.code, out: ended.out }).toEqual({ code, out: '' });
+    const lines = ended.err.trimEnd().split('\n').filter((line) => !line.startsWith('(--help'));
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(message);
+  }, SLOW);
+
+  it('leaves broken rows out where that is asked for, and says so', async () => {
+    const { code, out, err } = await evaluate('--tasks', 'hellaswag', '--data', 'hellaswag=broken.jsonl', '--skip-broken', '--json');
+    expect(code).toBe(0);
+    expect(err).toContain('hellaswag: 1 broken rows left out, the first: broken.jsonl: line 2: ');
+    expect(JSON.parse(out)).toMatchObject({ data: { hellaswag: 'broken.jsonl' }, results: { hellaswag: { questions: 3 } } });
+  }, SLOW);
+});

@@ -1,0 +1,130 @@
+import { type BackendName, startBackend, type WeightType } from '@mixsga/backend';
+import {
+  type EvaluationOptions,
+  type Evaluator,
+  evaluatorNamed,
+  type LanguageModel,
+  type MeasuredModel,
+  type MeasuredTask,
+  runEvaluator,
+} from '@mixsga/evaluators';
+import { fromPretrained, languageModel } from '@mixsga/models';
+
+import { downloadProgress } from '../commands/download-progress';
+import type { ProgressLine } from '../training/progress';
+import { type DataChoice, readTaskRows, readTaskTokens, rowsData, type TaskData } from './data';
+import { paceText } from './pace';
+import { SampleFile, sampleFilePath } from './sample-file';
+
+/** Something to measure of a model. */
+export interface EvaluationTask extends DataChoice {
+  /** Name of the evaluator. */
+  readonly task: string;
+  /** Name in results. Default: the evaluator's. */
+  readonly name?: string | undefined;
+  /** With `judge`, what the model answers to instructions is rated too, as the task `NAME_judge`. */
+  readonly options: Omit<EvaluationOptions, 'signal'>;
+}
+
+export interface EvaluateModelOptions {
+  /** Default wasm. */
+  readonly backend?: BackendName | 'auto' | undefined;
+  /** Another attention variant than the model's own, converted to in memory. */
+  readonly attention?: string | undefined;
+  /** Element type of the packed weights. Default f32. */
+  readonly weights?: WeightType | undefined;
+  /** Leaves out broken rows of data sets in place of failing. */
+  readonly skipBroken?: boolean | undefined;
+  /** Keeps the samples of each task in a file of this folder, and goes on from those that it holds. Default: keeps none. */
+  readonly unfinished?: { readonly folder: string; readonly resume: boolean } | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Shows how far downloads and tasks are. */
+  readonly line?: Pick<ProgressLine, 'show' | 'log'> | undefined;
+}
+
+/** A task with all that it needs. */
+interface Prepared extends TaskData {
+  readonly name: string;
+  readonly evaluator: Evaluator;
+  readonly options: EvaluationTask['options'];
+  /** Of the embedded data or a text. */
+  readonly split: DataChoice['split'];
+}
+
+/**
+ * Opens a model of any family once, measures each task on its data, and lets the model go. Data sets are read before the model is
+ * opened, and every task is prepared before the first is measured, so that what is wrong is said soon.
+ *
+ * @param model a folder, the name of a shipped model, or an id of the hub
+ * @throws ArgumentError for an unknown task or an option out of range; FileError when model or data cannot be had or are broken;
+ *   BackendError; the signal's reason. Finished samples stay in `unfinished`
+ */
+export async function evaluateModel(model: string, tasks: readonly EvaluationTask[], options: EvaluateModelOptions = {}): Promise<MeasuredModel> {
+  const { attention, weights = 'f32', skipBroken, unfinished, signal, line } = options;
+  const onDownload = line && downloadProgress(line);
+  const reading = { skipBroken, onMessage: (text: string) => line?.log(text), signal, onDownload };
+  const rows: (TaskData | null)[] = [];
+  for (const task of tasks) {
+    const evaluator = evaluatorNamed(task.task);
+    rows.push(evaluator.reads === 'rows' ? await readTaskRows(evaluator, task, reading) : null);
+  }
+  const { name: backend } = await startBackend(options.backend ?? 'wasm');
+  const pretrained = await fromPretrained(model, { attention, weights, signal, progress: onDownload });
+  const { decoder, tokenizer } = pretrained;
+  const stores = new Map<Prepared, SampleFile<object>>();
+  try {
+    const measured: LanguageModel = languageModel(pretrained);
+    const prepare = (task: Prepared): Prepared => {
+      task.evaluator.items(measured, task.data, task.options);
+      if (unfinished) stores.set(task, openStore(task, unfinished, { model: decoder.fingerprint, weights, backend }));
+      return task;
+    };
+    const measure = async (task: Prepared): Promise<MeasuredTask> => {
+      const { name, evaluator, data, split } = task;
+      const pace = paceText();
+      const store = stores.get(task);
+      const evaluation = await runEvaluator(evaluator, measured, data, {
+        ...task.options,
+        ...(store && { store }),
+        ...(signal && { signal }),
+        onProgress: (progress) => line?.show(`${name}: ${pace(progress)}`),
+      });
+      const measuredWith = { ...task.options, split };
+      return { ...evaluation, name, evaluator, data: data.name, options: measuredWith };
+    };
+    const prepared: Prepared[] = [];
+    for (const [i, task] of tasks.entries()) {
+      const { judge, ...own } = task.options;
+      const data = rows[i] ?? (await readTaskTokens(task, tokenizer));
+      const evaluator = evaluatorNamed(task.task);
+      if (judge) JUDGE.items(measured, { name: 'settings', rows: [] }, task.options);
+      prepared.push(prepare({ ...data, name: task.name ?? task.task, evaluator, split: task.split, options: evaluator === JUDGE ? task.options : own }));
+    }
+    const results: MeasuredTask[] = [];
+    for (const task of prepared) results.push(await measure(task));
+    for (const [i, { options: { judge, batchSize }, split }] of tasks.entries()) {
+      const { name, samples } = results[i]!;
+      if (judge === undefined || !samples.every((sample) => 'prediction' in sample)) continue;
+      const answers = samples.map((value, row) => ({ value, where: `${name}: sample ${row + 1}` }));
+      results.push(await measure(prepare({ ...rowsData(name, answers), name: `${name}_judge`, evaluator: JUDGE, split, options: { routing: 'decode', judge, batchSize } })));
+    }
+    return { model, attention: decoder.attention, backend, weights, kv: measured.kv, contextLength: measured.contextLength, tasks: results };
+  } finally {
+    for (const store of stores.values()) store.close();
+    decoder.dispose();
+  }
+}
+
+const JUDGE = evaluatorNamed('judge');
+
+function openStore(
+  { name, evaluator, fingerprint, options }: Prepared,
+  { folder, resume }: NonNullable<EvaluateModelOptions['unfinished']>,
+  settings: Readonly<Record<string, unknown>>,
+): SampleFile<object> {
+  // What numbers depend on, without what is secret.
+  const { batchSize: _, judge, ...counting } = options;
+  const asked = judge && { url: judge.url, model: judge.model, temperature: judge.temperature };
+  const header = { task: name, version: evaluator.version, settings: { ...settings, data: fingerprint, options: { ...counting, judge: asked } } };
+  return new SampleFile(sampleFilePath(folder, name), header, resume);
+}
