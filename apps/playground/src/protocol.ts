@@ -201,7 +201,7 @@ export interface RunResult {
   readonly routing: RoutingFacts | null;
 }
 
-/** What the routers make of the whole text. */
+/** What the routers make of the whole text, every token of it in the cache. */
 export interface RoutingFacts {
   /** Share of tokens whose arg max is the expert that expert choice gives them, from the same scores (prefill), over all layers. */
   readonly agreement: number;

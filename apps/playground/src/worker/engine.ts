@@ -3,7 +3,7 @@ import { ArgumentError, BackendError, startBackend, type BackendName } from '@mi
 import type { KvCache } from '@mixsga/kv-cache';
 import { fromPretrained, generate, parseAttention, type ModelReport, type Pretrained } from '@mixsga/models';
 import {
-  type BackendChoice, type LoadProgress, type ModelFacts, type ModelSource, type Plan, type PlanRequest, type RequestOf, type RunEvent,
+  type BackendChoice, type LoadProgress, type ModelFacts, type Plan, type PlanRequest, type RequestOf, type RunEvent,
   type RunRequest, type RunResult, type RunStep,
 } from '../protocol';
 import { fetchCheckpoint, type Checkpoint } from './checkpoint';
@@ -66,7 +66,8 @@ export class Engine {
     if (prompt.length === 0) throw new ArgumentError('prompt: expected some text, got none');
     const maxNewTokens = newTokensOf(request.maxNewTokens, prompt.length, report.contextLength);
     const length = prompt.length + maxNewTokens;
-    let { pretrained, weights } = await this.#load(request, report, { length, emit, signal });
+    const loaded = await this.#load(request, report, { length, emit, signal });
+    let { pretrained } = loaded;
     const { tokenizer, stopTokens } = pretrained;
     const layers = storingLayers(request.attention, report.layers);
     const { groupSizes, ratios } = parseAttention(request.attention).experts ?? { groupSizes: [1], ratios: [1] };
@@ -74,7 +75,7 @@ export class Engine {
       type: 'started',
       backend: this.#started!.name,
       backendDetail: this.#started!.detail,
-      weights,
+      weights: loaded.weights,
       prompt: piecesOf(tokenizer, prompt),
       generated: piecesOf(tokenizer, request.generated, prompt.at(-1)),
       layers, groupSizes, ratios,

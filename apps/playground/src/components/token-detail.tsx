@@ -1,0 +1,83 @@
+import type { Session } from '../session';
+import { keptHeads, visible } from '../state/format';
+import { toneOf } from '../state/palette';
+import { UNKNOWN, type RunView } from '../state/run-view';
+import { theme } from './theme';
+
+interface Props {
+  readonly run: RunView;
+  readonly revision: number;
+  readonly session: Session;
+  readonly token: number | null;
+}
+
+/** What each layer keeps of a token, and the scores of its router. */
+export function TokenDetail({ run, session, token }: Props) {
+  const model = session.model.value;
+  const experts = run.groupSizes.length;
+  if (token === null || token >= run.tokens.length || model.status !== 'ready') {
+    return <p class="detail empty">Point at a token, or move there with the arrow keys, to see what each layer keeps of it.</p>;
+  }
+  const { kvHeads } = model.facts;
+  const kept = (expert: number) => (expert >= UNKNOWN ? 'not known' : keptHeads(run.groupSizes[expert]!, kvHeads));
+  const where = token < run.promptLength ? 'of the prompt' : 'generated';
+  return (
+    <div class="detail">
+      <p aria-live="polite">
+        <span class="detail-token">“{visible(run.tokens[token]!.text)}”</span> token {token + 1}, {where}
+        {token >= run.known && '; it is not in the cache (yet)'}
+      </p>
+      {token < run.known && (
+        <div class="scroll" tabIndex={0} role="region" aria-label="Layers of the token">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Layer</th>
+                <th scope="col">Keeps</th>
+                {experts > 1 &&
+                  run.groupSizes.map((size, expert) => (
+                    <th scope="col" key={expert}>
+                      {size === 1 ? 'all' : `1/${size}`}
+                    </th>
+                  ))}
+              </tr>
+            </thead>
+            <tbody>
+              {Array.from({ length: run.layers }, (_, layer) => {
+                const expert = run.expert(layer, token);
+                const scores = run.routing?.scores[layer]?.subarray(token * experts, (token + 1) * experts);
+                return (
+                  <tr key={layer}>
+                    <th scope="row">{layer + 1}</th>
+                    <td>
+                      <span class="swatch" style={{ '--tone': toneOf(run, layer, token, theme.value), '--fill': fillOf(run, layer, token) }} />
+                      {kept(expert)}
+                      {run.isEvicted(layer, token) && ', evicted'}
+                    </td>
+                    {experts > 1 &&
+                      run.groupSizes.map((_, each) => (
+                        <td key={each} class={each === expert ? 'score own' : 'score'}>
+                          {scores && scores.length > 0 ? (
+                            <>
+                              <span class="score-bar" style={{ '--score': `${100 * Math.min(1, Math.max(0, scores[each]!))}%` }} />
+                              {scores[each]!.toFixed(2)}
+                            </>
+                          ) : (
+                            '…'
+                          )}
+                        </td>
+                      ))}
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function fillOf(run: RunView, layer: number, token: number): string {
+  return `${100 * (run.share(layer, token) ?? 0)}%`;
+}

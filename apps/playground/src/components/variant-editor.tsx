@@ -1,0 +1,120 @@
+import type { Choice, Variant, VariantPlan } from '../protocol';
+import type { Session } from '../session';
+import { formatPercent, keptHeads } from '../state/format';
+import { expertTone } from '../state/palette';
+import { partsOf, specOf } from '../state/spec';
+import { theme } from './theme';
+
+interface Props {
+  readonly id: string;
+  readonly title: string;
+  readonly session: Session;
+  readonly variant: Variant;
+  readonly plan: VariantPlan | { readonly error: string } | undefined;
+  readonly onChange: (variant: Variant) => void;
+}
+
+/** An attention variant and an eviction policy, both from the catalogs of their packages. */
+export function VariantEditor({ id, title, session, variant, plan, onChange }: Props) {
+  const catalog = session.catalog.value;
+  const { attention, eviction } = variant;
+  const kind = catalog?.attention.find(({ name }) => name === partsOf(attention).name);
+  return (
+    <fieldset>
+      <legend>{title}</legend>
+      <label class="visually-hidden" for={`${id}-kind`}>
+        {title}: kind
+      </label>
+      <KindSelect id={`${id}-kind`} spec={attention} choices={catalog?.attention} onChange={(spec) => onChange({ ...variant, attention: spec })} />
+      {kind && <p class="hint">{kind.description}.</p>}
+      <AttentionNumbers id={id} session={session} spec={attention} plan={plan} onChange={(spec) => onChange({ ...variant, attention: spec })} />
+      <label for={`${id}-eviction`}>Tokens evicted</label>
+      <KindSelect id={`${id}-eviction`} spec={eviction} choices={catalog?.eviction} onChange={(spec) => onChange({ ...variant, eviction: spec })} />
+      <KeepRatio id={id} spec={eviction} onChange={(spec) => onChange({ ...variant, eviction: spec })} />
+      {plan && 'error' in plan && (
+        <p class="bad-text" role="alert">
+          {plan.error}
+        </p>
+      )}
+    </fieldset>
+  );
+}
+
+interface KindSelectProps {
+  readonly id: string;
+  readonly spec: string;
+  readonly choices: readonly Choice[] | undefined;
+  readonly onChange: (spec: string) => void;
+}
+
+function KindSelect({ id, spec, choices, onChange }: KindSelectProps) {
+  const { name } = partsOf(spec);
+  const names = choices?.map((choice) => choice.name) ?? [];
+  return (
+    <select id={id} value={name} onChange={(event) => onChange(choices!.find((choice) => choice.name === event.currentTarget.value)!.example)}>
+      {!names.includes(name) && <option value={name}>{spec}</option>}
+      {names.map((each) => (
+        <option key={each} value={each}>
+          {each}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+interface NumbersProps extends Pick<Props, 'id' | 'session' | 'plan'> {
+  readonly spec: string;
+  readonly onChange: (spec: string) => void;
+}
+
+/** A count for specs of one number, a slider for each ratio of those of more. */
+function AttentionNumbers({ id, session, spec, plan, onChange }: NumbersProps) {
+  const parts = partsOf(spec);
+  const { numbers } = parts;
+  if (numbers.length === 0) return null;
+  const change = (index: number) => (event: { currentTarget: HTMLInputElement }) => {
+    const value = event.currentTarget.valueAsNumber;
+    if (value >= 0) onChange(specOf({ ...parts, numbers: numbers.map((each, i) => (i === index ? value : each)) }));
+  };
+  if (numbers.length === 1) {
+    return (
+      <div class="field inline">
+        <label for={`${id}-count`}>In groups of</label>
+        <input id={`${id}-count`} type="number" min={1} step={1} value={numbers[0]} onInput={change(0)} />
+      </div>
+    );
+  }
+  const model = session.model.value;
+  const sizes = plan && 'groupSizes' in plan && plan.groupSizes.length === numbers.length ? plan.groupSizes : numbers.map((_, i) => 2 ** i);
+  const total = numbers.reduce((sum, each) => sum + each, 0);
+  return (
+    <div class="ratios">
+      {numbers.map((value, i) => (
+        <div class="ratio" key={i}>
+          <label for={`${id}-ratio-${i}`}>
+            <span class="swatch" style={{ '--tone': expertTone(i, numbers.length, theme.value), '--fill': `${100 / sizes[i]!}%` }} />
+            {model.status === 'ready' ? keptHeads(sizes[i]!, model.facts.kvHeads) : `1 of ${sizes[i]} heads`}
+          </label>
+          <input id={`${id}-ratio-${i}`} type="range" min={0} max={10} step={1} value={value} onInput={change(i)} />
+          <output for={`${id}-ratio-${i}`}>{total > 0 ? formatPercent(value / total) : '–'}</output>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+function KeepRatio({ id, spec, onChange }: { id: string; spec: string; onChange: (spec: string) => void }) {
+  const parts = partsOf(spec);
+  const [ratio, ...others] = parts.numbers;
+  if (ratio === undefined) return null;
+  return (
+    <div class="ratio">
+      <label for={`${id}-keep`}>Kept</label>
+      <input
+        id={`${id}-keep`} type="range" min={0.1} max={1} step={0.05} value={ratio}
+        onInput={(event) => onChange(specOf({ ...parts, numbers: [event.currentTarget.valueAsNumber, ...others] }))}
+      />
+      <output for={`${id}-keep`}>{formatPercent(ratio)}</output>
+    </div>
+  );
+}

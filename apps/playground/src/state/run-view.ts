@@ -1,0 +1,131 @@
+// What is known of a run, from its events.
+import { EVICTED, type CacheFacts, type Failure, type RoutingFacts, type RunEvent, type RunResult, type RunStarted, type Speed, type Token, type Variant } from '../protocol';
+
+export type RunStatus = 'waiting' | 'backend' | 'weights' | 'prompt' | 'generating' | 'inspecting' | 'done' | 'stopped' | 'failed';
+
+/** In {@link RunView.expert}: not known yet. */
+export const UNKNOWN = 254;
+
+export class RunView {
+  status: RunStatus = 'waiting';
+  started: RunStarted | null = null;
+  /** Prompt and text. */
+  tokens: Token[] = [];
+  cache: CacheFacts | null = null;
+  speed: Speed = { prefill: null, decode: null };
+  routing: RoutingFacts | null = null;
+  finish: RunResult['finish'] | null = null;
+  failure: Failure | null = null;
+  /** What happened on the way, for people. */
+  readonly notes: string[] = [];
+  /** Tokens whose expert is known, from the first on. */
+  known = 0;
+  /** Changes with every eviction that was told. */
+  evictions = 0;
+  /** [layers, tokensAtMost]: the expert that a token got, also when it was evicted since. */
+  #experts = new Uint8Array(0);
+  #evicted = new Uint8Array(0);
+
+  constructor(readonly variant: Variant) {}
+
+  get promptLength(): number {
+    return this.started?.prompt.length ?? 0;
+  }
+
+  get layers(): number {
+    return this.started?.layers ?? 0;
+  }
+
+  get groupSizes(): readonly number[] {
+    return this.started?.groupSizes ?? [1];
+  }
+
+  get isOver(): boolean {
+    return ['done', 'stopped', 'failed'].includes(this.status);
+  }
+
+  /** Ids after the prompt. */
+  get generated(): number[] {
+    return this.tokens.slice(this.promptLength).map(({ id }) => id);
+  }
+
+  get text(): string {
+    return this.tokens.slice(this.promptLength).map(({ text }) => text).join('');
+  }
+
+  /** The expert of a token, {@link EVICTED} when nothing of it is known but that, or {@link UNKNOWN}. */
+  expert(layer: number, token: number): number {
+    return token < this.known ? this.#experts[layer * this.#width + token]! : UNKNOWN;
+  }
+
+  isEvicted(layer: number, token: number): boolean {
+    return token < this.known && this.#evicted[layer * this.#width + token] === 1;
+  }
+
+  /**
+   * The share of its keys and values that the cache has of a token: 1 for all, 0 when it was evicted; null when not known yet.
+   * @param layer null: the mean over layers
+   */
+  share(layer: number | null, token: number): number | null {
+    if (token >= this.known) return null;
+    if (layer !== null) return this.isEvicted(layer, token) ? 0 : 1 / this.groupSizes[this.expert(layer, token)]!;
+    let sum = 0;
+    for (let each = 0; each < this.layers; each++) sum += this.share(each, token)!;
+    return sum / this.layers;
+  }
+
+  apply(event: RunEvent): void {
+    switch (event.type) {
+      case 'phase':
+        this.status = event.phase;
+        break;
+      case 'started':
+        this.started = event;
+        this.tokens = [...event.prompt, ...event.generated];
+        this.known = 0;
+        this.#experts = new Uint8Array(event.layers * event.tokensAtMost).fill(UNKNOWN);
+        this.#evicted = new Uint8Array(event.layers * event.tokensAtMost);
+        break;
+      case 'step':
+        this.status = 'generating';
+        this.tokens.push(event.token);
+        this.cache = event.cache;
+        this.speed = event.speed;
+        this.#takeExperts(event.first, event.experts);
+        break;
+      case 'recovered':
+        this.notes.push(`The device was lost after ${event.after} tokens; the text goes on, on ${event.backend}.`);
+        break;
+    }
+  }
+
+  end({ finish, routing }: RunResult): void {
+    this.status = finish === 'cancelled' ? 'stopped' : 'done';
+    this.finish = finish;
+    this.routing = routing;
+  }
+
+  fail(failure: Failure): void {
+    this.status = failure.kind === 'cancelled' ? 'stopped' : 'failed';
+    if (failure.kind !== 'cancelled') this.failure = failure;
+  }
+
+  get #width(): number {
+    return this.started!.tokensAtMost;
+  }
+
+  #takeExperts(first: number, experts: Uint8Array): void {
+    const count = experts.length / this.layers;
+    for (let layer = 0; layer < this.layers; layer++) {
+      for (let i = 0; i < count; i++) {
+        const at = layer * this.#width + first + i;
+        const expert = experts[layer * count + i]!;
+        const isGone = expert === EVICTED;
+        if (isGone && this.#evicted[at] === 0) this.evictions++;
+        this.#evicted[at] = isGone ? 1 : 0;
+        if (!isGone || this.#experts[at] === UNKNOWN) this.#experts[at] = expert;
+      }
+    }
+    this.known = Math.max(this.known, first + count);
+  }
+}

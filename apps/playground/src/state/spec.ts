@@ -1,0 +1,17 @@
+/** A spec of a catalog in its parts: `mixsga:3:1:6@1,2,4` is a name, numbers, and the rest. */
+export interface SpecParts {
+  readonly name: string;
+  readonly numbers: readonly number[];
+  /** From `@` on; often empty. */
+  readonly rest: string;
+}
+
+export function partsOf(spec: string): SpecParts {
+  const [head = '', ...rest] = spec.split('@');
+  const [name = '', ...numbers] = head.split(':');
+  return { name, numbers: numbers.map(Number), rest: rest.length > 0 ? `@${rest.join('@')}` : '' };
+}
+
+export function specOf({ name, numbers, rest }: SpecParts): string {
+  return [name, ...numbers].join(':') + rest;
+}
