@@ -26,6 +26,11 @@ export function sweepTable(report: SweepReport): string {
   return alignedRows(tableRows(report), report.keys.length);
 }
 
+/** The same as a Markdown table. */
+export function sweepMarkdownTable(report: SweepReport): string {
+  return markdownRows(tableRows(report), report.keys.length);
+}
+
 /** Which setting is best, in a line. */
 export function bestLine({ best, settings, metric, higherIsBetter, runs }: SweepReport): string {
   if (best === null) {
@@ -45,7 +50,7 @@ export function sweepMarkdown(report: SweepReport): string {
   const sections = [
     '# Sweep',
     bestLine(report),
-    markdownRows(tableRows(report), report.keys.length),
+    sweepMarkdownTable(report),
     ...(seeds.length > 1 ? [`Means of ${seeds.length} seeds (${seeds.join(', ')}), in brackets the lowest and the highest.`] : []),
     ...(report.best === null ? [] : [`![${report.metric} by setting](${PLOT})`]),
     `${report.runs.length} runs of ${tokens.join(' or ')} tokens; corpus: ${report.corpus}; backend: ${report.backend}; time: ${duration(report.seconds)}. ` +

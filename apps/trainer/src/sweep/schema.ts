@@ -1,40 +1,64 @@
-import type { Spread } from '../report';
+import { FileError } from '@mixsga/backend';
+import { z } from 'zod';
 
 /** A metric over the seeds of a setting. */
-export interface MetricSpread extends Spread {
+const metricSpread = z.strictObject({
+  mean: z.number(),
+  min: z.number(),
+  max: z.number(),
   /** Sample standard deviation; null of one seed. */
-  std: number | null;
-  seeds: number;
-}
+  std: z.number().nullable(),
+  seeds: z.number(),
+});
 
 /** One setting of a sweep: a combination of the grid's values, over its seeds. */
-export interface SettingResult {
+const settingResult = z.strictObject({
   /** Its value of each key of the grid but `seed`, as text. */
-  settings: Record<string, string>;
-  seeds: number[];
+  settings: z.record(z.string(), z.string()),
+  seeds: z.array(z.number()),
   /** Of the model. */
-  parameters: number;
-  kvBudget: number;
-  kvBytesPerToken: number;
+  parameters: z.number(),
+  kvBudget: z.number(),
+  kvBytesPerToken: z.number(),
   /** By name; what a setting does not have is not there. */
-  metrics: Record<string, MetricSpread>;
-}
+  metrics: z.record(z.string(), metricSpread),
+});
 
 /** What `sweep.json` holds. */
-export interface SweepReport {
-  schema: 'mixsga/sweep@1';
-  backend: string;
-  corpus: string;
+const sweepSchema = z.strictObject({
+  schema: z.literal('mixsga/sweep@1'),
+  backend: z.string(),
+  corpus: z.string(),
   /** Wall-clock time of the whole sweep. */
-  seconds: number;
+  seconds: z.number(),
   /** The metric that the best setting is told by, and whether more of it is better. */
-  metric: string;
-  higherIsBetter: boolean;
+  metric: z.string(),
+  higherIsBetter: z.boolean(),
   /** Keys of the grid but `seed`. */
-  keys: string[];
+  keys: z.array(z.string()),
   /** In the order of the grid. */
-  settings: SettingResult[];
+  settings: z.array(settingResult),
   /** Place in `settings` of the best mean of the metric; null where no setting has the metric. */
-  best: number | null;
-  runs: { settings: Record<string, string>; seed: number; folder: string; tokens: number; metrics: Record<string, number> }[];
+  best: z.number().nullable(),
+  runs: z.array(
+    z.strictObject({
+      settings: z.record(z.string(), z.string()),
+      seed: z.number(),
+      folder: z.string(),
+      tokens: z.number(),
+      metrics: z.record(z.string(), z.number()),
+    }),
+  ),
+});
+
+export type MetricSpread = z.output<typeof metricSpread>;
+export type SettingResult = z.output<typeof settingResult>;
+export type SweepReport = z.output<typeof sweepSchema>;
+
+/** Checks a sweep. @throws FileError that names the field, with `path` as the file it is about */
+export function parseSweep(value: unknown, path: string): SweepReport {
+  const result = sweepSchema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw new FileError(path, `${issue.path.join('.') || 'sweep'}: ${issue.message}`);
 }
