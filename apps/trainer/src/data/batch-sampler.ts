@@ -1,5 +1,12 @@
 import { ArgumentError, SeededRandom } from '@mixsga/backend';
 
+/** Token ids that may lie in memory or in a file. An Int32Array is one. */
+export interface TokenStream {
+  readonly length: number;
+  /** int32 [end − start] */
+  subarray(start: number, end: number): Int32Array;
+}
+
 export interface BatchSamplerOptions {
   /** B, windows of a batch. */
   batchSize: number;
@@ -27,15 +34,17 @@ export interface BatchSamplerState {
 export class BatchSampler {
   #epoch = 0;
   #position = 0;
-  /** Where each window of the epoch starts, in the order in which they come. */
-  #starts: Int32Array;
+  /** Where the first window of the epoch starts. */
+  #offset = 0;
+  /** The windows of the epoch in the order in which they come, by their place in the stream. */
+  #order: Int32Array;
 
   /**
-   * @param tokens int32 [N], the token stream
+   * @param tokens [N]
    * @throws ArgumentError when N is less than T + 1, or B or T is not a positive whole number
    */
   constructor(
-    private readonly tokens: Int32Array,
+    private readonly tokens: TokenStream,
     private readonly options: BatchSamplerOptions,
   ) {
     for (const key of ['batchSize', 'sequenceLength'] as const) {
@@ -48,7 +57,7 @@ export class BatchSampler {
         `BatchSampler: a window of ${options.sequenceLength} tokens and its next token need ${options.sequenceLength + 1} tokens, the corpus has ${tokens.length}; add text or lower sequenceLength`,
       );
     }
-    this.#starts = this.#shuffledStarts();
+    this.#order = this.#shuffledOrder();
   }
 
   /** The next batch: inputs and targets int32 [B·T], row-major; a target is the token that follows its input. */
@@ -57,10 +66,11 @@ export class BatchSampler {
     const inputs = new Int32Array(batchSize * sequenceLength);
     const targets = new Int32Array(batchSize * sequenceLength);
     for (let row = 0; row < batchSize; row++) {
-      if (this.#position === this.#starts.length) this.#startEpoch(this.#epoch + 1);
-      const start = this.#starts[this.#position++]!;
-      inputs.set(this.tokens.subarray(start, start + sequenceLength), row * sequenceLength);
-      targets.set(this.tokens.subarray(start + 1, start + 1 + sequenceLength), row * sequenceLength);
+      if (this.#position === this.#order.length) this.#startEpoch(this.#epoch + 1);
+      const start = this.#offset + this.#order[this.#position++]! * sequenceLength;
+      const window = this.tokens.subarray(start, start + sequenceLength + 1);
+      inputs.set(window.subarray(0, -1), row * sequenceLength);
+      targets.set(window.subarray(1), row * sequenceLength);
     }
     return { inputs, targets };
   }
@@ -90,8 +100,8 @@ export class BatchSampler {
       throw new ArgumentError(`BatchSampler.restore: expected whole numbers as epoch and position, got ${String(epoch)} and ${String(position)}`);
     }
     this.#startEpoch(epoch);
-    if (position > this.#starts.length) {
-      throw new ArgumentError(`BatchSampler.restore: expected a position of at most ${this.#starts.length} windows, got ${position}`);
+    if (position > this.#order.length) {
+      throw new ArgumentError(`BatchSampler.restore: expected a position of at most ${this.#order.length} windows, got ${position}`);
     }
     this.#position = position;
   }
@@ -99,24 +109,26 @@ export class BatchSampler {
   #startEpoch(epoch: number): void {
     this.#epoch = epoch;
     this.#position = 0;
-    this.#starts = this.#shuffledStarts();
+    this.#order = this.#shuffledOrder();
   }
 
-  #shuffledStarts(): Int32Array {
+  #shuffledOrder(): Int32Array {
     const { seed, sequenceLength } = this.options;
     const random = new SeededRandom(seed, this.#epoch); // a stream for each epoch: a state is two numbers
     const targets = this.tokens.length - 1;
-    const offset = random.nextInt(Math.min(sequenceLength, targets - sequenceLength + 1));
-    const starts = Int32Array.from(
-      { length: Math.floor((targets - offset) / sequenceLength) },
-      (_, i) => offset + i * sequenceLength,
-    );
-    for (let i = starts.length - 1; i > 0; i--) {
-      const j = random.nextInt(i + 1);
-      [starts[i], starts[j]] = [starts[j]!, starts[i]!];
-    }
-    return starts;
+    this.#offset = random.nextInt(Math.min(sequenceLength, targets - sequenceLength + 1));
+    return shuffled(Math.floor((targets - this.#offset) / sequenceLength), random);
   }
+}
+
+/** 0 to n − 1 in random order. */
+export function shuffled(n: number, random: SeededRandom): Int32Array {
+  const order = Int32Array.from({ length: n }, (_, i) => i);
+  for (let i = n - 1; i > 0; i--) {
+    const j = random.nextInt(i + 1);
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
 }
 
 function isCount(value: unknown): value is number {

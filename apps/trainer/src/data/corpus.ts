@@ -1,17 +1,45 @@
-import { readdir, stat } from 'node:fs/promises';
-import { basename, extname, join } from 'node:path';
-import { FileError } from '@mixsga/backend';
-import { MAXIMUM_BYTES, message, readText } from './files';
-import { readSotu } from './sotu';
-import { PART_NAMES, splitAddresses, splitDocuments, type Parts } from './split';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 
+import { FileError } from '@mixsga/backend';
+import type { DataRow } from '@mixsga/evaluators';
+
+import { type DataFile, findDataFiles, type FindOptions } from './data-files';
+import { MAXIMUM_BYTES } from './files';
+import type { ReadingOptions } from './json-rows';
+import { readFileRows } from './rows';
+import { readSotu } from './sotu';
+import { LEAST_DOCUMENTS, PART_NAMES, partOfDocument, type Parts, splitAddresses, splitDocuments } from './split';
+
+export type Part = keyof Parts<unknown>;
+
+/** A text for training and evaluation, read in a stream: it may be larger than memory. */
 export interface Corpus {
-  /** `sotu`, or the file or folder name. */
-  name: string;
-  /** One line for people: what it is, how much, how it was split. */
-  description: string;
-  /** Documents without leading or trailing white space, none empty. */
-  documents: Parts<string[]>;
+  /** `sotu`, the file or folder name, or the id on the hub. */
+  readonly name: string;
+  /** Differs where anything in the documents or their parts may. */
+  readonly fingerprint: string;
+  /** To read, for progress. */
+  readonly bytes: number;
+  /**
+   * The documents in order, without leading or trailing white space, none empty.
+   * @throws FileError as {@link readFileRows}, and at the end when the corpus or a part of it is too small
+   */
+  documents(options?: ReadingOptions & { readonly onSkip?: (error: FileError) => void }): AsyncIterable<Document>;
+}
+
+export interface Document {
+  readonly part: Part;
+  readonly text: string;
+}
+
+export interface CorpusOptions extends FindOptions {
+  /** The field of a row that holds its text. Default `text`. */
+  readonly textField?: string | undefined;
+  /** Leaves broken rows out in place of failing. */
+  readonly skipBroken?: boolean | undefined;
 }
 
 /** Each part must fill some windows, and a tokenizer must find pairs that occur twice. */
@@ -19,83 +47,153 @@ const LEAST_CHARACTERS = 20_000;
 const LEAST_CHARACTERS_OF_PART = 500;
 
 /**
- * Loads a text corpus and splits it into train, validation and test.
+ * Finds a text corpus and how it is split into train, validation and test: a set whose files name these parts has them so, and what it
+ * lacks is taken out of the training part; any other as {@link splitDocuments} does it.
  *
- * @param spec `sotu` for the embedded State of the Union addresses; or the path of a UTF-8 text file, of a
- *   folder (every .txt and .md file below it, one document each, in order of path), or of a .jsonl file
- *   (one object per line, its `text` one document)
- * @throws FileError when the path is missing, a file is not UTF-8 (with the byte offset) or a line is not such
- *   JSON (with the line number), and when the corpus or a part of it is too small or too large
+ * @param spec `sotu` for the embedded State of the Union addresses, or what {@link readRows} takes: each row, and each text file, is a
+ *   document
+ * @throws FileError when it cannot be had
  */
-export async function loadCorpus(spec: string): Promise<Corpus> {
+export async function loadCorpus(spec: string, { textField = 'text', skipBroken = false, ...options }: CorpusOptions = {}): Promise<Corpus> {
   if (spec === 'sotu') {
-    const addresses = await readSotu();
-    const documents = splitAddresses(addresses.map(({ text }) => text));
-    return describe('sotu', 'State of the Union addresses, 1790 to 2021', documents);
+    const parts = splitAddresses((await readSotu()).map(({ text }) => text));
+    const documents = PART_NAMES.flatMap((part) => parts[part].map((text) => ({ part, text })));
+    const bytes = documents.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
+    return { name: 'sotu', fingerprint: hashOf(JSON.stringify(documents)), bytes, documents: ({ onBytes } = {}) => inTurn(documents, onBytes) };
   }
-  const texts = (await readDocuments(spec)).map((text) => text.trim()).filter((text) => text !== '');
-  const characters = texts.reduce((sum, text) => sum + text.length, 0);
-  if (characters < LEAST_CHARACTERS) {
-    const found = characters === 0 ? 'no text' : `only ${count(characters)} characters`;
-    throw new FileError(spec, `holds ${found}; a corpus needs at least ${count(LEAST_CHARACTERS)}, add text`);
-  }
-  if (characters > MAXIMUM_BYTES) {
-    throw new FileError(spec, `holds ${count(characters)} characters, at most ${count(MAXIMUM_BYTES)} are supported; train on a part of it`);
-  }
-  const documents = splitDocuments(texts);
-  for (const part of PART_NAMES) {
-    const size = documents[part].join('').length;
-    if (size < LEAST_CHARACTERS_OF_PART) {
-      throw new FileError(
-        spec,
-        `its ${part} part holds only ${count(size)} characters of at least ${LEAST_CHARACTERS_OF_PART}; add text, or make documents more even in length`,
-      );
-    }
-  }
-  return describe(basename(spec), `${count(texts.length)} document${texts.length === 1 ? '' : 's'}`, documents);
+  const files = await findDataFiles(spec, options);
+  const sizes = await Promise.all(files.map(async ({ path }) => (await stat(path)).size));
+  const name = files[0]!.name.startsWith(`${spec}/`) && files[0]!.path !== files[0]!.name ? spec : basename(spec);
+  return {
+    name,
+    fingerprint: hashOf(JSON.stringify({ textField, skipBroken, files: await fingerprints(files, sizes) })),
+    bytes: sizes.reduce((sum, size) => sum + size, 0),
+    documents: (reading = {}) => checked(spec, split(spec, files, textsOf(files, { textField, skipBroken, ...reading }))),
+  };
 }
 
-function describe(name: string, what: string, documents: Parts<string[]>): Corpus {
-  const sizes = PART_NAMES.map((part) => {
-    const characters = documents[part].reduce((sum, text) => sum + text.length, 0);
-    return `${part} ${count(characters)}`;
-  });
-  return { name, description: `${name}: ${what}; characters: ${sizes.join(', ')}`, documents };
+/** All documents of each part. For a corpus that fits in memory. */
+export async function collectDocuments(corpus: Corpus): Promise<Parts<string[]>> {
+  const parts: Parts<string[]> = { train: [], validation: [], test: [] };
+  for await (const { part, text } of corpus.documents()) parts[part].push(text);
+  return parts;
 }
 
-async function readDocuments(path: string): Promise<string[]> {
-  const status = await stat(path).catch((error: unknown) => {
-    throw new FileError(path, `cannot be read (${message(error)}); give "sotu", or the path of a text file, a .jsonl file or a folder`);
-  });
-  if (!status.isDirectory()) {
-    return extname(path) === '.jsonl' ? parseJsonLines(path, await readText(path)) : [await readText(path)];
-  }
-  const entries = await readdir(path, { recursive: true, withFileTypes: true });
-  const files = entries
-    .filter((entry) => entry.isFile() && ['.txt', '.md'].includes(extname(entry.name)))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
-  if (files.length === 0) throw new FileError(path, 'the folder holds no .txt or .md file; add some');
+/** Documents of the training part to train a tokenizer on: all, or of a large corpus the first. */
+export async function textsForTokenizer(corpus: Corpus): Promise<string[]> {
   const texts: string[] = [];
-  for (const file of files) texts.push(await readText(file)); // one by one: a folder may hold more files than can be open at once
+  let characters = 0;
+  for await (const { part, text } of corpus.documents()) {
+    if (part !== 'train') continue;
+    if (characters + text.length > MAXIMUM_BYTES) break;
+    texts.push(text);
+    characters += text.length;
+  }
   return texts;
 }
 
-function parseJsonLines(path: string, content: string): string[] {
-  return content.split('\n').flatMap((line, i) => {
-    if (line.trim() === '') return [];
-    let row: unknown;
-    try {
-      row = JSON.parse(line);
-    } catch (error) {
-      throw new FileError(path, `line ${i + 1}: not JSON (${message(error)}); each line must be an object such as {"text": "..."}`);
+/** Of a small corpus its content; of a large one, which would take minutes to read, its files' sizes and times of change. */
+async function fingerprints(files: readonly DataFile[], sizes: readonly number[]): Promise<unknown[]> {
+  const isSmall = sizes.reduce((sum, size) => sum + size, 0) <= MAXIMUM_BYTES;
+  const all: unknown[] = [];
+  for (const [i, { path, name, part }] of files.entries()) {
+    all.push([basename(name), part, sizes[i], isSmall ? await hashOfFile(path) : (await stat(path)).mtimeMs]);
+  }
+  return all;
+}
+
+async function hashOfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** A document with the part that its file names. */
+type Text = Pick<DataFile, 'part'> & { readonly text: string };
+
+async function* textsOf(
+  files: readonly DataFile[],
+  { textField, ...options }: ReadingOptions & { readonly textField: string; readonly skipBroken: boolean; readonly onSkip?: (error: FileError) => void },
+): AsyncGenerator<Text> {
+  for (const file of files) {
+    for await (const row of readFileRows(file, { ...options, columns: [textField] })) {
+      const text = textOf(row, textField);
+      if (typeof text === 'string') {
+        const trimmed = text.trim();
+        if (trimmed !== '') yield { part: file.part, text: trimmed };
+      } else if (options.skipBroken) options.onSkip?.(text);
+      else throw text;
     }
-    const text = typeof row === 'object' && row !== null && 'text' in row ? row.text : undefined;
-    if (typeof text !== 'string') {
-      throw new FileError(path, `line ${i + 1}: expected an object with a string "text", got ${line.slice(0, 60)}`);
+  }
+}
+
+function textOf({ value, where }: DataRow, field: string): string | FileError {
+  const text = typeof value === 'object' && value !== null && Object.hasOwn(value, field) ? (value as Record<string, unknown>)[field] : undefined;
+  if (typeof text === 'string') return text;
+  return new FileError(where, `expected an object with a string ${JSON.stringify(field)}, got ${JSON.stringify(value).slice(0, 60)}`);
+}
+
+/** Gives every document its part. */
+async function* split(spec: string, files: readonly DataFile[], texts: AsyncIterable<Text>): AsyncGenerator<Document> {
+  const own = new Set(files.map(({ part }) => part));
+  if (own.has('validation') || own.has('test')) {
+    let index = 0;
+    for await (const { part = 'train', text } of texts) {
+      const drawn = part === 'train' ? partOfDocument(index++) : part;
+      yield { part: own.has(drawn) ? part : drawn, text };
     }
-    return [text];
-  });
+    return;
+  }
+  // Only at the end of the text is it known whether there are enough documents to be split whole.
+  const first: string[] = [];
+  let index = 0;
+  let characters = 0;
+  for await (const { text } of texts) {
+    if (index >= LEAST_DOCUMENTS) {
+      yield { part: partOfDocument(index++), text };
+      continue;
+    }
+    first.push(text);
+    characters += text.length;
+    if (characters > MAXIMUM_BYTES) {
+      throw new FileError(spec, `its first ${first.length} documents hold over ${MAXIMUM_BYTES.toLocaleString('en-US')} characters; make documents shorter`);
+    }
+    if (++index === LEAST_DOCUMENTS) for (const [i, one] of first.splice(0).entries()) yield { part: partOfDocument(i), text: one };
+  }
+  if (first.length === 0) return;
+  const parts = splitDocuments(first);
+  for (const part of PART_NAMES) for (const text of parts[part]) yield { part, text };
+}
+
+async function* checked(spec: string, documents: AsyncIterable<Document>): AsyncGenerator<Document> {
+  const characters: Parts<number> = { train: 0, validation: 0, test: 0 };
+  for await (const document of documents) {
+    characters[document.part] += document.text.length;
+    yield document;
+  }
+  const total = PART_NAMES.reduce((sum, part) => sum + characters[part], 0);
+  if (total < LEAST_CHARACTERS) {
+    const found = total === 0 ? 'no text' : `only ${count(total)} characters`;
+    throw new FileError(spec, `holds ${found}; a corpus needs at least ${count(LEAST_CHARACTERS)}, add text`);
+  }
+  for (const part of PART_NAMES) {
+    if (characters[part] >= LEAST_CHARACTERS_OF_PART) continue;
+    throw new FileError(
+      spec,
+      `its ${part} part holds only ${count(characters[part])} characters of at least ${LEAST_CHARACTERS_OF_PART}; add text, or make documents more even in length`,
+    );
+  }
+}
+
+async function* inTurn(documents: readonly Document[], onBytes: ReadingOptions['onBytes']): AsyncGenerator<Document> {
+  for (const document of documents) {
+    onBytes?.(Buffer.byteLength(document.text));
+    yield await Promise.resolve(document);
+  }
 }
 
 function count(n: number): string {

@@ -5,6 +5,7 @@ import { ArgumentError, FileError } from '@mixsga/backend';
 import { downloadDataset, type DownloadProgress, isHubId } from '@mixsga/models';
 
 import { message } from './files';
+import { PART_NAMES, type Parts } from './split';
 
 /** A file of a data set. */
 export interface DataFile {
@@ -12,6 +13,8 @@ export interface DataFile {
   readonly path: string;
   /** What to call it: its path as given, or `organisation/name/path` of the hub. */
   readonly name: string;
+  /** Of a data set whose files name parts, as the Hugging Face libraries find them: `data/train-00000-of-00001.parquet`. */
+  readonly part?: keyof Parts<unknown> | undefined;
 }
 
 export interface FindOptions {
@@ -50,7 +53,7 @@ export async function findDataFiles(spec: string, { file, signal, onProgress }: 
       select: (names) => selectFiles(spec, names, file, [[TABLES], [LINES], [JSONS], [TEXTS]]),
       ...{ signal, progress: onProgress },
     });
-    return names.map((name) => ({ path: path(name), name: `${spec}/${name}` }));
+    return names.map((name) => ({ path: path(name), name: `${spec}/${name}`, part: partOf(name) }));
   }
   if (!status.isDirectory()) {
     if (file !== undefined) throw new ArgumentError(`${spec}: expected a folder or a data set to take ${file} of, got a file`);
@@ -61,7 +64,14 @@ export async function findDataFiles(spec: string, { file, signal, onProgress }: 
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name).slice(join(spec, '/').length));
   const selected = selectFiles(spec, names, file, [[TEXTS], [TABLES], [LINES], [JSONS]]);
-  return selected.map((name) => ({ path: join(spec, name), name: join(spec, name) }));
+  return selected.map((name) => ({ path: join(spec, name), name: join(spec, name), ...(!TEXTS.test(name) && { part: partOf(name) }) }));
+}
+
+/** The words by which files name a part. */
+const PART_WORDS: Parts<string> = { train: 'train|training', validation: 'validation|valid|val|dev', test: 'test|testing|eval|evaluation' };
+
+function partOf(name: string): keyof Parts<unknown> | undefined {
+  return PART_NAMES.find((part) => new RegExp(`(^|[^a-z])(${PART_WORDS[part]})([^a-z]|$)`, 'i').test(name));
 }
 
 /** The names of the first kind that there is; a README counts where there is nothing else. */

@@ -2,57 +2,57 @@ import { GPT2_PATTERN } from './byte-level';
 
 /** What encoding a corpus needs of a tokenizer; a `Tokenizer` of `@mixsga/models` is one. */
 export interface TextTokenizer {
-  /** Token ids of a text, no special tokens added. */
-  encode(text: string): number[];
+  /** Token ids of a text. */
+  encode(text: string, options?: { addSpecialTokens: false }): number[];
   /** The content of its tokenizer.json. */
   save(): string;
 }
 
+/** Words that are kept with their ids: more than a language has, fewer than gigabytes of text do. */
+const LARGEST_MEMORY = 2 ** 20;
+
 /**
- * Token ids of a long text, the same as `tokenizer.encode(text)`, several times as fast where the tokenizer is
- * byte-level BPE over the words of GPT-2: there a word's ids depend on the word alone, and words recur.
+ * A function that gives the token ids of long texts, the same as `tokenizer.encode(text)` without special tokens, several times as fast
+ * where the tokenizer is byte-level BPE over the words of GPT-2: there a word's ids depend on the word alone, and words recur.
  *
- * @returns int32 [tokens]
+ * @returns text → int32 [tokens]
  */
-export function encodeText(tokenizer: TextTokenizer, text: string): Int32Array {
-  return encodesByWord(tokenizer, text) ? encodeWords(tokenizer, text) : Int32Array.from(tokenizer.encode(text));
-}
-
-function encodeWords(tokenizer: TextTokenizer, text: string): Int32Array {
+export function textEncoder(tokenizer: TextTokenizer): (text: string) => Int32Array {
+  const specials = specialsOfWordTokenizer(tokenizer);
   const idsOfWord = new Map<string, Int32Array>();
-  let ids = new Int32Array(text.length); // more than enough, but for text of mostly three-byte characters
-  let length = 0;
-  for (const [word] of text.matchAll(GPT2_PATTERN)) {
-    let wordIds = idsOfWord.get(word);
-    if (wordIds === undefined) {
-      wordIds = Int32Array.from(tokenizer.encode(word));
-      idsOfWord.set(word, wordIds);
+  const encodeOne = (text: string) => Int32Array.from(tokenizer.encode(text, { addSpecialTokens: false }));
+  return (text) => {
+    // A special token spelt out in the text is cut out before there are words.
+    if (specials === null || specials.some((special) => text.includes(special))) return encodeOne(text);
+    let ids = new Int32Array(text.length); // more than enough, but for text of mostly three-byte characters
+    let length = 0;
+    for (const [word] of text.matchAll(GPT2_PATTERN)) {
+      let wordIds = idsOfWord.get(word);
+      if (wordIds === undefined) {
+        if (idsOfWord.size === LARGEST_MEMORY) idsOfWord.clear();
+        wordIds = encodeOne(word);
+        idsOfWord.set(word, wordIds);
+      }
+      if (length + wordIds.length > ids.length) {
+        const larger = new Int32Array(2 * (length + wordIds.length));
+        larger.set(ids);
+        ids = larger;
+      }
+      ids.set(wordIds, length);
+      length += wordIds.length;
     }
-    if (length + wordIds.length > ids.length) {
-      const larger = new Int32Array(2 * (length + wordIds.length));
-      larger.set(ids);
-      ids = larger;
-    }
-    ids.set(wordIds, length);
-    length += wordIds.length;
-  }
-  return ids.slice(0, length);
+    return ids.slice(0, length);
+  };
 }
 
-/** Whether this text's ids are those of its words one after the other: nothing may look across words. */
-function encodesByWord(tokenizer: TextTokenizer, text: string): boolean {
+/** The special tokens of a tokenizer that encodes word by word, so that nothing looks across words; null for any other. */
+function specialsOfWordTokenizer(tokenizer: TextTokenizer): string[] | null {
   const json = JSON.parse(tokenizer.save()) as {
     normalizer: unknown;
     pre_tokenizer: { type: string; add_prefix_space?: boolean; use_regex?: boolean } | null;
     added_tokens?: { content: string }[];
   };
   const words = json.pre_tokenizer;
-  return (
-    json.normalizer === null &&
-    words?.type === 'ByteLevel' &&
-    words.add_prefix_space !== true &&
-    words.use_regex !== false &&
-    // A special token spelt out in the text is cut out before there are words.
-    !(json.added_tokens ?? []).some(({ content }) => text.includes(content))
-  );
+  const byWord = json.normalizer === null && words?.type === 'ByteLevel' && words.add_prefix_space !== true && words.use_regex !== false;
+  return byWord ? (json.added_tokens ?? []).map(({ content }) => content) : null;
 }

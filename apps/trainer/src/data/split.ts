@@ -21,20 +21,23 @@ export function splitAddresses<T>(addresses: readonly T[]): Parts<T[]> {
 }
 
 /** Below this many documents, whole documents are too coarse a measure of 5 %. */
-const LEAST_DOCUMENTS = 20;
+export const LEAST_DOCUMENTS = 20;
+
+/** The part of a document of many: the 10th of every 20 validates and the 20th tests. */
+export function partOfDocument(index: number): keyof Parts<unknown> {
+  if (index % 20 === 9) return 'validation';
+  return index % 20 === 19 ? 'test' : 'train';
+}
 
 /**
- * The split of a user's corpus into 90 % train, 5 % validation and 5 % test: of 20 documents or more, the 10th
- * of every 20 validates and the 20th tests; fewer are joined by a blank line and cut by position, each cut moved
+ * The split of a user's corpus into 90 % train, 5 % validation and 5 % test: of 20 documents or more, whole
+ * ones as {@link partOfDocument} has it; fewer are joined by a blank line and cut by position, each cut moved
  * to the white space before it.
  */
 export function splitDocuments(documents: readonly string[]): Parts<string[]> {
   if (documents.length >= LEAST_DOCUMENTS) {
-    return {
-      train: documents.filter((_, i) => i % 20 !== 9 && i % 20 !== 19),
-      validation: documents.filter((_, i) => i % 20 === 9),
-      test: documents.filter((_, i) => i % 20 === 19),
-    };
+    const ofPart = (part: keyof Parts<unknown>) => documents.filter((_, i) => partOfDocument(i) === part);
+    return { train: ofPart('train'), validation: ofPart('validation'), test: ofPart('test') };
   }
   const text = documents.join(DOCUMENT_SEPARATOR);
   const first = wordBoundary(text, Math.floor(text.length * 0.9));

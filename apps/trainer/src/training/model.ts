@@ -20,7 +20,6 @@ import type { RouterKind } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { trainBpe } from '../data/bpe';
-import type { Corpus } from '../data/corpus';
 import type { RunConfig } from './config';
 import { writeFileAtomic } from './files';
 import type { Reporter } from './reporter';
@@ -45,11 +44,12 @@ export interface ModelFacts {
  * The model that a run starts from: with random weights and a tokenizer of its own, or another model, converted to
  * the attention that the run asks for.
  *
+ * @param texts to train a tokenizer on
  * @param folder of the run: a tokenizer that it holds already is not trained again
  */
 export async function openModel(
   config: RunConfig,
-  corpus: Corpus,
+  texts: () => Promise<string[]>,
   folder: string,
   reporter: Pick<Reporter, 'message'>,
 ): Promise<OpenModel> {
@@ -57,7 +57,7 @@ export async function openModel(
   if (from !== undefined) return continuedModel(config, from);
   const attention = parseAttention(config.model.attention ?? 'mha');
   attention.validate({ kvHeads: init!.heads, layers: init!.layers });
-  const tokenizer = await newTokenizer(config, corpus, folder, reporter);
+  const tokenizer = await newTokenizer(config, texts, folder, reporter);
   const optConfig = parseOptConfig(
     {
       model_type: 'opt',
@@ -171,7 +171,7 @@ function routerOf(config: RunConfig): { kind: RouterKind; seed: number } {
 
 async function newTokenizer(
   config: RunConfig,
-  corpus: Corpus,
+  texts: () => Promise<string[]>,
   folder: string,
   reporter: Pick<Reporter, 'message'>,
 ): Promise<Tokenizer> {
@@ -180,7 +180,7 @@ async function newTokenizer(
   const earlier = await readJsonIfThere(path);
   if (earlier !== undefined) return createTokenizer(earlier, path);
   reporter.message(`training a tokenizer of ${config.data.vocabularySize} tokens`);
-  return createTokenizer(trainBpe(corpus.documents.train, config.data.vocabularySize), path);
+  return createTokenizer(trainBpe(await texts(), config.data.vocabularySize), path);
 }
 
 async function valuesOf(model: OptModel): Promise<Map<string, Float32Array>> {

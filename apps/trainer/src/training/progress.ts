@@ -75,6 +75,16 @@ export function formatProgress(state: ProgressState): string {
   );
 }
 
+/** Tells how far the reading of a text is, with its rate and the time left. */
+export function readingProgress(what: string, total: number, { activity }: { activity: (text: string) => void }): (bytes: number) => void {
+  const start = performance.now();
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+  return (bytes) => {
+    const rate = bytes / ((performance.now() - start) / 1000);
+    activity(`${what}: ${megabytes(bytes)} of ${megabytes(total)} MB  ${megabytes(rate)} MB/s  ${formatDuration((total - bytes) / rate)} left`);
+  };
+}
+
 /** 75 → '1 min 15 s'. */
 export function formatDuration(seconds: number): string {
   const s = Math.round(seconds);

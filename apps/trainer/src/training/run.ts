@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import { startBackend } from '@mixsga/backend';
 
 import { BatchSampler } from '../data/batch-sampler';
-import { loadCorpus } from '../data/corpus';
-import type { Parts } from '../data/split';
-import { tokenizeCorpus } from '../data/tokenized-corpus';
+import { loadCorpus, textsForTokenizer } from '../data/corpus';
+import { tokenizeCorpus, type TokenizedCorpus } from '../data/tokenized-corpus';
 import { JsonlWriter } from '../metrics/jsonl';
 import { TensorBoardWriter } from '../metrics/tensorboard';
 import { CheckpointStore } from './checkpoint';
@@ -14,6 +13,7 @@ import { writeFileAtomic } from './files';
 import { Interrupted } from './interruption';
 import { trainLoop } from './loop';
 import { languageModel, modelFacts, type ModelFacts, type OpenModel, openModel, saveModel } from './model';
+import { readingProgress } from './progress';
 import type { Reporter } from './reporter';
 import { checkRunFolder, claimRunFolder, readJsonIfThere } from './run-folder';
 import { type RoutedText, routeText } from './routed-text';
@@ -59,10 +59,13 @@ export async function runTraining(config: RunConfig, folder: string, options: Ru
   }
   const backend = await startBackend(config.backend);
   const corpus = await loadCorpus(config.data.corpus);
-  reporter.message(corpus.description);
-  const open = await openModel(config, corpus, folder, reporter);
+  const open = await openModel(config, () => textsForTokenizer(corpus), folder, reporter);
   try {
-    const tokens = await tokenizeCorpus(corpus, open.tokenizer);
+    const tokens = await tokenizeCorpus(corpus, open.tokenizer, {
+      signal: options.signal,
+      onProgress: readingProgress('encoding', corpus.bytes, reporter),
+    });
+    reporter.message(tokens.description);
     // Only now, when all that was asked for is there and fits together, is anything written.
     await claimRunFolder(folder, config);
     await writeFileAtomic(join(folder, 'tokenizer.json'), open.tokenizer.save());
@@ -95,7 +98,7 @@ async function train(
   config: RunConfig,
   folder: string,
   { model }: OpenModel,
-  tokens: Parts<Int32Array>,
+  tokens: TokenizedCorpus,
   { reporter, signal }: RunOptions,
 ): Promise<void> {
   const trainer = new Trainer(model, {
