@@ -12,7 +12,7 @@ async function reported(folder, code) {
 
 describe('import arrows', () => {
   it.each([
-    ['an import upwards', 'packages/router', "export { OptModel } from '@mixsga/models';"],
+    ['an import upwards', 'packages/router', "export { TrainableModel } from '@mixsga/models';"],
     ['a sibling', 'packages/experts', "import '@mixsga/router';"],
     ['a dynamic import', 'packages/evaluators', "export const models = await import('@mixsga/models');"],
     ['any sibling from the bottom', 'packages/backend', "export * from '@mixsga/router';"],

@@ -1,56 +1,45 @@
 // The models that train here, from and to a folder as Hugging Face lays it out.
 
 import { FileError } from '@mixsga/backend';
-import { parseAttention } from './attention/index';
-import type { OptConfig } from './config/opt';
-import { optConfigToJson, parseOptConfig } from './config/opt';
-import type { FloatDtype, SafetensorsEntry } from './io/safetensors';
-import { encodeSafetensors, fromFloat32 } from './io/safetensors';
-import { memoryTensors, type TensorSource } from './io/tensor-source';
-import { openCheckpoint } from './open-checkpoint';
-import { saveCheckpoint } from './save-checkpoint';
-import { OptModel } from './opt/model';
-import { parameterSpecs } from './opt/parameters';
+import { convertConfig, convertedSource, type ConvertOptions } from './convert';
+import { familyOf, parseModelConfig, storedParameters, type ModelConfig } from './families';
+import type { ParameterSource } from './io/parameter-source';
+import { fromFloat32, type FloatDtype } from './io/safetensors';
+import type { TensorInfo, TensorSource } from './io/tensor-source';
+import { openCheckpoint, type OpenCheckpoint } from './open-checkpoint';
+import { saveCheckpoint, type CheckpointContent } from './save-checkpoint';
+import { createTrainable, type TrainableModel } from './training/model';
 
 /** A model outside of any backend: configuration and the values of every parameter, row-major. */
 export interface Checkpoint {
-  readonly config: OptConfig;
+  readonly config: ModelConfig;
   readonly values: Map<string, Float32Array>;
 }
 
 /**
- * Reads an OPT: config.json and the weights, in any of the forms that {@link openCheckpoint} opens, and checks each tensor's name
- * and shape against the config.
+ * Reads a model of any family: config.json and the weights, in any of the forms that {@link openCheckpoint} opens, and checks each
+ * tensor's name and shape against the config.
  * @param folder a folder or another name that openCheckpoint knows
  * @throws FileError naming the file and the tensor or field
  */
 export async function readCheckpoint(folder: string): Promise<Checkpoint> {
   const checkpoint = await openCheckpoint(folder);
   try {
-    const config = parseOptConfig(checkpoint.config, checkpoint.configWhere);
-    return { config, values: await checkpointValues(config, checkpoint.tensors) };
+    const { config, source } = parametersOf(checkpoint);
+    const values = new Map<string, Float32Array>();
+    for (const { name } of storedParameters(config)) values.set(name, await source.read(name));
+    return { config, values };
   } finally {
     await checkpoint.tensors.close();
   }
 }
 
-/**
- * The parameters among the tensors of a checkpoint, as float32.
- * @throws FileError when a parameter is missing, has another shape, or a tensor belongs to no parameter
- */
-export async function checkpointValues(config: OptConfig, tensors: TensorSource): Promise<Map<string, Float32Array>> {
-  const attention = parseAttention(config.mixsga?.attention ?? 'mha');
-  const expected = parameterSpecs(config, attention).map(({ name, shape }) => ({ name, shape }));
-  const experts = attention.experts?.ratios.length;
-  if (experts !== undefined && config.mixsga?.router !== 'random') {
-    for (let layer = 0; layer < config.num_hidden_layers; layer++) {
-      const at = `model.decoder.layers.${layer}.self_attn.router`;
-      expected.push({ name: `${at}.weight`, shape: [experts, config.hidden_size] }, { name: `${at}.bias`, shape: [experts] });
-    }
-  }
-  const values = new Map<string, Float32Array>();
-  for (const [name, stored] of matchTensors(tensors, expected)) values.set(name, await tensors.read(stored));
-  return values;
+/** The configuration of an open checkpoint and its parameters. @throws FileError as {@link readCheckpoint} */
+function parametersOf({ config: json, configWhere, tensors }: OpenCheckpoint): { config: ModelConfig; source: ParameterSource } {
+  const config = parseModelConfig(json, configWhere);
+  const stored = matchTensors(tensors, storedParameters(config));
+  const source = { has: (name: string) => stored.has(name), read: (name: string) => tensors.read(stored.get(name) ?? name) };
+  return { config, source };
 }
 
 /** Tensors that checkpoints hold beside their parameters: a tied head once more, and what old versions of transformers kept. */
@@ -85,31 +74,73 @@ export function matchTensors(
   return stored;
 }
 
-/** Loads a folder's model onto the active backend. @throws as {@link readCheckpoint} */
-export async function loadModel(folder: string): Promise<OptModel> {
-  const { config, values } = await readCheckpoint(folder);
-  return new OptModel(config, values);
-}
-
-/** The bytes of model.safetensors for a model's current weights. */
-export async function encodeModel(model: OptModel, dtype: FloatDtype = 'F32'): Promise<Uint8Array> {
-  return encodeSafetensors(await currentTensors(model, dtype), { format: 'pt' });
-}
-
-async function currentTensors(model: OptModel, dtype: FloatDtype): Promise<Map<string, SafetensorsEntry>> {
-  const entries = new Map<string, SafetensorsEntry>();
-  for (const [name, variable] of model.parameters()) {
-    entries.set(name, fromFloat32((await variable.data()) as Float32Array, variable.shape, dtype));
-  }
-  return entries;
+export interface LoadOptions extends ConvertOptions {
+  /** Attention variant; another than the checkpoint's is converted to while reading. Default: the checkpoint's. */
+  readonly attention?: string;
 }
 
 /**
- * Writes config.json and model.safetensors as {@link saveCheckpoint} does.
- * @param dtype element type of the weights in the file
+ * Loads a model onto the active backend to be trained, one parameter after the other.
+ * @param source what {@link openCheckpoint} takes
+ * @throws FileError as {@link readCheckpoint}; ArgumentError when the attention variant does not fit
+ */
+export async function loadModel(source: string, options: LoadOptions = {}): Promise<TrainableModel> {
+  const checkpoint = await openCheckpoint(source);
+  try {
+    return await trainableOf(checkpoint, options);
+  } finally {
+    await checkpoint.tensors.close();
+  }
+}
+
+/** {@link loadModel} of an open checkpoint, which stays open. */
+export async function trainableOf(checkpoint: OpenCheckpoint, { attention, ...options }: LoadOptions = {}): Promise<TrainableModel> {
+  const { config, source } = parametersOf(checkpoint);
+  if (attention === undefined) return createTrainable(config, source);
+  return createTrainable(convertConfig(config, attention, options), convertedSource(config, source, attention));
+}
+
+/** What a checkpoint has beside configuration and weights. */
+const COMPANIONS = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json', 'chat_template.jinja'];
+
+/** The files of a checkpoint that belong beside a model made from it: tokenizer, settings of generation. */
+export async function companionFiles(checkpoint: OpenCheckpoint): Promise<Map<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  for (const name of COMPANIONS) {
+    const bytes = await checkpoint.file(name);
+    if (bytes) files.set(name, bytes);
+  }
+  return files;
+}
+
+/** The present weights of a model as the tensors of a checkpoint, read from the backend one by one. */
+function tensorsOf(model: TrainableModel, dtype: FloatDtype, where: string): TensorSource {
+  const tensors = new Map<string, TensorInfo>();
+  for (const [name, { shape }] of model.parameters()) tensors.set(name, { dtype, shape, where });
+  const { has, read } = model.source() as { has(name: string): boolean; read(name: string): Promise<Float32Array<ArrayBuffer>> };
+  return {
+    where,
+    tensors,
+    has,
+    read,
+    async readRaw(name) {
+      return fromFloat32(await read(name), tensors.get(name)!.shape, dtype).data as Uint8Array<ArrayBuffer>;
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+export interface SaveModelOptions extends Pick<CheckpointContent, 'files'> {
+  /** Element type of the weights in the file; default F32. */
+  readonly dtype?: FloatDtype;
+}
+
+/**
+ * Writes config.json and model.safetensors as {@link saveCheckpoint} does, so that Hugging Face tools read them too where the
+ * attention is `mha`.
  * @throws FileError when the folder cannot be written
  */
-export async function saveModel(model: OptModel, folder: string, dtype: FloatDtype = 'F32'): Promise<void> {
-  const tensors = memoryTensors(await currentTensors(model, dtype), folder);
-  await saveCheckpoint(folder, { config: optConfigToJson(model.config), tensors });
+export async function saveModel(model: TrainableModel, folder: string, { dtype = 'F32', files }: SaveModelOptions = {}): Promise<void> {
+  const config = familyOf(model.config).toJson(model.config);
+  await saveCheckpoint(folder, { config, tensors: tensorsOf(model, dtype, folder), ...(files ? { files } : {}) });
 }

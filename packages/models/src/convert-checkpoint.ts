@@ -1,7 +1,7 @@
 // Conversion from one folder to another, tensor by tensor (Node).
 import { createRouter } from '@mixsga/router';
 import { parseAttention } from './attention/index';
-import { matchTensors } from './checkpoint';
+import { companionFiles, matchTensors } from './checkpoint';
 import { modelShape } from './config/shape';
 import { convertConfig, convertedSource, type ConvertOptions } from './convert';
 import { familyOf, parseModelConfig, storedParameters, type ModelConfig } from './families';
@@ -15,9 +15,6 @@ export interface ConvertCheckpointOptions extends ConvertOptions, SaveOptions, O
   /** The attention variant to convert to. */
   readonly attention: string;
 }
-
-/** What a checkpoint has beside configuration and weights. */
-const OTHERS = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json', 'chat_template.jinja'];
 
 /**
  * Converts a checkpoint of any family to another attention variant and writes it to a folder, with one tensor in memory at a
@@ -36,12 +33,7 @@ export async function convertCheckpoint(source: string, folder: string, options:
     const stored = matchTensors(checkpoint.tensors, storedParameters(published));
     const config = convertConfig(published, options.attention, options);
     const tensors = convertedTensors(published, config, checkpoint.tensors, stored, await drawnRouters(config));
-    const files = new Map<string, Uint8Array>();
-    for (const name of OTHERS) {
-      const bytes = await checkpoint.file(name);
-      if (bytes) files.set(name, bytes);
-    }
-    await saveCheckpoint(folder, { config: familyOf(config).toJson(config), tensors, files }, options);
+    await saveCheckpoint(folder, { config: familyOf(config).toJson(config), tensors, files: await companionFiles(checkpoint) }, options);
     return config;
   } finally {
     await checkpoint.tensors.close();

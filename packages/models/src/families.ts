@@ -11,26 +11,29 @@ import { CachedDecoder, type DecoderOptions } from './decoder/cached-decoder';
 import type { ModelFamily, ParameterSpec } from './decoder/family';
 import { loadGemma2 } from './gemma2/decoder';
 import { gemma2Parameters } from './gemma2/parameters';
+import { trainableGemma2 } from './gemma2/trainable';
 import type { ParameterSource } from './io/parameter-source';
 import { loadLlama } from './llama/decoder';
 import { layerName as llamaLayerName, llamaParameters } from './llama/parameters';
+import { trainableLlama } from './llama/trainable';
 import { loadOpt } from './opt/decoder';
 import { layerName as optLayerName, parameterSpecs as optParameters } from './opt/parameters';
+import { trainableOpt } from './opt/trainable';
 
 /** Configuration of a model of any family: `model_type` tells which. */
 export type ModelConfig = OptConfig | LlamaConfig | Gemma2Config;
 
 const opt: ModelFamily<OptConfig> = {
   parse: parseOptConfig, toJson: optConfigToJson,
-  layerName: optLayerName, parameters: optParameters, load: loadOpt,
+  layerName: optLayerName, parameters: optParameters, load: loadOpt, trainable: trainableOpt,
 };
 const llama: ModelFamily<LlamaConfig> = {
   parse: parseLlamaConfig, toJson: llamaConfigToJson,
-  layerName: llamaLayerName, parameters: llamaParameters, load: loadLlama,
+  layerName: llamaLayerName, parameters: llamaParameters, load: loadLlama, trainable: trainableLlama,
 };
 const gemma2: ModelFamily<Gemma2Config> = {
   parse: parseGemma2Config, toJson: gemma2ConfigToJson,
-  layerName: llamaLayerName, parameters: gemma2Parameters, load: loadGemma2,
+  layerName: llamaLayerName, parameters: gemma2Parameters, load: loadGemma2, trainable: trainableGemma2,
 };
 
 /** The families, by `model_type`. */

@@ -202,7 +202,7 @@ describe('matchTensors', () => {
       const shape = name.endsWith('.bias') || name.includes('norm') ? [array.length] : [array.length / config.hidden_size, config.hidden_size];
       return [name.slice('model.'.length), fromFloat32(array, name.endsWith('fc2.weight') ? [shape[1]!, shape[0]!] : shape)];
     }));
-    await saveCheckpoint(folder, { config, tensors: memoryTensors(entries, 'm') });
+    await saveCheckpoint(folder, { config: { ...config }, tensors: memoryTensors(entries, 'm') });
     const { values: after } = await readCheckpoint(folder);
     expect([...after.keys()]).toEqual([...before.keys()]);
     for (const [name, array] of before) expect(same(after.get(name)!, array), name).toBe(true);

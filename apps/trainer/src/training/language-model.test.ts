@@ -1,6 +1,6 @@
 import { startBackend } from '@mixsga/backend';
 import { describeLikelihoodModel } from '@mixsga/evaluators/testing';
-import { OptModel, parseOptConfig } from '@mixsga/models';
+import { createTrainable, parseModelConfig, randomParameters } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 
@@ -19,7 +19,7 @@ const variants: { attention: string; router?: string }[] = [
 
 async function create(mixsga: { attention: string; router?: string }) {
   await startBackend('wasm');
-  const config = parseOptConfig(
+  const config = parseModelConfig(
     {
       model_type: 'opt',
       vocab_size: VOCABULARY,
@@ -33,7 +33,7 @@ async function create(mixsga: { attention: string; router?: string }) {
     },
     'test',
   );
-  const model = OptModel.create(config, 7);
+  const model = await createTrainable(config, randomParameters(config, 7));
   return { model: languageModel(model), vocabularySize: VOCABULARY, dispose: () => model.dispose() };
 }
 

@@ -1,35 +1,40 @@
 import { join } from 'node:path';
 
 import type { WeightType } from '@mixsga/backend';
-import type { KvTraits, LanguageModel, LikelihoodModel } from '@mixsga/evaluators';
-import { kvBytesPerToken } from '@mixsga/kv-cache';
+import type { LanguageModel, LikelihoodModel } from '@mixsga/evaluators';
 import {
-  convertModel,
+  companionFiles,
   createDecoder,
   createTokenizer,
+  createTrainable,
+  kvTraits,
+  type LoadOptions,
   loadTokenizer,
-  OptModel,
+  modelShape,
+  openCheckpoint,
   parseAttention,
-  parseOptConfig,
-  readCheckpoint,
-  resolveModel,
+  parseModelConfig,
+  randomParameters,
   saveModel as saveWeights,
   type Tokenizer,
+  trainableOf,
+  type TrainableModel,
 } from '@mixsga/models';
 import type { RouterKind } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { trainBpe } from '../data/bpe';
 import type { RunConfig } from './config';
-import { writeFileAtomic } from './files';
 import type { Reporter } from './reporter';
 import { readJsonIfThere } from './run-folder';
 import { streamNll } from './stream-nll';
 
 /** A model on the active backend with its tokenizer. */
 export interface OpenModel {
-  model: OptModel;
+  model: TrainableModel;
   tokenizer: Tokenizer;
+  /** Files of the model that is continued, to be saved beside the trained one: settings of its tokenizer and of generation. */
+  companions: ReadonlyMap<string, Uint8Array>;
 }
 
 /** Size and shape of a model, as reports give them. */
@@ -58,7 +63,7 @@ export async function openModel(
   const attention = parseAttention(config.model.attention ?? 'mha');
   attention.validate({ kvHeads: init!.heads, layers: init!.layers });
   const tokenizer = await newTokenizer(config, texts, folder, reporter);
-  const optConfig = parseOptConfig(
+  const modelConfig = parseModelConfig(
     {
       model_type: 'opt',
       vocab_size: tokenizer.vocabularySize,
@@ -75,26 +80,24 @@ export async function openModel(
     },
     'model.init',
   );
-  return { model: OptModel.create(optConfig, config.seed), tokenizer };
+  return { model: await createTrainable(modelConfig, randomParameters(modelConfig, config.seed)), tokenizer, companions: new Map() };
 }
 
 /** Loads a model by the name of a shipped one, or from a folder. */
-export async function loadOpenModel(nameOrFolder: string): Promise<OpenModel> {
-  const { directory } = await resolveModel(nameOrFolder);
-  const { config, values } = await readCheckpoint(directory);
-  return { model: new OptModel(config, values), tokenizer: await loadTokenizer(directory) };
+export function loadOpenModel(nameOrFolder: string): Promise<OpenModel> {
+  return withCheckpoint(nameOrFolder, () => ({}));
 }
 
 /**
  * What the evaluators see of a model. Owns nothing: the model stays to be disposed by whoever opened it.
  * @param weights element type of the weights that go through a cache
  */
-export function languageModel(model: OptModel, weights: WeightType = 'f32'): LikelihoodModel & Pick<LanguageModel, 'streamNll'> {
+export function languageModel(model: TrainableModel, weights: WeightType = 'f32'): LikelihoodModel & Pick<LanguageModel, 'streamNll'> {
   /** Row-major [windows, T] as a tensor. */
   const windowed = (tokens: Int32Array, windows: number) => tf.tensor2d(tokens, [windows, tokens.length / windows], 'int32');
   return {
-    contextLength: model.config.max_position_embeddings,
-    kv: kvTraits(model),
+    contextLength: model.shape.contextLength,
+    kv: kvTraits(model.shape, model.attention),
     async likelihood(inputs, targets, { windows, routing }) {
       const nll = tf.tidy(() => model.tokenNll(windowed(inputs, windows), windowed(targets, windows), { routing }));
       try {
@@ -119,7 +122,7 @@ export function languageModel(model: OptModel, weights: WeightType = 'f32'): Lik
       }
     },
     async streamNll(inputs, targets, options) {
-      const decoder = await createDecoder(model.config, await valuesOf(model), { weights });
+      const decoder = await createDecoder(model.config, model.source(), { weights });
       try {
         return await streamNll(decoder, inputs, targets, options);
       } finally {
@@ -129,33 +132,41 @@ export function languageModel(model: OptModel, weights: WeightType = 'f32'): Lik
   };
 }
 
-/** Saves config.json, model.safetensors and tokenizer.json, each whole or not at all. */
-export async function saveModel(folder: string, { model, tokenizer }: OpenModel): Promise<void> {
-  await writeFileAtomic(join(folder, 'tokenizer.json'), tokenizer.save());
-  await saveWeights(model, folder);
+/** Saves config.json, model.safetensors, tokenizer.json and what else belongs to the model, all of them or none. */
+export async function saveModel(folder: string, { model, tokenizer, companions }: OpenModel): Promise<void> {
+  await saveWeights(model, folder, { files: new Map<string, Uint8Array | string>([...companions, ['tokenizer.json', tokenizer.save()]]) });
 }
 
-export function modelFacts(model: OptModel): ModelFacts {
+export function modelFacts(model: TrainableModel): ModelFacts {
   return {
     parameters: [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0),
-    layers: model.config.num_hidden_layers,
-    heads: model.config.num_attention_heads,
-    hidden: model.config.hidden_size,
+    layers: model.shape.layers,
+    heads: model.shape.heads,
+    hidden: model.shape.hiddenSize,
   };
 }
 
-async function continuedModel(config: RunConfig, from: string): Promise<OpenModel> {
-  const { directory } = await resolveModel(from);
-  const source = await readCheckpoint(directory);
-  const tokenizer = await loadTokenizer(directory);
-  const own = source.config.mixsga?.attention ?? 'mha';
-  const asked = config.model.attention ?? own;
-  if (parseAttention(asked).spec === parseAttention(own).spec && config.model.router === undefined) {
-    return { model: new OptModel(source.config, source.values), tokenizer };
+function continuedModel(config: RunConfig, from: string): Promise<OpenModel> {
+  return withCheckpoint(from, (own) => {
+    const asked = parseAttention(config.model.attention ?? own).spec;
+    if (asked === own && config.model.router === undefined) return {};
+    const { kind, seed } = routerOf(config);
+    return { attention: asked, router: kind, routerSeed: seed };
+  });
+}
+
+/** Loads a model. @param load how, given the attention variant that it has */
+async function withCheckpoint(nameOrFolder: string, load: (own: string) => LoadOptions): Promise<OpenModel> {
+  const checkpoint = await openCheckpoint(nameOrFolder);
+  try {
+    const own = parseAttention(modelShape(parseModelConfig(checkpoint.config, checkpoint.configWhere)).attention).spec;
+    const { json, where } = await checkpoint.tokenizer();
+    const tokenizer = createTokenizer(json, where);
+    const companions = await companionFiles(checkpoint);
+    return { model: await trainableOf(checkpoint, load(own)), tokenizer, companions };
+  } finally {
+    await checkpoint.tensors.close();
   }
-  const { kind, seed } = routerOf(config);
-  const converted = convertModel(source.config, source.values, asked, { router: kind, routerSeed: seed });
-  return { model: new OptModel(converted.config, converted.values), tokenizer };
 }
 
 function mixsgaKey(config: RunConfig): Record<string, unknown> {
@@ -181,28 +192,4 @@ async function newTokenizer(
   if (earlier !== undefined) return createTokenizer(earlier, path);
   reporter.message(`training a tokenizer of ${config.data.vocabularySize} tokens`);
   return createTokenizer(trainBpe(await texts(), config.data.vocabularySize), path);
-}
-
-async function valuesOf(model: OptModel): Promise<Map<string, Float32Array>> {
-  const values = new Map<string, Float32Array>();
-  for (const [name, variable] of model.parameters()) values.set(name, (await variable.data()) as Float32Array);
-  return values;
-}
-
-function kvTraits(model: OptModel): KvTraits {
-  const { num_attention_heads: kvHeads, num_hidden_layers: layers, hidden_size: hidden } = model.config;
-  const { attention } = model;
-  const storing = Array.from({ length: layers }, (_, layer) => layer).filter((layer) => attention.kvSource(layer) === layer);
-  const { groupSizes, ratios } = attention.experts ?? {
-    groupSizes: [kvHeads / attention.storedKvHeads(kvHeads)],
-    ratios: [1],
-  };
-  const layout = { kvHeads, headDim: hidden / kvHeads };
-  return {
-    bytesPerToken: kvBytesPerToken({ ...layout, layers: storing.length, groupSizes, ratios }),
-    bytesPerTokenFull: kvBytesPerToken({ ...layout, layers, groupSizes: [1], ratios: [1] }),
-    budget: attention.kvBudget,
-    groupSizes,
-    ratios,
-  };
 }

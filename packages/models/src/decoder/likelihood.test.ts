@@ -1,10 +1,9 @@
 import { describeBackends, startBackend, trackTensors } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { OptConfig } from '../config/opt';
 import { convertModel } from '../convert';
 import { createDecoder, parseModelConfig, type ModelConfig } from '../families';
-import { OptModel } from '../opt/model';
+import { createTrainable } from '../training/model';
 import { streamNll } from '../stream-nll';
 import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';
 import type { CachedDecoder } from './cached-decoder';
@@ -112,9 +111,9 @@ describe('a decoder', () => {
   it.each(['mha', 'gqa:2', 'cla:2', 'mixsga:3:1:6', 'mixsga-root:3:1:6'])(
     'of OPT with %s has the likelihoods and the routing of the model that trains',
     async (attention) => {
-      const config = tinyConfig('opt', attention) as OptConfig;
+      const config = tinyConfig('opt', attention);
       const values = tinyValues(config, 5);
-      const [decoder, model] = [await createDecoder(config, values), new OptModel(config, values)];
+      const [decoder, model] = [await createDecoder(config, values), await createTrainable(config, values)];
       const [x, y] = [inputs, targets].map((tokens) => tf.tensor2d(tokens, [1, 40], 'int32')) as [tf.Tensor2D, tf.Tensor2D];
       for (const routing of ROUTINGS) {
         const expected = model.tokenNll(x, y, { routing });

@@ -4,25 +4,17 @@ import type { Gemma2Config } from '../config/gemma2';
 import { rotaryFrequencies } from '../config/rope';
 import type { Transformer } from '../decoder/family';
 import type { WeightLoader } from '../decoder/weight-loader';
-import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from '../io/float16';
 import { layerName } from '../llama/parameters';
+import { embeddingFactor } from './parameters';
 
 /** `block`: what attention or feed-forward gives, before its norm. */
 type Buffers = 'normed' | 'inner' | 'up' | 'block';
-
-/** To the nearest numbers of an element type. */
-const rounded = {
-  float32: (values: Float32Array) => values,
-  float16: (values: Float32Array) => float16ToFloat32(float32ToFloat16(values)),
-  bfloat16: (values: Float32Array) => bfloat16ToFloat32(float32ToBfloat16(values)),
-};
 
 export async function loadGemma2(config: Gemma2Config, loader: WeightLoader): Promise<Transformer<Buffers>> {
   const { runtime } = loader;
   const { hidden_size: width, intermediate_size: inner, final_logit_softcapping: logitCap } = config;
   const norm = { epsilon: config.rms_norm_eps };
-  // A number of the element type that the model was published in: the 59.87 of gemma-2-9b is 59.75 in bfloat16.
-  const embeddingFactor = rounded[config.torch_dtype ?? 'float32'](Float32Array.of(Math.sqrt(width)))[0]!;
+  const factor = embeddingFactor(config);
 
   const tokens = await loader.linear('model.embed_tokens'); // and the head, which is tied to it
   const layers: Layer[] = [];
@@ -39,7 +31,7 @@ export async function loadGemma2(config: Gemma2Config, loader: WeightLoader): Pr
 
     embed(ids, _positions, { x }) {
       runtime.embed(tokens, ids, x);
-      runtime.scale(x, embeddingFactor, ids.length);
+      runtime.scale(x, factor, ids.length);
     },
 
     startLayer(index, { x, normed, q }, rows) {

@@ -1,11 +1,10 @@
 import { describeBackends, DeviceLostError, startBackend } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { parseAttention } from '../attention/index';
 import { parseOptConfig } from '../config/opt';
 import type { CachedDecoder } from '../decoder/cached-decoder';
 import { createDecoder } from '../families';
-import { randomParameters } from '../opt/parameters';
+import { randomParameters } from '../training/random-parameters';
 import { generate, type GenerateOptions, type Generation } from './generate';
 
 const { available, reason } = (await describeBackends()).find(({ name }) => name === 'webgpu')!;
@@ -22,7 +21,7 @@ describe.runIf(available)(`a WebGPU device that is lost in the middle of a gener
       },
       'test',
     );
-    return createDecoder(config, randomParameters(config, parseAttention(attention), 5));
+    return createDecoder(config, randomParameters(config, 5));
   };
   const device = () => (tf.backend() as unknown as { device: GPUDevice }).device;
 

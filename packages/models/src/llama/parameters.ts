@@ -1,34 +1,39 @@
 import type { AttentionVariant } from '../attention/variant';
 import type { LlamaConfig } from '../config/llama';
-import type { ParameterSpec } from '../decoder/family';
+import type { Start, TransformerParameter } from '../decoder/family';
 
 export const layerName = (layer: number): string => `model.layers.${layer}`;
 
 /** Every parameter of a Llama in the order of the forward pass; routers keep their own. */
-export function llamaParameters(config: LlamaConfig, attention: AttentionVariant): ParameterSpec[] {
+export function llamaParameters(config: LlamaConfig, attention: AttentionVariant): TransformerParameter[] {
   const specs = gatedLayers(config, attention, {
     norms: ['input_layernorm', 'post_attention_layernorm'],
+    gains: 'ones',
     mlpBias: config.mlp_bias,
   });
-  const head = config.tie_word_embeddings ? [] : [{ name: 'lm_head.weight', shape: [config.vocab_size, config.hidden_size] }];
-  return [...specs, ...head];
+  if (!config.tie_word_embeddings) {
+    specs.push({ name: 'lm_head.weight', shape: [config.vocab_size, config.hidden_size], start: 'normal' });
+  }
+  return specs;
 }
 
 /** What Llama and Gemma 2 share: RMSNorm, rotary attention without positions to learn, and a gated feed-forward. */
 export function gatedLayers(
-  config: GatedSizes, attention: AttentionVariant, { norms, mlpBias }: { norms: readonly string[]; mlpBias: boolean },
-): ParameterSpec[] {
+  config: GatedSizes, attention: AttentionVariant, { norms, gains, mlpBias }: GatedForm,
+): TransformerParameter[] {
   const { hidden_size: width, intermediate_size: inner, head_dim: headDim, attention_bias: attentionBias } = config;
   const queries = config.num_attention_heads * headDim;
   const keys = attention.storedKvHeads(config.num_key_value_heads) * headDim;
-  const specs: ParameterSpec[] = [{ name: 'model.embed_tokens.weight', shape: [config.vocab_size, width] }];
+  const specs: TransformerParameter[] = [
+    { name: 'model.embed_tokens.weight', shape: [config.vocab_size, width], start: 'normal' },
+  ];
   const linear = (name: string, outputs: number, inputs: number, bias: boolean) => {
-    specs.push({ name: `${name}.weight`, shape: [outputs, inputs] });
-    if (bias) specs.push({ name: `${name}.bias`, shape: [outputs] });
+    specs.push({ name: `${name}.weight`, shape: [outputs, inputs], start: 'normal' });
+    if (bias) specs.push({ name: `${name}.bias`, shape: [outputs], start: 'zeros' });
   };
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const at = layerName(layer);
-    for (const norm of norms) specs.push({ name: `${at}.${norm}.weight`, shape: [width] });
+    for (const norm of norms) specs.push({ name: `${at}.${norm}.weight`, shape: [width], start: gains });
     linear(`${at}.self_attn.q_proj`, queries, width, attentionBias);
     if (attention.kvSource(layer) === layer) {
       linear(`${at}.self_attn.k_proj`, keys, width, attentionBias);
@@ -39,8 +44,15 @@ export function gatedLayers(
     linear(`${at}.mlp.up_proj`, inner, width, mlpBias);
     linear(`${at}.mlp.down_proj`, width, inner, mlpBias);
   }
-  specs.push({ name: 'model.norm.weight', shape: [width] });
+  specs.push({ name: 'model.norm.weight', shape: [width], start: gains });
   return specs;
+}
+
+interface GatedForm {
+  /** Names of a layer's norms, and what their gains start with. */
+  readonly norms: readonly string[];
+  readonly gains: Start;
+  readonly mlpBias: boolean;
 }
 
 type GatedSizes = Pick<

@@ -2,12 +2,11 @@ import { ArgumentError, describeBackends, startBackend, trackTensors, useReferen
 import type { WeightType } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, describe, expect, it } from 'vitest';
-import { parseAttention } from '../attention/index';
 import { parseOptConfig } from '../config/opt';
 import { createDecoder } from '../families';
 import { distance, feed, inOnePass } from '../testing/decoding';
-import { OptModel } from './model';
-import { randomParameters } from './parameters';
+import { createTrainable } from '../training/model';
+import { randomParameters } from '../training/random-parameters';
 
 const VOCABULARY = 50;
 
@@ -29,7 +28,7 @@ function tokensOf(count: number, seed: number): Int32Array {
 /** A decoder of random weights on the active backend. */
 function decoderOf(attention: string, { weights, seed = 5 }: { weights?: WeightType; seed?: number } = {}) {
   const config = configOf(attention);
-  return createDecoder(config, randomParameters(config, parseAttention(attention), seed), { weights });
+  return createDecoder(config, randomParameters(config, seed), { weights });
 }
 
 const backends = (await describeBackends()).filter(({ available }) => available);
@@ -40,8 +39,8 @@ describe.each(backends)('on $name', ({ name: backend, software }) => {
   it('agrees with the model that trains, under both routings', async () => {
     await startBackend(backend);
     const config = configOf('mixsga:3:1:6');
-    const values = randomParameters(config, parseAttention('mixsga:3:1:6'), 5);
-    const model = new OptModel(config, values);
+    const values = randomParameters(config, 5);
+    const model = await createTrainable(config, values);
     const decoder = await createDecoder(config, values);
     const tokens = tokensOf(40, 2);
     for (const [routing, prompt] of [['prefill', 40], ['decode', 0]] as const) {

@@ -1,18 +1,9 @@
-import * as tf from '@tensorflow/tfjs-core';
-import { SeededRandom } from '@mixsga/backend';
 import type { AttentionVariant } from '../attention/variant';
 import type { OptConfig } from '../config/opt';
-import type { ParameterSpec } from '../decoder/family';
+import type { TransformerParameter } from '../decoder/family';
 
 /** Rows of the position table that OPT leaves unused: position t is row t + 2. */
 export const POSITION_OFFSET = 2;
-
-/** How a parameter starts: 'normal' with the config's init_std, 'ones' or 'zeros'. */
-type Start = 'normal' | 'ones' | 'zeros';
-
-export interface OptParameterSpec extends ParameterSpec {
-  readonly start: Start;
-}
 
 export const layerName = (layer: number): string => `model.decoder.layers.${layer}`;
 
@@ -22,11 +13,11 @@ export function hasLastNorm(config: OptConfig): boolean {
 }
 
 /** Every parameter of the transformer in the order of the forward pass; routers keep their own. */
-export function parameterSpecs(config: OptConfig, attention: AttentionVariant): OptParameterSpec[] {
+export function parameterSpecs(config: OptConfig, attention: AttentionVariant): TransformerParameter[] {
   const width = config.hidden_size;
   const headDim = width / config.num_attention_heads;
   const kvWidth = attention.storedKvHeads(config.num_attention_heads) * headDim;
-  const specs: OptParameterSpec[] = [];
+  const specs: TransformerParameter[] = [];
   const matrix = (name: string, outputs: number, inputs: number) =>
     specs.push({ name: `${name}.weight`, shape: [outputs, inputs], start: 'normal' });
   const linear = (name: string, outputs: number, inputs: number) => {
@@ -57,23 +48,4 @@ export function parameterSpecs(config: OptConfig, attention: AttentionVariant): 
   if (hasLastNorm(config)) norm('model.decoder.final_layer_norm');
   if (embedding !== width) matrix('model.decoder.project_out', embedding, width);
   return specs;
-}
-
-/** Random values for every parameter; parameter i draws from stream i of the seed. */
-export function randomParameters(
-  config: OptConfig,
-  attention: AttentionVariant,
-  seed: number,
-): Map<string, Float32Array> {
-  const values = new Map<string, Float32Array>();
-  parameterSpecs(config, attention).forEach(({ name, shape, start }, stream) => {
-    const array = new Float32Array(tf.util.sizeFromShape(shape));
-    if (start === 'ones') array.fill(1);
-    if (start === 'normal') {
-      const random = new SeededRandom(seed, stream);
-      for (let i = 0; i < array.length; i++) array[i] = random.normal() * config.init_std;
-    }
-    values.set(name, array);
-  });
-  return values;
 }

@@ -63,3 +63,17 @@ export async function readFixture(name: FixtureName): Promise<Fixture> {
     },
   };
 }
+
+/** A batch that PyTorch trained on: see tools/make_training_fixtures.py. */
+export interface TrainingFixture extends Readonly<Record<'inputs' | 'targets' | 'mask', number[][]>> {
+  readonly optimizer: Readonly<Record<'learningRate' | 'beta1' | 'beta2' | 'epsilon' | 'weightDecay', number>>;
+  /** Before each step of AdamW. */
+  readonly losses: readonly number[];
+  /** Of the first step, by parameter. */
+  readonly gradientNorms: Readonly<Record<string, number>>;
+}
+
+export async function readTrainingFixture(name: FixtureName): Promise<TrainingFixture> {
+  const path = fileURLToPath(new URL(`../fixtures/parity/${name}/training.json`, import.meta.url));
+  return JSON.parse(await readFile(path, 'utf8')) as TrainingFixture;
+}

@@ -100,7 +100,7 @@ export async function benchDecode(options: BenchDecodeOptions): Promise<BenchDec
   const shape = options.shape ?? OPT_125M_SHAPE;
   await startBackend('wasm'); // which runs the model faster that the routers are fitted to, and reads tensors at once
   options.onSlice?.('drawing random weights');
-  const models = randomModels(shape, ATTENTIONS, Math.max(...options.contexts) + 1);
+  const models = await randomModels(shape, ATTENTIONS, Math.max(...options.contexts) + 1);
   const { name, detail } = await startBackend(options.backend);
   const runtime = createRuntime();
   const { heats, ratios } = plan(models, options);

@@ -1,5 +1,5 @@
 import { SeededRandom, startBackend, trackTensors } from '@mixsga/backend';
-import { OptModel } from '@mixsga/models';
+import { createTrainable } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 
@@ -13,10 +13,10 @@ beforeAll(() => startBackend('wasm'));
 
 describe('NaiveOpt', () => {
   it.each(['mha', 'gqa:2'])('gives the logits of the model with %s, in one pass and token by token', async (attention) => {
-    const [{ config, values }] = randomModels(SHAPE, [attention], LENGTH) as [RandomModel];
+    const [{ config, values }] = (await randomModels(SHAPE, [attention], LENGTH)) as [RandomModel];
     const random = new SeededRandom(1);
     const ids = Int32Array.from({ length: LENGTH }, () => random.nextInt(SHAPE.vocabularySize));
-    const model = new OptModel(config, values);
+    const model = await createTrainable(config, values);
     const all = tf.tidy(() => model.logits(tf.tensor2d(ids, [1, LENGTH]), { routing: 'decode' }).dataSync<'float32'>());
     const expected = all.slice(-SHAPE.vocabularySize);
     model.dispose();

@@ -55,7 +55,7 @@ export async function benchPrefill(options: BenchPrefillOptions): Promise<BenchP
   const shape = options.shape ?? OPT_125M_SHAPE;
   const { name, detail } = await startBackend('wasm');
   options.onSlice?.('drawing random weights');
-  const models = randomModels(shape, ATTENTIONS, options.tokens);
+  const models = await randomModels(shape, ATTENTIONS, options.tokens);
   const results: PrefillResult[] = [];
   const overNaive: BenchPrefillResult['ratios']['overNaive'] = {};
   for (const type of options.weights) {

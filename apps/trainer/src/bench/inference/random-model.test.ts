@@ -1,5 +1,5 @@
 import { SeededRandom, startBackend } from '@mixsga/backend';
-import { OptModel } from '@mixsga/models';
+import { createTrainable } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 
@@ -38,12 +38,12 @@ describe('biasesFor', () => {
 });
 
 describe('randomModels', () => {
-  it('shares its weights, and routes tokens that its routers have not seen at 3:1:6 in every layer', () => {
-    const [mha, gqa, mixsga] = randomModels(SHAPE, ['mha', 'gqa:2', 'mixsga:3:1:6'], 80) as [RandomModel, RandomModel, RandomModel];
+  it('shares its weights, and routes tokens that its routers have not seen at 3:1:6 in every layer', async () => {
+    const [mha, gqa, mixsga] = (await randomModels(SHAPE, ['mha', 'gqa:2', 'mixsga:3:1:6'], 80)) as [RandomModel, RandomModel, RandomModel];
     const key = 'model.decoder.layers.1.self_attn.k_proj.weight';
     expect(mixsga.values.get(key)).toBe(mha.values.get(key));
     expect(gqa.values.get(key)).toHaveLength(mha.values.get(key)!.length / 2);
-    const model = new OptModel(mixsga.config, mixsga.values);
+    const model = await createTrainable(mixsga.config, mixsga.values);
     const random = new SeededRandom(77);
     const ids = tf.tensor2d(Int32Array.from({ length: 1600 }, () => random.nextInt(500)), [20, 80]);
     const routed = tf.tidy(() => model.routingOf(ids, { routing: 'decode' }).map(({ decode }) => decode.dataSync<'int32'>()));

@@ -1,5 +1,5 @@
 import { SeededRandom } from '@mixsga/backend';
-import { convertModel, type OptConfig, OptModel, parameterSpecs, parseAttention } from '@mixsga/models';
+import { convertModel, createTrainable, type OptConfig, parameterSpecs, parseAttention } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { type ModelShape, optConfig } from '../model-shape';
@@ -21,16 +21,20 @@ const CALIBRATION_WINDOW = 64;
  *
  * @param positions tokens that a sequence can have
  */
-export function randomModels(shape: ModelShape, attentions: readonly string[], positions: number): RandomModel[] {
+export async function randomModels(shape: ModelShape, attentions: readonly string[], positions: number): Promise<RandomModel[]> {
   const config = optConfig(shape, 'mha', positions);
   const values = randomValues(config);
-  return attentions.map((attention) => {
+  const models: RandomModel[] = [];
+  for (const attention of attentions) models.push(await modelOf(attention));
+  return models;
+
+  async function modelOf(attention: string): Promise<RandomModel> {
     if (attention === 'mha') return { attention, config, values };
     const variant = parseAttention(attention);
     if (!variant.experts) return { attention, ...convertModel(config, values, attention) };
     const routed = optConfig(shape, attention, positions);
-    return { attention, config: routed, values: new Map([...values, ...calibratedRouters(routed, values, variant.experts.ratios)]) };
-  });
+    return { attention, config: routed, values: new Map([...values, ...(await calibratedRouters(routed, values, variant.experts.ratios))]) };
+  }
 }
 
 /**
@@ -63,10 +67,10 @@ export function fillUniform(array: Float32Array, deviation: number, random: Seed
 }
 
 /** Random routers by parameter name, each with the biases that give its experts their shares of random tokens. */
-function calibratedRouters(
+async function calibratedRouters(
   config: OptConfig, values: ReadonlyMap<string, Float32Array>, ratios: readonly number[],
-): Map<string, Float32Array> {
-  const model = new OptModel(config, values);
+): Promise<Map<string, Float32Array>> {
+  const model = await createTrainable(config, values);
   try {
     const random = new SeededRandom(1);
     const window = Math.min(CALIBRATION_WINDOW, config.max_position_embeddings);

@@ -1,5 +1,5 @@
 import { type BackendInfo, SeededRandom, useReferenceKernels } from '@mixsga/backend';
-import { OptModel } from '@mixsga/models';
+import { createTrainable, randomParameters } from '@mixsga/models';
 import { version_core } from '@tensorflow/tfjs-core';
 
 import { type Batch, Trainer } from '../../training/trainer';
@@ -13,13 +13,14 @@ import type { TrainShape } from './shape';
  *
  * @param kernels `fast`: what `mixsga train` runs; `reference`: the same operations composed of stock TensorFlow.js ones
  */
-export function tfjsContender(
+export async function tfjsContender(
   { name, detail }: Pick<BackendInfo, 'name' | 'detail'>,
   attention: string,
   kernels: 'fast' | 'reference',
   shape: TrainShape,
-): TrainContender {
-  const model = OptModel.create(optConfig(shape, attention, shape.sequenceLength), 0);
+): Promise<TrainContender> {
+  const config = optConfig(shape, attention, shape.sequenceLength);
+  const model = await createTrainable(config, randomParameters(config, 0));
   const trainer = new Trainer(model, {
     schedule: { learningRate: 1e-3, minLearningRateRatio: 1, warmupSteps: 1, totalSteps: 1 },
     optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },

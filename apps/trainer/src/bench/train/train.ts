@@ -54,8 +54,8 @@ export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrain
   const absent: BenchTrainResult['absent'] = [];
   const contenders: TrainContender[] = [];
   try {
-    for (const attention of ['mha', 'gqa:2', 'mixsga:3:1:6']) contenders.push(tfjsContender(backend, attention, 'fast', shape));
-    contenders.push(tfjsContender(backend, 'mha', 'reference', shape));
+    for (const attention of ['mha', 'gqa:2', 'mixsga:3:1:6']) contenders.push(await tfjsContender(backend, attention, 'fast', shape));
+    contenders.push(await tfjsContender(backend, 'mha', 'reference', shape));
     try {
       contenders.push(await torchContender(options.python, shape));
     } catch (error) {

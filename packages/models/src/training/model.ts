@@ -1,0 +1,241 @@
+// Any family of models for training, with any attention variant of the catalog.
+import { ArgumentError, causalAttention, linear, linearCrossEntropy, rotate, tokenNll } from '@mixsga/backend';
+import { mixKv } from '@mixsga/experts';
+import { createRouter, type Router } from '@mixsga/router';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Scalar, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
+import { parseAttention } from '../attention/index';
+import type { AttentionVariant } from '../attention/variant';
+import { modelShape, type ModelShape } from '../config/shape';
+import { rotaryAngles } from '../decoder/rotary';
+import { sourceOf } from '../decoder/weight-loader';
+import { familyOf, type ModelConfig } from '../families';
+import type { ParameterSource } from '../io/parameter-source';
+import { type DifferentiableTransformer, Variables } from './transformer';
+
+/** `prefill`: expert choice over the sequence, as in training; `decode`: each token's own arg max. */
+export type Routing = 'prefill' | 'decode';
+
+/** B sequences of T tokens, padded on the right. */
+export interface TrainingBatch {
+  /** int32 [B, T], token ids */
+  readonly inputs: Tensor2D;
+  /** int32 [B, T], the token that follows each input; a negative one does not count in the loss, at least one must count. */
+  readonly targets: Tensor2D;
+  /** int32 [B, T], 0 for padding, which is routed to no expert and takes no capacity; all real when left out. */
+  readonly mask?: Tensor2D;
+}
+
+export interface Loss {
+  /** lm + alpha · consistency */
+  readonly total: Scalar;
+  /** Mean negative log-likelihood of the targets that count, under prefill routing, nats a token. */
+  readonly lm: Scalar;
+  /** Consistency loss over the tokens that are no padding, the mean over layers; 0 without routers. */
+  readonly consistency: Scalar;
+}
+
+/** What a layer's router made of a batch. */
+export interface LayerRouting {
+  /** float32 [B, T, E] */
+  readonly scores: Tensor3D;
+  /** int32 [B, T], by expert choice */
+  readonly prefill: Tensor2D;
+  /** int32 [B, T], by arg max */
+  readonly decode: Tensor2D;
+}
+
+interface Pass {
+  readonly hidden: Tensor2D;
+  readonly routed: { scores: Tensor3D; assignment: Tensor2D; router: Router }[];
+}
+
+/**
+ * A model on the active tfjs backend.
+ *
+ * @param source every parameter by its Hugging Face name, of which those of routers may be missing, and are then initialised from
+ * `config.mixsga.routerSeed`; read one at a time
+ * @throws ArgumentError when the attention variant does not fit the model; ArgumentError or FileError when a parameter is missing
+ * or of another size. Then nothing is left on the backend.
+ */
+export async function createTrainable(
+  config: ModelConfig, source: ParameterSource | ReadonlyMap<string, Float32Array>,
+): Promise<TrainableModel> {
+  const from = 'read' in source ? source : sourceOf(source);
+  const shape = modelShape(config);
+  const attention = parseAttention(shape.attention);
+  attention.validate(shape);
+  const family = familyOf(config);
+  const variables = new Map<string, Variable>();
+  const routers: Router[] = [];
+  try {
+    for (const { name, shape } of family.parameters(config, attention)) {
+      const values = await from.read(name);
+      if (values.length !== tf.util.sizeFromShape(shape)) {
+        throw new ArgumentError(`${name}: expected shape [${shape.join(', ')}], got ${values.length} values; do config.json and weights belong together?`);
+      }
+      variables.set(name, tf.tidy(() => tf.variable(tf.tensor(values, shape))));
+    }
+    for (let layer = 0; attention.experts && layer < shape.layers; layer++) {
+      const prefix = `${family.layerName(layer)}.self_attn.router`;
+      const weights = from.has(`${prefix}.weight`)
+        ? { weights: { weight: await from.read(`${prefix}.weight`), bias: await from.read(`${prefix}.bias`) } }
+        : {};
+      const { ratios } = attention.experts;
+      const { router: kind = 'sigmoid', routerSeed: seed = 0 } = config.mixsga!;
+      const router = createRouter(kind, { hiddenSize: shape.hiddenSize, ratios, seed, layer, ...weights });
+      routers.push(router);
+      for (const [name, variable] of Object.entries(router.trainable)) variables.set(`${prefix}.${name}`, variable);
+    }
+  } catch (error) {
+    disposeAll(variables, routers);
+    throw error;
+  }
+  return new TrainableModel(config, attention, variables, routers);
+}
+
+/** A transformer that owns its variables: call {@link TrainableModel.dispose}. Made by {@link createTrainable}. */
+export class TrainableModel {
+  readonly shape: ModelShape;
+  readonly #layers: Variables;
+  readonly #transformer: DifferentiableTransformer;
+
+  /** @param routers one per layer, or none when the variant has no experts */
+  constructor(
+    readonly config: ModelConfig,
+    readonly attention: AttentionVariant,
+    private readonly variables: ReadonlyMap<string, Variable>,
+    private readonly routers: readonly Router[],
+  ) {
+    this.shape = modelShape(config);
+    this.#layers = new Variables(variables);
+    this.#transformer = familyOf(config).trainable(config, this.#layers);
+  }
+
+  /** Every trainable parameter by its Hugging Face name; routers are `…self_attn.router.weight` and `.bias`. */
+  parameters(): ReadonlyMap<string, Variable> {
+    return this.variables;
+  }
+
+  /** The present values of {@link parameters}, for a decoder or a file. */
+  source(): ParameterSource {
+    return {
+      has: (name) => this.variables.has(name),
+      read: async (name) => (await this.variables.get(name)!.data<'float32'>()).slice(),
+    };
+  }
+
+  /** Training loss of a batch under prefill routing; differentiable in {@link parameters}. */
+  loss({ inputs, targets, mask }: TrainingBatch, { alpha }: { alpha: number }): Loss {
+    const { hidden, routed } = this.#forward(inputs, 'prefill', mask);
+    const lm = linearCrossEntropy(hidden, this.#head(), flat(targets), this.#headOptions());
+    if (routed.length === 0) return { total: lm, lm, consistency: tf.scalar(0) };
+    const losses = routed.map(({ scores, assignment, router }) => router.loss(scores, assignment, mask));
+    const consistency = tf.div<Scalar>(tf.addN(losses), routed.length);
+    // With alpha 0 the routers get no gradient, instead of a gradient of zeros that costs a pass.
+    const total = alpha === 0 ? lm : tf.add<Scalar>(lm, tf.mul(consistency, alpha));
+    return { total, lm, consistency };
+  }
+
+  /** −log p(target) in nats: float32 [B, T], 0 where the target is negative. */
+  tokenNll(inputs: Tensor2D, targets: Tensor2D, { routing }: { routing: Routing }): Tensor2D {
+    return tf.tidy(() => {
+      const { hidden } = this.#forward(inputs, routing);
+      return tf.reshape(tokenNll(hidden, this.#head(), flat(targets), this.#headOptions()), inputs.shape);
+    });
+  }
+
+  /** float32 [B, T, V] */
+  logits(inputs: Tensor2D, { routing }: { routing: Routing }): Tensor3D {
+    return tf.tidy(() => {
+      const { hidden } = this.#forward(inputs, routing);
+      const products = linear(hidden, this.#head(), null);
+      const { logitCap } = this.#transformer;
+      const logits = logitCap === undefined ? products : tf.mul(tf.tanh(tf.div(products, logitCap)), logitCap);
+      return tf.reshape(logits, [...inputs.shape, this.shape.vocabularySize]);
+    });
+  }
+
+  /**
+   * The routers' scores and both decisions in a pass whose layers follow `routing`; empty without routers. The
+   * caller disposes the tensors.
+   */
+  routingOf(inputs: Tensor2D, { routing }: { routing: Routing }): LayerRouting[] {
+    return tf.tidy(() =>
+      this.#forward(inputs, routing).routed.map(({ scores, assignment, router }) => ({
+        scores,
+        prefill: routing === 'prefill' ? assignment : router.assign(scores),
+        decode: routing === 'decode' ? assignment : router.decode(scores),
+      })),
+    );
+  }
+
+  dispose(): void {
+    disposeAll(this.variables, this.routers);
+  }
+
+  #forward(inputs: Tensor2D, routing: Routing, mask?: Tensor2D): Pass {
+    const { heads, headDim, hiddenSize, layers, contextLength } = this.shape;
+    const { scale, softCap, frequencies } = this.#transformer;
+    const [batch, length] = inputs.shape;
+    if (length > contextLength) {
+      throw new ArgumentError(`TrainableModel: expected at most ${contextLength} tokens a sequence, got ${length}; shorten the window`);
+    }
+    const angles = frequencies ? tf.tensor2d(rotaryAngles(frequencies, positionsTo(length)), [length, headDim]) : null;
+    const turn = (x: Tensor2D) => (angles ? rotate(x, angles) : x);
+    const kvHeads = this.attention.storedKvHeads(this.shape.kvHeads);
+    const family = familyOf(this.config);
+    const routed: Pass['routed'] = [];
+    const kvOf: { k: Tensor2D; v: Tensor2D }[] = [];
+
+    let x = this.#transformer.embed(inputs); // [B·T, D]
+    for (let layer = 0; layer < layers; layer++) {
+      const at = `${family.layerName(layer)}.self_attn`;
+      const input = this.#transformer.startLayer(layer, x);
+      const q = turn(this.#layers.linear(`${at}.q_proj`, input)); // [B·T, H·d]
+      const source = this.attention.kvSource(layer);
+      if (source === layer) {
+        const k = turn(this.#layers.linear(`${at}.k_proj`, input)); // [B·T, K·d]
+        const v = this.#layers.linear(`${at}.v_proj`, input);
+        const router = this.routers[layer];
+        if (router && this.attention.experts) {
+          const scores = router.score(tf.reshape(input, [batch, length, hiddenSize]));
+          const assignment = routing === 'prefill' ? router.assign(scores, mask) : router.decode(scores);
+          routed.push({ scores, assignment, router });
+          const { groupSizes, pooling } = this.attention.experts;
+          kvOf[layer] = mixKv(k, v, flat(assignment), { headDim, groupSizes, pooling });
+        } else {
+          kvOf[layer] = { k, v };
+        }
+      }
+      const { k, v } = kvOf[source]!;
+      const window = this.#transformer.window(layer);
+      const options = { batch, heads, kvHeads, scale, ...(softCap === undefined ? {} : { softCap }), ...(window === null ? {} : { window }) };
+      x = this.#transformer.finishLayer(layer, x, causalAttention(q, k, v, options));
+    }
+    return { hidden: this.#transformer.lastHidden(x), routed };
+  }
+
+  #head(): Tensor2D {
+    return this.#layers.matrix(this.#transformer.head);
+  }
+
+  #headOptions(): { softCap?: number } {
+    const { logitCap } = this.#transformer;
+    return logitCap === undefined ? {} : { softCap: logitCap };
+  }
+}
+
+function disposeAll(variables: ReadonlyMap<string, Variable>, routers: readonly Router[]): void {
+  for (const router of routers) router.dispose();
+  for (const variable of variables.values()) variable.dispose();
+}
+
+/** [B, T] -> [B·T] */
+function flat(tensor: Tensor2D): Tensor1D {
+  return tf.reshape(tensor, [tensor.size]);
+}
+
+function positionsTo(length: number): Int32Array {
+  return Int32Array.from({ length }, (_, position) => position);
+}

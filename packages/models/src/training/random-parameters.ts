@@ -1,0 +1,24 @@
+import { SeededRandom } from '@mixsga/backend';
+import { parseAttention } from '../attention/index';
+import { modelShape } from '../config/shape';
+import { familyOf, type ModelConfig } from '../families';
+
+/** Standard deviation of matrices where the configuration names none, as in Hugging Face transformers. */
+const DEVIATION = 0.02;
+
+/** Random values for every parameter but those of routers; parameter i of the family's order draws from stream i of the seed. */
+export function randomParameters(config: ModelConfig, seed: number): Map<string, Float32Array> {
+  const deviation = 'init_std' in config ? config.init_std : DEVIATION;
+  const values = new Map<string, Float32Array>();
+  const specs = familyOf(config).parameters(config, parseAttention(modelShape(config).attention));
+  specs.forEach(({ name, shape, start }, stream) => {
+    const array = new Float32Array(shape.reduce((a, b) => a * b));
+    if (start === 'ones') array.fill(1);
+    if (start === 'normal') {
+      const random = new SeededRandom(seed, stream);
+      for (let i = 0; i < array.length; i++) array[i] = random.normal() * deviation;
+    }
+    values.set(name, array);
+  });
+  return values;
+}
