@@ -1,11 +1,9 @@
 import { join } from 'node:path';
 
-import { startBackend } from '@mixsga/backend';
-import { evaluatorNamed, runEvaluator, type RunOptions } from '@mixsga/evaluators';
-import { fromPretrained, languageModel } from '@mixsga/models';
+import { evaluatorNamed } from '@mixsga/evaluators';
 
-import { loadCorpus } from '../data/corpus';
-import { tokenizeCorpus } from '../data/tokenized-corpus';
+import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
+import { UNFINISHED, writeResults } from '../evaluation/write-results';
 import type { RunConfig } from './config';
 import { writeFileAtomic } from './files';
 import { Interrupted } from './interruption';
@@ -30,7 +28,8 @@ interface EvaluationFile extends Evaluated {
 
 /**
  * Measures the tasks of a finished run on its model. What a task found stands in `evaluations/NAME.json` of the run's folder, and
- * is not measured again as long as the task's settings stay.
+ * is not measured again as long as the task's settings stay; beside it are results and samples as `mixsga eval --out` writes them. A run
+ * that was stopped goes on from its last sample.
  *
  * @throws Interrupted when the signal aborted; what the evaluators and their data throw
  */
@@ -42,27 +41,29 @@ export async function evaluateRun(
   const left: Task[] = [];
   for (const task of config.tasks) if ((await earlier(folder, task)) === undefined) left.push(task);
   if (left.length === 0) return;
-  await startBackend(config.backend);
-  const pretrained = await fromPretrained(folder);
-  try {
-    const model = languageModel(pretrained);
-    for (const options of left) {
-      const { task, data = config.data.corpus, split = 'validation', name: _, ...rest } = options;
-      const tokens = (await tokenizeCorpus(await loadCorpus(data), pretrained.tokenizer))[split];
-      const { metrics, details } = await runEvaluator(evaluatorNamed(task), model, { name: data, tokens }, {
-        ...rest,
-        signal,
-        onProgress: ({ done, of }) => reporter.activity(`${taskName(options)} ${done}/${of}`),
-      } as RunOptions<object>);
-      const file: EvaluationFile = { task, routing: options.routing, metrics, options, details };
-      await writeFileAtomic(pathOf(folder, options), `${JSON.stringify(file, null, 2)}\n`);
-    }
-  } catch (error) {
-    if (signal.aborted) throw new Interrupted('stopped while evaluating');
+  const startedAt = new Date();
+  const results = join(folder, 'evaluations');
+  const measured = await evaluateModel(folder, left.map((task) => evaluationOf(task, config)), {
+    backend: config.backend,
+    unfinished: { folder: join(results, UNFINISHED), resume: true },
+    signal,
+    line: { show: (text) => reporter.activity(text), log: (text) => reporter.message(text) },
+  }).catch((error: unknown) => {
+    if (signal.aborted) throw new Interrupted('stopped while evaluating, with the samples kept');
     throw error;
-  } finally {
-    pretrained.decoder.dispose();
+  });
+  await writeResults(results, measured, { startedAt, seconds: (Date.now() - startedAt.getTime()) / 1000 });
+  for (const [i, { metrics, details }] of measured.tasks.entries()) {
+    const options = left[i]!;
+    const file: EvaluationFile = { task: options.task, routing: options.routing, metrics, options, details };
+    await writeFileAtomic(pathOf(folder, options), `${JSON.stringify(file, null, 2)}\n`);
   }
+}
+
+/** A task as `mixsga eval` would have it; texts are the run's unless it says otherwise. */
+function evaluationOf({ task, name, data, split = 'validation', ...options }: Task, config: RunConfig): EvaluationTask {
+  const text = evaluatorNamed(task).reads === 'tokens' ? config.data.corpus : undefined;
+  return { task, name, data: data ?? text, split, options: options as EvaluationTask['options'] };
 }
 
 /** Whether every task of a run has been measured. */
