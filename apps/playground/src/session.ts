@@ -38,9 +38,10 @@ export class Session {
   #planTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
-    void this.#client.call('catalog', null).result.then((catalog) => {
-      this.catalog.value = catalog;
-    });
+    void this.#client.call('catalog', null).result.then(
+      (catalog) => (this.catalog.value = catalog),
+      () => undefined, // the crash is told
+    );
     effect(() => {
       const fragment = toFragment(this.settings.value);
       history.replaceState(null, '', fragment ? `#${fragment}` : location.pathname + location.search);

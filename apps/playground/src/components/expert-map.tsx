@@ -93,7 +93,7 @@ function MapTable({ run }: { run: RunView; revision: number }) {
     <details class="map-table" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>The same as a table</summary>
       {isOpen && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Shares of the experts by layer">
+        <div class="scroll" tabIndex={0} role="group" aria-label="Shares of the experts by layer">
           <table>
             <thead>
               <tr>

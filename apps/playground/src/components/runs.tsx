@@ -5,6 +5,9 @@ import { formatPercent } from '../state/format';
 import { ExportMenu } from './export-menu';
 import { RunPanel } from './run-panel';
 
+/** Pairs of tokens up to which texts are compared in every frame; longer ones are when both are whole. */
+const LIVE_PAIRS = 200_000;
+
 /** The runs side by side. */
 export function Runs({ session }: { session: Session }) {
   const revision = session.revision.value;
@@ -13,7 +16,8 @@ export function Runs({ session }: { session: Session }) {
   const layer = useSignal<number | null>(0);
   const layers = Math.max(1, ...runs.map((run) => run.layers));
   const [first, second] = runs;
-  const compared = first && second && second.tokens.length > 0 ? difference(first.generated, second.generated) : null;
+  const isTold = first && second && second.cache && (second.isOver || first.tokens.length * second.tokens.length < LIVE_PAIRS);
+  const compared = isTold ? difference(first.generated, second.generated) : null;
   const shown = layer.value === null ? null : Math.min(layer.value, layers - 1);
   if (runs.length === 0) {
     return <p class="empty">{session.model.value.status === 'ready' ? 'Press Generate.' : 'The text and its memory will be here.'}</p>;

@@ -28,7 +28,7 @@ export function TokenDetail({ run, session, token }: Props) {
         {token >= run.known && '; it is not in the cache (yet)'}
       </p>
       {token < run.known && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Layers of the token">
+        <div class="scroll" tabIndex={0} role="group" aria-label="Layers of the token">
           <table>
             <thead>
               <tr>

@@ -39,7 +39,7 @@ export async function fetchCheckpoint(source: ModelSource, options: FetchOptions
     if (!reports.has(attention)) reports.set(attention, inspectConfig(name, config, configWhere, attention));
     return reports.get(attention)!;
   };
-  expectFits(await report(), options.backend);
+  await expectFits(await report(), options.backend);
   return { name, source: files, tokenizer: createTokenizer(json, where), report };
 }
 
@@ -61,7 +61,7 @@ async function locate(source: ModelSource, options: FetchOptions): Promise<strin
     const bytes = new Uint8Array(config.size);
     await config.readInto(bytes, 0);
     const json = JSON.parse(new TextDecoder().decode(bytes)) as unknown;
-    expectFits(await inspectConfig(source.id, json, small.path('config.json')), backend);
+    await expectFits(await inspectConfig(source.id, json, small.path('config.json')), backend);
   } finally {
     await config.close();
   }

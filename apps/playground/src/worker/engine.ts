@@ -1,5 +1,5 @@
 // The backend, the model and its caches. One of each at a time.
-import { ArgumentError, BackendError, startBackend, type BackendName } from '@mixsga/backend';
+import { ArgumentError, BackendError, startBackend } from '@mixsga/backend';
 import type { KvCache } from '@mixsga/kv-cache';
 import { fromPretrained, generate, parseAttention, type ModelReport, type Pretrained } from '@mixsga/models';
 import {
@@ -16,7 +16,7 @@ type Emit = (event: RunEvent) => void;
 /** The backend that runs. */
 interface Started {
   readonly choice: BackendChoice;
-  readonly name: BackendName;
+  readonly name: Exclude<BackendChoice, 'auto'>;
   readonly detail: string;
 }
 
@@ -136,9 +136,9 @@ export class Engine {
       this.#started = null;
       const { name, detail, passedOver } = await startBackend(request.backend, { wasmPaths: new URL('wasm/', this.base).href });
       const missed = passedOver.filter((other) => other.name === 'webgpu').map(({ reason }) => `; not webgpu: ${reason}`);
-      this.#started = { choice: request.backend, name, detail: detail + missed.join('') };
+      this.#started = { choice: request.backend, name: name as Started['name'], detail: detail + missed.join('') };
     }
-    const weights = chooseWeights(report, this.#started.name as BackendChoice, length);
+    const weights = chooseWeights(report, this.#started.name, length);
     const key = `${request.attention} ${weights}`;
     if (this.#loaded?.key !== key) {
       emit({ type: 'phase', phase: 'weights' });
