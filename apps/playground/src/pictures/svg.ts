@@ -1,4 +1,4 @@
-export const FONT = 'system-ui, "Helvetica Neue", Arial, "DejaVu Sans", sans-serif';
+const FONT = 'system-ui, "Helvetica Neue", Arial, "DejaVu Sans", sans-serif';
 export const MONO = 'ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace';
 
 /** An SVG document on white. */

@@ -1,0 +1,55 @@
+// What the tests do with a page, and read from it.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { expect } from 'vitest';
+
+/** The part of an export that the tests read. */
+export interface Exported {
+  readonly runs: readonly {
+    readonly cache: { readonly bytesUsed: number; readonly expertCounts: readonly number[]; readonly tokensSeen: number; readonly tokensKept: number };
+    readonly tokens: readonly { readonly experts?: readonly number[]; readonly scores?: readonly (readonly number[])[] }[];
+  }[];
+}
+
+/** What "Everything as JSON" saves; the pictures are saved too. */
+export async function exported(page: Page): Promise<Exported> {
+  await page.getByText('Export', { exact: true }).click();
+  const save = async (name: string) => {
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name, exact: true }).click()]);
+    return readFile(await download.path());
+  };
+  const json = JSON.parse((await save('Everything as JSON')).toString()) as Exported;
+  expect((await save('Map of run 1 as SVG')).toString()).toMatch(/^<svg xmlns=[\s\S]*<\/svg>\n$/);
+  expect((await save('Text of run 1 as PNG')).subarray(1, 4).toString()).toBe('PNG');
+  await page.getByText('Export', { exact: true }).click();
+  return json;
+}
+
+/** The bytes that the meter of the first run shows. */
+export async function meter(page: Page): Promise<{ mha: number; gqa: number; own: number }> {
+  const [mha, gqa, own] = await page.getByRole('meter').evaluateAll((meters) => meters.map((each) => Number(each.getAttribute('aria-valuenow'))));
+  return { mha: mha!, gqa: gqa!, own: own! };
+}
+
+/** Drops files of a folder on the page, as a person does with a folder's content. */
+export async function drop(page: Page, from: string, names: readonly string[]): Promise<void> {
+  const files = await Promise.all(names.map(async (name) => ({ name, content: (await readFile(join(from, name))).toString('base64') })));
+  const data = await page.evaluateHandle((given) => {
+    const transfer = new DataTransfer();
+    for (const { name, content } of given) transfer.items.add(new File([Uint8Array.from(atob(content), (character) => character.charCodeAt(0))], name));
+    return transfer;
+  }, files);
+  await page.dispatchEvent('body', 'drop', { dataTransfer: data });
+}
+
+/** Resident bytes of the browser's renderers. */
+export async function renderers(browser: Browser): Promise<number> {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  await session.detach();
+  const sizes = await Promise.all(
+    processInfo.filter(({ type }) => type === 'renderer').map(async ({ id }) => /^VmRSS:\s+(\d+) kB/m.exec(await readFile(`/proc/${id}/status`, 'utf8'))?.[1]),
+  );
+  return sizes.reduce((sum, kilobytes) => sum + 1024 * Number(kilobytes ?? 0), 0);
+}
