@@ -97,7 +97,7 @@ export async function loadModel(source: string, options: LoadOptions = {}): Prom
 export async function trainableOf(checkpoint: OpenCheckpoint, { attention, ...options }: LoadOptions = {}): Promise<TrainableModel> {
   const { config, source } = parametersOf(checkpoint);
   if (attention === undefined) return createTrainable(config, source);
-  return createTrainable(convertConfig(config, attention, options), convertedSource(config, source, attention));
+  return createTrainable(convertConfig(config, attention, options), convertedSource(config, source, attention, options));
 }
 
 /** What a checkpoint has beside configuration and weights. */

@@ -1,5 +1,6 @@
 // Conversion from one folder to another, tensor by tensor (Node).
 import { createRouter } from '@mixsga/router';
+import { isTurned } from './align/align-heads';
 import { parseAttention } from './attention/index';
 import { companionFiles, matchTensors } from './checkpoint';
 import { modelShape } from './config/shape';
@@ -48,6 +49,7 @@ function convertedTensors(
   const storedName = (name: string): string => stored.get(name) ?? name;
   const source = convertedSource(
     published, { has: (name) => stored.has(name), read: (name) => original.read(storedName(name)) }, modelShape(config).attention,
+    config.mixsga,
   );
   const tensors = new Map<string, TensorInfo>();
   for (const { name, shape } of storedParameters(config)) {
@@ -65,7 +67,8 @@ function convertedTensors(
     async readRaw(name) {
       const { dtype, shape } = tensors.get(name)!;
       const before = original.tensors.get(storedName(name));
-      if (before?.shape.join() === shape.join()) return original.readRaw(storedName(name));
+      const isSame = before?.shape.join() === shape.join() && !(config.mixsga?.align && isTurned(name));
+      if (isSame) return original.readRaw(storedName(name));
       return fromFloat32(await read(name), shape, dtype as FloatDtype).data as Uint8Array<ArrayBuffer>;
     },
     close: () => original.close(),

@@ -1,7 +1,9 @@
 // Checkpoint conversion: the same model with another attention variant (paper section 4; method notes section 4).
 
 import { ArgumentError } from '@mixsga/backend';
+import { alignHeads, alignHeadValues, type Grouping } from './align/align-heads';
 import { parseAttention } from './attention/index';
+import type { AttentionVariant } from './attention/variant';
 import type { MixsgaKey } from './config/keys';
 import { modelShape } from './config/shape';
 import { familyOf, type ModelConfig } from './families';
@@ -12,6 +14,8 @@ export interface ConvertOptions {
   readonly router?: 'sigmoid' | 'random';
   /** Seed of the new routers; default 0. */
   readonly routerSeed?: number;
+  /** Permute and turn heads before they are grouped so that those of a group are alike, see {@link alignHeads}; default false. */
+  readonly align?: boolean;
 }
 
 /**
@@ -19,7 +23,7 @@ export interface ConvertOptions {
  * @throws ArgumentError when the source is not as published (`mha`), or the variant does not fit its heads or layers
  */
 export function convertConfig<Config extends ModelConfig>(
-  config: Config, spec: string, { router = 'sigmoid', routerSeed = 0 }: ConvertOptions = {},
+  config: Config, spec: string, { router = 'sigmoid', routerSeed = 0, align = false }: ConvertOptions = {},
 ): Config {
   const shape = modelShape(config);
   if (shape.attention !== 'mha') {
@@ -27,25 +31,32 @@ export function convertConfig<Config extends ModelConfig>(
   }
   const attention = parseAttention(spec);
   attention.validate(shape);
+  if (align) groupingOf(attention, shape.kvHeads);
   const { mixsga: _previous, ...plain } = config;
   if (attention.spec === 'mha') return plain as Config;
-  const mixsga: MixsgaKey = { attention: attention.spec, ...(attention.experts ? { router, routerSeed } : {}) };
+  const mixsga: MixsgaKey = { attention: attention.spec, ...(attention.experts ? { router, routerSeed } : {}), ...(align ? { align } : {}) };
   return { ...plain, mixsga } as Config;
 }
 
 /**
  * The parameters of a model under another attention variant, converted as they are read: GQA takes the mean of each group of K
- * and V projections; CLA those of the first layer of each run; mixSGA leaves every weight untouched and gets new routers.
+ * and V projections; CLA those of the first layer of each run; mixSGA leaves every weight untouched and gets new routers. With
+ * `align`, heads are aligned before.
  *
  * @param config of the source, which is as published
+ * @throws ArgumentError when heads are to be aligned and the variant groups none
  */
-export function convertedSource(config: ModelConfig, source: ParameterSource, spec: string): ParameterSource {
+export function convertedSource(
+  config: ModelConfig, source: ParameterSource, spec: string, { align = false }: Pick<ConvertOptions, 'align'> = {},
+): ParameterSource {
   const { kvHeads } = modelShape(config);
-  const stored = parseAttention(spec).storedKvHeads(kvHeads);
+  const attention = parseAttention(spec);
+  const stored = attention.storedKvHeads(kvHeads);
+  const heads = align ? alignHeads(config, source, groupingOf(attention, kvHeads)) : source;
   return {
-    has: (name) => source.has(name),
+    has: (name) => heads.has(name),
     async read(name) {
-      const values = await source.read(name);
+      const values = await heads.read(name);
       return isKvProjection(name) ? meanOfGroups(values, kvHeads, stored) : values;
     },
   };
@@ -62,13 +73,25 @@ export function convertModel<Config extends ModelConfig>(
   const converted = convertConfig(config, spec, options);
   const attention = parseAttention(spec);
   const { kvHeads } = modelShape(config);
+  for (const { name, shape } of familyOf(config).parameters(config, parseAttention('mha'))) {
+    if (!values.has(name)) throw new ArgumentError(`convert: expected a parameter ${name} of shape [${shape.join(', ')}]`);
+  }
+  const heads = options.align ? alignHeadValues(config, values, groupingOf(attention, kvHeads)) : values;
   const result = new Map<string, Float32Array>();
-  for (const { name, shape } of familyOf(converted).parameters(converted, attention)) {
-    const array = values.get(name);
-    if (!array) throw new ArgumentError(`convert: expected a parameter ${name} of shape [${shape.join(', ')}]`);
+  for (const { name } of familyOf(converted).parameters(converted, attention)) {
+    const array = heads.get(name)!;
     result.set(name, isKvProjection(name) ? meanOfGroups(array, kvHeads, attention.storedKvHeads(kvHeads)) : array.slice());
   }
   return { config: converted, values: result };
+}
+
+/** The groups that a variant makes of KV heads. @throws ArgumentError when it makes none */
+function groupingOf(attention: AttentionVariant, kvHeads: number): Grouping {
+  const { groupSizes, ratios } = attention.experts ?? { groupSizes: [kvHeads / attention.storedKvHeads(kvHeads)], ratios: [1] };
+  if (groupSizes.every((size) => size === 1)) {
+    throw new ArgumentError(`convert: align is for a variant that groups KV heads, such as gqa:2, got ${attention.spec}; leave it out`);
+  }
+  return { groupSizes, ratios };
 }
 
 function isKvProjection(name: string): boolean {

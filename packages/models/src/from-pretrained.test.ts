@@ -54,8 +54,9 @@ describe('convertCheckpoint', () => {
     const attentions = form === 'llama with 3 KV heads' ? ['gqa:3', 'mixsga:1:2@1,3'] : ['gqa:2', 'cla:2', 'mixsga:3:1:6'];
     for (const attention of attentions) {
       const out = join(folder, attention.replaceAll(/\W/g, '-'));
-      const written = await convertCheckpoint(folder, out, { attention, routerSeed: 3 });
-      const [a, b] = [await fromPretrained(out), await fromPretrained(folder, { attention, routerSeed: 3 })];
+      const options = { attention, routerSeed: 3, align: attention.startsWith('mixsga') };
+      const written = await convertCheckpoint(folder, out, options);
+      const [a, b] = [await fromPretrained(out), await fromPretrained(folder, options)];
       expect(a.config).toEqual(b.config);
       expect(a.config).toEqual(written);
       expect(a.tokenizer.save()).toBe(b.tokenizer.save());
@@ -89,6 +90,14 @@ describe('fromPretrained', () => {
     expect(prefixToken).toBe(2);
     expect((await generateText(decoder, tokenizer, 'The state of', { maxNewTokens: 5 })).stats.newTokens).toBe(5);
     decoder.dispose();
+  });
+
+  it('aligns heads of what it converts, and of nothing else', async () => {
+    await save('llama');
+    const { decoder, config } = await fromPretrained(folder, { attention: 'gqa:2', align: true });
+    expect(config.mixsga).toEqual({ attention: 'gqa:2', align: true });
+    decoder.dispose();
+    await expect(fromPretrained(folder, { align: true })).rejects.toThrow('align: expected another attention variant than mha, which the checkpoint has');
   });
 
   it.each(Object.keys(tinyForms) as TinyForm[])('reads %s from a folder, converting on the way', async (form) => {

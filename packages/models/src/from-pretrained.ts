@@ -1,4 +1,4 @@
-import { FileError, startBackend } from '@mixsga/backend';
+import { ArgumentError, FileError, startBackend } from '@mixsga/backend';
 import type { BackendName } from '@mixsga/backend';
 import { z } from 'zod';
 import { parseAttention } from './attention/index';
@@ -44,7 +44,7 @@ export interface Pretrained {
  * @throws BackendError when the backend cannot start, or has no memory for the weights
  */
 export async function fromPretrained(source: string | readonly FileReference[], options: PretrainedOptions = {}): Promise<Pretrained> {
-  const { backend, attention, weights, router, routerSeed, ...download } = options;
+  const { backend, attention, weights, router, routerSeed, align, ...download } = options;
   if (backend !== undefined) await startBackend(backend);
   const checkpoint = await openCheckpoint(source, download);
   const { tensors } = checkpoint;
@@ -61,8 +61,9 @@ export async function fromPretrained(source: string | readonly FileReference[], 
     expectTokenizerFits(tokenizer, published.vocab_size, where);
     const own = parseAttention(modelShape(published).attention).spec;
     const spec = parseAttention(attention ?? own).spec;
-    const config = spec === own ? published : convertConfig(published, spec, { router, routerSeed });
-    const converted = spec === own ? parameters : convertedSource(published, parameters, spec);
+    if (align && spec === own) throw new ArgumentError(`align: expected another attention variant than ${own}, which the checkpoint has; heads are aligned on conversion`);
+    const config = spec === own ? published : convertConfig(published, spec, { router, routerSeed, align });
+    const converted = spec === own ? parameters : convertedSource(published, parameters, spec, { align });
     const prefixToken = prefixTokenOf(tokenizer, tokenizerConfig, published);
     return { decoder: await createDecoder(config, converted, { weights }), tokenizer, config, stopTokens, prefixToken };
   } finally {

@@ -1,3 +1,5 @@
+export { alignHeads } from './align/align-heads';
+export type { Grouping } from './align/align-heads';
 export { attentionKinds, parseAttention } from './attention/index';
 export type { AttentionKind, AttentionVariant } from './attention/variant';
 export { companionFiles, loadModel, matchTensors, readCheckpoint, saveModel, trainableOf } from './checkpoint';

@@ -15,6 +15,7 @@ interface ConvertOptions {
   out: string;
   router: RouterKind;
   seed: string;
+  align?: true;
 }
 
 export function registerConvert(program: Command): void {
@@ -26,6 +27,7 @@ export function registerConvert(program: Command): void {
     .requiredOption('--out <folder>', 'where the converted model goes')
     .addOption(new Option('--router <kind>', 'router of a variant with experts').choices(routerKinds).default('sigmoid'))
     .option('--seed <n>', 'seed of the new routers', '0')
+    .option('--align', 'first permute and turn heads so that those of a group are alike; the unmodified model stays the same')
     .action(async (name: string, options: ConvertOptions) => {
       const routerSeed = Number(options.seed);
       if (!Number.isInteger(routerSeed) || routerSeed < 0) {
@@ -35,9 +37,9 @@ export function registerConvert(program: Command): void {
         throw new ArgumentError(`--out: ${options.out} is not empty; give a new folder`);
       }
       await startBackend('cpu'); // for the routers; the weights are only moved
-      const { attention, router } = options;
+      const { attention, router, align } = options;
       const line = new ProgressLine();
-      await convertCheckpoint(name, options.out, { attention, router, routerSeed, progress: downloadProgress(line) }).finally(() => line.clear());
+      await convertCheckpoint(name, options.out, { attention, router, routerSeed, align, progress: downloadProgress(line) }).finally(() => line.clear());
       const variant = parseAttention(attention);
       print(`${options.out}: ${variant.spec}, ${100 * variant.kvBudget} % of the KV cache`);
     });

@@ -17,6 +17,8 @@ const mixsga = z.strictObject({
   attention: z.string(),
   router: z.enum(['sigmoid', 'random'], { error: 'expected sigmoid or random' }).optional(),
   routerSeed: z.int({ error: 'expected a whole number' }).optional(),
+  /** Whether heads were aligned before they were grouped: how the weights were made, nothing to be done. */
+  align: z.boolean({ error: 'expected true or false' }).optional(),
 });
 
 export const tokenIds = z.union([tokenId, z.array(tokenId)], { error: 'expected a token id, or a list of them' });

@@ -1,0 +1,129 @@
+// Head alignment before heads are averaged, of any family.
+import { modelShape, type ModelShape } from '../config/shape';
+import { familyOf, type families, type ModelConfig } from '../families';
+import type { ParameterSource } from '../io/parameter-source';
+import { turnedColumns, turnedRows } from './apply';
+import { alignLayer, type Grouping, type HeadShape, type LayerAlignment, type LayerMatrices } from './layer-alignment';
+import { orthogonal, rotary, type TurnGroup } from './turn';
+
+export type { Grouping } from './layer-alignment';
+
+/** What head alignment has to know of a family. */
+interface FamilyAlignment<Config extends ModelConfig> {
+  readonly keyTurns: TurnGroup;
+  /** Name of the norm that a layer's attention reads; null where it reads what no norm has scaled. */
+  norm(config: Config, layer: number): string | null;
+  /** What a gain is more than its stored value. */
+  readonly gainOffset: number;
+}
+
+type ConfigOf<Family> = Extract<ModelConfig, { readonly model_type: Family }>;
+
+const alignments: { readonly [Family in keyof typeof families]: FamilyAlignment<ConfigOf<Family>> } = {
+  opt: {
+    keyTurns: orthogonal,
+    gainOffset: 0,
+    norm(config, layer) {
+      if (config.do_layer_norm_before) return `model.decoder.layers.${layer}.self_attn_layer_norm`;
+      return layer > 0 ? `model.decoder.layers.${layer - 1}.final_layer_norm` : null;
+    },
+  },
+  llama: { keyTurns: rotary, gainOffset: 0, norm: (_config, layer) => `model.layers.${layer}.input_layernorm` },
+  gemma2: { keyTurns: rotary, gainOffset: 1, norm: (_config, layer) => `model.layers.${layer}.input_layernorm` },
+};
+
+/**
+ * The same model with its KV heads in another order and basis, in which the heads of a group are as alike as can be, so that their
+ * mean loses least. Each layer's KV heads are permuted with their query heads; queries and keys, and values and the columns of the
+ * output projection, are turned by orthogonal matrices that cancel, which with rotary positions are rotations of each pair by an
+ * angle. Weights alone are looked at, nothing is random. Logits change by rounding only.
+ *
+ * Aligning heads by Procrustes analysis before they are merged is from Jin et al. 2024 (arXiv 2412.20677), who compare the keys and
+ * values of a text and merge to GQA; here weights are compared, and groups nest.
+ *
+ * @param config of the source, which is as published
+ * @returns parameters of the same names and shapes; K and V of a layer are in memory while it is aligned
+ */
+export function alignHeads(config: ModelConfig, source: ParameterSource, grouping: Grouping): ParameterSource {
+  const layout = new HeadLayout(config);
+  const alignmentFrom = async (layer: number): Promise<LayerAlignment> => {
+    const { k, v, gain } = layout.names(layer);
+    return layout.align({ k: await source.read(k), v: await source.read(v), gain: gain === null ? null : await source.read(gain) }, grouping);
+  };
+  let latest: { layer: number; alignment: Promise<LayerAlignment> } | undefined;
+  const alignmentOf = (layer: number): Promise<LayerAlignment> => {
+    if (latest?.layer !== layer) latest = { layer, alignment: alignmentFrom(layer) };
+    return latest.alignment;
+  };
+  return {
+    has: (name) => source.has(name),
+    async read(name) {
+      const part = partOf(name);
+      return part ? layout.applied(part, await source.read(name), await alignmentOf(part.layer)) : source.read(name);
+    },
+  };
+}
+
+/** {@link alignHeads} of parameters in memory. @returns a new map, whose arrays may be those of the old */
+export function alignHeadValues(
+  config: ModelConfig, values: ReadonlyMap<string, Float32Array>, grouping: Grouping,
+): Map<string, Float32Array> {
+  const layout = new HeadLayout(config);
+  const alignments = Array.from({ length: modelShape(config).layers }, (_, layer) => {
+    const { k, v, gain } = layout.names(layer);
+    return layout.align({ k: values.get(k)!, v: values.get(v)!, gain: gain === null ? null : values.get(gain)! }, grouping);
+  });
+  return new Map([...values].map(([name, array]) => {
+    const part = partOf(name);
+    return [name, part ? layout.applied(part, array, alignments[part.layer]!) : array];
+  }));
+}
+
+/** A parameter that alignment changes. */
+interface Part {
+  readonly layer: number;
+  readonly kind: 'q' | 'k' | 'v' | 'out';
+}
+
+/** What a name is of; null where alignment changes nothing, as at the bias of the output projection. */
+function partOf(name: string): Part | null {
+  const [, layer, projection, tensor] = /\.layers\.(\d+)\.self_attn\.([qkv]|out|o)_proj\.(weight|bias)$/.exec(name) ?? [];
+  if (layer === undefined) return null;
+  const kind = projection === 'o' ? 'out' : (projection as Part['kind']);
+  return kind === 'out' && tensor === 'bias' ? null : { layer: Number(layer), kind };
+}
+
+/** Whether {@link alignHeads} changes the values of a parameter. */
+export function isTurned(name: string): boolean {
+  return partOf(name) !== null;
+}
+
+/** Where a model has its heads. */
+class HeadLayout {
+  readonly #shape: ModelShape & HeadShape;
+  readonly #traits: FamilyAlignment<ModelConfig>;
+
+  constructor(private readonly config: ModelConfig) {
+    this.#traits = alignments[config.model_type] as unknown as FamilyAlignment<ModelConfig>;
+    this.#shape = { ...modelShape(config), keyTurns: this.#traits.keyTurns };
+  }
+
+  /** Names of what {@link align} takes. */
+  names(layer: number): { k: string; v: string; gain: string | null } {
+    const at = `${familyOf(this.config).layerName(layer)}.self_attn`;
+    const norm = this.#traits.norm(this.config, layer);
+    return { k: `${at}.k_proj.weight`, v: `${at}.v_proj.weight`, gain: norm === null ? null : `${norm}.weight` };
+  }
+
+  /** @param stored as they are in a checkpoint */
+  align(stored: LayerMatrices, grouping: Grouping): LayerAlignment {
+    const gain = stored.gain?.map((value) => value + this.#traits.gainOffset) ?? null;
+    return alignLayer({ ...stored, gain }, this.#shape, grouping);
+  }
+
+  applied({ kind }: Part, array: Float32Array, { order, keyTurns, valueTurns }: LayerAlignment): Float32Array {
+    const { heads, kvHeads, headDim } = this.#shape;
+    if (kind === 'out') return turnedColumns(array, order, valueTurns, headDim, heads);
+    return turnedRows(array, order, kind === 'v' ? valueTurns : keyTurns, headDim, kind === 'q' ? heads : kvHeads);
+  }
+}
