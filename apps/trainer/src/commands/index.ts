@@ -8,6 +8,7 @@ import { registerEval } from './eval';
 import { registerGenerate } from './generate';
 import { registerInspect } from './inspect';
 import { registerPresets } from './presets';
+import { registerReport } from './report';
 import { registerSweep } from './sweep';
 import { registerTrain } from './train';
 
@@ -18,6 +19,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerSweep,
   registerPresets,
   registerEval,
+  registerReport,
   registerGenerate,
   registerConvert,
   registerBench,

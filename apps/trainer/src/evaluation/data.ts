@@ -84,12 +84,15 @@ function asPage({ value, where }: DataRow): DataRow {
   return { value: { page: value.text }, where };
 }
 
-/** The tokens of a task's text. @throws FileError when the text cannot be had */
-export async function readTaskTokens({ data = 'sotu', split }: DataChoice, tokenizer: Tokenizer): Promise<TaskData> {
-  const corpus = await loadCorpus(data);
-  // The definition has no special token in the text, whatever the tokenizer would put around it.
-  const plain = { encode: (text: string) => tokenizer.encode(text, { addSpecialTokens: false }), save: () => tokenizer.save() };
-  const { [split]: tokens } = await tokenizeCorpus(corpus, plain);
+/** The tokens of a task's text. @throws FileError when the text cannot be had or is broken */
+export async function readTaskTokens(
+  { data = 'sotu', split }: DataChoice,
+  tokenizer: Tokenizer,
+  { skipBroken, signal, onDownload }: Reading,
+): Promise<TaskData> {
+  const corpus = await loadCorpus(data, { skipBroken, signal, onProgress: onDownload });
+  const { [split]: tokens, close } = await tokenizeCorpus(corpus, tokenizer, { signal });
+  close();
   const bytes = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
   return { data: { name: corpus.name, tokens }, fingerprint: createHash('sha256').update(bytes).digest('hex') };
 }

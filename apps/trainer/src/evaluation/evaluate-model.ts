@@ -95,7 +95,7 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
     const prepared: Prepared[] = [];
     for (const [i, task] of tasks.entries()) {
       const { judge, ...own } = task.options;
-      const data = rows[i] ?? (await readTaskTokens(task, tokenizer));
+      const data = rows[i] ?? (await readTaskTokens(task, tokenizer, reading));
       const evaluator = evaluatorNamed(task.task);
       if (judge) JUDGE.items(measured, { name: 'settings', rows: [] }, task.options);
       prepared.push(prepare({ ...data, name: task.name ?? task.task, evaluator, split: task.split, options: evaluator === JUDGE ? task.options : own }));

@@ -2,6 +2,7 @@ import { count, number, percent } from './format';
 import { methodStyle } from './palette';
 import { renderChart } from './render';
 import type { Report } from './schema';
+import { clusters, sideBySide } from './side-by-side';
 import { type MethodSummary, summarise } from './summary';
 
 const WIDTH = 480;
@@ -16,7 +17,7 @@ export function budgetPlot(report: Report): Promise<string> {
   const methods = summarise(report);
   const seeds = Math.max(...methods.map((method) => method.seeds.length));
   const widest = 1.15 * Math.max(...methods.map((method) => method.kvBytesPerToken));
-  const offsets = offsetsOf(methods, (APART * widest) / WIDTH);
+  const offsets = sideBySide(methods.map((method) => method.kvBytesPerToken), methods.map((method) => method.perplexity.decode.mean), (APART * widest) / WIDTH);
   const rows = methods.flatMap((method, i) =>
     (['decode', 'prefill'] as const)
       // A method that does not route has one number.
@@ -101,28 +102,7 @@ function legendLabel(method: MethodSummary): string {
   return `${method.name}: ${number(method.perplexity.decode.mean)}`;
 }
 
-/** Shifts that set methods of about the same bytes side by side, best first, around their true place. */
-function offsetsOf(methods: readonly MethodSummary[], apart: number): number[] {
-  const offsets = new Array<number>(methods.length).fill(0);
-  for (const cluster of clusters(methods)) {
-    const ordered = cluster.toSorted((a, b) => methods[a]!.perplexity.decode.mean - methods[b]!.perplexity.decode.mean);
-    ordered.forEach((method, place) => (offsets[method] = (place - (ordered.length - 1) / 2) * apart));
-  }
-  return offsets;
-}
-
-/** Indices of methods whose bytes differ by less than 2 %, cheapest first. */
-function clusters(methods: readonly MethodSummary[]): number[][] {
-  const result: number[][] = [];
-  for (const i of [...methods.keys()].sort((a, b) => methods[a]!.kvBytesPerToken - methods[b]!.kvBytesPerToken)) {
-    const last = result.at(-1);
-    if (last && methods[i]!.kvBytesPerToken < 1.02 * methods[last[0]!]!.kvBytesPerToken) last.push(i);
-    else result.push([i]);
-  }
-  return result;
-}
-
 function ticksOf(methods: readonly MethodSummary[]): { bytes: number; label: string }[] {
-  const costs = clusters(methods).map(([first]) => methods[first!]!);
+  const costs = clusters(methods.map((method) => method.kvBytesPerToken)).map(([first]) => methods[first!]!);
   return [{ bytes: 0, label: '0' }, ...costs.map(({ kvBytesPerToken, kvBudget }) => ({ bytes: kvBytesPerToken, label: `${count(kvBytesPerToken)} (${percent(kvBudget)})` }))];
 }

@@ -5,6 +5,7 @@ import { budgetPlot } from './budget-plot';
 import { curvesPlot, spreadLabels } from './curves-plot';
 import { curvesOf, fullReport, reportOf, result, sentence } from './fixtures';
 import { expertColours, methodStyle } from './palette';
+import { renderChart } from './render';
 import { sentenceStrip } from './sentence-strip';
 
 /** The elements of an SVG document; throws where it is not well-formed XML. */
@@ -137,5 +138,12 @@ describe('colours', () => {
       return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     });
     for (let e = 1; e < experts; e++) expect(lightness[e]! - lightness[e - 1]!).toBeGreaterThan(0.04);
+  });
+});
+
+describe('renderChart', () => {
+  it('fails where Vega would draw a broken picture', async () => {
+    const broken = { data: { values: [{ a: 1 }] }, mark: 'point' as const, encoding: { x: { field: 'a' } }, title: { text: 'T', subtitle: [] } };
+    await expect(renderChart(broken)).rejects.toThrow();
   });
 });

@@ -1,23 +1,14 @@
 import { percent } from './format';
 import type { RoutedSentence } from './extras';
 import { expertColours } from './palette';
+import { escape, FONT, MONO, placeTokens, type PlacedToken, round } from './svg-text';
 
 const WIDTH = 760;
 const MARGIN = 24;
 const GUTTER = 62; // layer names
-const CHARACTER = 7.85; // width in the 13 px monospaced font
 const CELL = 11; // height of a layer's row
 const TEXT = 22; // height of the words above the cells
 const LINE_GAP = 18;
-const FONT = 'Inter, "Helvetica Neue", Arial, "DejaVu Sans", sans-serif';
-const MONO = '"DejaVu Sans Mono", Menlo, Consolas, monospace';
-
-interface PlacedToken {
-  index: number;
-  text: string;
-  x: number;
-  width: number;
-}
 
 /**
  * A sentence as a strip: under each token a box for every layer, in the colour of the expert that the token has
@@ -27,7 +18,7 @@ interface PlacedToken {
  */
 export function sentenceStrip({ method, routing, tokens, experts, groupSizes }: RoutedSentence): string {
   const colours = expertColours(groupSizes.length);
-  const lines = breakLines(tokens);
+  const lines = placeTokens(tokens, { from: MARGIN + GUTTER, to: WIDTH - MARGIN });
   const top = 92;
   const lineHeight = TEXT + experts.length * CELL + LINE_GAP;
   const height = top + lines.length * lineHeight + MARGIN - LINE_GAP;
@@ -40,22 +31,6 @@ ${drawLegend(groupSizes, colours, 68)}
 ${body}
 </svg>
 `;
-}
-
-function breakLines(tokens: readonly string[]): PlacedToken[][] {
-  const lines: PlacedToken[][] = [[]];
-  let x = MARGIN + GUTTER;
-  tokens.forEach((token, index) => {
-    const text = visible(token);
-    const width = [...text].length * CHARACTER + 6;
-    if (x + width > WIDTH - MARGIN && lines.at(-1)!.length > 0) {
-      lines.push([]);
-      x = MARGIN + GUTTER;
-    }
-    lines.at(-1)!.push({ index, text, x, width });
-    x += width;
-  });
-  return lines;
 }
 
 function drawLine(line: readonly PlacedToken[], y: number, experts: RoutedSentence['experts'], colours: readonly string[]): string {
@@ -85,17 +60,4 @@ function drawLegend(groupSizes: readonly number[], colours: readonly string[], y
       return swatch + text;
     })
     .join('\n');
-}
-
-/** Spaces and line ends made visible, since a token often is one; what XML cannot hold becomes a box. */
-function visible(token: string): string {
-  return token.replaceAll('\n', '↵').replaceAll(' ', '·').replace(/[\u0000-\u001f\u007f-\u009f\ufffe\uffff]|\p{Surrogate}/gu, '□') || '□';
-}
-
-function escape(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
-}
-
-function round(value: number): number {
-  return Math.round(value * 100) / 100;
 }

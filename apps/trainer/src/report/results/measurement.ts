@@ -1,0 +1,119 @@
+import { FileError } from '@mixsga/backend';
+import { z } from 'zod';
+
+import type { ImportanceWindow } from '../importance-strip';
+import type { RoutingDetails } from '../routing-plot';
+import type { Collected } from './collect';
+
+/** A number with its standard error; null where there is none. */
+export interface Metric {
+  readonly value: number | null;
+  readonly stderr: number | null;
+}
+
+/** What one task found of one model. Null is what a file of lm-evaluation-harness does not say. */
+export interface Measurement {
+  readonly path: string;
+  readonly model: string;
+  readonly attention: string | null;
+  readonly weights: string | null;
+  /** Share of the unmodified KV cache as asked for. */
+  readonly kvBudget: number | null;
+  /** Name in the results, and that of its evaluator. */
+  readonly task: string;
+  readonly evaluator: string | null;
+  readonly data: string | null;
+  readonly routing: string | null;
+  readonly eviction: string | null;
+  /** Documents or windows that were measured. */
+  readonly samples: number | null;
+  readonly metrics: Readonly<Record<string, Metric>>;
+  readonly higherIsBetter: Readonly<Record<string, boolean>>;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The tasks of all results files, the variants of a model together. Where one thing was measured with the same settings in several of them, the newest counts.
+ *
+ * @returns also how many older ones were left out
+ */
+export function measurementsOf({ results }: Collected): { measurements: Measurement[]; older: number } {
+  const newest = new Map<string, { date: number; measurement: Measurement }>();
+  let older = 0;
+  for (const { path, content } of results) {
+    const { mixsga, date } = content;
+    for (const [task, { metrics, higherIsBetter, documents }] of Object.entries(content.tasks)) {
+      const own = mixsga?.tasks[task];
+      const { routing = null, eviction = null } = (own?.options ?? {}) as { routing?: string; eviction?: string };
+      const measurement: Measurement = {
+        path,
+        model: content.model,
+        attention: mixsga?.attention ?? null,
+        weights: mixsga?.weights ?? null,
+        kvBudget: mixsga?.kv.budget ?? null,
+        task,
+        evaluator: own?.evaluator ?? null,
+        data: own?.data ?? null,
+        routing,
+        eviction,
+        samples: documents,
+        metrics: withErrors(metrics),
+        higherIsBetter,
+        details: own?.details ?? {},
+      };
+      const { model, attention, weights } = measurement;
+      const key = JSON.stringify([model, attention, weights, mixsga?.backend, task, own?.data, own?.options, documents]);
+      const before = newest.get(key);
+      if (before) older++;
+      if (!before || before.date <= (date ?? 0)) newest.set(key, { date: date ?? 0, measurement });
+    }
+  }
+  return { measurements: [...newest.values()].map(({ measurement }) => measurement).sort(inOrder), older };
+}
+
+/** A model's variants together, the one of the largest cache first, then by what goes out of it. */
+function inOrder(a: Measurement, b: Measurement): number {
+  const key = ({ attention, eviction, routing }: Measurement) => JSON.stringify([attention, eviction ?? '', routing]);
+  return a.model.localeCompare(b.model) || (b.kvBudget ?? 0) - (a.kvBudget ?? 0) || (key(a) < key(b) ? -1 : 1);
+}
+
+function withErrors(metrics: Readonly<Record<string, number | null>>): Record<string, Metric> {
+  const names = Object.keys(metrics).filter((name) => !name.endsWith('_stderr'));
+  return Object.fromEntries(names.map((name) => [name, { value: metrics[name] ?? null, stderr: metrics[`${name}_stderr`] ?? null }]));
+}
+
+/** Model and attention, as in `sotu-mini (mixsga:3:1:6)`. */
+export function modelLabel({ model, attention }: Pick<Measurement, 'model' | 'attention'>): string {
+  return attention === null ? model : `${model} (${attention})`;
+}
+
+const shares = z.array(z.number());
+const byRule = <T extends z.ZodType>(value: T) => z.object({ decode: value, prefill: value });
+const routingDetails = z.object({
+  groupSizes: z.array(z.number()),
+  windowLength: z.number(),
+  perLayer: z.array(z.object({ ratios: byRule(shares) })),
+  overPosition: byRule(z.array(shares.nullable())),
+  byToken: z.array(z.object({ text: z.string().optional(), id: z.number(), count: z.number(), ratios: shares })),
+});
+const importanceDetails = z.object({
+  windows: z.array(z.object({ perplexity: z.number(), tokens: z.array(z.string()), changes: z.array(z.number()) })),
+});
+
+/** What `routing` tells of a model that routes; null for another task, and for a model that does not. @throws FileError */
+export function routingOf({ evaluator, details, path, task }: Measurement): RoutingDetails | null {
+  if (evaluator !== 'routing' || (Array.isArray(details.perLayer) && details.perLayer.length === 0)) return null;
+  return checked(routingDetails, details, path, task) as RoutingDetails;
+}
+
+/** The windows of `token_importance`; none of another task. @throws FileError */
+export function importanceOf({ evaluator, details, path, task }: Measurement): readonly ImportanceWindow[] {
+  return evaluator === 'token_importance' ? checked(importanceDetails, details, path, task).windows : [];
+}
+
+function checked<T extends z.ZodType>(schema: T, details: unknown, path: string, task: string): z.output<T> {
+  const result = schema.safeParse(details);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw new FileError(path, `mixsga.tasks.${task}.details.${issue.path.join('.')}: ${issue.message}`);
+}

@@ -1,0 +1,150 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { FileError } from '@mixsga/backend';
+import { evaluatorNamed, harnessResults, type MeasuredModel, type MeasuredTask, resultsFileName } from '@mixsga/evaluators';
+import { DOMParser } from '@xmldom/xmldom';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { fullReport } from '../fixtures';
+import { collect } from './collect';
+import { writeResultsReport } from './write';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mixsga-results-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const KV = { mha: 1, 'gqa:2': 0.5, 'mixsga:3:1:6': 0.5 };
+const RATIOS = { decode: [0.31, 0.09, 0.6], prefill: [0.3, 0.1, 0.6] };
+
+/** Details of `routing`, numbers made up. */
+const ROUTED = {
+  groupSizes: [1, 2, 4],
+  windowLength: 256,
+  perLayer: [{ agreement: 0.9, ratios: RATIOS }, { agreement: 0.8, ratios: RATIOS }],
+  overPosition: { decode: [RATIOS.decode, null], prefill: [RATIOS.prefill, null] },
+  byToken: [{ id: 5, text: ' the', count: 90, ratios: [0.1, 0.2, 0.7] }, { id: 7, text: '<a>', count: 12, ratios: [0.8, 0.1, 0.1] }],
+  ratios: RATIOS,
+};
+
+function task(name: string, metrics: MeasuredTask['metrics'], more: Partial<MeasuredTask> = {}): MeasuredTask {
+  return { name, evaluator: evaluatorNamed(name), data: 'sotu', options: { routing: 'decode' }, metrics, details: {}, samples: [{}, {}], ...more };
+}
+
+/** Writes a results file as `mixsga eval --out` does. @param day of January, by which files are newer */
+async function evaluated(attention: keyof typeof KV, tasks: MeasuredTask[], day = 1, model = 'm'): Promise<string> {
+  const kv = { bytesPerToken: 4096 * KV[attention], bytesPerTokenFull: 4096, budget: KV[attention], groupSizes: [1], ratios: [1] };
+  const measured: MeasuredModel = { model, attention, backend: 'wasm', weights: 'f32', kv, contextLength: 256, tasks };
+  const startedAt = new Date(Date.UTC(2026, 0, day));
+  const path = join(folder, 'in', attention.replaceAll(':', '-'), resultsFileName(startedAt));
+  await mkdir(join(path, '..'), { recursive: true });
+  await writeFile(path, JSON.stringify(await harnessResults(measured, { startedAt, seconds: 2 })));
+  return path;
+}
+
+async function report(...folders: string[]): Promise<{ markdown: string; plots: string[] }> {
+  const [path, ...plots] = await writeResultsReport(join(folder, 'out'), await collect(folders.length > 0 ? folders : [join(folder, 'in')]));
+  return { markdown: await readFile(path!, 'utf8'), plots: plots.map((plot) => plot.slice(join(folder, 'out').length + 1)) };
+}
+
+/** Texts of a picture; throws where it is not well-formed. */
+async function texts(plot: string): Promise<string[]> {
+  const svg = await readFile(join(folder, 'out', plot), 'utf8');
+  const document = new DOMParser({ onError: (_level, message) => { throw new Error(message); } }).parseFromString(svg, 'image/svg+xml');
+  return [...document.getElementsByTagName('text')].map((element) => element.textContent ?? '');
+}
+
+describe('a report of results', () => {
+  it('has a table for each task, and the variants of one cost beside each other', async () => {
+    const accuracy = (acc: number) => task('hellaswag', { acc, acc_stderr: 0.01, acc_norm: acc + 0.1, acc_norm_stderr: 0.02 });
+    await evaluated('mha', [accuracy(0.4), task('perplexity', { perplexity: 35.2, nll: 3.561 })]);
+    await evaluated('gqa:2', [accuracy(0.3), task('perplexity', { perplexity: 37.3, nll: 3.619 })]);
+    await evaluated('mixsga:3:1:6', [accuracy(0.32)]);
+    const { markdown, plots } = await report();
+    expect(markdown).toContain('| model | attention | KV cache | weights | data | routing | samples | acc | acc_norm |');
+    expect(markdown).toContain('| m | mha | 100 % | f32 | sotu | decode | 2 | 0.4000 ± 0.0100 | **0.5000 ± 0.0200** |');
+    expect(markdown).toContain('| m | mixsga:3:1:6 | 50 % | f32 | sotu | decode | 2 | 0.3200 ± 0.0100 | 0.4200 ± 0.0200 |');
+    expect(markdown).toContain('### 50 % of the KV cache\n\n| metric | data | routing | m (gqa:2) | m (mixsga:3:1:6) |');
+    expect(markdown).toContain('| hellaswag: acc_norm | sotu | decode | 0.4000 ± 0.0200 | **0.4200 ± 0.0200** |');
+    expect(markdown).toContain('| perplexity: perplexity | sotu | decode | 37.30 | – |');
+    expect(plots).toEqual(['hellaswag-kv.svg', 'perplexity-kv.svg']);
+    for (const plot of plots) expect(markdown).toContain(`](${plot})`);
+    expect(await texts('hellaswag-kv.svg')).toEqual(
+      expect.arrayContaining(['bars: one standard error up and down', 'm (mha): 0.5', 'm (mixsga:3:1:6): 0.42', 'acc_norm (higher is better)']),
+    );
+    expect(await texts('perplexity-kv.svg')).not.toContain('bars: one standard error up and down');
+  });
+
+  it('draws routing, token importance and perplexity under eviction', async () => {
+    const perplexity = (value: number, eviction?: string) =>
+      task('perplexity', { perplexity: value }, { options: { routing: 'decode', ...(eviction !== undefined && { eviction }) } });
+    const windows = [{ perplexity: 25, tokens: ['The', ' state', ' & \n'], changes: [0.4, -0.01, 0.0005] }];
+    await evaluated('mixsga:3:1:6', [
+      task('routing', { agreement: 0.85 }, { details: ROUTED }),
+      task('token_importance', { mean_change: 0.1 }, { details: { windows } }),
+      perplexity(40),
+    ]);
+    await evaluated('mixsga:3:1:6', [perplexity(41, 'h2o:0.6')], 2);
+    await evaluated('mixsga:3:1:6', [perplexity(44, 'h2o:0.2')], 3);
+    const { plots } = await report();
+    expect(plots).toEqual(['eviction.svg', 'routing-m-mixsga-3-1-6.svg', 'tokens-m-mixsga-3-1-6.svg', 'importance-m-mixsga-3-1-6.svg']);
+    expect(await texts('eviction.svg')).toEqual(expect.arrayContaining(['m (mixsga:3:1:6), h2o', '100%']));
+    expect(await texts('routing-m-mixsga-3-1-6.svg')).toEqual(expect.arrayContaining(['all KV heads', 'groups of 4', 'by layer, decode routing', '256']));
+    expect(await texts('tokens-m-mixsga-3-1-6.svg')).toEqual(expect.arrayContaining(['·the   90×', '<a>   12×']));
+    expect(await texts('importance-m-mixsga-3-1-6.svg')).toEqual(expect.arrayContaining(['The', '·state', '·&·↵', '+40 %', '0']));
+  });
+
+  it('takes the newest of what was measured alike, and says so', async () => {
+    await evaluated('mha', [task('perplexity', { perplexity: 36 })], 1);
+    await evaluated('mha', [task('perplexity', { perplexity: 35 })], 2);
+    await evaluated('mha', [task('perplexity', { perplexity: 34 }, { data: 'others.txt' })], 3);
+    const { markdown } = await report();
+    expect(markdown).toContain('| sotu | decode | 2 | 35 |');
+    expect(markdown).toContain('| others.txt | decode | 2 | 34 |');
+    expect(markdown).not.toContain('| 36 |');
+    expect(markdown).toContain('Older results of the same settings, which are left out: 1.');
+  });
+
+  it('tells of comparisons and sweeps too', async () => {
+    await mkdir(join(folder, 'in', 'demo'), { recursive: true });
+    await writeFile(join(folder, 'in', 'demo', 'report.json'), JSON.stringify(fullReport([1, 2])));
+    const metric = { mean: 41, min: 40, max: 42, std: 1.4, seeds: 2 };
+    const setting = { settings: { attention: 'gqa:2' }, seeds: [1, 2], parameters: 1000, kvBudget: 0.5, kvBytesPerToken: 2048, metrics: { perplexity: metric } };
+    const sweep = { schema: 'mixsga/sweep@1', backend: 'wasm', corpus: 'sotu', seconds: 9, metric: 'perplexity', higherIsBetter: false, keys: ['attention'], settings: [setting], best: 0, runs: [] };
+    await writeFile(join(folder, 'in', 'sweep.json'), JSON.stringify(sweep));
+    const { markdown, plots } = await report();
+    expect(markdown).toContain(`## Comparison: ${join(folder, 'in', 'demo')}\n\n**GQA 2 won.**`);
+    expect(markdown).toContain('| MHA | 100 % |');
+    expect(markdown).toContain(`## Sweep: ${join(folder, 'in')}\n\nLowest perplexity: 41 (40 to 42) with attention gqa:2.`);
+    expect(plots.map((plot) => plot.replace(/-.*-/, '-…-'))).toEqual(['comparison-…-demo.svg', 'sweep-…-in.svg']);
+  });
+
+  it.each<[string, string, unknown, string]>([
+    ['of another version', 'results_1.json', { results: {}, mixsga: { schema: 'mixsga/results@9' } }, 'expected results of the schema mixsga/results@1, got "mixsga/results@9"'],
+    ['without results', 'results_1.json', { a: 1 }, "found no 'results'"],
+    ['of another version', 'report.json', { ...fullReport([1]), schema: 'mixsga/report@9' }, 'schema: '],
+    ['of another version', 'sweep.json', { schema: 'mixsga/sweep@9' }, 'schema: '],
+  ])('refuses a file %s, and writes nothing: %s', async (_, name, content, message) => {
+    await evaluated('mha', [task('perplexity', { perplexity: 36 })]);
+    const path = join(folder, 'in', name);
+    await writeFile(path, JSON.stringify(content));
+    await expect(report()).rejects.toThrow(FileError);
+    await expect(report()).rejects.toThrow(`${path}: `);
+    await expect(report()).rejects.toThrow(message);
+    expect(await readdir(folder)).toEqual(['in']);
+  });
+
+  it('refuses what is no JSON, broken details, and folders without results', async () => {
+    const path = await evaluated('mixsga:3:1:6', [task('routing', { agreement: 0.85 }, { details: { ...ROUTED, windowLength: 'long' } })]);
+    await expect(report()).rejects.toThrow(`${path}: mixsga.tasks.routing.details.windowLength: `);
+    await writeFile(path, '{"results": ');
+    await expect(report()).rejects.toThrow(`${path}: expected JSON: `);
+    await mkdir(join(folder, 'empty'));
+    await expect(report(join(folder, 'empty'))).rejects.toThrow(/empty: expected results_….json, report.json or sweep.json in it or below, found none/);
+    await expect(report(join(folder, 'nowhere'))).rejects.toThrow(/nowhere: no such folder/);
+    await expect(report(path)).rejects.toThrow(`${path}: expected a folder, got a file`);
+  });
+});
