@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import type { PlannedRun } from '../experiment/run-all';
-import { routerKinds, sharedConfig } from '../training/config';
+import { checkShared, routerKinds, sharedConfig } from '../training/config';
 
 const method = z.strictObject({
   /** Name in the report. */
@@ -19,8 +19,8 @@ const method = z.strictObject({
  * Configuration of a comparison: every method continues the same base model, for every seed, on the same tokens
  * in the same order.
  */
-export const comparisonConfig = z
-  .strictObject({
+export const comparisonConfig = checkShared(
+  z.strictObject({
     kind: z.literal('comparison'),
     /** The base model: the name of a shipped one, or a folder. */
     from: z.string(),
@@ -30,7 +30,8 @@ export const comparisonConfig = z
     ...sharedConfig,
     /** Runs at a time, each in a process of its own with one thread. Default: 2, or 1 on a single core. */
     concurrency: z.number().int().positive().optional(),
-  })
+  }),
+)
   .refine((c) => allDiffer(c.methods.map((m) => folderName(m.name))), {
     path: ['methods'],
     message: 'expected names that differ in their letters and digits',

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 
 import { inspectModel, loadTokenizer, resolveModel } from '@mixsga/models';
 
-import { loadCorpus } from '../data/corpus';
-import { tokenizeCorpus } from '../data/tokenized-corpus';
 import { type Evaluated, isEvaluated, readEvaluations } from '../training/evaluate-run';
 import { type RunConfig, runConfig, type RunConfigInput } from '../training/config';
 import { writeFileAtomic } from '../training/files';
 import { checkRunFolder, claimRunFolder, readJsonIfThere } from '../training/run-folder';
+import { ProgressLine } from '../training/progress';
 import type { RunResult } from '../training/run';
+import { findTrainingData } from '../training/training-data';
 import { runPool } from './pool';
 import { ExperimentProgress } from './progress';
 
@@ -56,7 +56,7 @@ export async function runAll<Run extends PlannedRun>(
 ): Promise<{ runs: FinishedRun<Run>[]; seconds: number }> {
   const start = performance.now();
   const runs = planned.map((run) => ({ ...run, config: runConfig.parse(run.config), path: join(folder, 'runs', run.folder) }));
-  await prepare(runs.map(({ config }) => config));
+  await prepare(runs.map(({ config }) => config), signal);
   for (const { path, config } of runs) await checkRunFolder(path, config, resume);
   const unfinished: typeof runs = [];
   for (const run of runs) {
@@ -87,21 +87,27 @@ export async function runAll<Run extends PlannedRun>(
   return { runs: finished, seconds: seconds() };
 }
 
-/** Finds what is wrong with models and texts before anything is written, and leaves in the caches what the runs share. */
-async function prepare(configs: readonly RunConfig[]): Promise<void> {
+/** Finds what is wrong with models and data before anything is written, and leaves in the caches what the runs share. */
+async function prepare(configs: readonly RunConfig[], signal: AbortSignal): Promise<void> {
+  const line = new ProgressLine();
+  const reporter = { activity: (text: string) => line.show(text), message: (text: string) => line.log(text) };
   const done = new Set<string>();
   const once = async (key: string, body: () => Promise<unknown>): Promise<void> => {
     if (!done.has(key)) await body();
     done.add(key);
   };
-  for (const { model, data } of configs) {
-    const { from, attention } = model;
+  for (const config of configs) {
+    const { from, attention } = config.model;
     if (from === undefined) continue;
     await once(`${from} as ${attention}`, () => inspectModel(from, attention));
-    await once(`${data.corpus} for ${from}`, async () => {
-      await tokenizeCorpus(await loadCorpus(data.corpus), await loadTokenizer((await resolveModel(from)).directory));
+    await once(`${JSON.stringify(config.data)} for ${from}`, async () => {
+      const found = await findTrainingData(config, { signal, reporter });
+      if (config.data.instructions !== undefined) return;
+      const tokenizer = await loadTokenizer((await resolveModel(from)).directory);
+      (await found.encode(tokenizer, undefined)).close();
     });
   }
+  line.clear();
 }
 
 async function isFinished(path: string, config: RunConfig): Promise<boolean> {

@@ -38,11 +38,9 @@ export class CheckpointStore {
   /** @throws FileError when the disk is full or not writable; the earlier checkpoints are then as they were. */
   async save(state: CheckpointState, variables: CheckpointVariables): Promise<void> {
     const name = `step-${state.step}`;
-    const model = await snapshot(variables.model);
-    const optimizer = await snapshot(variables.optimizer);
     await writeDirectoryAtomic(join(this.directory, name), async (temporary) => {
-      await writeSynced(join(temporary, 'model.safetensors'), encodeSafetensors(model));
-      await writeSynced(join(temporary, 'optimizer.safetensors'), encodeSafetensors(optimizer));
+      await saveVariables(join(temporary, 'model.safetensors'), variables.model);
+      await saveVariables(join(temporary, 'optimizer.safetensors'), variables.optimizer);
       await writeSynced(join(temporary, 'state.json'), `${JSON.stringify(state)}\n`);
     });
     await writeFileAtomic(join(this.directory, 'latest'), `${name}\n`);
@@ -71,10 +69,10 @@ export class CheckpointStore {
     const folder = await this.latest();
     if (folder === undefined) return undefined;
     const state = await readState(join(folder, 'state.json'));
-    const model = await readMatching(join(folder, 'model.safetensors'), variables.model);
-    const optimizer = await readMatching(join(folder, 'optimizer.safetensors'), variables.optimizer);
-    assign(variables.model, model);
-    assign(variables.optimizer, optimizer);
+    const model = await readVariables(join(folder, 'model.safetensors'), variables.model);
+    const optimizer = await readVariables(join(folder, 'optimizer.safetensors'), variables.optimizer);
+    assignValues(variables.model, model);
+    assignValues(variables.optimizer, optimizer);
     return state;
   }
 
@@ -90,12 +88,13 @@ export class CheckpointStore {
   }
 }
 
-async function snapshot(variables: ReadonlyMap<string, tf.Variable>): Promise<Map<string, SafetensorsEntry>> {
+/** Writes a safetensors file (f32). */
+export async function saveVariables(path: string, variables: ReadonlyMap<string, tf.Variable>): Promise<void> {
   const tensors = new Map<string, SafetensorsEntry>();
   for (const [name, variable] of variables) {
     tensors.set(name, fromFloat32((await variable.data()) as Float32Array, variable.shape));
   }
-  return tensors;
+  await writeSynced(path, encodeSafetensors(tensors));
 }
 
 async function readState(path: string): Promise<CheckpointState> {
@@ -114,7 +113,7 @@ async function readState(path: string): Promise<CheckpointState> {
 }
 
 /** Reads a file whose tensors must be exactly those of `variables`, names and shapes. */
-async function readMatching(
+export async function readVariables(
   path: string,
   variables: ReadonlyMap<string, tf.Variable>,
 ): Promise<Map<string, Float32Array>> {
@@ -132,7 +131,7 @@ async function readMatching(
   return values;
 }
 
-function assign(variables: ReadonlyMap<string, tf.Variable>, values: ReadonlyMap<string, Float32Array>): void {
+export function assignValues(variables: ReadonlyMap<string, tf.Variable>, values: ReadonlyMap<string, Float32Array>): void {
   for (const [name, variable] of variables) {
     tf.tidy(() => variable.assign(tf.tensor(values.get(name)!, variable.shape, 'float32')));
   }

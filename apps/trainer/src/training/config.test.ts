@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
 import { comparisonConfig, planRuns } from '../comparison/config';
-import { runConfig, totalSteps, warmupSteps } from './config';
+import { keepsBest, runConfig, totalSteps, warmupSteps } from './config';
 import { applySettings, parseStrict } from './strict';
 
 const minimal = {
@@ -32,8 +32,18 @@ describe('run configuration', () => {
     const config = parseStrict(runConfig, minimal, 'run.json');
     expect(config.optimizer).toMatchObject({ beta1: 0.9, beta2: 0.95, weightDecay: 0.1, warmupRatio: 0.015, clip: 1 });
     expect(config).toMatchObject({ kind: 'run', accumulate: 1, backend: 'wasm', seed: 0, data: { corpus: 'sotu' } });
-    expect(totalSteps(config)).toBe(40); // 10,000 tokens in steps of 256, rounded up
-    expect(warmupSteps(config)).toBe(1);
+    expect(totalSteps(config, 7)).toBe(40); // 10,000 tokens in steps of 256, rounded up
+    expect(warmupSteps(config, 40)).toBe(1);
+    expect(keepsBest(config)).toBe(false);
+  });
+
+  it('trains on responses for some epochs, and keeps the best model', () => {
+    const { tokens: _, ...rest } = minimal;
+    const config = parseStrict(runConfig, { ...rest, epochs: 2.5, data: { instructions: 'dolly.jsonl' } }, 'run.json');
+    expect(config.data).toMatchObject({ instructions: 'dolly.jsonl', corpus: undefined });
+    expect(totalSteps(config, 7.3)).toBe(19);
+    expect(keepsBest(config)).toBe(true);
+    expect(keepsBest({ ...config, evaluateEvery: 0 })).toBe(false);
   });
 
   it('is unchanged by being parsed twice, so that run.json is a configuration', () => {
@@ -46,7 +56,15 @@ describe('run configuration', () => {
     [{ ...minimal, optimizer: { learningrate: 1 } }, 'run.json: unknown key optimizer.learningrate; did you mean learningRate?'],
     [{ ...minimal, model: { from: 'a', xyzzyplugh: 1 } }, 'run.json: unknown key model.xyzzyplugh; known keys: from, init, attention, router'],
     [{ ...minimal, batchSize: '8' }, 'run.json: batchSize: expected number, got "8"'],
-    [{ ...minimal, tokens: undefined }, 'run.json: tokens: expected number, got nothing'],
+    [{ ...minimal, tokens: undefined }, 'run.json: tokens: expected exactly one of tokens and epochs, got neither'],
+    [{ ...minimal, epochs: 1 }, 'run.json: epochs: expected exactly one of tokens and epochs, got both'],
+    [{ ...minimal, data: { instructions: 'a.jsonl' } }, 'run.json: tokens: expected epochs in its place, with data.instructions'],
+    [{ ...minimal, data: { corpus: 'sotu', instructions: 'a' } }, 'run.json: data: expected one of data.corpus and data.instructions, got both'],
+    [{ ...minimal, data: { split: { test: 3 } } }, 'run.json: data: data.split and data.maxPromptTokens are of data.instructions; expected these with them'],
+    [{ ...minimal, data: { instructions: 'a', textField: 'b' } }, 'run.json: data.textField: expected data.corpus with it, got data.instructions'],
+    [{ ...minimal, data: { instructions: 'a', split: { valid: 3 } } }, 'run.json: unknown key data.split.valid; known keys: validation, test'],
+    [{ ...minimal, tokens: 0, data: { instructions: 'a', maxPromptTokens: 64 } }, 'run.json: data.maxPromptTokens: expected less than sequenceLength, 64, got 64'],
+    [{ ...minimal, keepBest: true, evaluateEvery: 0 }, 'run.json: keepBest: expected evaluateEvery above 0 with it, got 0'],
     [{ ...minimal, batchSize: -1 }, 'run.json: batchSize: expected number to be >0, got -1'],
     [{ ...minimal, model: {} }, 'run.json: model: expected exactly one of model.from and model.init'],
     ['text', 'run.json: configuration: expected object, got "text"'],

@@ -37,14 +37,36 @@ const model = z
   })
   .refine((m) => (m.from === undefined) !== (m.init === undefined), 'expected exactly one of model.from and model.init');
 
-const dataConfig = z.strictObject({
-  /** `sotu`, or a text file, a folder of text files, or a JSONL file. */
-  corpus: z.string().default('sotu'),
-  /** Tokens of the tokenizer that is trained for a new model; a continued model keeps its own. */
-  vocabularySize: z.number().int().min(257).default(2048),
-  /** A tokenizer.json to use for a new model instead of training one. */
-  tokenizer: z.string().optional(),
-});
+const dataConfig = z
+  .strictObject({
+    /** A text to go on with: `sotu`, a file or folder of text, JSON Lines or Parquet, or a data set of the hub. */
+    corpus: z.string().optional(),
+    /** Instructions with responses, of which the responses are learned; in the place of a corpus. */
+    instructions: z.string().optional(),
+    /** Which of the files of a folder or data set: a file, a folder or a pattern with `*`. */
+    files: z.string().optional(),
+    /** The field of a corpus' rows that holds the text. */
+    textField: z.string().optional(),
+    /** Leaves out broken rows in place of failing. */
+    skipBroken: z.boolean().optional(),
+    /** Longest prompt of instructions, in tokens; rows with a longer one are left out. Default: 256, and below sequenceLength. */
+    maxPromptTokens: count.optional(),
+    /** Rows of instructions to validate and to test on, where the set has no parts of its own. Default: 5 % each. */
+    split: z.strictObject({ validation: count.optional(), test: z.number().int().nonnegative().optional() }).optional(),
+    /** Tokens of the tokenizer that is trained for a new model; a continued model keeps its own. */
+    vocabularySize: z.number().int().min(257).default(2048),
+    /** A tokenizer.json to use for a new model instead of training one. */
+    tokenizer: z.string().optional(),
+  })
+  .refine(({ corpus, instructions }) => corpus === undefined || instructions === undefined, 'expected one of data.corpus and data.instructions, got both')
+  .refine(({ instructions, split, maxPromptTokens }) => instructions !== undefined || (split ?? maxPromptTokens) === undefined, {
+    message: 'data.split and data.maxPromptTokens are of data.instructions; expected these with them',
+  })
+  .refine(({ instructions, textField }) => instructions === undefined || textField === undefined, {
+    path: ['textField'],
+    message: 'expected data.corpus with it, got data.instructions',
+  })
+  .transform(({ corpus, ...data }) => (data.instructions === undefined ? { ...data, corpus: corpus ?? 'sotu' } : { ...data, corpus: undefined }));
 
 const optimizerConfig = z
   .strictObject({
@@ -69,23 +91,27 @@ const optimizerConfig = z
 /** What a single run and a comparison have in common. */
 export const sharedConfig = {
   data: dataConfig.prefault({}),
-  /** Tokens of a window. */
+  /** Tokens of a window; of instructions, the most of prompt and response together. */
   sequenceLength: count,
-  /** Windows of a batch. */
+  /** Windows, or rows of instructions, of a batch. */
   batchSize: count,
   /** Batches whose gradients are averaged in one step. */
   accumulate: count.default(1),
   /** Tokens to train on in all, rounded up to whole steps; 0 converts and measures the model, and trains nothing. */
-  tokens: z.number().int().nonnegative(),
+  tokens: z.number().int().nonnegative().optional(),
+  /** How often to go through the training part, in the place of tokens. */
+  epochs: z.number().positive().optional(),
   optimizer: optimizerConfig,
   /** α: weight of the router's consistency loss; the default did best in a sweep (docs/results.md). */
   routerLoss: z.strictObject({ alpha: z.number().nonnegative() }).prefault({ alpha: 3 }),
   /** Steps between two validations on part of the validation text, and one after the last step; 0: none. */
   evaluateEvery: z.number().int().nonnegative().default(100),
-  /** Windows of those validations, spread evenly over the validation text. */
-  evaluationWindows: count.default(32),
-  /** Windows of the validation at the end. Default: the whole validation text. */
+  /** Windows, or rows, of those validations, spread evenly over the validation part. Default: 32 windows; all rows of instructions. */
+  evaluationWindows: count.optional(),
+  /** The same of the validation at the end. Default: the whole validation part. */
   finalEvaluationWindows: count.optional(),
+  /** Ends with the model of the validation with the lowest perplexity under decode routing. Default: with instructions. */
+  keepBest: z.boolean().optional(),
   /** Steps between two checkpoints. */
   checkpointEvery: count.default(100),
   backend: z.enum(['wasm', 'cpu', 'webgpu', 'cuda', 'auto']).default('wasm'),
@@ -93,13 +119,34 @@ export const sharedConfig = {
   tasks: tasksConfig.default([]),
 };
 
+type Shared = z.output<z.ZodObject<typeof sharedConfig>>;
+
+/** What the shared settings have to do with one another. */
+export function checkShared<S extends z.ZodType<Shared>>(schema: S): S {
+  return schema.superRefine((config: Shared, context) => {
+    const { data, tokens, epochs, sequenceLength } = config;
+    const fail = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
+    if ((tokens === undefined) === (epochs === undefined)) {
+      fail([tokens === undefined ? 'tokens' : 'epochs'], `expected exactly one of tokens and epochs, got ${tokens === undefined ? 'neither' : 'both'}`);
+    } else if (data.instructions !== undefined && tokens !== undefined && tokens > 0) {
+      fail(['tokens'], 'expected epochs in its place, with data.instructions');
+    }
+    if (data.maxPromptTokens !== undefined && data.maxPromptTokens >= sequenceLength) {
+      fail(['data', 'maxPromptTokens'], `expected less than sequenceLength, ${sequenceLength}, got ${data.maxPromptTokens}`);
+    }
+    if (config.keepBest === true && config.evaluateEvery === 0) fail(['keepBest'], 'expected evaluateEvery above 0 with it, got 0');
+  }) as S;
+}
+
 /** Configuration of one training run: what `mixsga train CONFIG.json` reads. Unknown keys are errors. */
-export const runConfig = z.strictObject({
-  kind: z.literal('run').default('run'),
-  model,
-  ...sharedConfig,
-  seed: z.number().int().nonnegative().default(0),
-});
+export const runConfig = checkShared(
+  z.strictObject({
+    kind: z.literal('run').default('run'),
+    model,
+    ...sharedConfig,
+    seed: z.number().int().nonnegative().default(0),
+  }),
+);
 
 export type RunConfigInput = z.input<typeof runConfig>;
 export type RunConfig = z.output<typeof runConfig>;
@@ -109,10 +156,16 @@ export function tokensPerStep(config: Pick<RunConfig, 'accumulate' | 'batchSize'
   return config.batchSize * config.accumulate * config.sequenceLength;
 }
 
-export function totalSteps(config: RunConfig): number {
-  return Math.ceil(config.tokens / tokensPerStep(config));
+/** @param stepsPerEpoch that the training part makes, not rounded */
+export function totalSteps(config: RunConfig, stepsPerEpoch: number): number {
+  return Math.ceil(config.epochs === undefined ? config.tokens! / tokensPerStep(config) : config.epochs * stepsPerEpoch);
 }
 
-export function warmupSteps(config: RunConfig): number {
-  return config.optimizer.warmupSteps ?? Math.max(1, Math.round(config.optimizer.warmupRatio * totalSteps(config)));
+/** Steps of the warm-up of so many. */
+export function warmupSteps({ optimizer }: RunConfig, steps: number): number {
+  return optimizer.warmupSteps ?? Math.max(1, Math.round(optimizer.warmupRatio * steps));
+}
+
+export function keepsBest({ keepBest, evaluateEvery, data }: RunConfig): boolean {
+  return keepBest ?? (data.instructions !== undefined && evaluateEvery > 0);
 }

@@ -43,7 +43,7 @@ export async function evaluateRun(
   if (left.length === 0) return;
   const startedAt = new Date();
   const results = join(folder, 'evaluations');
-  const measured = await evaluateModel(folder, left.map((task) => evaluationOf(task, config)), {
+  const measured = await evaluateModel(folder, left.map((task) => evaluationOf(task, config, folder)), {
     backend: config.backend,
     unfinished: { folder: join(results, UNFINISHED), resume: true },
     signal,
@@ -60,10 +60,11 @@ export async function evaluateRun(
   }
 }
 
-/** A task as `mixsga eval` would have it; texts are the run's unless it says otherwise. */
-function evaluationOf({ task, name, data, split = 'validation', ...options }: Task, config: RunConfig): EvaluationTask {
+/** A task as `mixsga eval` would have it; texts are the run's unless it says otherwise, and so are the rows of `run`. */
+function evaluationOf({ task, name, data, split = 'validation', ...options }: Task, config: RunConfig, folder: string): EvaluationTask {
   const text = evaluatorNamed(task).reads === 'tokens' ? config.data.corpus : undefined;
-  return { task, name, data: data ?? text, split, options: options as EvaluationTask['options'] };
+  const own = data === 'run' ? join(folder, `${split}.jsonl`) : data;
+  return { task, name, data: own ?? text, split, options: options as EvaluationTask['options'] };
 }
 
 /** Whether every task of a run has been measured. */

@@ -43,14 +43,14 @@ async function session({ stopAt = Infinity, checkpointEvery = 5, width = 4 } = {
     const restored = await checkpoints.restore({ model: model.parameters(), optimizer: trainer.adamw.state() });
     if (restored) sampler.restore(restored.sampler);
     trainer.step = restored?.step ?? 0;
-    const reached = await trainLoop({
+    const { reached } = await trainLoop({
       model,
       trainer,
       sampler,
       checkpoints,
       totalSteps: STEPS,
       accumulate: 2,
-      tokensPerStep: 64,
+      tokensBefore: restored?.tokens ?? 0,
       checkpointEvery,
       evaluateEvery: 4,
       evaluate: () => Promise.resolve({ decode: 1 }),

@@ -1,6 +1,6 @@
 import { type CheckpointStore } from './checkpoint';
 import { type ProgressState, SpeedMeter } from './progress';
-import type { Batch, Trainer, TrainableModel } from './trainer';
+import { type Batch, tokensOf, type Trainer, type TrainableModel } from './trainer';
 
 /** Where training batches come from; its state makes the same batches follow again. */
 export interface Sampler {
@@ -20,12 +20,13 @@ export interface LoopOptions {
   checkpoints: CheckpointStore;
   totalSteps: number;
   accumulate: number;
-  tokensPerStep: number;
+  /** Real tokens of the steps that were taken already. */
+  tokensBefore: number;
   checkpointEvery: number;
   /** 0: never. */
   evaluateEvery: number;
-  /** Validation in the middle of training: what it measured, by name. */
-  evaluate: () => Promise<Record<string, number>>;
+  /** Validation in the middle of training, after a step: what it measured, by name. */
+  evaluate: (step: number) => Promise<Record<string, number>>;
   record: (row: MetricRow) => void;
   onProgress: (state: ProgressState) => void;
   /** Aborted: the loop ends after the step it is in, with a checkpoint. */
@@ -36,19 +37,21 @@ export interface LoopOptions {
  * Trains from the trainer's step to the last one. Every row of a step is recorded before the checkpoint of that
  * step is saved, so that a resumed run continues both the numbers and the records.
  *
- * @returns whether the last step was reached; if not, the signal was aborted and a checkpoint is saved.
+ * @returns whether the last step was reached, if not, the signal was aborted and a checkpoint is saved; and the real tokens of all steps
  */
-export async function trainLoop(options: LoopOptions): Promise<boolean> {
+export async function trainLoop(options: LoopOptions): Promise<{ reached: boolean; tokens: number }> {
   const { trainer, sampler, totalSteps } = options;
+  let tokens = options.tokensBefore;
   const speed = new SpeedMeter();
   while (trainer.step < totalSteps) {
     const start = performance.now();
     const batches = Array.from({ length: options.accumulate }, () => sampler.next());
     const result = await trainer.takeStep(batches);
-    speed.add(options.tokensPerStep, (performance.now() - start) / 1000);
+    const tokensOfStep = batches.reduce((sum, batch) => sum + tokensOf(batch), 0);
+    speed.add(tokensOfStep, (performance.now() - start) / 1000);
 
     const step = result.step;
-    const tokens = step * options.tokensPerStep;
+    tokens += tokensOfStep;
     options.record({ kind: 'train', tokens, ...result, tokensPerSecond: Math.round(speed.tokensPerSecond) });
     options.onProgress({
       step,
@@ -59,7 +62,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
     });
     const last = step === totalSteps;
     if (options.evaluateEvery > 0 && (last || step % options.evaluateEvery === 0)) {
-      options.record({ kind: 'validation', step, tokens, ...(await options.evaluate()) });
+      options.record({ kind: 'validation', step, tokens, ...(await options.evaluate(step)) });
     }
     // On a backend that answers at once nothing above waits, and a signal is only heard when the event loop turns.
     await new Promise((resolve) => setImmediate(resolve));
@@ -68,7 +71,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
       const state = { format: 1 as const, step, tokens, sampler: sampler.state() };
       await options.checkpoints.save(state, { model: options.model.parameters(), optimizer: trainer.adamw.state() });
     }
-    if (stopping) return false;
+    if (stopping) return { reached: false, tokens };
   }
-  return true;
+  return { reached: true, tokens };
 }

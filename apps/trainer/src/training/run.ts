@@ -1,37 +1,40 @@
 import { join } from 'node:path';
 
-import { startBackend } from '@mixsga/backend';
+import { ArgumentError, startBackend } from '@mixsga/backend';
 
-import { BatchSampler } from '../data/batch-sampler';
-import { loadCorpus, textsForTokenizer } from '../data/corpus';
-import { tokenizeCorpus, type TokenizedCorpus } from '../data/tokenized-corpus';
 import { JsonlWriter } from '../metrics/jsonl';
 import { TensorBoardWriter } from '../metrics/tensorboard';
+import { type Best, BestModel } from './best-model';
 import { CheckpointStore } from './checkpoint';
-import { type RunConfig, tokensPerStep, totalSteps, warmupSteps } from './config';
+import { keepsBest, type RunConfig, totalSteps, warmupSteps } from './config';
 import { writeFileAtomic } from './files';
 import { Interrupted } from './interruption';
 import { trainLoop } from './loop';
 import { languageModel, modelFacts, type ModelFacts, type OpenModel, openModel, saveModel } from './model';
-import { readingProgress } from './progress';
 import type { Reporter } from './reporter';
-import { checkRunFolder, claimRunFolder, readJsonIfThere } from './run-folder';
 import { type RoutedText, routeText } from './routed-text';
+import { checkRunFolder, claimRunFolder, readJsonIfThere } from './run-folder';
 import { Trainer } from './trainer';
-import { type Validation, type ValidationOptions, validate, validationMetrics } from './validation';
+import { findTrainingData, type RowCounts, type TrainingData } from './training-data';
+import { type Validation, validationMetrics } from './validation';
 
 /** What a finished run leaves in result.json. */
 export interface RunResult extends Validation {
   attention: string;
   seed: number;
   backend: string;
+  /** Name of the text or of the instructions. */
   corpus: string;
+  /** What the instructions were split into; null of a text. */
+  rows: RowCounts | null;
+  /** The step whose model was kept, and what it measured then; null where the last one was. */
+  best: Best | null;
   model: ModelFacts;
   kvBudget: number;
   kvBytesPerToken: number;
-  /** Tokens trained on by this run. */
+  /** Tokens trained on by this run, padding not counted. */
   tokens: number;
-  /** The beginning of the validation text with the expert of each token; null where the model does not route. */
+  /** The beginning of the validation part with the expert of each token; null where the model does not route. */
   routedText: RoutedText | null;
 }
 
@@ -44,7 +47,8 @@ export interface RunOptions {
 
 /**
  * Trains one model as its configuration says. The folder gets run.json, metrics.jsonl, TensorBoard events,
- * checkpoints/, the trained model (config.json, model.safetensors, tokenizer.json), and last of all result.json.
+ * checkpoints/, of instructions the rows kept out of training (validation.jsonl, test.jsonl), the trained model (config.json,
+ * model.safetensors, tokenizer.json), and last of all result.json.
  *
  * @throws ArgumentError for a folder that holds another run; FileError when something cannot be read or written;
  *   Interrupted when the signal aborted, with a checkpoint saved.
@@ -58,81 +62,106 @@ export async function runTraining(config: RunConfig, folder: string, options: Ru
     return finished as RunResult;
   }
   const backend = await startBackend(config.backend);
-  const corpus = await loadCorpus(config.data.corpus);
-  const open = await openModel(config, () => textsForTokenizer(corpus), folder, reporter);
+  const found = await beforeTraining(options, () => findTrainingData(config, options));
+  const open = await openModel(config, found.texts, folder, reporter);
+  let data: TrainingData | undefined;
   try {
-    const tokens = await tokenizeCorpus(corpus, open.tokenizer, {
-      signal: options.signal,
-      onProgress: readingProgress('encoding', corpus.bytes, reporter),
-    });
-    reporter.message(tokens.description);
+    checkContext(config, open);
+    data = await beforeTraining(options, () => found.encode(open.tokenizer, [open.model.config.eos_token_id ?? []].flat()[0]));
+    reporter.message(data.description);
     // Only now, when all that was asked for is there and fits together, is anything written.
     await claimRunFolder(folder, config);
     await writeFileAtomic(join(folder, 'tokenizer.json'), open.tokenizer.save());
-    await train(config, folder, open, tokens, options);
-    reporter.message('measuring the perplexity of the validation text under both routings');
-    const validation = await finalValidation(config, open, tokens.validation, options.signal);
+    for (const [name, content] of data.files) await writeFileAtomic(join(folder, name), content);
+    const { tokens, best } = await train(config, folder, open, data, options);
+    reporter.message(`measuring the perplexity of the validation ${data.rows ? 'responses' : 'text'} under both routings`);
+    const validation = await finalValidation(config, open, data, options.signal);
     const evaluated = languageModel(open.model);
     const result: RunResult = {
       attention: open.model.attention.spec,
       seed: config.seed,
       backend: backend.name,
-      corpus: corpus.name,
+      corpus: found.name,
+      rows: data.rows,
+      best,
       model: modelFacts(open.model),
       kvBudget: evaluated.kv.budget,
       kvBytesPerToken: evaluated.kv.bytesPerToken,
-      tokens: totalSteps(config) * tokensPerStep(config),
+      tokens,
       ...validation,
-      routedText: await routeText(evaluated, open.tokenizer, tokens.validation),
+      routedText: await routeText(evaluated, open.tokenizer, data.beginning),
     };
     await saveModel(folder, open);
     await writeFileAtomic(join(folder, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
     return result;
   } finally {
+    data?.close();
     open.model.dispose();
   }
 }
 
-/** Trains from the newest checkpoint, or from the start, to the last step. */
+async function beforeTraining<T>({ signal }: RunOptions, body: () => Promise<T>): Promise<T> {
+  return body().catch((error: unknown) => {
+    throw signal.aborted ? new Interrupted('stopped before training') : error;
+  });
+}
+
+/** @throws ArgumentError when windows are longer than the model's context: found before anything is read or written */
+function checkContext({ sequenceLength }: RunConfig, { model }: OpenModel): void {
+  const { contextLength } = model.shape;
+  if (sequenceLength <= contextLength) return;
+  throw new ArgumentError(`sequenceLength: expected at most ${contextLength}, the model's context length, got ${sequenceLength}`);
+}
+
+/**
+ * Trains from the newest checkpoint, or from the start, to the last step. The model is then the last one, or the best.
+ *
+ * @returns the real tokens that were trained on, and which model was kept
+ */
 async function train(
   config: RunConfig,
   folder: string,
   { model }: OpenModel,
-  tokens: TokenizedCorpus,
+  data: TrainingData,
   { reporter, signal }: RunOptions,
-): Promise<void> {
+): Promise<Pick<RunResult, 'tokens' | 'best'>> {
+  const steps = totalSteps(config, data.stepsPerEpoch);
   const trainer = new Trainer(model, {
-    schedule: { ...config.optimizer, warmupSteps: warmupSteps(config), totalSteps: totalSteps(config) },
+    schedule: { ...config.optimizer, warmupSteps: warmupSteps(config, steps), totalSteps: steps },
     optimizer: config.optimizer,
     clip: config.optimizer.clip,
     alpha: config.routerLoss.alpha,
     sequenceLength: config.sequenceLength,
   });
-  const sampler = new BatchSampler(tokens.train, config);
-  const checkpoints = new CheckpointStore(join(folder, 'checkpoints'));
+  const directory = join(folder, 'checkpoints');
+  const checkpoints = new CheckpointStore(directory);
   const restored = await checkpoints.restore({ model: model.parameters(), optimizer: trainer.adamw.state() });
   if (restored) {
-    sampler.restore(restored.sampler);
+    data.sampler.restore(restored.sampler);
     trainer.step = restored.step;
-    reporter.message(`resumed at step ${restored.step} of ${totalSteps(config)}`);
+    reporter.message(`resumed at step ${restored.step} of ${steps}`);
   }
+  const kept = keepsBest(config) ? await BestModel.open(join(directory, 'best'), trainer.step) : null;
   const rows = new JsonlWriter(join(folder, 'metrics.jsonl'), trainer.step);
   const events = new TensorBoardWriter(folder, trainer.step);
+  // Of a text a part tells enough, and often; of instructions each row is another task.
+  const limit = config.evaluationWindows ?? (data.rows ? undefined : 32);
   try {
-    const reached = await trainLoop({
+    const { reached, tokens } = await trainLoop({
       model,
       trainer,
-      sampler,
+      sampler: data.sampler,
       checkpoints,
-      totalSteps: totalSteps(config),
+      totalSteps: steps,
       accumulate: config.accumulate,
-      tokensPerStep: tokensPerStep(config),
+      tokensBefore: restored?.tokens ?? 0,
       checkpointEvery: config.checkpointEvery,
       evaluateEvery: config.evaluateEvery,
-      evaluate: async () =>
-        validationMetrics(
-          await validate(languageModel(model), tokens.validation, windowsOf(config, config.evaluationWindows)),
-        ),
+      evaluate: async (step) => {
+        const validation = await data.validate(languageModel(model), { limit });
+        await kept?.offer({ step, perplexity: validation.perplexity.decode }, model.parameters());
+        return validationMetrics(validation);
+      },
       record: (row) => {
         rows.write(row);
         const { kind, step, ...values } = row;
@@ -142,7 +171,13 @@ async function train(
       onProgress: reporter.progress,
       signal,
     });
-    if (!reached) throw new Interrupted(`stopped at step ${trainer.step} of ${totalSteps(config)}, with a checkpoint`);
+    if (!reached) throw new Interrupted(`stopped at step ${trainer.step} of ${steps}, with a checkpoint`);
+    const best = kept?.best ?? null;
+    if (best) {
+      await kept!.restore(model.parameters());
+      reporter.message(`kept the model of step ${best.step} of ${steps}, with a validation perplexity of ${best.perplexity.toFixed(3)}`);
+    }
+    return { tokens, best };
   } finally {
     rows.close();
     events.close();
@@ -150,24 +185,11 @@ async function train(
   }
 }
 
-async function finalValidation(
-  config: RunConfig,
-  { model }: OpenModel,
-  tokens: Int32Array,
-  signal: AbortSignal,
-): Promise<Validation> {
+async function finalValidation(config: RunConfig, { model }: OpenModel, data: TrainingData, signal: AbortSignal): Promise<Validation> {
   try {
-    return await validate(languageModel(model), tokens, { ...windowsOf(config, config.finalEvaluationWindows), signal });
+    return await data.validate(languageModel(model), { limit: config.finalEvaluationWindows, signal });
   } catch (error) {
     if (signal.aborted) throw new Interrupted('stopped after the last step, with a checkpoint');
     throw error;
   }
-}
-
-function windowsOf(config: RunConfig, maxWindows: number | undefined): ValidationOptions {
-  return {
-    windowLength: config.sequenceLength,
-    batchSize: config.batchSize,
-    ...(maxWindows === undefined ? {} : { maxWindows }),
-  };
 }

@@ -9,7 +9,10 @@ const task = z.strictObject({
   task: z.enum(Object.keys(evaluators) as [string, ...string[]]),
   /** Name in results, where an evaluator comes more than once. Default: the evaluator's. */
   name: z.string().regex(/^[^./\\]+$/, 'expected a name without dots and slashes').optional(),
-  /** What to measure on: a text, or the rows of a data set. Default: the run's corpus, or the set that the task is published with. */
+  /**
+   * What to measure on: a text, or the rows of a data set; `run` for the instructions that the run kept out of training. Default: the
+   * run's corpus, or the set that the task is published with.
+   */
   data: z.string().optional(),
   split: z.enum(['validation', 'test']).optional(),
   routing: z.enum(['decode', 'prefill']).default('decode'),

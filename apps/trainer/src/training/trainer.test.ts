@@ -81,6 +81,26 @@ describe('Trainer', () => {
     }
   });
 
+  it('weights accumulated batches by the targets that count, and batches may differ in length', async () => {
+    start();
+    const some = { ...batch(0), targets: batch(0).targets.map((id, i) => (i < 5 ? id : -1)) };
+    const both = { inputs: Int32Array.of(...some.inputs, ...batch(3).inputs), targets: Int32Array.of(...some.targets, ...batch(3).targets) };
+    const together = await trainer.takeStep([both]);
+    const weights = await model.values();
+    trainer.dispose();
+    model.dispose();
+    start();
+    const shorter = { length: 4, ...batch(3) }; // the same tokens in more windows, which a bigram model cannot tell
+    const accumulated = await trainer.takeStep([some, shorter]);
+    expect(accumulated.lm).toBeCloseTo(together.lm, 5);
+    expect(accumulated.consistency).toBeCloseTo(together.consistency, 5);
+    expect(accumulated.loss).toBeCloseTo(together.loss, 5);
+    expect(accumulated.gradientNorm).toBeCloseTo(together.gradientNorm, 5);
+    for (const [name, values] of await model.values()) {
+      values.forEach((value, i) => expect(value).toBeCloseTo(weights.get(name)![i]!, 4));
+    }
+  });
+
   it('decays matrices and leaves vectors alone', async () => {
     start({ optimizer: { ...options.optimizer, weightDecay: 0 } });
     await trainer.takeStep([batch(0)]);

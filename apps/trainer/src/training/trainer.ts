@@ -21,6 +21,8 @@ export interface TrainableModel {
 
 /** Token ids of B windows of T tokens, row-major. */
 export interface Batch {
+  /** T. Default: that of the trainer. */
+  length?: number;
   inputs: Int32Array;
   /** The token that follows each input; a negative one does not count in the loss. */
   targets: Int32Array;
@@ -53,7 +55,10 @@ export interface StepResult {
   learningRate: number;
 }
 
-/** Gradient steps on a model: forward and backward over one or more batches, clipping, AdamW in place. */
+/**
+ * Gradient steps on a model: forward and backward over one or more batches, clipping, AdamW in place. A step minimises the mean over
+ * all targets that count in its batches, and the consistency over all real tokens, however they are spread over the batches.
+ */
 export class Trainer {
   readonly adamw: AdamW;
   private readonly parameters: ReadonlyMap<string, tf.Variable>;
@@ -72,7 +77,7 @@ export class Trainer {
     this.adamw = new AdamW(this.parameters, options.optimizer);
   }
 
-  /** One optimizer step over the mean gradient of `batches`. @throws MixsgaError when the loss is not finite. */
+  /** One optimizer step over `batches`. @throws MixsgaError when the loss is not finite. */
   async takeStep(batches: readonly Batch[]): Promise<StepResult> {
     const step = this.step + 1;
     const learningRate = learningRateAt(step, this.options.schedule);
@@ -109,8 +114,10 @@ export class Trainer {
   private accumulate(batches: readonly Batch[]): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
     const gradients = new Map<string, tf.Tensor>();
     let losses: tf.Tensor1D | undefined;
-    for (const batch of batches) {
-      const one = this.gradientsOf(batch);
+    const lm = shares(batches.map(({ targets }) => count(targets, (id) => id >= 0)));
+    const consistency = shares(batches.map(tokensOf));
+    for (const [i, batch] of batches.entries()) {
+      const one = this.gradientsOf(batch, { lm: lm[i]!, consistency: consistency[i]! });
       for (const [name, gradient] of one.gradients) gradients.set(name, addAndDispose(gradients.get(name), gradient));
       losses = addAndDispose(losses, one.losses);
     }
@@ -118,14 +125,17 @@ export class Trainer {
     return { gradients, losses };
   }
 
-  private gradientsOf(batch: Batch): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
-    const shape: [number, number] = [batch.inputs.length / this.options.sequenceLength, this.options.sequenceLength];
+  /** @param weights of the batch's means in those of the step; 1 where all batches count alike */
+  private gradientsOf(batch: Batch, weights: Weights): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
+    const length = batch.length ?? this.options.sequenceLength;
+    const shape: [number, number] = [batch.inputs.length / length, length];
     const inputs = tf.tensor2d(batch.inputs, shape, 'int32');
     const targets = tf.tensor2d(batch.targets, shape, 'int32');
     const mask = batch.mask && tf.tensor2d(batch.mask, shape, 'int32');
     let losses: tf.Tensor1D | undefined;
     const { value, grads } = tf.variableGrads(() => {
-      const { total, lm, consistency } = this.model.loss({ inputs, targets, ...(mask ? { mask } : {}) }, { alpha: this.options.alpha });
+      const { alpha } = this.options;
+      const { total, lm, consistency } = weighted(this.model.loss({ inputs, targets, ...(mask ? { mask } : {}) }, { alpha }), weights, alpha);
       // variableGrads disposes all but the value it is given: what is to be reported must be kept.
       losses = tf.keep(tf.stack([total, lm, consistency]) as tf.Tensor1D);
       return total;
@@ -135,6 +145,35 @@ export class Trainer {
     for (const [variable, gradient] of Object.entries(grads)) gradients.set(this.nameOf.get(variable)!, gradient);
     return { gradients, losses: losses! };
   }
+}
+
+interface Weights {
+  lm: number;
+  consistency: number;
+}
+
+type Losses = ReturnType<TrainableModel['loss']>;
+
+function weighted(losses: Losses, weights: Weights, alpha: number): Losses {
+  if (weights.lm === 1 && weights.consistency === 1) return losses;
+  const lm = tf.mul<tf.Scalar>(losses.lm, weights.lm);
+  const consistency = tf.mul<tf.Scalar>(losses.consistency, weights.consistency);
+  return { total: alpha === 0 ? lm : tf.add<tf.Scalar>(lm, tf.mul(consistency, alpha)), lm, consistency };
+}
+
+/** Each count over their mean. */
+function shares(counts: readonly number[]): number[] {
+  const sum = counts.reduce((a, b) => a + b, 0);
+  return counts.map((n) => (n * counts.length) / sum);
+}
+
+/** Real tokens of a batch. */
+export function tokensOf({ inputs, mask }: Batch): number {
+  return mask === undefined ? inputs.length : count(mask, (real) => real !== 0);
+}
+
+function count(values: Int32Array, counts: (value: number) => boolean): number {
+  return values.reduce((sum, value) => sum + (counts(value) ? 1 : 0), 0);
 }
 
 function addAndDispose<T extends tf.Tensor>(sum: T | undefined, term: T): T {

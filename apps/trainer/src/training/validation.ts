@@ -1,4 +1,15 @@
-import { type EvaluationOptions, kvAccounting, type LikelihoodModel, perplexity, routing } from '@mixsga/evaluators';
+import {
+  type EvaluationOptions,
+  evaluators,
+  kvAccounting,
+  type LikelihoodModel,
+  perplexity,
+  routing,
+  type Routing,
+  type RoutingResult,
+} from '@mixsga/evaluators';
+
+import type { Example } from '../data/instructions';
 
 /** A value under each routing rule. */
 export interface Both<T> {
@@ -7,7 +18,7 @@ export interface Both<T> {
 }
 
 export interface Validation {
-  /** Windowed token perplexity. */
+  /** Of the tokens: windowed of a text, of the responses alone of instructions. */
   perplexity: Both<number>;
   /** Share of tokens to which both rules give the same expert; null where the model does not route. */
   agreement: number | null;
@@ -24,18 +35,54 @@ export type ValidationOptions = Omit<EvaluationOptions, 'routing'>;
 export async function validate(model: LikelihoodModel, tokens: Int32Array, options: ValidationOptions): Promise<Validation> {
   const decode = await perplexity(model, tokens, { ...options, routing: 'decode' });
   const routed = await routing(model, tokens, options);
-  if (routed === null) {
-    const same = decode.perplexity;
-    return { perplexity: { decode: same, prefill: same }, agreement: null, realisedRatios: null, realisedKvBudget: null };
-  }
+  if (routed === null) return validationOf(model, { decode: decode.perplexity, prefill: decode.perplexity }, null);
   const prefill = await perplexity(model, tokens, { ...options, routing: 'prefill' });
-  const realised = kvAccounting(model, routed).realised!;
-  return {
-    perplexity: { decode: decode.perplexity, prefill: prefill.perplexity },
-    agreement: routed.agreement,
-    realisedRatios: routed.ratios,
-    realisedKvBudget: { decode: realised.decode.kvBudget, prefill: realised.prefill.kvBudget },
+  return validationOf(model, { decode: decode.perplexity, prefill: prefill.perplexity }, routed);
+}
+
+/**
+ * Measures a model on instructions under both routing rules: the perplexity of the tokens of the responses, EOS among them, each row by
+ * itself without padding. Routing is counted over prompts too.
+ */
+export async function validateResponses(
+  model: LikelihoodModel,
+  examples: readonly Example[],
+  { batchSize, maxTokens, signal }: { batchSize: number; maxTokens: number; signal?: AbortSignal | undefined },
+): Promise<Validation> {
+  // Rows of one length go through the model together. Predictions are counted from the first token of the response on.
+  const windows = examples.map(({ tokens, prompt }) => ({ tokens, counted: prompt - 1 })).sort((a, b) => a.tokens.length - b.tokens.length);
+  const over = async <Sample>(measure: (some: typeof windows) => Promise<readonly Sample[]>): Promise<Sample[]> => {
+    const samples: Sample[] = [];
+    for (let i = 0; i < windows.length; i += batchSize) {
+      signal?.throwIfAborted();
+      samples.push(...(await measure(windows.slice(i, i + batchSize))));
+    }
+    return samples;
   };
+  const perplexityUnder = async (rule: Routing): Promise<number> => {
+    const samples = await over((some) => evaluators.perplexity.measure(model, some, { routing: rule }));
+    return Math.exp(sum(samples.map(({ nll }) => nll)) / sum(samples.map(({ tokens }) => tokens)));
+  };
+  const decode = await perplexityUnder('decode');
+  if (model.kv.ratios.length === 1) return validationOf(model, { decode, prefill: decode }, null);
+  const options = { routing: 'decode', windowLength: maxTokens } as const;
+  const samples = await over((some) => evaluators.routing.measure(model, some, options));
+  const { metrics, details } = evaluators.routing.summarise(samples, model, options);
+  return validationOf(model, { decode, prefill: await perplexityUnder('prefill') }, { ...metrics, ...details } as unknown as RoutingResult);
+}
+
+function validationOf(model: LikelihoodModel, perplexity: Both<number>, routed: RoutingResult | null): Validation {
+  const { realised } = kvAccounting(model, routed);
+  return {
+    perplexity,
+    agreement: routed?.agreement ?? null,
+    realisedRatios: routed?.ratios ?? null,
+    realisedKvBudget: realised && { decode: realised.decode.kvBudget, prefill: realised.prefill.kvBudget },
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0);
 }
 
 /** The numbers of a validation as metrics of a training curve. */
