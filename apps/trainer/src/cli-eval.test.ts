@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { parseHarnessResults } from '@mixsga/evaluators';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -115,6 +116,35 @@ describe('mixsga eval', () => {
     expect(resultsOf('broken')).toEqual(resultsOf('whole'));
     for (const task of ['perplexity', 'hellaswag']) expect(samplesOf('broken', task)).toEqual(samplesOf('whole', task));
     expect(existsSync(at('broken', 'unfinished'))).toBe(false);
+  }, SLOW);
+});
+
+describe('mixsga report', () => {
+  it('puts results together, of eval and of lm-evaluation-harness', async () => {
+    await evaluate('--attention', 'mixsga:3:1:6', '--tasks', 'routing,token_importance', '--max-windows', '1', '--window-length', '24', '--out', 'reported/routed');
+    for (const attention of ['mha', 'gqa:2']) {
+      await evaluate('--attention', attention, '--tasks', 'hellaswag', '--data', 'hellaswag=sotu', '--limit', '4', '--out', 'reported/questions');
+    }
+    const harness = fileURLToPath(new URL('evaluation/fixtures/harness', import.meta.url));
+    const { code, out, err } = await run(folder, ['report', 'reported', harness, '--out', 'report']);
+    expect({ code, out, err }).toEqual({ code: 0, out: 'report: report/report.md, with 4 plots\n', err: '' });
+    expect(readdirSync(at('report')).sort()).toEqual([
+      'hellaswag-kv.svg', 'importance-sotu-mini-mixsga-3-1-6.svg', 'report.md', 'routing-sotu-mini-mixsga-3-1-6.svg', 'tokens-sotu-mini-mixsga-3-1-6.svg',
+    ]);
+    const markdown = readFileSync(at('report', 'report.md'), 'utf8');
+    expect(markdown).toMatch(/\| sotu-mini \| gqa:2 \| 50 % \| f32 \| sotu \| decode \| 4 \| [\d.]+ ± [\d.]+ \|/);
+    expect(markdown).toContain('| 10 | 0.2000 ± 0.1333 | 0.2000 ± 0.1333 |');
+  }, SLOW);
+
+  it('refuses a file of another version, by its name', async () => {
+    const file = at('reported', 'results_old.json');
+    writeFileSync(file, '{"results": {}, "mixsga": {"schema": "mixsga/results@0"}}');
+    const { code, out, err } = await run(folder, ['report', 'reported', '--out', 'refused']);
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).toBe('mixsga: reported/results_old.json: expected results of the schema mixsga/results@1, got "mixsga/results@0"; evaluate again with this version\n');
+    expect(existsSync(at('refused'))).toBe(false);
+    expect((await run(folder, ['report', 'nowhere'])).err).toBe('mixsga: nowhere: no such folder\n');
+    expect((await run(folder, ['report'])).code).toBe(2);
   }, SLOW);
 });
 

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { FileError } from '@mixsga/backend';
 import { evaluatorNamed, harnessResults, type MeasuredModel, type MeasuredTask, resultsFileName } from '@mixsga/evaluators';
@@ -10,6 +11,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fullReport } from '../fixtures';
 import { collect } from './collect';
 import { writeResultsReport } from './write';
+
+/** With a results file that lm-evaluation-harness 0.4.13 wrote (tools/make_evaluator_fixtures.py). */
+const HARNESS = fileURLToPath(new URL('../../evaluation/fixtures/harness', import.meta.url));
 
 let folder: string;
 beforeEach(async () => {
@@ -76,6 +80,17 @@ describe('a report of results', () => {
       expect.arrayContaining(['bars: one standard error up and down', 'm (mha): 0.5', 'm (mixsga:3:1:6): 0.42', 'acc_norm (higher is better)']),
     );
     expect(await texts('perplexity-kv.svg')).not.toContain('bars: one standard error up and down');
+  });
+
+  it("reads lm-evaluation-harness's own files, beside ours", async () => {
+    await evaluated('mha', [task('hellaswag', { acc: 0.4, acc_stderr: 0.01, acc_norm: 0.5, acc_norm_stderr: 0.02 })]);
+    const { markdown } = await report(join(folder, 'in'), HARNESS);
+    const rows = markdown.split('\n').filter((line) => line.startsWith('| '));
+    expect(rows).toContain('| m | mha | 100 % | f32 | sotu | decode | 2 | 0.4000 ± 0.0100 | 0.5000 ± 0.0200 |');
+    expect(rows.find((row) => row.endsWith('| 10 | 0.2000 ± 0.1333 | 0.2000 ± 0.1333 |'))).toMatch(/^\| [^|]+ \| – \| – \| – \| – \| – \| 10 \|/);
+    expect(markdown).toContain('| 0.6364 ± 0.1521 | 0.7273 ± 0.1408 |');
+    expect(markdown).toMatch(/### wikitext\n\n\| model \| samples \| word_perplexity \| byte_perplexity \| bits_per_byte \|\n.*\n.*\| 12,551,323,779 \| 315.20 \|/);
+    expect([...markdown.matchAll(/^### (.*)/gm)].map(([, name]) => name)).toEqual(['wikitext', 'hellaswag', 'piqa', 'winogrande', 'arc_easy', 'arc_challenge']);
   });
 
   it('draws routing, token importance and perplexity under eviction', async () => {
