@@ -5,7 +5,7 @@ import type { TurnGroup } from './turn';
 /** Rounds over all heads, at most; a few are enough. */
 const MAX_ROUNDS = 20;
 /** Gain of a round, relative to all gained, below which there is no other. */
-const ENOUGH = 1e-4;
+const ENOUGH = 1e-3;
 
 /** xᵀy of heads x and y, by their positions: float64 [d, d]. */
 export type Grams = readonly (readonly Matrix[])[];
