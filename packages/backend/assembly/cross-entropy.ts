@@ -36,6 +36,11 @@ export function linearCrossEntropy(
   for (let r0 = 0; r0 < rows; r0 += BLOCK) {
     const height = min(BLOCK, rows - r0);
     const block = x + at(r0 * size);
+    if (!anyTarget(targets + at(r0), height)) {
+      memory.fill(nll + at(r0), 0, at(height));
+      if (dx) memory.fill(dx + at(r0 * size), 0, at(height * size));
+      continue;
+    }
     gemmPacked(block, size, false, packed, size, vocabulary, logits, vocabulary, height, vocabulary, size, 0, 0, panel);
     for (let r = 0; r < height; r++) {
       const target = load<i32>(targets + at(r0 + r));
@@ -53,6 +58,11 @@ export function linearCrossEntropy(
     packB(block, size, false, height, size, packedRows);
     gemmPacked(logits, vocabulary, true, packedRows, height, size, dw, size, vocabulary, size, height, 0, ACCUMULATE, panel);
   }
+}
+
+function anyTarget(targets: usize, rows: i32): bool {
+  for (let r = 0; r < rows; r++) if (load<i32>(targets + at(r)) >= 0) return true;
+  return false;
 }
 
 // Returns the row's loss; with `gradient` the row becomes weight·(softmax − onehot), or zeros without a target.
