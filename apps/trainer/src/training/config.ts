@@ -1,3 +1,4 @@
+import { families } from '@mixsga/models';
 import { type RouterKind, routers } from '@mixsga/router';
 import { z } from 'zod';
 
@@ -6,19 +7,30 @@ import { tasksConfig } from './tasks';
 /** The catalog's names: a router that is added there can be asked for here. */
 export const routerKinds = Object.keys(routers) as RouterKind[];
 
+const familyNames = Object.keys(families) as (keyof typeof families)[];
+
 const count = z.number().int().positive();
 const share = z.number().min(0).max(1);
 
 /** A model to start anew, with random weights. */
-const initialModel = z.strictObject({
-  family: z.literal('opt').default('opt'),
-  layers: count,
-  hiddenSize: count,
-  heads: count,
-  ffnSize: count,
-  /** Longest sequence, in tokens. */
-  contextLength: count,
-}).refine(({ hiddenSize, heads }) => hiddenSize % heads === 0, 'expected heads that divide hiddenSize');
+const initialModel = z
+  .strictObject({
+    /** A family of @mixsga/models. */
+    family: z.enum(familyNames).default('opt'),
+    layers: count,
+    hiddenSize: count,
+    heads: count,
+    /** KV heads, of Llama and Gemma 2; default: as many as heads. */
+    kvHeads: count.optional(),
+    ffnSize: count,
+    /** Longest sequence, in tokens. */
+    contextLength: count,
+  })
+  .refine(({ hiddenSize, heads }) => hiddenSize % heads === 0, 'expected heads that divide hiddenSize')
+  .refine(({ heads, kvHeads = heads }) => heads % kvHeads === 0, 'expected kvHeads that divide heads')
+  .refine(({ family, heads, kvHeads = heads }) => family !== 'opt' || kvHeads === heads, 'expected no kvHeads: those of opt are its heads');
+
+export type InitialModel = z.output<typeof initialModel>;
 
 const router = z.strictObject({
   /** A router of @mixsga/router's catalog. */
@@ -34,8 +46,11 @@ const model = z
     /** Attention variant; of a model that is continued, what it is converted to. Default: its own, or mha. */
     attention: z.string().optional(),
     router: router.optional(),
+    /** Whether heads are aligned before they are grouped, on conversion to `attention`. */
+    align: z.boolean().optional(),
   })
-  .refine((m) => (m.from === undefined) !== (m.init === undefined), 'expected exactly one of model.from and model.init');
+  .refine((m) => (m.from === undefined) !== (m.init === undefined), 'expected exactly one of model.from and model.init')
+  .refine(({ from, align }) => align !== true || from !== undefined, { path: ['align'], message: 'expected model.from with it, got model.init' });
 
 const dataConfig = z
   .strictObject({

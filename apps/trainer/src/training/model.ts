@@ -25,6 +25,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { trainBpe } from '../data/bpe';
 import type { RunConfig } from './config';
+import { initialConfig } from './initial-model';
 import type { Reporter } from './reporter';
 import { readJsonIfThere } from './run-folder';
 import { streamNll } from './stream-nll';
@@ -61,25 +62,10 @@ export async function openModel(
   const { from, init } = config.model;
   if (from !== undefined) return continuedModel(config, from);
   const attention = parseAttention(config.model.attention ?? 'mha');
-  attention.validate({ kvHeads: init!.heads, layers: init!.layers });
+  attention.validate({ kvHeads: init!.kvHeads ?? init!.heads, layers: init!.layers });
   const tokenizer = await newTokenizer(config, texts, folder, reporter);
-  const modelConfig = parseModelConfig(
-    {
-      model_type: 'opt',
-      vocab_size: tokenizer.vocabularySize,
-      hidden_size: init!.hiddenSize,
-      num_hidden_layers: init!.layers,
-      num_attention_heads: init!.heads,
-      ffn_dim: init!.ffnSize,
-      max_position_embeddings: init!.contextLength,
-      // The ids of OPT, which the tokenizers trained here have too.
-      bos_token_id: 2,
-      eos_token_id: 2,
-      pad_token_id: 1,
-      ...(attention.spec === 'mha' ? {} : { mixsga: mixsgaKey(config) }),
-    },
-    'model.init',
-  );
+  const mixsga = attention.spec === 'mha' ? {} : { mixsga: mixsgaKey(config) };
+  const modelConfig = parseModelConfig({ ...initialConfig(init!, tokenizer.vocabularySize), ...mixsga }, 'model.init');
   return { model: await createTrainable(modelConfig, randomParameters(modelConfig, config.seed)), tokenizer, companions: new Map() };
 }
 
@@ -149,9 +135,10 @@ export function modelFacts(model: TrainableModel): ModelFacts {
 function continuedModel(config: RunConfig, from: string): Promise<OpenModel> {
   return withCheckpoint(from, (own) => {
     const asked = parseAttention(config.model.attention ?? own).spec;
-    if (asked === own && config.model.router === undefined) return {};
+    const { router, align = false } = config.model;
+    if (asked === own && router === undefined && !align) return {};
     const { kind, seed } = routerOf(config);
-    return { attention: asked, router: kind, routerSeed: seed };
+    return { attention: asked, router: kind, routerSeed: seed, align };
   });
 }
 
