@@ -13,6 +13,8 @@ export type ModelState =
   | { readonly status: 'failed'; readonly failure: Failure };
 
 const PLAN_DELAY_MS = 120;
+/** Browsers refuse more than some 100 changes of the address in 30 seconds, which a slider makes in one. */
+const ADDRESS_DELAY_MS = 300;
 
 export class Session {
   readonly settings = signal<Settings>(fromFragment(location.hash));
@@ -36,6 +38,7 @@ export class Session {
   #turn = 0;
   #frame = 0;
   #planTimer: ReturnType<typeof setTimeout> | undefined;
+  #addressTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     void this.#client.call('catalog', null).result.then(
@@ -44,7 +47,8 @@ export class Session {
     );
     effect(() => {
       const fragment = toFragment(this.settings.value);
-      history.replaceState(null, '', fragment ? `#${fragment}` : location.pathname + location.search);
+      clearTimeout(this.#addressTimer);
+      this.#addressTimer = setTimeout(() => history.replaceState(null, '', fragment ? `#${fragment}` : location.pathname + location.search), ADDRESS_DELAY_MS);
     });
     effect(() => {
       const { prompt, maxNewTokens, variants } = this.settings.value;

@@ -19,7 +19,7 @@ export function Legend({ session }: { session: Session }) {
           </span>
           <span>
             keeps {keptHeads(size, kvHeads)}
-            {size > 1 && `: ${formatPercent(1 / size)} of the memory`}
+            {size > 1 && `: ${formatPercent(1 / size)}${expert === 1 ? ' of the memory' : ''}`}
           </span>
         </li>
       ))}

@@ -6,7 +6,7 @@ import type { RunView } from '../state/run-view';
 export function Meter({ run }: { run: RunView; revision: number }) {
   const { rows, scale, reserved } = meterRows(run);
   return (
-    <div class="meter">
+    <div class="meter" role="group" aria-label="KV cache">
       {rows.map(({ label, bytes, share, isOwn }) => (
         <div class={isOwn ? 'meter-row own' : 'meter-row'} key={label}>
           <span class="meter-label">{label}</span>

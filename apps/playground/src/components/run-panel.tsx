@@ -55,13 +55,12 @@ export function RunPanel({ id, session, run, layer, differs }: Props) {
       ))}
       {started && (
         <>
+          <Meter run={run} revision={revision} />
           <TextView id={id} run={run} revision={revision} layer={layer} differs={differs} chosen={chosen} hovered={hovered} />
           <p class="visually-hidden" role="status">
             {run.isOver && run.cache && `${run.generated.length} tokens: ${text}`}
           </p>
-          <TokenDetail run={run} revision={revision} session={session} token={hovered.value ?? chosen.value} />
-          <h3>KV cache</h3>
-          <Meter run={run} revision={revision} />
+          <TokenDetail run={run} revision={revision} session={session} token={hovered.value ?? chosen.value} example={Math.min(run.promptLength, run.known - 1)} />
           <h3>What is kept, by layer and position</h3>
           <ExpertMap id={id} run={run} revision={revision} chosen={chosen} hovered={hovered} />
           <Facts run={run} revision={revision} />

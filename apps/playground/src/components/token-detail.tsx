@@ -8,24 +8,27 @@ interface Props {
   readonly run: RunView;
   readonly revision: number;
   readonly session: Session;
+  /** The token that was pointed at or moved to. */
   readonly token: number | null;
+  /** The one that is shown while there is none; negative for none at all. */
+  readonly example: number;
 }
 
 /** What each layer keeps of a token, and the scores of its router. */
-export function TokenDetail({ run, session, token }: Props) {
+export function TokenDetail({ run, session, token: asked, example }: Props) {
+  const token = asked ?? example;
   const model = session.model.value;
   const experts = run.groupSizes.length;
-  if (token === null || token >= run.tokens.length || model.status !== 'ready') {
-    return <p class="detail empty">Point at a token, or move there with the arrow keys, to see what each layer keeps of it.</p>;
-  }
+  if (token < 0 || token >= run.tokens.length || model.status !== 'ready') return null;
   const { kvHeads } = model.facts;
   const kept = (expert: number) => (expert >= UNKNOWN ? 'not known' : keptHeads(run.groupSizes[expert]!, kvHeads));
   const where = token < run.promptLength ? 'of the prompt' : 'generated';
   return (
     <div class="detail">
-      <p aria-live="polite">
+      <p aria-live={asked === null ? 'off' : 'polite'}>
         <span class="detail-token">“{visible(run.tokens[token]!.text)}”</span> token {token + 1}, {where}
-        {token >= run.known && '; it is not in the cache (yet)'}
+        {token >= run.known && '; it is not in the cache'}
+        {asked === null && <span class="soft">. Point at another, or move there with the arrow keys.</span>}
       </p>
       {token < run.known && (
         <div class="scroll" tabIndex={0} role="group" aria-label="Layers of the token">
