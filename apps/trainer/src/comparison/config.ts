@@ -9,6 +9,8 @@ const method = z.strictObject({
   attention: z.string(),
   /** Router kind; default: the trained sigmoid router. */
   router: z.enum(routerKinds).optional(),
+  /** Whether heads are aligned before they are grouped. */
+  align: z.boolean().optional(),
   /** Takes the place of routerLoss.alpha. */
   alpha: z.number().nonnegative().optional(),
   /** Takes the place of optimizer.learningRate. */
@@ -60,7 +62,7 @@ export function planRuns(config: ComparisonConfig): MethodRun[] {
       config: {
         kind: 'run' as const,
         ...shared,
-        model: { from, attention: method.attention, router: method.router ? { kind: method.router } : undefined },
+        model: { from, attention: method.attention, router: method.router ? { kind: method.router } : undefined, align: method.align },
         optimizer: { ...shared.optimizer, learningRate: method.learningRate ?? shared.optimizer.learningRate },
         routerLoss: { alpha: method.alpha ?? shared.routerLoss.alpha },
         seed,

@@ -54,7 +54,8 @@ describe('run configuration', () => {
   it.each([
     [{ ...minimal, sequenceLenght: 3 }, 'run.json: unknown key sequenceLenght; did you mean sequenceLength?'],
     [{ ...minimal, optimizer: { learningrate: 1 } }, 'run.json: unknown key optimizer.learningrate; did you mean learningRate?'],
-    [{ ...minimal, model: { from: 'a', xyzzyplugh: 1 } }, 'run.json: unknown key model.xyzzyplugh; known keys: from, init, attention, router'],
+    [{ ...minimal, model: { from: 'a', xyzzyplugh: 1 } }, 'run.json: unknown key model.xyzzyplugh; known keys: from, init, attention, router, align'],
+    [{ ...minimal, model: { init: { layers: 1, hiddenSize: 8, heads: 2, ffnSize: 8, contextLength: 64 }, attention: 'gqa:2', align: true } }, 'run.json: model.align: expected model.from with it, got model.init'],
     [{ ...minimal, batchSize: '8' }, 'run.json: batchSize: expected number, got "8"'],
     [{ ...minimal, tokens: undefined }, 'run.json: tokens: expected exactly one of tokens and epochs, got neither'],
     [{ ...minimal, epochs: 1 }, 'run.json: epochs: expected exactly one of tokens and epochs, got both'],
@@ -113,7 +114,7 @@ describe('comparison', () => {
     from: 'sotu-mini',
     methods: [
       { name: 'MHA', attention: 'mha' },
-      { name: 'mixSGA, no loss', attention: 'mixsga:3:1:6', alpha: 0, learningRate: 2e-3, router: 'random' },
+      { name: 'mixSGA, no loss', attention: 'mixsga:3:1:6', alpha: 0, learningRate: 2e-3, router: 'random', align: true },
     ],
     seeds: [3, 4],
     sequenceLength: 64,
@@ -134,7 +135,7 @@ describe('comparison', () => {
     const [plain, changed] = runs.map((run) => parseStrict(runConfig, run.config, run.folder));
     expect(changed).toEqual({
       ...plain,
-      model: { from: 'sotu-mini', attention: 'mixsga:3:1:6', router: { kind: 'random' } },
+      model: { from: 'sotu-mini', attention: 'mixsga:3:1:6', router: { kind: 'random' }, align: true },
       optimizer: { ...plain!.optimizer, learningRate: 2e-3 },
       routerLoss: { alpha: 0 },
     });
