@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { ArgumentError, type FileError } from '@mixsga/backend';
+import { ArgumentError, FileError } from '@mixsga/backend';
 import type { DataRow, EvaluationData, Evaluator } from '@mixsga/evaluators';
 import type { DownloadProgress, Tokenizer } from '@mixsga/models';
 
@@ -16,6 +16,8 @@ export interface DataChoice {
    * of that form (default: the published data set of the task).
    */
   readonly data?: string | undefined;
+  /** Which of the files of a folder or data set: a file, a folder or a pattern with `*`. */
+  readonly files?: string | undefined;
   /** Part of a text, and of the embedded data sets. */
   readonly split: 'validation' | 'test';
 }
@@ -49,7 +51,7 @@ const SOTU_SETS: Readonly<Record<string, SotuSet>> = {
  */
 export async function readTaskRows(
   { name, dataset }: Evaluator,
-  { data: spec, split }: DataChoice,
+  { data: spec, files, split }: DataChoice,
   { skipBroken, onMessage, signal, onDownload }: Reading,
 ): Promise<TaskData> {
   if (spec === 'sotu') {
@@ -63,9 +65,15 @@ export async function readTaskRows(
   const source = spec ?? dataset!.repository;
   const rows: DataRow[] = [];
   const skipped: FileError[] = [];
-  const reading = { skipBroken, signal, onProgress: onDownload, onSkip: (error: FileError) => void skipped.push(error) };
-  for await (const row of readRows(source, spec === undefined ? { ...reading, file: dataset!.file } : reading)) {
-    rows.push(name === 'wikitext' ? asPage(row) : row);
+  const reading = { file: spec === undefined ? dataset!.file : files, skipBroken, signal, onProgress: onDownload, onSkip: (error: FileError) => void skipped.push(error) };
+  try {
+    for await (const row of readRows(source, spec === undefined ? { ...reading, file: dataset!.file } : reading)) {
+      rows.push(name === 'wikitext' ? asPage(row) : row);
+    }
+  } catch (error) {
+    if (spec !== undefined || rows.length > 0 || !FileError.isInstance(error)) throw error;
+    const reason = error.message.slice(error.path.length + 2);
+    throw new FileError(error.path, `${reason}; or give ${name} a data set of yours (--data ${name}=FILE)`, { cause: error });
   }
   if (skipped.length > 0) onMessage?.(`${name}: ${skipped.length} broken rows left out, the first: ${skipped[0]!.message}`);
   return rowsData(source, rows);
@@ -86,11 +94,11 @@ function asPage({ value, where }: DataRow): DataRow {
 
 /** The tokens of a task's text. @throws FileError when the text cannot be had or is broken */
 export async function readTaskTokens(
-  { data = 'sotu', split }: DataChoice,
+  { data = 'sotu', files, split }: DataChoice,
   tokenizer: Tokenizer,
   { skipBroken, signal, onDownload }: Reading,
 ): Promise<TaskData> {
-  const corpus = await loadCorpus(data, { skipBroken, signal, onProgress: onDownload });
+  const corpus = await loadCorpus(data, { file: files, skipBroken, signal, onProgress: onDownload });
   const { [split]: tokens, close } = await tokenizeCorpus(corpus, tokenizer, { signal });
   close();
   const bytes = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);

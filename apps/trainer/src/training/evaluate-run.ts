@@ -61,10 +61,10 @@ export async function evaluateRun(
 }
 
 /** A task as `mixsga eval` would have it; texts are the run's unless it says otherwise, and so are the rows of `run`. */
-function evaluationOf({ task, name, data, split = 'validation', ...options }: Task, config: RunConfig, folder: string): EvaluationTask {
+function evaluationOf({ task, name, data, files, split = 'validation', ...options }: Task, config: RunConfig, folder: string): EvaluationTask {
   const text = evaluatorNamed(task).reads === 'tokens' ? config.data.corpus : undefined;
   const own = data === 'run' ? join(folder, `${split}.jsonl`) : data;
-  return { task, name, data: own ?? text, split, options: options as EvaluationTask['options'] };
+  return { task, name, data: own ?? text, files, split, options: options as EvaluationTask['options'] };
 }
 
 /** Whether every task of a run has been measured. */

@@ -14,6 +14,8 @@ const task = z.strictObject({
    * run's corpus, or the set that the task is published with.
    */
   data: z.string().optional(),
+  /** Which of the files of a folder or data set: a file, a folder or a pattern with `*`. */
+  files: z.string().optional(),
   split: z.enum(['validation', 'test']).optional(),
   routing: z.enum(['decode', 'prefill']).default('decode'),
   /** Measures the first so many items of a data set. */
