@@ -2,6 +2,7 @@
 import { batch, computed, effect, signal } from '@preact/signals';
 import { CallError, Client, type Call } from './client';
 import type { BackendChoice, Catalog, Failure, LoadProgress, ModelFacts, ModelSource, Plan, RunResult } from './protocol';
+import { Redraw } from './redraw';
 import { RunView } from './state/run-view';
 import { fromFragment, OWN_FILES, SHIPPED, toFragment, type Settings } from './state/settings';
 
@@ -22,7 +23,7 @@ export class Session {
   readonly model = signal<ModelState>({ status: 'unasked' });
   readonly plan = signal<Plan | null>(null);
   readonly runs = signal<readonly RunView[]>([]);
-  /** Changes when a run has, at most once a frame; runs themselves change in place. */
+  /** Changes after a run has, at the page's pace; runs themselves change in place. */
   readonly revision = signal(0);
   readonly isRunning = signal(false);
   /** The worker's own failure, after which nothing goes on. */
@@ -32,11 +33,11 @@ export class Session {
   readonly #client = new Client((message) => {
     this.crash.value = message;
   });
+  readonly #redraw = new Redraw(() => this.revision.value++);
   #opening: Call<'open'> | null = null;
   #running: Call<'run'> | null = null;
   /** Number of the last start or stop: a run whose number is another one has been stopped. */
   #turn = 0;
-  #frame = 0;
   #planTimer: ReturnType<typeof setTimeout> | undefined;
   #addressTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -135,7 +136,7 @@ export class Session {
       else view.fail({ kind: 'cancelled', message: '' });
     }
     if (this.runs.value === views) this.isRunning.value = false;
-    this.#touch();
+    this.#redraw.ask();
   }
 
   async #runOne(view: RunView, settings: Settings, turn: number): Promise<void> {
@@ -145,7 +146,7 @@ export class Session {
       const { backend } = this.settings.value;
       const call = this.#client.call('run', { ...same, ...view.variant, backend, generated }, (event) => {
         view.apply(event);
-        this.#touch();
+        this.#redraw.ask();
       });
       this.#running = call;
       const result = await call.result.catch((error: unknown): RunResult | Failure => failureOf(error));
@@ -158,7 +159,7 @@ export class Session {
       }
       if ('kind' in result) view.fail(result);
       else view.end(result);
-      this.#touch();
+      this.#redraw.ask();
       return;
     }
   }
@@ -180,13 +181,6 @@ export class Session {
     if (isSameModel) return;
     if (settings.model === SHIPPED) void this.openShipped();
     else this.model.value = { status: 'unasked' };
-  }
-
-  #touch(): void {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.revision.value++;
-    });
   }
 }
 

@@ -87,8 +87,8 @@ function Facts({ run }: { run: RunView; revision: number }) {
         <div>
           <dt>Prefill and decode agree</dt>
           <dd>
-            <strong>{routing ? formatPercent(routing.agreement) : '…'}</strong>
-            <small>{routing ? `by layer ${routing.agreementByLayer.map((each) => Math.round(100 * each)).join(', ')}` : 'told at the end'}</small>
+            <strong>{routing ? formatPercent(routing.agreement) : run.isOver ? '–' : '…'}</strong>
+            <small>{routing ? byLayer(routing.agreementByLayer) : run.isOver ? 'of whole runs alone' : 'told at the end'}</small>
           </dd>
         </div>
       )}
@@ -112,4 +112,10 @@ function Facts({ run }: { run: RunView; revision: number }) {
       </div>
     </dl>
   );
+}
+
+/** Of many layers the least and the most. */
+function byLayer(shares: readonly number[]): string {
+  const percents = shares.map((share) => Math.round(100 * share));
+  return percents.length <= 8 ? `by layer ${percents.join(', ')}` : `${Math.min(...percents)} to ${Math.max(...percents)} % by layer`;
 }

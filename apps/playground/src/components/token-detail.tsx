@@ -21,6 +21,7 @@ export function TokenDetail({ run, session, token: asked, example }: Props) {
   const experts = run.groupSizes.length;
   if (token < 0 || token >= run.tokens.length || model.status !== 'ready') return null;
   const { kvHeads } = model.facts;
+  const waiting = run.isOver ? '–' : '…';
   const kept = (expert: number) => (expert >= UNKNOWN ? 'not known' : keptHeads(run.groupSizes[expert]!, kvHeads));
   const where = token < run.promptLength ? 'of the prompt' : 'generated';
   return (
@@ -66,7 +67,7 @@ export function TokenDetail({ run, session, token: asked, example }: Props) {
                               {scores[each]!.toFixed(2)}
                             </>
                           ) : (
-                            '…'
+                            waiting
                           )}
                         </td>
                       ))}

@@ -1,5 +1,5 @@
 // The backend, the model and its caches. One of each at a time.
-import { ArgumentError, BackendError, startBackend } from '@mixsga/backend';
+import { ArgumentError, BackendError, DeviceLostError, startBackend } from '@mixsga/backend';
 import type { KvCache } from '@mixsga/kv-cache';
 import { fromPretrained, generate, parseAttention, type ModelReport, type Pretrained } from '@mixsga/models';
 import {
@@ -64,6 +64,9 @@ export class Engine {
     const report = await checkpoint.report(request.attention);
     const prompt = checkpoint.tokenizer.encode(request.prompt);
     if (prompt.length === 0) throw new ArgumentError('prompt: expected some text, got none');
+    if (prompt.length >= report.contextLength) {
+      throw new ArgumentError(`prompt: expected fewer than the ${report.contextLength} tokens of the model's context, got ${prompt.length}; shorten it`);
+    }
     const maxNewTokens = newTokensOf(request.maxNewTokens, prompt.length, report.contextLength);
     const length = prompt.length + maxNewTokens;
     const loaded = await this.#load(request, report, { length, emit, signal });
@@ -120,7 +123,11 @@ export class Engine {
     const tokens = generation.tokens(0);
     if (finish === 'cancelled' || groupSizes.length === 1) return { finish, tokens, routing: null };
     emit({ type: 'phase', phase: 'inspecting' });
-    return { finish, tokens, routing: await routingFacts(pretrained.decoder, prompt, tokens, signal) };
+    const routing = await routingFacts(pretrained.decoder, prompt, tokens, signal).catch((error: unknown) => {
+      if (!signal.aborted && !DeviceLostError.isInstance(error)) throw error;
+      return null; // the text is whole
+    });
+    return { finish, tokens, routing };
   }
 
   #expectCheckpoint(): Checkpoint {
@@ -144,7 +151,11 @@ export class Engine {
       emit({ type: 'phase', phase: 'weights' });
       this.#unload();
       const { source } = this.#checkpoint!;
-      this.#loaded = { key, pretrained: await fromPretrained(source, { attention: request.attention, weights, signal }) };
+      const pretrained = await fromPretrained(source, { attention: request.attention, weights, signal }).catch((error: unknown) => {
+        if (DeviceLostError.isInstance(error)) this.#started = null;
+        throw error;
+      });
+      this.#loaded = { key, pretrained };
     }
     return { pretrained: this.#loaded.pretrained, weights };
   }
