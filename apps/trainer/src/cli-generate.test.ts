@@ -57,7 +57,7 @@ describe('mixsga generate', () => {
   }, SLOW);
 
   it('converts to another attention, in another type of weights, with eviction', async () => {
-    const { stats, ...output } = await generated('--attention', 'mixsga:3:1:6', '--weights', 'int8', '--eviction', 'window:0.5');
+    const { stats, ...output } = await generated('--attention', 'mixsga:3:1:6', '--align', '--weights', 'int8', '--eviction', 'window:0.5');
     expect(output).toMatchObject({ attention: 'mixsga:3:1:6', weights: 'int8' });
     const kept = Math.ceil((stats.promptTokens! + 20) / 2);
     expect(stats.tokensKept).toBe(kept);

@@ -157,8 +157,9 @@ describe('a comparison', () => {
 describe('the other commands', () => {
   it('convert writes a model that eval measures', async () => {
     await run(folder, ['train', 'run.json', '--set', 'model.attention=mha', '--set', 'tokens=256', '--out', 'plain']);
-    const converted = await run(folder, ['convert', 'plain', '--attention', 'gqa:4', '--out', 'grouped']);
+    const converted = await run(folder, ['convert', 'plain', '--attention', 'gqa:4', '--align', '--out', 'grouped']);
     expect(converted).toMatchObject({ code: 0, out: 'grouped: gqa:4, 25 % of the KV cache\n', err: '' });
+    expect(JSON.parse(readFileSync(at('grouped', 'config.json'), 'utf8'))).toMatchObject({ mixsga: { attention: 'gqa:4', align: true } });
     const args = ['eval', 'grouped', '--tasks', 'perplexity,kv_accounting', '--data', 'corpus.txt', '--split', 'test', '--json'];
     const measured = await run(folder, args);
     expect(measured.code).toBe(0);

@@ -17,6 +17,7 @@ interface GenerateOptions extends SamplingOptions {
   maxNewTokens?: number;
   stop: string[];
   attention?: string;
+  align?: true;
   weights: WeightType;
   eviction?: string;
   backend: string;
@@ -41,6 +42,7 @@ export function registerGenerate(program: Command): void {
         .default([], 'none'),
     )
     .option('--attention <spec>', 'convert a model with plain attention in memory: gqa:2, cla:2, mixsga:3:1:6')
+    .option('--align', 'align heads before that conversion, as convert does')
     .addOption(new Option('--weights <type>', 'element type of the packed weights').choices(weightTypes).default('f32'))
     .option('--eviction <spec>', `which tokens leave the KV cache: ${evictionExamples}`)
     .option('--backend <name>', 'wasm, cpu, webgpu, cuda, or auto', 'wasm')
@@ -52,8 +54,8 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   const line = new ProgressLine();
   const open = async () => {
     const { name: backend } = await startBackend(options.backend as BackendName);
-    const { attention, weights } = options;
-    const opened = await fromPretrained(name, { attention, weights, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
+    const { attention, align, weights } = options;
+    const opened = await fromPretrained(name, { attention, align, weights, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
       if (signal.aborted) throw new Interrupted('stopped while opening the model; the same command goes on from what was fetched');
       throw error;
     }).finally(() => line.clear());
