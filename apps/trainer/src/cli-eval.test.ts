@@ -235,6 +235,19 @@ describe('bad input to eval ends with one line and the right exit code', () => {
     expect(lines[0]).toMatch(message);
   }, SLOW);
 
+  it('says what to do where the published data set cannot be had', async () => {
+    process.env.HF_ENDPOINT = 'http://127.0.0.1:9';
+    process.env.HF_HUB_CACHE = at('hub');
+    try {
+      const { code, err } = await evaluate('--tasks', 'piqa');
+      expect(code).toBe(1);
+      expect(err).toMatch(/^mixsga: \S+baber\/piqa: cannot be reached: .*; or give piqa a data set of yours \(--data piqa=FILE\)\n$/);
+    } finally {
+      delete process.env.HF_ENDPOINT;
+      delete process.env.HF_HUB_CACHE;
+    }
+  }, SLOW);
+
   it('leaves broken rows out where that is asked for, and says so', async () => {
     const { code, out, err } = await evaluate('--tasks', 'hellaswag', '--data', 'hellaswag=broken.jsonl', '--skip-broken', '--json');
     expect(code).toBe(0);

@@ -67,7 +67,7 @@ export async function readTaskRows(
   const skipped: FileError[] = [];
   const reading = { file: spec === undefined ? dataset!.file : files, skipBroken, signal, onProgress: onDownload, onSkip: (error: FileError) => void skipped.push(error) };
   try {
-    for await (const row of readRows(source, spec === undefined ? { ...reading, file: dataset!.file } : reading)) {
+    for await (const row of readRows(source, reading)) {
       rows.push(name === 'wikitext' ? asPage(row) : row);
     }
   } catch (error) {
