@@ -1,10 +1,8 @@
 import { join } from 'node:path';
 
-import type { WeightType } from '@mixsga/backend';
-import type { LanguageModel, LikelihoodModel } from '@mixsga/evaluators';
+import type { LikelihoodModel } from '@mixsga/evaluators';
 import {
   companionFiles,
-  createDecoder,
   createTokenizer,
   createTrainable,
   kvTraits,
@@ -28,7 +26,6 @@ import type { RunConfig } from './config';
 import { initialConfig } from './initial-model';
 import type { Reporter } from './reporter';
 import { readJsonIfThere } from './run-folder';
-import { streamNll } from './stream-nll';
 
 /** A model on the active backend with its tokenizer. */
 export interface OpenModel {
@@ -74,11 +71,8 @@ export function loadOpenModel(nameOrFolder: string): Promise<OpenModel> {
   return withCheckpoint(nameOrFolder, () => ({}));
 }
 
-/**
- * What the evaluators see of a model. Owns nothing: the model stays to be disposed by whoever opened it.
- * @param weights element type of the weights that go through a cache
- */
-export function languageModel(model: TrainableModel, weights: WeightType = 'f32'): LikelihoodModel & Pick<LanguageModel, 'streamNll'> {
+/** What the evaluators see of a model in training. Owns nothing: the model stays to be disposed by whoever opened it. */
+export function languageModel(model: TrainableModel): LikelihoodModel {
   /** Row-major [windows, T] as a tensor. */
   const windowed = (tokens: Int32Array, windows: number) => tf.tensor2d(tokens, [windows, tokens.length / windows], 'int32');
   return {
@@ -105,14 +99,6 @@ export function languageModel(model: TrainableModel, weights: WeightType = 'f32'
       } finally {
         ids.dispose();
         for (const { prefill, decode, scores } of layers) tf.dispose([prefill, decode, scores]);
-      }
-    },
-    async streamNll(inputs, targets, options) {
-      const decoder = await createDecoder(model.config, model.source(), { weights });
-      try {
-        return await streamNll(decoder, inputs, targets, options);
-      } finally {
-        decoder.dispose();
       }
     },
   };
