@@ -295,6 +295,15 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
     await page.locator('fieldset [role=alert]').waitFor();
     expect(await page.locator('fieldset [role=alert]').innerText()).toMatch(/3.*8 KV heads|8 KV heads.*3/);
     await closing(page);
+
+    const wrong = await open(`${GREEDY}&attention=mixsga&backend=wasm&prompt=${'war+'.repeat(300)}`);
+    await ended(wrong);
+    expect(await wrong.locator('.notice').innerText()).toMatch(/^attention: expected .*got "mixsga"$/);
+    await wrong.locator('#variant-0-kind').selectOption('mha');
+    await generate(wrong);
+    await ended(wrong);
+    expect(await wrong.locator('.notice').innerText()).toMatch(/^prompt: expected fewer than the 256 tokens of the model's context, got \d+; shorten it$/);
+    await closing(wrong);
   });
 
   it('takes a model of the hub when it is told to, keeps it, and stops on request', async () => {
