@@ -38,8 +38,8 @@ const alignments: { readonly [Family in keyof typeof families]: FamilyAlignment<
  * output projection, are turned by orthogonal matrices that cancel, which with rotary positions are rotations of each pair by an
  * angle. Weights alone are looked at, nothing is random. Logits change by rounding only.
  *
- * Aligning heads by Procrustes analysis before they are merged is from Jin et al. 2024 (arXiv 2412.20677), who compare the keys and
- * values of a text and merge to GQA; here weights are compared, and groups nest.
+ * Aligning heads by Procrustes analysis before they are merged is from Jin et al. 2024 (arXiv 2412.20677), on the way from MHA to GQA;
+ * groups that nest, weighted by the shares of their tokens, are a change of this project.
  *
  * @param config of the source, which is as published
  * @returns parameters of the same names and shapes; K and V of a layer are in memory while it is aligned
