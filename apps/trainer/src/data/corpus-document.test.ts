@@ -57,8 +57,8 @@ const CHOICES = `Characters are UTF-16 units, after white space at both ends of 
 - **Token stream.** The addresses of a part are joined by a blank line and encoded as one text, with no special
   token in between: the definition of windowed token perplexity. Train, validation and test have 2,516,596,
   273,310 and 140,992 tokens.
-- **Cache.** Token ids are kept in \`.mixsga-cache\`, under a hash of the texts and the tokenizer; deleting that
-  folder is always safe.
+- **Cache.** Token ids are kept in \`.mixsga-cache\`, in a folder for each text and tokenizer ([formats.md](formats.md)); deleting it
+  is always safe.
 
 ## Data sets of the same text
 
@@ -73,8 +73,28 @@ that part, and are the same on every machine; passages and answers are short eno
 
 ## Your own text
 
-In place of \`sotu\`, give the path of a UTF-8 text file, of a folder (every \`.txt\` and \`.md\` file below it is
-a document, in order of path), or of a \`.jsonl\` file (each line an object whose \`text\` is a document). Of 20
-documents or more, the 10th of every 20 validates and the 20th tests; fewer are joined and cut by position, 90 %
-train, 5 % validation, 5 % test. At least 20,000 characters are needed, and 500 in each part.
+In place of \`sotu\`, give one of these:
+
+| | documents |
+| --- | --- |
+| a text file (\`.txt\`, \`.md\` or any other name) | one, at most 256 MiB |
+| JSON Lines (\`.jsonl\`, \`.ndjson\`), JSON (\`.json\`: an array, or lines), either also as \`.gz\`; Parquet (uncompressed, Snappy, Gzip, Brotli or Zstandard) | the field \`text\` of each row, or the one that \`data.textField\` names |
+| a folder | its text files, each a document, in order of path; where there are none but a README, the Parquet, JSON Lines or JSON files in it, the first kind that there is |
+| \`organisation/name\` or \`organisation/name@revision\` | a data set of the Hugging Face hub: the same, Parquet before JSON Lines before JSON before text |
+
+\`data.files\` names a part of a folder or data set: a file, a folder in it, or a pattern such as \`wikitext-2-raw-v1/*\`. What the hub has is
+fetched once, into the cache that Python's tools use, and gone on with after a cut.
+
+**The split.** Where the files of a data set name parts, as in \`data/train-00000-of-00001.parquet\` and \`validation.jsonl\`, those are the
+parts, and one that is lacking comes out of the training part. Otherwise, of 20 documents or more, the 10th of every 20 validates and the
+20th tests; fewer are joined and cut by position, 90 % train, 5 % validation, 5 % test. At least 20,000 characters are needed, and 500 in
+each part.
+
+**Larger than memory.** Rows are read in a stream and encoded about a million characters at a time; of more than 64 million tokens the training
+part stays in its file, from which windows are read. A document, and a row group of a Parquet file, must fit in memory. A tokenizer other than
+GPT-2's kind sees a seam between blocks: there, and nowhere else, ids may differ from those of the whole text.
+
+**Broken rows.** The first line that is not JSON, row without its field, or text that is not UTF-8 ends the run with its file and line; with
+\`data.skipBroken\` such rows are counted and left out. What is wrong with a Parquet file as a whole (cut, damaged, claiming sizes that it cannot
+have) is always an error.
 `;
