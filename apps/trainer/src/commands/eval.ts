@@ -54,7 +54,7 @@ export function registerEval(program: Command): void {
     .addOption(
       new Option(
         '--data <[TASK=]DATA>',
-        'the text: sotu, a text file, a folder, or a JSONL file; or with a task the data of that task: also a JSON or Parquet file of rows, or a data set of the hub; repeatable',
+        'the text: sotu, a file or folder of text, JSON Lines or Parquet, or a data set of the hub; with a task the text or the rows of that task; repeatable',
       )
         .argParser((value: string, previous: string[]) => [...previous, value])
         .default([], 'sotu, and the published data set of each task'),

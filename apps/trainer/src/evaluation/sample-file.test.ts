@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,13 +54,26 @@ describe('SampleFile', () => {
     again.close();
   });
 
-  it('starts anew where not even the first line is whole', async () => {
-    await filled();
-    await writeFile(path, (await readFile(path, 'utf8')).slice(0, 20));
+  it('writes nothing before there are samples', async () => {
     const file = open(false);
     expect(await file.load()).toEqual([]);
     file.close();
-    expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ schema: 'mixsga/samples@1', ...header });
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it.each<[string, (content: string) => string]>([
+    ['not even the first line is whole', (content) => content.slice(0, 20)],
+    ['there is no whole sample', (content) => content.slice(0, content.indexOf('\n') + 5)],
+  ])('starts anew where %s', async (_, cut) => {
+    await filled();
+    await writeFile(path, cut(await readFile(path, 'utf8')));
+    const file = open(false, { ...header, version: 2 });
+    expect(await file.load()).toEqual([]);
+    await file.append([{ acc: 1 }]);
+    file.close();
+    const lines = (await readFile(path, 'utf8')).split('\n');
+    expect(JSON.parse(lines[0]!)).toEqual({ schema: 'mixsga/samples@1', ...header, version: 2 });
+    expect(lines.slice(1)).toEqual(['{"acc":1}', '']);
   });
 
   it('refuses samples where nobody asked to go on, and leaves them', async () => {

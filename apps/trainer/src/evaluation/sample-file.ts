@@ -28,37 +28,51 @@ export function sampleFilePath(folder: string, task: string): string {
  * the samples of the batch under way.
  */
 export class SampleFile<Sample extends object> implements SampleStore<Sample> {
-  readonly #file: AppendFile;
+  readonly #path: string;
+  readonly #first: string;
   readonly #finished: readonly Sample[];
+  /** Bytes of the file that stay. */
+  readonly #kept: number;
+  /** From the first samples on, so that a run that finishes none leaves nothing. */
+  #file: AppendFile | undefined;
 
   /**
+   * Reads what there is. Writes nothing.
+   *
    * @param resume whether to go on from samples that the file holds; without, a file that holds some is refused
    * @throws ArgumentError when there are samples and `resume` is false, or they are of other settings, saying which
-   * @throws FileError when the file cannot be read or written, or holds something else
+   * @throws FileError when the file cannot be read, or holds something else
    */
   constructor(path: string, header: SampleHeader, resume: boolean) {
-    const first = `${JSON.stringify({ schema: SCHEMA, ...header })}\n`;
+    this.#path = path;
+    this.#first = `${JSON.stringify({ schema: SCHEMA, ...header })}\n`;
     const content = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
     // A line that a kill left half-written has no end.
-    const kept = content.subarray(0, content.lastIndexOf('\n') + 1);
-    const [head, ...rows] = kept.length === 0 ? [] : kept.toString('utf8').split('\n').slice(0, -1).map((line, i) => parseLine(path, line, i + 1));
-    if (head !== undefined) expectSame(path, head, JSON.parse(first), resume, rows.length);
+    const lines = content.subarray(0, content.lastIndexOf('\n') + 1);
+    const [head, ...rows] = lines.toString('utf8').split('\n').slice(0, -1).map((line, i) => parseLine(path, line, i + 1));
+    if (head !== undefined) expectSchema(path, head);
+    if (rows.length > 0) expectSame(path, head!, JSON.parse(this.#first) as object, resume, rows.length);
     this.#finished = rows as Sample[];
-    this.#file = new AppendFile(path, () => kept.length);
-    if (head === undefined) this.#file.append(Buffer.from(first));
+    this.#kept = rows.length > 0 ? lines.length : 0;
   }
 
   load(): Promise<readonly Sample[]> {
     return Promise.resolve(this.#finished);
   }
 
+  /** @throws FileError when the file cannot be written */
   append(samples: readonly Sample[]): Promise<void> {
-    this.#file.append(Buffer.from(samples.map((sample) => `${JSON.stringify(sample)}\n`).join('')));
+    const lines = samples.map((sample) => `${JSON.stringify(sample)}\n`);
+    if (this.#file === undefined) {
+      this.#file = new AppendFile(this.#path, () => this.#kept);
+      if (this.#kept === 0) lines.unshift(this.#first);
+    }
+    this.#file.append(Buffer.from(lines.join('')));
     return Promise.resolve();
   }
 
   close(): void {
-    this.#file.close();
+    this.#file?.close();
   }
 }
 
@@ -72,11 +86,13 @@ function parseLine(path: string, line: string, number: number): object {
   throw new FileError(path, `line ${number}: expected a JSON object, got ${line.slice(0, 60)}; remove the file to start anew`);
 }
 
-function expectSame(path: string, head: object, asked: object, resume: boolean, samples: number): void {
+function expectSchema(path: string, head: object): void {
   const { schema } = head as { schema?: unknown };
-  if (schema !== SCHEMA) {
-    throw new FileError(path, `expected samples of ${SCHEMA}, got ${JSON.stringify(schema)}; remove the file to start anew`);
-  }
+  if (schema === SCHEMA) return;
+  throw new FileError(path, `expected samples of ${SCHEMA}, got ${JSON.stringify(schema)}; remove the file to start anew`);
+}
+
+function expectSame(path: string, head: object, asked: object, resume: boolean, samples: number): void {
   if (!resume) {
     throw new ArgumentError(`${path}: holds ${samples} finished samples; add --resume to go on from them, or give another --out`);
   }
