@@ -10,7 +10,8 @@ export type ModelState =
   /** It is for the user to ask for: what is not shipped comes from elsewhere. */
   | { readonly status: 'unasked' }
   | { readonly status: 'loading'; readonly progress: LoadProgress | null }
-  | { readonly status: 'ready'; readonly facts: ModelFacts }
+  /** With `failure`: another one was asked for and could not be had. */
+  | { readonly status: 'ready'; readonly facts: ModelFacts; readonly failure?: Failure }
   | { readonly status: 'failed'; readonly failure: Failure };
 
 const PLAN_DELAY_MS = 120;
@@ -35,6 +36,8 @@ export class Session {
   });
   readonly #redraw = new Redraw(() => this.revision.value++);
   #opening: Call<'open'> | null = null;
+  /** The model that the worker has. */
+  #opened: { readonly model: string; readonly facts: ModelFacts } | null = null;
   #running: Call<'run'> | null = null;
   /** Number of the last start or stop: a run whose number is another one has been stopped. */
   #turn = 0;
@@ -66,24 +69,23 @@ export class Session {
   }
 
   openShipped(): Promise<void> {
-    this.set({ model: SHIPPED });
-    return this.open({ kind: 'shipped', name: SHIPPED });
+    return this.#open(SHIPPED, { kind: 'shipped', name: SHIPPED });
   }
 
   openHub(id: string): Promise<void> {
-    this.set({ model: id });
-    return this.open({ kind: 'hub', id });
+    return this.#open(id, { kind: 'hub', id });
   }
 
   openFiles(files: readonly File[]): Promise<void> {
-    this.set({ model: OWN_FILES });
-    return this.open({ kind: 'files', files });
+    return this.#open(OWN_FILES, { kind: 'files', files });
   }
 
-  async open(source: ModelSource): Promise<void> {
+  /** @param model as in settings */
+  async #open(model: string, source: ModelSource): Promise<void> {
     this.stop();
     this.#opening?.cancel();
     batch(() => {
+      this.set({ model });
       this.model.value = { status: 'loading', progress: null };
       this.plan.value = null;
     });
@@ -97,11 +99,24 @@ export class Session {
       // A model that is of a variant already cannot become another.
       if (facts.attention !== 'mha') this.set({ variants: [{ attention: facts.attention, eviction: 'none' }] });
       this.model.value = { status: 'ready', facts };
+      this.#opened = { model, facts };
     } catch (error) {
       if (this.#opening !== call) return;
-      const failure = failureOf(error);
-      this.model.value = failure.kind === 'cancelled' ? { status: 'unasked' } : { status: 'failed', failure };
+      this.#keepOpened(failureOf(error));
     }
+  }
+
+  /** The model of before is still the worker's. */
+  #keepOpened(failure: Failure): void {
+    const isCancelled = failure.kind === 'cancelled';
+    batch(() => {
+      if (this.#opened) {
+        this.set({ model: this.#opened.model });
+        this.model.value = { status: 'ready', facts: this.#opened.facts, ...(isCancelled ? {} : { failure }) };
+      } else {
+        this.model.value = isCancelled ? { status: 'unasked' } : { status: 'failed', failure };
+      }
+    });
   }
 
   cancelOpening(): void {
