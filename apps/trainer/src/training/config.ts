@@ -167,7 +167,7 @@ export type RunConfigInput = z.input<typeof runConfig>;
 export type RunConfig = z.output<typeof runConfig>;
 
 /** Tokens that one optimizer step reads. */
-export function tokensPerStep(config: Pick<RunConfig, 'accumulate' | 'batchSize' | 'sequenceLength'>): number {
+function tokensPerStep(config: Pick<RunConfig, 'accumulate' | 'batchSize' | 'sequenceLength'>): number {
   return config.batchSize * config.accumulate * config.sequenceLength;
 }
 

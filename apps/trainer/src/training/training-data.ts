@@ -106,7 +106,7 @@ async function findInstructions(config: RunConfig, spec: string, reading: Readin
       const examples = { train: encode('train'), validation: encode('validation') };
       for (const part of ['train', 'validation'] as const) {
         if (examples[part].length > 0) continue;
-        throw new ArgumentError(`${spec}: its ${part} part has no row with a prompt of at most ${maxPromptTokens} tokens; raise data.maxPromptTokens`);
+        throw new ArgumentError(`${spec}: its ${part} part has no row with a prompt of at most ${maxPromptTokens} tokens; raise data.maxPromptTokens or sequenceLength`);
       }
       const read = parts.train.length + parts.validation.length;
       const rows: RowCounts = {

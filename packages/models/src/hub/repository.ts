@@ -46,7 +46,7 @@ export function parseHubId(id: string, kind?: 'dataset'): HubId {
 }
 
 /** What a message calls it. */
-export function nameOfKind(kind: HubId['kind']): string {
+function nameOfKind(kind: HubId['kind']): string {
   return kind === 'dataset' ? 'data set' : 'model';
 }
 
