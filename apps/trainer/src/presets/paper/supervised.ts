@@ -40,7 +40,7 @@ const instructionSets: Tasks = [
   { task: 'dolly', data: 'run', split: 'test' },
   ...['self_instruct', 'vicuna', 's_ni', 'un_ni'].map((task) => ({ task })),
 ];
-const instructionsHere: Tasks = [{ task: 'dolly', data: 'sotu', split: 'test', limit: 120, generation: { seeds: [10, 20, 30], maxNewTokens: 48 } }];
+const instructionsHere: Tasks = [{ task: 'dolly', data: 'sotu', split: 'test', generation: { seeds: [10, 20, 30], maxNewTokens: 48 } }];
 const routing: Tasks = [{ task: 'routing', data: 'sotu', maxWindows: 64 }];
 
 function compared(key: PaperModel, methods: readonly Method[], tasks: Tasks, about: string): Preset {
