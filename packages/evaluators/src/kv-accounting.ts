@@ -1,4 +1,5 @@
 import { defineEvaluator, type EvaluationOptions } from './evaluator';
+import { continueGreedily } from './greedy';
 import type { KvTraits, LanguageModel, Routing } from './language-model';
 import { disjointWindows, routes, routingEvaluator, type RoutingResult, type RoutingSample } from './routing';
 import type { TextWindow } from './windows';
@@ -97,15 +98,9 @@ export const kvAccountingEvaluator = defineEvaluator<KvItem, KvSample, LanguageM
 async function useCache(
   model: LanguageModel,
   { prompt, newTokens: maxNewTokens }: Extract<KvItem, { prompt: Int32Array }>,
-  { eviction, signal }: EvaluationOptions,
+  options: EvaluationOptions,
 ): Promise<CacheUse> {
-  const generation = model.generate([prompt], {
-    maxNewTokens,
-    temperature: 0,
-    ...(eviction !== undefined && { eviction }),
-    ...(signal && { signal }),
-  });
-  for await (const { sequence } of generation) void sequence;
-  const { promptTokens, newTokens, tokensSeen, kvBytesUsed, kvBytesAllocated, expertCounts } = generation.stats();
+  const stats = await continueGreedily(model, prompt, maxNewTokens, options);
+  const { promptTokens, newTokens, tokensSeen, kvBytesUsed, kvBytesAllocated, expertCounts } = stats;
   return { promptTokens, newTokens, tokensSeen, kvBytesUsed, kvBytesAllocated, expertCounts };
 }

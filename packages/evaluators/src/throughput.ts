@@ -1,6 +1,7 @@
 import { ArgumentError } from '@mixsga/backend';
 
 import { defineEvaluator } from './evaluator';
+import { continueGreedily } from './greedy';
 import { median } from './statistics';
 import { cutWindows } from './windows';
 
@@ -46,17 +47,11 @@ export const throughput = defineEvaluator<Item, ThroughputSample>({
     const windows = cutWindows('throughput', tokens!, contextLength, { windowLength, maxWindows });
     return windows.map((window) => ({ prompt: window.tokens.slice(0, -1), newTokens }));
   },
-  async measure(model, items, { eviction, signal }) {
+  async measure(model, items, options) {
     const samples: ThroughputSample[] = [];
     for (const { prompt, newTokens: maxNewTokens } of items) {
-      const generation = model.generate([prompt], {
-        maxNewTokens,
-        temperature: 0,
-        ...(eviction !== undefined && { eviction }),
-        ...(signal && { signal }),
-      });
-      for await (const { sequence } of generation) void sequence;
-      const { promptTokens, newTokens, prefillTokensPerSecond, tokensPerSecond, kvBytesUsed, kvBytesAllocated } = generation.stats();
+      const stats = await continueGreedily(model, prompt, maxNewTokens, options);
+      const { promptTokens, newTokens, prefillTokensPerSecond, tokensPerSecond, kvBytesUsed, kvBytesAllocated } = stats;
       samples.push({
         promptTokens,
         newTokens,

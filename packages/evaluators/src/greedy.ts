@@ -1,0 +1,19 @@
+import type { EvaluationOptions } from './evaluator';
+import type { EvaluatedGenerationStats, LanguageModel } from './language-model';
+
+/** Continues a prompt by its likeliest tokens. @returns what the generation tells of itself at its end */
+export async function continueGreedily(
+  model: LanguageModel,
+  prompt: Int32Array,
+  maxNewTokens: number,
+  { eviction, signal }: EvaluationOptions,
+): Promise<EvaluatedGenerationStats> {
+  const generation = model.generate([prompt], {
+    maxNewTokens,
+    temperature: 0,
+    ...(eviction !== undefined && { eviction }),
+    ...(signal && { signal }),
+  });
+  for await (const { sequence } of generation) void sequence;
+  return generation.stats();
+}
