@@ -1,16 +1,15 @@
-// Puts a finished training run into the zoo: weights as f16, and the recipe with its loss curve.
-//   node scripts/ship-model.mjs RUN_FOLDER NAME      (expects a build)
+// Makes of a finished training run a model to ship: weights as f16, and the recipe with its loss curve.
+//   node scripts/ship-model.mjs RUN_FOLDER FOLDER COMMAND      (expects a build)
+// FOLDER is packages/models/zoo/NAME, or of an app; COMMAND is what made the run, for the recipe.
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { encodeSafetensors, fromFloat32, readSafetensors, toFloat32 } from '../packages/models/dist/index.js';
 
-const [run, name] = process.argv.slice(2);
-if (!run || !name) {
-  process.stderr.write('usage: node scripts/ship-model.mjs RUN_FOLDER NAME\n');
+const [run, folder, command] = process.argv.slice(2);
+if (!run || !folder || !command) {
+  process.stderr.write('usage: node scripts/ship-model.mjs RUN_FOLDER FOLDER COMMAND\n');
   process.exit(2);
 }
-const folder = fileURLToPath(new URL(`../packages/models/zoo/${name}`, import.meta.url));
 const readJson = (file) => JSON.parse(readFileSync(path.join(run, file), 'utf8'));
 
 mkdirSync(folder, { recursive: true });
@@ -32,8 +31,7 @@ for (const line of readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').trim().
   curve.push({ step, tokens, trainingLoss: round(trainingLoss), validationPerplexity: round(decode) });
   losses = [];
 }
-const { config } = readJson('run.json');
-const recipe = { command: `mixsga train ${name}`, weights: 'f16', config, result: readJson('result.json'), curve };
+const recipe = { command, weights: 'f16', config: readJson('run.json'), result: readJson('result.json'), curve };
 writeFileSync(path.join(folder, 'recipe.json'), `${JSON.stringify(recipe, null, 2)}\n`);
 
 function round(value) {
