@@ -117,7 +117,8 @@ export interface VariantPlan {
   readonly groupSizes: readonly number[];
 }
 
-export interface RunRequest extends Variant {
+/** How a text is generated. */
+export interface GenerationSettings {
   readonly backend: BackendChoice;
   readonly prompt: string;
   readonly maxNewTokens: number;
@@ -129,6 +130,9 @@ export interface RunRequest extends Variant {
   readonly seed: number;
   /** Tokens a second at most, for eyes to follow; 0: as fast as it goes. */
   readonly pace: number;
+}
+
+export interface RunRequest extends Variant, GenerationSettings {
   /** What an earlier run of the same request generated, to go on from. */
   readonly generated: readonly number[];
 }

@@ -1,19 +1,11 @@
 // All that a run depends on, and its text in the address after `#`, which a browser sends to no server.
-import { backendChoices, type BackendChoice, type Variant } from '../protocol';
+import { backendChoices, type BackendChoice, type GenerationSettings, type Variant } from '../protocol';
 
-export interface Settings {
-  readonly prompt: string;
+export interface Settings extends GenerationSettings {
   /** The name of the shipped model, an id of the hub, or {@link OWN_FILES}. */
   readonly model: string;
   /** One, or two to be compared. */
   readonly variants: readonly Variant[];
-  readonly backend: BackendChoice;
-  readonly maxNewTokens: number;
-  readonly temperature: number;
-  readonly topK: number;
-  readonly topP: number;
-  readonly seed: number;
-  readonly pace: number;
 }
 
 export const SHIPPED = 'sotu-mini';
