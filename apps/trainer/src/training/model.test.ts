@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { startBackend } from '@mixsga/backend';
-import { createTokenizer, fromPretrained, generateText, parseModelConfig } from '@mixsga/models';
+import { createTokenizer, fromPretrained, generateText, loadModel, parseModelConfig } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { trainBpe } from '../data/bpe';
 import { type RunConfig, runConfig } from './config';
 import { initialConfig } from './initial-model';
-import { loadOpenModel, modelFacts, type OpenModel, openModel, saveModel } from './model';
+import { modelFacts, type OpenModel, openModel, saveModel } from './model';
 import { Trainer } from './trainer';
 
 const TEXT = 'the state of the union is as strong as the people of the union are many, and they are many. '.repeat(40);
@@ -70,12 +70,12 @@ describe.each(families)('a model of %s', (family) => {
     const trained = join(folder, 'trained');
     await saveModel(trained, continued);
     expect((await readdir(trained)).sort()).toEqual(['config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json']);
-    const again = await loadOpenModel(trained);
+    const again = await loadModel(trained);
     for (const [name, variable] of continued.model.parameters()) {
-      expect(again.model.parameters().get(name)!.dataSync(), name).toEqual(variable.dataSync());
+      expect(again.parameters().get(name)!.dataSync(), name).toEqual(variable.dataSync());
     }
     continued.model.dispose();
-    again.model.dispose();
+    again.dispose();
 
     const { decoder, tokenizer, stopTokens } = await fromPretrained(trained);
     expect(stopTokens).toEqual([2]);

@@ -66,11 +66,6 @@ export async function openModel(
   return { model: await createTrainable(modelConfig, randomParameters(modelConfig, config.seed)), tokenizer, companions: new Map() };
 }
 
-/** Loads a model by the name of a shipped one, or from a folder. */
-export function loadOpenModel(nameOrFolder: string): Promise<OpenModel> {
-  return withCheckpoint(nameOrFolder, () => ({}));
-}
-
 /** What the evaluators see of a model in training. Owns nothing: the model stays to be disposed by whoever opened it. */
 export function languageModel(model: TrainableModel): LikelihoodModel {
   /** Row-major [windows, T] as a tensor. */
@@ -118,28 +113,26 @@ export function modelFacts(model: TrainableModel): ModelFacts {
   };
 }
 
-function continuedModel(config: RunConfig, from: string): Promise<OpenModel> {
-  return withCheckpoint(from, (own) => {
-    const asked = parseAttention(config.model.attention ?? own).spec;
-    const { router, align = false } = config.model;
-    if (asked === own && router === undefined && !align) return {};
-    const { kind, seed } = routerOf(config);
-    return { attention: asked, router: kind, routerSeed: seed, align };
-  });
-}
-
-/** Loads a model. @param load how, given the attention variant that it has */
-async function withCheckpoint(nameOrFolder: string, load: (own: string) => LoadOptions): Promise<OpenModel> {
-  const checkpoint = await openCheckpoint(nameOrFolder);
+async function continuedModel(config: RunConfig, from: string): Promise<OpenModel> {
+  const checkpoint = await openCheckpoint(from);
   try {
     const own = parseAttention(modelShape(parseModelConfig(checkpoint.config, checkpoint.configWhere)).attention).spec;
     const { json, where } = await checkpoint.tokenizer();
     const tokenizer = createTokenizer(json, where);
     const companions = await companionFiles(checkpoint);
-    return { model: await trainableOf(checkpoint, load(own)), tokenizer, companions };
+    return { model: await trainableOf(checkpoint, conversionOf(config, own)), tokenizer, companions };
   } finally {
     await checkpoint.tensors.close();
   }
+}
+
+/** How a model is loaded, given the attention variant that it has. */
+function conversionOf(config: RunConfig, own: string): LoadOptions {
+  const asked = parseAttention(config.model.attention ?? own).spec;
+  const { router, align = false } = config.model;
+  if (asked === own && router === undefined && !align) return {};
+  const { kind, seed } = routerOf(config);
+  return { attention: asked, router: kind, routerSeed: seed, align };
 }
 
 function mixsgaKey(config: RunConfig): Record<string, unknown> {

@@ -1,19 +1,17 @@
 import { startBackend } from '@mixsga/backend';
-import { loadModel, type TrainableModel } from '@mixsga/models';
+import { loadModel, loadTokenizer, resolveModel, type TrainableModel } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { InstructionSampler } from '../data/instruction-sampler';
 import { encodeExamples, type Example, readInstructions } from '../data/instructions';
-import { loadOpenModel } from './model';
 import { type Batch, Trainer } from './trainer';
 
 let model: TrainableModel;
 let examples: Example[];
 beforeAll(async () => {
   await startBackend('wasm');
-  const { model: unused, tokenizer } = await loadOpenModel('sotu-mini');
-  unused.dispose();
+  const tokenizer = await loadTokenizer((await resolveModel('sotu-mini')).directory);
   const { parts } = await readInstructions('sotu');
   examples = encodeExamples(parts.test, tokenizer, { eos: 2, maxPromptTokens: 200, maxTokens: 256 }).slice(0, 8);
 });
