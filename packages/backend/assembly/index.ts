@@ -2,6 +2,7 @@
 export { adamw, sumOfSquares } from './optimizer';
 export { attentionScratch, causalAttention, causalAttentionGradient } from './attention';
 export { crossEntropyScratch, linearCrossEntropy } from './cross-entropy';
+export { distillationScratch, linearDistillation } from './distillation';
 export { expertChoice, groupMean } from './experts';
 export { gatherRows, scatterAddRows } from './embedding';
 export { gatedActivation, gatedActivationGradient } from './gated';

@@ -7,6 +7,7 @@ import { cases as gatedActivation } from './gated-activation/cases';
 import { cases as groupMean } from './group-mean/cases';
 import { cases as layerNorm } from './layer-norm/cases';
 import { cases as linearCrossEntropy } from './linear-cross-entropy/cases';
+import { cases as linearDistillation } from './linear-distillation/cases';
 import { cases as linear } from './linear/cases';
 import { cases as rmsNorm } from './rms-norm/cases';
 import { cases as rotate } from './rotate/cases';
@@ -21,6 +22,7 @@ export const kernelCases: readonly KernelCase[] = [
   ...embedding,
   ...causalAttention,
   ...linearCrossEntropy,
+  ...linearDistillation,
   ...groupMean,
   ...expertChoice,
   ...adamw,

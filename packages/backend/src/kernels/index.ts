@@ -14,6 +14,8 @@ export { linear } from './linear/op';
 export type { Activation } from './linear/op';
 export { linearCrossEntropy, tokenNll } from './linear-cross-entropy/op';
 export type { HeadOptions } from './linear-cross-entropy/op';
+export { linearDistillation } from './linear-distillation/op';
+export type { DistillationLoss, HeadInputs } from './linear-distillation/op';
 export { rmsNorm } from './rms-norm/op';
 export { rotate } from './rotate/op';
 export { useReferenceKernels } from './dispatch';

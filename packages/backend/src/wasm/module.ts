@@ -33,6 +33,12 @@ export interface WasmKernels {
     x: Address, w: Address, targets: Address, nll: Address, dx: Address, dw: Address,
     rows: number, size: number, vocabulary: number, counted: number, scratch: Address, cap: number,
   ): void;
+  distillationScratch(size: number, teacherSize: number, vocabulary: number): number;
+  linearDistillation(
+    x: Address, w: Address, teacherX: Address, teacherW: Address, targets: Address, nll: Address, kl: Address, dx: Address, dw: Address,
+    rows: number, size: number, teacherSize: number, vocabulary: number, counted: number, scratch: Address,
+    cap: number, teacherCap: number, share: number,
+  ): void;
   likelihood(logits: Address, targets: Address, nll: Address, greedy: Address, rows: number, vocabulary: number): void;
   gatherRows(table: Address, ids: Address, to: Address, count: number, size: number): void;
   scatterAddRows(rows: Address, ids: Address, to: Address, count: number, size: number, tableRows: number): void;

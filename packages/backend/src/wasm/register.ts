@@ -8,6 +8,7 @@ import { gatedActivationWasm } from '../kernels/gated-activation/wasm';
 import { groupMeanWasm } from '../kernels/group-mean/wasm';
 import { layerNormWasm } from '../kernels/layer-norm/wasm';
 import { linearCrossEntropyWasm } from '../kernels/linear-cross-entropy/wasm';
+import { linearDistillationWasm } from '../kernels/linear-distillation/wasm';
 import { linearWasm } from '../kernels/linear/wasm';
 import { rmsNormWasm } from '../kernels/rms-norm/wasm';
 import { rotateWasm } from '../kernels/rotate/wasm';
@@ -45,6 +46,7 @@ const catalog: readonly WasmKernel[] = [
   ...embeddingWasm,
   ...causalAttentionWasm,
   ...linearCrossEntropyWasm,
+  ...linearDistillationWasm,
   ...groupMeanWasm,
   ...expertChoiceWasm,
   ...adamwWasm,
