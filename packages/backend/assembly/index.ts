@@ -11,7 +11,7 @@ export { layerNorm, layerNormGradient } from './layer-norm';
 export { likelihood } from './likelihood';
 export { linear, linearGradient, linearScratch } from './linear';
 export { attendBegin, attendEnd, attendProbabilities, attendSegment, attendState, scaleQuery } from './decode-attention';
-export { clearPage, pageBytes, readToken, writeToken } from './pages';
+export { clearPage, coarsenToken, pageBytes, readToken, writeToken } from './pages';
 export { readStream } from './bandwidth';
 export { rmsNormGradient } from './rms-norm';
 export {

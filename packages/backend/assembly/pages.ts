@@ -60,3 +60,31 @@ export function readToken(page: usize, chunk: i32, token: i32, k: usize, v: usiz
     for (let d = 0; d < headSize; d++) store<f32>(v + to + at(d), load<f32>(valueAt(head, width, chunk, token, d)));
   }
 }
+
+/**
+ * One token of a page to a token of another that has `heads` heads: each is the sum of `groupSize` neighbouring ones, times
+ * `factor`.
+ */
+export function coarsenToken(
+  from: usize, fromChunk: i32, fromToken: i32, to: usize, toChunk: i32, toToken: i32,
+  heads: i32, headSize: i32, groupSize: i32, factor: f32,
+): void {
+  const width = stride(headSize);
+  const headBytes = at(2 * PAGE * width);
+  for (let j = 0; j < heads; j++) {
+    const fine = from + headBytes * (j * groupSize);
+    const coarse = to + headBytes * j;
+    for (let d = 0; d < headSize; d++) {
+      let key = keyAt(fine, width, fromChunk, fromToken, d), value = valueAt(fine, width, fromChunk, fromToken, d);
+      let k: f32 = 0, v: f32 = 0;
+      for (let i = 0; i < groupSize; i++) {
+        k += load<f32>(key);
+        v += load<f32>(value);
+        key += headBytes;
+        value += headBytes;
+      }
+      store<f32>(keyAt(coarse, width, toChunk, toToken, d), k * factor);
+      store<f32>(valueAt(coarse, width, toChunk, toToken, d), v * factor);
+    }
+  }
+}

@@ -1,5 +1,6 @@
-import type { PageStore, Segment, Slot } from './pages';
-import { PageNumbers, TOKENS_PER_PAGE } from './pages';
+import type { PageStore, Segment, Slot, TokenMove } from './pages';
+import { PageNumbers, poolingFactor, TOKENS_PER_PAGE } from './pages';
+import type { Pooling } from './runtime';
 
 /** Pages in plain arrays of the host: [token, heads·headDim] for K and for V. The reference of the others. */
 export class HostPages implements PageStore {
@@ -38,6 +39,24 @@ export class HostPages implements PageStore {
   move(from: Slot, to: Slot): void {
     this.token('k', to).set(this.token('k', from));
     this.token('v', to).set(this.token('v', from));
+  }
+
+  coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void {
+    const { headDim } = this;
+    const groupSize = this.heads / target.heads;
+    const factor = poolingFactor(pooling, groupSize);
+    for (const { from, to } of tokens) {
+      for (const kind of ['k', 'v'] as const) {
+        const fine = this.token(kind, from);
+        const coarse = (target as HostPages).token(kind, to);
+        coarse.forEach((_, i) => {
+          const first = Math.floor(i / headDim) * groupSize * headDim + (i % headDim);
+          let sum = 0;
+          for (let head = 0; head < groupSize; head++) sum += fine[first + head * headDim]!;
+          coarse[i] = sum * factor;
+        });
+      }
+    }
   }
 
   read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }> {

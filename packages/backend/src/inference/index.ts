@@ -8,7 +8,7 @@ import { WebgpuRuntime } from './webgpu/runtime';
 
 export { HostPages, slotOf } from './host-pages';
 export { TOKENS_PER_PAGE } from './pages';
-export type { PageStore, Segment, Slot } from './pages';
+export type { PageStore, Segment, Slot, TokenMove } from './pages';
 export { weightTypes } from './runtime';
 export { streamingBandwidth } from './wasm/index';
 export type {

@@ -1,4 +1,5 @@
 import { BackendError } from '../errors';
+import type { Pooling } from './runtime';
 
 /** Tokens of a page. Half a page for each expert and layer is what a cache wastes on average. */
 export const TOKENS_PER_PAGE = 32;
@@ -22,10 +23,15 @@ export interface PageStore {
   allocate(): number;
   /** Gives a page back, to be taken again. */
   release(page: number): void;
-  /** Copies the first `tokens` tokens of a page to another. */
+  /** Copies the first `tokens` tokens of a page to another, of which those behind them are undefined then. */
   copy(from: number, to: number, tokens: number): void;
   /** Copies one token. */
   move(from: Slot, to: Slot): void;
+  /**
+   * Writes tokens to another store of the runtime that has fewer heads, a divisor of these, and the same head dimension: each run
+   * of heads becomes one. Here they stay.
+   */
+  coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void;
   /** The first `tokens` tokens of a page: float32 [tokens, heads, headDim], whatever the layout in memory. */
   read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }>;
   /** Writes tokens, laid out as {@link read} gives them, from slot `first` of the page on. */
@@ -39,6 +45,17 @@ export interface Slot {
   readonly page: number;
   /** 0 to TOKENS_PER_PAGE − 1. */
   readonly offset: number;
+}
+
+/** A token's place now, and where it goes. */
+export interface TokenMove {
+  readonly from: Slot;
+  readonly to: Slot;
+}
+
+/** What the sum of a group of `size` heads is multiplied by. */
+export function poolingFactor(pooling: Pooling, size: number): number {
+  return 1 / (pooling === 'root' ? Math.sqrt(size) : size);
 }
 
 /** Tokens of one layer in one store: token s is at offset s % TOKENS_PER_PAGE of page `pages[⌊s / TOKENS_PER_PAGE⌋]`. */

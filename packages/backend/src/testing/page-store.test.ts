@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { HostPages } from '../inference/host-pages';
-import type { PageStore, Slot } from '../inference/pages';
+import type { PageStore, Slot, TokenMove } from '../inference/pages';
 import { describePageStore } from './describe-page-store';
 import { pageStoreChecks } from './page-store';
 
@@ -10,12 +10,17 @@ describePageStore('HostPages', async () => (heads, headDim) => new HostPages(hea
 describe('a wrong store', () => {
   class OffByOne extends HostPages {
     override copy(from: number, to: number, tokens: number): void {
-      super.copy(from, to, Math.min(32, tokens + 1));
+      super.copy(from, to, tokens - 1);
     }
   }
   class KeysOnly extends HostPages {
     override move(from: Slot, to: Slot): void {
       this.token('k', to).set(this.token('k', from));
+    }
+  }
+  class MeanAlways extends HostPages {
+    override coarsen(tokens: readonly TokenMove[], target: PageStore): void {
+      super.coarsen(tokens, target, 'mean');
     }
   }
   class Forgetful extends HostPages {
@@ -33,8 +38,9 @@ describe('a wrong store', () => {
   }
 
   it.each([
-    [OffByOne, /^1 heads of 4: expected k\[4\] of the copy of 1 tokens to be /],
+    [OffByOne, /^1 heads of 4: expected k\[0\] of the copy of 1 tokens to be /],
     [KeysOnly, /^1 heads of 4: expected v\[8\] of one page to be /],
+    [MeanAlways, /^2 heads of 4: expected k\[124\] of a page of tokens of 2 heads pooled by root to be /],
     [Forgetful, /^1 heads of 4: expected pages taken again to be 0,3,6, got 9,10,11$/],
     [Forgetful, /^1 heads of 4: expected a BackendError with 'expected a page that is taken, got 0', got none$/],
     [OneBuffer, /^1 heads of 4: expected allocatedBytes with 2 pages to be at least 2048, got 1024$/],

@@ -4,6 +4,7 @@
  */
 import { BackendError, MixsgaError } from '../errors';
 import { TOKENS_PER_PAGE, type PageStore } from '../inference/pages';
+import type { Pooling } from '../inference/runtime';
 
 export interface PageStoreCheck {
   readonly name: string;
@@ -54,15 +55,14 @@ export const pageStoreChecks: readonly PageStoreCheck[] = [
     for (const { page, tokens } of pages) same(`page ${page}`, await store.read(page, TOKENS_PER_PAGE), tokens);
   }),
 
-  check('copies the first tokens of a page, and no others', async (store, { draw }) => {
+  check('copies the first tokens of a page', async (store, { draw }) => {
     const [from, to] = [store.allocate(), store.allocate()];
     const [source, target] = [draw(TOKENS_PER_PAGE), draw(TOKENS_PER_PAGE)];
     store.write(from, 0, source.k, source.v);
     for (const count of [1, 13, TOKENS_PER_PAGE]) {
       store.write(to, 0, target.k, target.v);
       store.copy(from, to, count);
-      const expected = splice(store, target, 0, slice(store, source, 0, count));
-      same(`the copy of ${count} tokens`, await store.read(to, TOKENS_PER_PAGE), expected);
+      same(`the copy of ${count} tokens`, await store.read(to, count), slice(store, source, 0, count));
     }
     same('the source', await store.read(from, TOKENS_PER_PAGE), source);
   }),
@@ -78,6 +78,33 @@ export const pageStoreChecks: readonly PageStoreCheck[] = [
     const token = slice(store, inA, 17, 18);
     same('one page', await store.read(a, TOKENS_PER_PAGE), splice(store, inA, 2, slice(store, inA, 31, 32)));
     same('the other', await store.read(b, TOKENS_PER_PAGE), splice(store, splice(store, inB, 9, token), 0, token));
+  }),
+
+  check('coarsens tokens into a store of fewer heads, and leaves them where they are', async (store, { heads, headDim, draw, create }) => {
+    for (const groupSize of [2, 3, 4, 12].filter((size) => heads % size === 0)) {
+      const target = create(heads / groupSize, headDim);
+      try {
+        const [a, b] = [store.allocate(), store.allocate()];
+        const [c, d] = [target.allocate(), target.allocate()];
+        const [inA, inB] = [draw(TOKENS_PER_PAGE), draw(TOKENS_PER_PAGE)];
+        store.write(a, 0, inA.k, inA.v);
+        store.write(b, 0, inB.k, inB.v);
+        for (const pooling of ['mean', 'root'] as const) {
+          const all = draw(TOKENS_PER_PAGE);
+          const old = slice(target, all, 0, TOKENS_PER_PAGE);
+          for (const page of [c, d]) target.write(page, 0, old.k, old.v);
+          const moves = [[a, 3, c, 31], [b, 0, d, 8], [a, 31, d, 0]] as const;
+          store.coarsen(moves.map(([page, offset, to, at]) => ({ from: { page, offset }, to: { page: to, offset: at } })), target, pooling);
+          const pooled = (tokens: Tokens, token: number) => pool(slice(store, tokens, token, token + 1), groupSize, headDim, pooling);
+          const what = `a page of tokens of ${groupSize} heads pooled by ${pooling}`;
+          near(what, await target.read(c, TOKENS_PER_PAGE), splice(target, old, 31, pooled(inA, 3)));
+          near(what, await target.read(d, TOKENS_PER_PAGE), splice(target, splice(target, old, 8, pooled(inB, 0)), 0, pooled(inA, 31)));
+        }
+        same('the source', await store.read(a, TOKENS_PER_PAGE), inA);
+      } finally {
+        target.dispose();
+      }
+    }
   }),
 
   check('takes released pages first, without more memory', async (store, { draw }) => {
@@ -118,6 +145,8 @@ interface Setting {
   readonly headDim: number;
   /** Tokens of which no two elements are the same, in any call. */
   draw(tokens: number): Tokens;
+  /** Another store, which the check disposes. */
+  create(heads: number, headDim: number): PageStore;
 }
 
 function check(name: string, run: (store: PageStore, setting: Setting) => Promise<void>): PageStoreCheck {
@@ -129,7 +158,7 @@ function check(name: string, run: (store: PageStore, setting: Setting) => Promis
         const values = (tokens: number) => new Float32Array(tokens * heads * headDim).map(() => ++drawn);
         const store = create(heads, headDim);
         try {
-          await run(store, { heads, headDim, draw: (tokens) => ({ k: values(tokens), v: values(tokens) }) });
+          await run(store, { heads, headDim, create, draw: (tokens) => ({ k: values(tokens), v: values(tokens) }) });
         } catch (error) {
           throw new MixsgaError(`${heads} heads of ${headDim}: ${(error as Error).message}`, { cause: error });
         } finally {
@@ -151,6 +180,26 @@ function splice({ heads, headDim }: PageStore, tokens: Tokens, first: number, ot
   result.k.set(others.k, first * heads * headDim);
   result.v.set(others.v, first * heads * headDim);
   return result;
+}
+
+/** A token whose runs of `groupSize` heads became one. */
+function pool({ k, v }: Tokens, groupSize: number, headDim: number, pooling: Pooling): Tokens {
+  const pooled = (x: Float32Array) =>
+    new Float32Array(x.length / groupSize).map((_, i) => {
+      const first = Math.floor(i / headDim) * groupSize * headDim + (i % headDim);
+      const sum = Array.from({ length: groupSize }, (__, head) => x[first + head * headDim]!).reduce((a, b) => a + b);
+      return sum / (pooling === 'root' ? Math.sqrt(groupSize) : groupSize);
+    });
+  return { k: pooled(k), v: pooled(v) };
+}
+
+/** Up to the rounding of float32. */
+function near(what: string, actual: Tokens, expected: Tokens): void {
+  for (const kind of ['k', 'v'] as const) {
+    equal(`length of ${kind} of ${what}`, actual[kind].length, expected[kind].length);
+    const at = expected[kind].findIndex((value, i) => !(Math.abs(value - actual[kind][i]!) <= 1e-6 * Math.abs(value)));
+    if (at >= 0) equal(`${kind}[${at}] of ${what}`, actual[kind][at], expected[kind][at]);
+  }
 }
 
 function same(what: string, actual: Tokens, expected: Tokens): void {

@@ -74,6 +74,10 @@ export interface WasmKernels {
   pageBytes(heads: number, headSize: number): number;
   clearPage(page: Address, bytes: number): void;
   writeToken(page: Address, chunk: number, token: number, k: Address, v: Address, heads: number, headSize: number, step: number): void;
+  coarsenToken(
+    from: Address, fromChunk: number, fromToken: number, to: Address, toChunk: number, toToken: number,
+    heads: number, headSize: number, groupSize: number, factor: number,
+  ): void;
   readToken(page: Address, chunk: number, token: number, k: Address, v: Address, heads: number, headSize: number): void;
   attendState(heads: number, headSize: number): number;
   scaleQuery(q: Address, factor: number, count: number, scaled: Address): void;

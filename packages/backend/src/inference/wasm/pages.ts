@@ -1,7 +1,8 @@
 import { CACHE_LINE } from '../../wasm/heap';
 import type { WasmHeap } from '../../wasm/register';
-import type { PageStore, Slot } from '../pages';
-import { PageNumbers } from '../pages';
+import type { PageStore, Slot, TokenMove } from '../pages';
+import { PageNumbers, poolingFactor } from '../pages';
+import type { Pooling } from '../runtime';
 import { Block } from './memory';
 
 /** Pages in the wasm heap, a block each, as assembly/pages.ts lays them out. */
@@ -58,6 +59,18 @@ export class WasmPages implements PageStore {
     const { k, v } = this.#buffers();
     this.#heap.kernels.readToken(this.address(from.page), this.chunk, from.offset, k, v, this.heads, this.headDim);
     this.store(to, k, v, 1);
+  }
+
+  coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void {
+    const coarse = target as WasmPages;
+    const groupSize = this.heads / target.heads;
+    const factor = poolingFactor(pooling, groupSize);
+    for (const { from, to } of tokens) {
+      this.#heap.kernels.coarsenToken(
+        this.address(from.page), this.chunk, from.offset, coarse.address(to.page), coarse.chunk, to.offset,
+        coarse.heads, this.headDim, groupSize, factor,
+      );
+    }
   }
 
   read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }> {

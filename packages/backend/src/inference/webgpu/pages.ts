@@ -2,8 +2,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors';
 import type { Program, WebgpuDevice } from '../../webgpu/device';
-import type { PageStore, Slot } from '../pages';
-import { PageNumbers, TOKENS_PER_PAGE } from '../pages';
+import type { PageStore, Slot, TokenMove } from '../pages';
+import { PageNumbers, poolingFactor, TOKENS_PER_PAGE } from '../pages';
+import type { Pooling } from '../runtime';
+import { Workspace } from './memory';
 import { elementwise } from './rows';
 
 const FIRST_CHUNK_PAGES = 16;
@@ -70,6 +72,32 @@ export class WebgpuPages implements PageStore {
 
   move(from: Slot, to: Slot): void {
     this.#move(from, to, 1);
+  }
+
+  coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void {
+    const coarse = target as WebgpuPages;
+    const { heads, headDim } = coarse;
+    const groupSize = this.heads / heads;
+    const { numbers } = Workspace.of(this.device);
+    const lists = new Map<Tensor, Map<Tensor, number[]>>();
+    for (const { from, to } of tokens) {
+      const [source, result] = [this.place(from.page).chunk, coarse.place(to.page).chunk];
+      if (!lists.has(source)) lists.set(source, new Map());
+      const byResult = lists.get(source)!;
+      if (!byResult.has(result)) byResult.set(result, []);
+      byResult.get(result)!.push(this.base(from.page), from.offset, coarse.base(to.page), to.offset);
+    }
+    for (const [source, byResult] of lists) {
+      for (const [result, list] of byResult) {
+        const entries = numbers.put(Int32Array.from(list));
+        this.device.run(coarsenProgram, {
+          result,
+          inputs: { source, numbers: numbers.tensor },
+          uniforms: { heads, headDim, groupSize, factor: poolingFactor(pooling, groupSize), entries },
+          groups: elementwise(heads * headDim, list.length / 2),
+        });
+      }
+    }
   }
 
   async read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }> {
@@ -144,12 +172,17 @@ export class WebgpuPages implements PageStore {
   }
 }
 
-/** `fn slotAt(value, token, column)`: the place in a page of a token's key (0) or value (1) at a column of [heads, headDim]. */
+/**
+ * `fn slotOf(heads, value, token, column)`: the place in a page of that many heads of a token's key (0) or value (1) at a column of
+ * [heads, headDim]; `slotAt` with the heads of the uniforms.
+ */
 const slotCode = `
-  fn slotAt(value : i32, token : i32, column : i32) -> i32 {
+  fn slotAt(value : i32, token : i32, column : i32) -> i32 { return slotOf(uniforms.heads, value, token, column); }
+
+  fn slotOf(heads : i32, value : i32, token : i32, column : i32) -> i32 {
     if (value == 0) { return column * ${TOKENS_PER_PAGE} + token; }
     let head = column / uniforms.headDim;
-    return ${TOKENS_PER_PAGE} * uniforms.heads * uniforms.headDim
+    return ${TOKENS_PER_PAGE} * heads * uniforms.headDim
       + (head * ${TOKENS_PER_PAGE} + token) * uniforms.headDim + column % uniforms.headDim;
   }`;
 
@@ -235,5 +268,31 @@ export const storeRowsProgram: Program<'k' | 'v' | 'numbers', 'heads' | 'headDim
       let source = numbers[entry] * width * uniforms.groupSize + head * uniforms.headDim + column % uniforms.headDim;
       let to = numbers[entry + 1] + slotAt(value, numbers[entry + 2], column);
       if (value == 0) { result[to] = k[source]; } else { result[to] = v[source]; }
+    }`,
+};
+
+/**
+ * Tokens of a chunk to slots of one of fewer heads: `numbers` has for each the first element of its page and its token there, then
+ * those of where it goes. One workgroup in y for each [token, k or v].
+ */
+const coarsenProgram: Program<'source' | 'numbers', 'heads' | 'headDim' | 'groupSize' | 'factor' | 'entries'> = {
+  key: 'coarsen tokens',
+  inputs: ['source', 'numbers'],
+  uniforms: { ...shape, groupSize: 'i32', factor: 'f32', entries: 'i32' },
+  threads: 64,
+  code: `
+    ${slotCode}
+    fn main() {
+      let column = i32(globalId.x);
+      let value = i32(workgroupId.y) % 2;
+      let entry = uniforms.entries + 4 * (i32(workgroupId.y) / 2);
+      if (column >= uniforms.heads * uniforms.headDim) { return; }
+      let first = (column / uniforms.headDim) * uniforms.groupSize * uniforms.headDim + column % uniforms.headDim;
+      var sum = 0.0;
+      for (var head = 0; head < uniforms.groupSize; head++) {
+        let at = slotOf(uniforms.heads * uniforms.groupSize, value, numbers[entry + 1], first + head * uniforms.headDim);
+        sum += source[numbers[entry] + at];
+      }
+      result[numbers[entry + 2] + slotAt(value, numbers[entry + 3], column)] = sum * uniforms.factor;
     }`,
 };
