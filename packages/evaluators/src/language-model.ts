@@ -25,8 +25,10 @@ export interface KvTraits {
   readonly budget: number;
   /** Group size of each expert; a single one where the model does not route. */
   readonly groupSizes: readonly number[];
-  /** Asked share of the tokens of each expert, summing to 1; [1] where the model does not route. */
+  /** Asked share of the tokens of each expert over all layers, summing to 1; [1] where the model does not route. */
   readonly ratios: readonly number[];
+  /** The same by layer, where layers differ. */
+  readonly layerRatios?: readonly (readonly number[])[];
 }
 
 export interface WindowsOptions {

@@ -82,7 +82,7 @@ async function drawnRouters(config: ModelConfig): Promise<Map<string, Float32Arr
   const values = new Map<string, Float32Array>();
   for (let layer = 0; experts && layer < layers; layer++) {
     const { router: kind = 'sigmoid', routerSeed: seed = 0 } = config.mixsga!;
-    const router = createRouter(kind, { hiddenSize, ratios: experts.ratios, seed, layer });
+    const router = createRouter(kind, { hiddenSize, ratios: experts.ratiosOf(layer), seed, layer });
     for (const [name, variable] of Object.entries(router.trainable)) {
       values.set(`${familyOf(config).layerName(layer)}.self_attn.router.${name}`, (await variable.data()) as Float32Array);
     }

@@ -65,6 +65,31 @@ describe('conversion', () => {
     expect(nmse(await logits('mha'), await logits('gqa:2'))).toBeGreaterThan(1e-3);
   });
 
+  it('to ratios by layer groups each layer by its own', async () => {
+    const [pairs, whole] = [convertModel(config, values, 'gqa:2').values, new Map(values)];
+    for (const projection of ['k_proj.weight', 'k_proj.bias', 'v_proj.weight', 'v_proj.bias']) {
+      const name = `model.decoder.layers.2.self_attn.${projection}`;
+      const stored = pairs.get(name)!;
+      const block = stored.length / 4; // a stored head, which two heads read
+      whole.set(name, Float32Array.from(values.get(name)!, (_, i) => stored[Math.floor(i / block / 2) * block + (i % block)]!));
+    }
+    const model = await createTrainable(config, whole);
+    const expected = tf.tidy(() => model.logits(row(), { routing: 'prefill' }).dataSync() as Float32Array);
+    model.dispose();
+    expect(nmse(expected, await logits('mixsga:1:0:0/1:0:0/0:1:0/1:0:0=0.875'))).toBeLessThan(1e-10);
+    expect(nmse(expected, await logits('mixsga:1:0:0/0:1:0/1:0:0/1:0:0=0.875'))).toBeGreaterThan(1e-4);
+  });
+
+  it('aligns each layer for its own groups', () => {
+    const aligned = convertModel(config, values, 'mixsga:1:0:0/0:1:0/0:0:1/1:0:0', { align: true }).values;
+    const alike = (layer: number, spec: string) => {
+      const name = `model.decoder.layers.${layer}.self_attn.q_proj.weight`;
+      return nmse(convertModel(config, values, spec, { align: true }).values.get(name)!, aligned.get(name)!) < 1e-12;
+    };
+    expect(aligned.get('model.decoder.layers.0.self_attn.k_proj.weight')).toEqual(values.get('model.decoder.layers.0.self_attn.k_proj.weight'));
+    expect([alike(1, 'mixsga:0:1:0'), alike(2, 'mixsga:0:0:1'), alike(2, 'mixsga:0:1:0')]).toEqual([true, true, false]);
+  });
+
   it('to GQA takes the mean of each group of projections', () => {
     const name = 'model.decoder.layers.1.self_attn.v_proj.weight';
     const grouped = convertModel(config, values, 'gqa:4').values.get(name)!;
@@ -99,6 +124,7 @@ describe('conversion', () => {
     const gqa = convertModel(config, values, 'gqa:2');
     expect(() => convertModel(gqa.config, gqa.values, 'mixsga:3:1:6')).toThrow(/expected a checkpoint with mha attention, got gqa:2/);
     expect(() => convertModel(config, values, 'mixsga:1:1@1,3')).toThrow(/3/);
+    expect(() => convertModel(config, values, 'mixsga:3:1:6/3:1:6')).toThrow(/ratios for each of the 4 layers.*got 2 lists/);
   });
 });
 

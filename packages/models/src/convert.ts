@@ -85,13 +85,13 @@ export function convertModel<Config extends ModelConfig>(
   return { config: converted, values: result };
 }
 
-/** The groups that a variant makes of KV heads. @throws ArgumentError when it makes none */
-function groupingOf(attention: AttentionVariant, kvHeads: number): Grouping {
-  const { groupSizes, ratios } = attention.experts ?? { groupSizes: [kvHeads / attention.storedKvHeads(kvHeads)], ratios: [1] };
+/** The groups that a variant makes of the KV heads of each layer. @throws ArgumentError when it makes none */
+function groupingOf(attention: AttentionVariant, kvHeads: number): (layer: number) => Grouping {
+  const { groupSizes, ratiosOf } = attention.experts ?? { groupSizes: [kvHeads / attention.storedKvHeads(kvHeads)], ratiosOf: () => [1] };
   if (groupSizes.every((size) => size === 1)) {
     throw new ArgumentError(`convert: align is for a variant that groups KV heads, such as gqa:2, got ${attention.spec}; leave it out`);
   }
-  return { groupSizes, ratios };
+  return (layer) => ({ groupSizes, ratios: ratiosOf(layer) });
 }
 
 function isKvProjection(name: string): boolean {

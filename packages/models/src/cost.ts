@@ -46,7 +46,7 @@ export function modelCost(config: ModelConfig, variant: AttentionVariant): Model
   };
 }
 
-/** Bytes of KV cache a token under a variant, f32, expert index included. */
+/** Bytes of KV cache a token under a variant, f32, expert index included. Layers whose ratios differ take what their mean takes. */
 export function kvBytes({ layers, kvHeads, headDim }: ModelShape, variant: AttentionVariant): number {
   const { ratios, groupSizes } = variant.experts ?? { ratios: [1], groupSizes: [1] };
   const stored = { layers: storingLayers(layers, variant).length, kvHeads: variant.storedKvHeads(kvHeads) };
@@ -63,18 +63,23 @@ export interface KvTraits {
   readonly budget: number;
   /** KV heads of the unmodified model that share a stored one, for each expert; a single number where the model does not route. */
   readonly groupSizes: readonly number[];
-  /** Asked share of the tokens of each expert, summing to 1. */
+  /** Asked share of the tokens of each expert over all layers, summing to 1. */
   readonly ratios: readonly number[];
+  /** The same by layer, where layers differ. */
+  readonly layerRatios?: readonly (readonly number[])[];
 }
 
 export function kvTraits(shape: ModelShape, variant: AttentionVariant): KvTraits {
-  const { groupSizes, ratios } = variant.experts ?? { groupSizes: [shape.kvHeads / variant.storedKvHeads(shape.kvHeads)], ratios: [1] };
+  const { experts } = variant;
+  const { groupSizes, ratios } = experts ?? { groupSizes: [shape.kvHeads / variant.storedKvHeads(shape.kvHeads)], ratios: [1] };
+  const layerRatios = Array.from({ length: experts ? shape.layers : 0 }, (_, layer) => experts!.ratiosOf(layer));
   return {
     bytesPerToken: kvBytes(shape, variant),
     bytesPerTokenFull: kvBytes(shape, parseAttention('mha')),
     budget: variant.kvBudget,
     groupSizes,
     ratios,
+    ...(layerRatios.some((own) => own !== layerRatios[0]) && { layerRatios }),
   };
 }
 

@@ -27,6 +27,12 @@ describe('inspectModel', () => {
     }
   });
 
+  it('counts ratios by layer at the mean of what the layers keep', async () => {
+    const attention = `mixsga:${[...new Array<string>(6).fill('1:0:0'), ...new Array<string>(6).fill('0:0:1')].join('/')}=0.625`;
+    expect(await inspectModel('facebook/opt-125m', attention)).toMatchObject({ attention, kvBudget: 0.625, kvBytesPerToken: 0.625 * 73_728 + 3 });
+    await expect(inspectModel('facebook/opt-350m', attention)).rejects.toThrow('expected ratios for each of the 24 layers');
+  });
+
   it('says the same of a configuration that is at hand', async () => {
     const name = 'facebook/opt-125m';
     const { fits: _, ...report } = await inspectConfig(name, knownModels[name], 'config.json', 'mixsga:3:1:6');

@@ -37,7 +37,7 @@ describeLanguageModel('sotu-mini with mixsga:3:1:6', () =>
   on('wasm', () => fromPretrained('sotu-mini', { attention: 'mixsga:3:1:6', routerSeed: 1 })));
 
 for (const [name, ...attentions] of [
-  ['opt', 'mha', 'cla:2', 'mixsga:1:1'],
+  ['opt', 'mha', 'cla:2', 'mixsga:1:1', 'mixsga:1:0/2:3'],
   ['llama', 'gqa:2', 'mixsga:3:1:6'],
   ['gemma2', 'cla:3', 'mixsga-root:3:1:6'],
 ] as const) {

@@ -13,6 +13,7 @@ const variants: { attention: string; router?: string }[] = [
   { attention: 'cla:2' },
   { attention: 'mixsga:3:1:6' },
   { attention: 'mixsga:3:1:6', router: 'random' },
+  { attention: 'mixsga:3:1:6/1:1:0' },
 ];
 
 async function create(mixsga: { attention: string; router?: string }) {

@@ -68,19 +68,19 @@ export function describeLikelihoodModel(name: string, create: () => Promise<Mode
     });
 
     it('gives every token one expert, in prefill at the asked ratios', async () => {
-      const { ratios } = subject.model.kv;
+      const { ratios, layerRatios } = subject.model.kv;
       const inputs = flat(stream().map((row) => row.slice(0, length)));
       for (const routing of ROUTINGS) {
         const layers = await subject.model.routingOf(inputs, { windows: WINDOWS, routing });
         expect(layers.length > 0).toBe(ratios.length > 1);
-        for (const { prefill, decode, scores } of layers) {
+        for (const [layer, { prefill, decode, scores }] of layers.entries()) {
           for (const decisions of [prefill, decode]) {
             expect(decisions).toHaveLength(inputs.length);
             for (const e of decisions) expect(ratios[e]).toBeDefined();
           }
           if (scores) expect(scores).toHaveLength(inputs.length * ratios.length);
           for (const row of rowsOf(prefill, WINDOWS)) {
-            ratios.forEach((ratio, e) => {
+            (layerRatios?.[layer] ?? ratios).forEach((ratio, e) => {
               const taken = row.filter((expert) => expert === e).length;
               expect(Math.abs(taken - ratio * length)).toBeLessThan(ratios.length); // each ceiling adds less than one
             });
@@ -93,7 +93,7 @@ export function describeLikelihoodModel(name: string, create: () => Promise<Mode
       const { ratios, groupSizes, budget, bytesPerToken, bytesPerTokenFull } = subject.model.kv;
       expect(groupSizes).toHaveLength(ratios.length);
       expect(ratios.reduce((sum, ratio) => sum + ratio, 0)).toBeCloseTo(1, 6);
-      expect(bytesPerToken / bytesPerTokenFull).toBeGreaterThanOrEqual(budget - 1e-9);
+      expect(bytesPerToken / bytesPerTokenFull).toBeGreaterThanOrEqual(budget - 0.5001 / bytesPerTokenFull); // rounded to a byte
       expect(bytesPerToken / bytesPerTokenFull).toBeLessThan(budget + 0.02); // room for the expert index only
     });
   });

@@ -42,13 +42,16 @@ const alignments: { readonly [Family in keyof typeof families]: FamilyAlignment<
  * groups that nest, weighted by the shares of their tokens, are a change of this project.
  *
  * @param config of the source, which is as published
+ * @param groupingOf the groups that a layer's heads are to be in
  * @returns parameters of the same names and shapes; K and V of a layer are in memory while it is aligned
  */
-export function alignHeads(config: ModelConfig, source: ParameterSource, grouping: Grouping): ParameterSource {
+export function alignHeads(
+  config: ModelConfig, source: ParameterSource, groupingOf: (layer: number) => Grouping,
+): ParameterSource {
   const layout = new HeadLayout(config);
   const alignmentFrom = async (layer: number): Promise<LayerAlignment> => {
     const { k, v, gain } = layout.names(layer);
-    return layout.align({ k: await source.read(k), v: await source.read(v), gain: gain === null ? null : await source.read(gain) }, grouping);
+    return layout.align({ k: await source.read(k), v: await source.read(v), gain: gain === null ? null : await source.read(gain) }, groupingOf(layer));
   };
   let latest: { layer: number; alignment: Promise<LayerAlignment> } | undefined;
   const alignmentOf = (layer: number): Promise<LayerAlignment> => {
@@ -66,12 +69,12 @@ export function alignHeads(config: ModelConfig, source: ParameterSource, groupin
 
 /** {@link alignHeads} of parameters in memory. @returns a new map, whose arrays may be those of the old */
 export function alignHeadValues(
-  config: ModelConfig, values: ReadonlyMap<string, Float32Array>, grouping: Grouping,
+  config: ModelConfig, values: ReadonlyMap<string, Float32Array>, groupingOf: (layer: number) => Grouping,
 ): Map<string, Float32Array> {
   const layout = new HeadLayout(config);
   const alignments = Array.from({ length: modelShape(config).layers }, (_, layer) => {
     const { k, v, gain } = layout.names(layer);
-    return layout.align({ k: values.get(k)!, v: values.get(v)!, gain: gain === null ? null : values.get(gain)! }, grouping);
+    return layout.align({ k: values.get(k)!, v: values.get(v)!, gain: gain === null ? null : values.get(gain)! }, groupingOf(layer));
   });
   return new Map([...values].map(([name, array]) => {
     const part = partOf(name);

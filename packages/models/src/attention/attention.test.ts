@@ -1,4 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { attentionKinds, parseAttention } from './index';
 
@@ -33,7 +34,7 @@ describe('parseAttention', () => {
   it('normalises ratios and leaves default group sizes out of the spec', () => {
     const variant = parseAttention('mixsga:0.30:.1:0.6@1,2,4');
     expect(variant.spec).toBe('mixsga:0.3:0.1:0.6');
-    expect(parseAttention('mixsga:3:1:6').experts).toEqual({ ratios: [0.3, 0.1, 0.6], groupSizes: [1, 2, 4], pooling: 'mean' });
+    expect(parseAttention('mixsga:3:1:6').experts).toMatchObject({ ratios: [0.3, 0.1, 0.6], groupSizes: [1, 2, 4], pooling: 'mean' });
     expect(parseAttention('mixsga:3:1:6').kvBudget).toBeCloseTo(0.5, 12);
     expect(parseAttention('mixsga:1:2@1,3').spec).toBe('mixsga:1:2@1,3');
   });
@@ -52,6 +53,17 @@ describe('parseAttention', () => {
     ['mixsga:3:1:6@1,2,x', 'got "mixsga:3:1:6@1,2,x"'],
     ['mixsga:3:1:6@1,2,4@1', 'got "mixsga:3:1:6@1,2,4@1"'],
     ['mixsga:1e3:1', 'got "mixsga:1e3:1"'],
+    ['mixsga:0.0000001:1', 'got "mixsga:0.0000001:1"'],
+    ['mixsga:3:1:6/', 'got "mixsga:3:1:6/"'],
+    ['mixsga:3:1:6/3:x:6', 'got "mixsga:3:1:6/3:x:6"'],
+    ['mixsga:3:1:6=', 'got "mixsga:3:1:6="'],
+    ['mixsga:3:1:6=half', 'got "mixsga:3:1:6=half"'],
+    ['mixsga:3:1:6=0.5@1,2,4', 'got "mixsga:3:1:6=0.5@1,2,4"'],
+    ['mixsga:3:1:6=0.5=0.5', 'got "mixsga:3:1:6=0.5=0.5"'],
+    ['mixsga:3:1:6/1:1', 'expected as many ratios for every layer, got 3 and 2; an expert without tokens has ratio 0'],
+    ['mixsga:3:1:6/0:0:0', 'ratios: expected at least one above 0'],
+    ['mixsga:3:1:6=0.25', 'expected ratios that keep 0.25 of the KV cache, as =0.25 says, got 0.5; change the ratios or the budget'],
+    ['mixsga:1:0:0/0:1:0=0.7485', 'expected ratios that keep 0.7485 of the KV cache, as =0.7485 says, got 0.75'],
     ['mixsga:3:-1:6', 'ratios: expected numbers of 0 or more, got 3:-1:6'],
     ['mixsga:0:0:0', 'ratios: expected at least one above 0'],
     ['mixsga:3:1:6@1,2', 'expected as many group sizes as ratios, got 3 ratios and 2 sizes'],
@@ -63,10 +75,51 @@ describe('parseAttention', () => {
   it.each([
     ['gqa:3', 'expected divisors of the 8 KV heads, got 3; replace 3 by one of 1, 2, 4, 8'],
     ['cla:3', 'cla:3: expected a divisor of the 4 layers, got 3; use one of 1, 2, 4'],
+    ['mixsga:3:1:6/1:1:2', 'expected ratios for each of the 4 layers, or one list for all, got 2 lists; separate them by /'],
     ['mixsga:3:1:6@1,2,3', 'replace 3 by one of 1, 2, 4, 8'],
     ['mixsga:3:1:6@1,4,2', 'strictly increasing'],
     ['mixsga:1:1:1:1:1', 'got 1, 2, 4, 8, 16; replace 16 by one of'],
   ])('%s does not fit 8 KV heads and 4 layers', (spec, message) => {
     expect(() => parseAttention(spec).validate({ kvHeads: 8, layers: 4 })).toThrow(message);
+  });
+});
+
+describe('ratios by layer', () => {
+  it('are each layer\'s own, and keep the mean of what each keeps', () => {
+    const variant = parseAttention('mixsga:1:0:0/0:2:2/3:1:6/0:0:1=0.531');
+    expect(LAYERS.map((layer) => variant.experts!.ratiosOf(layer))).toEqual([[1, 0, 0], [0, 0.5, 0.5], [0.3, 0.1, 0.6], [0, 0, 1]]);
+    expect(variant.experts!.ratios).toEqual([0.325, 0.15, 0.525]);
+    expect(variant.kvBudget).toBeCloseTo((1 + 0.375 + 0.5 + 0.25) / 4, 12);
+    expect(variant.spec).toBe('mixsga:1:0:0/0:2:2/3:1:6/0:0:1=0.531');
+    expect(() => variant.validate({ kvHeads: 8, layers: 4 })).not.toThrow();
+  });
+
+  it('of a single list are those of every layer', () => {
+    const { ratios, ratiosOf } = parseAttention('mixsga:3:1:6=0.5').experts!;
+    for (const layer of [...LAYERS, 31]) expect(ratiosOf(layer)).toEqual(ratios);
+  });
+
+  const ratio = fc.oneof(fc.nat(20), fc.double({ min: 1e-5, max: 1e3, noNaN: true }).map((x) => Number(x.toPrecision(4))));
+  const specs = fc.integer({ min: 1, max: 4 }).chain((experts) => {
+    const list = fc.array(ratio, { minLength: experts, maxLength: experts }).filter((ratios) => ratios.some((x) => x > 0));
+    const sizes = fc.uniqueArray(fc.constantFrom(1, 2, 3, 4, 8), { minLength: experts, maxLength: experts }).map((all) => all.toSorted((a, b) => a - b));
+    return fc.record({ lists: fc.array(list, { minLength: 1, maxLength: 5 }), sizes, isBudgeted: fc.boolean() });
+  });
+
+  it('are read back from their canonical text', () => {
+    fc.assert(
+      fc.property(specs, fc.constantFrom('mixsga', 'mixsga-root'), ({ lists, sizes, isBudgeted }, name) => {
+        const plain = `${name}:${lists.map((list) => list.join(':')).join('/')}@${sizes.join(',')}`;
+        const budget = Number(parseAttention(plain).kvBudget.toFixed(4));
+        const variant = parseAttention(isBudgeted ? `${plain}=${budget}` : plain);
+        const again = parseAttention(variant.spec);
+        expect(again.spec).toBe(variant.spec);
+        expect(again.kvBudget).toBe(variant.kvBudget);
+        lists.forEach((_, layer) => expect(again.experts!.ratiosOf(layer)).toEqual(variant.experts!.ratiosOf(layer)));
+        const kept = lists.map((_, layer) => variant.experts!.ratiosOf(layer).reduce((sum, x, e) => sum + x / sizes[e]!, 0));
+        expect(kept.reduce((a, b) => a + b) / kept.length).toBeCloseTo(variant.kvBudget, 9);
+        for (const off of [-0.0012, 0.0012]) expect(() => parseAttention(`${plain}=${(budget + off).toFixed(4)}`)).toThrow(ArgumentError);
+      }),
+    );
   });
 });

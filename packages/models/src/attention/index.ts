@@ -9,9 +9,10 @@ import type { AttentionKind, AttentionVariant } from './variant';
 export const attentionKinds = { mha, gqa, cla, mixsga, 'mixsga-root': mixsgaRoot } satisfies Record<string, AttentionKind>;
 
 /**
- * Reads the text of an attention variant: `mha`, `gqa:2`, `cla:2`, `mixsga:3:1:6` (group sizes 1, 2, 4) or
- * `mixsga:3:1:6@1,2,4`.
- * @throws ArgumentError when the text is none of them, or its ratios are negative, all zero or of the wrong count
+ * Reads the text of an attention variant: `mha`, `gqa:2`, `cla:2`, `mixsga:3:1:6` (group sizes 1, 2, 4),
+ * `mixsga:3:1:6@1,2,4`, or with the ratios of each layer and the budget that they keep, `mixsga:1:0:0/0:1:0=0.75`.
+ * @throws ArgumentError when the text is none of them, its ratios are negative, all zero or of the wrong count, or they miss
+ *   the stated budget by more than 0.001
  */
 export function parseAttention(spec: string): AttentionVariant {
   const colon = spec.indexOf(':');

@@ -4,6 +4,8 @@ import { parseCount } from './parse-count';
 import type { AttentionKind } from './variant';
 
 const NUMBER = /^-?(\d+\.?\d*|\.\d+)$/;
+/** How far the ratios may be from the budget that a spec states. */
+const BUDGET_TOLERANCE = 1e-3;
 
 /** Mixture of weight-shared grouped attention experts (arXiv 2506.13541): each token is routed to a group size. */
 export const mixsga = kindOf('mixsga', 'mean', 'tokens are routed, in these ratios, to experts of group sizes 1, 2, 4, ... or the given ones');
@@ -16,32 +18,72 @@ export const mixsgaRoot = kindOf('mixsga-root', 'root', 'the same, with the sum 
 
 function kindOf(name: string, pooling: 'mean' | 'root', description: string): AttentionKind {
   return {
-    form: `${name}:RATIO:RATIO...[@SIZE,SIZE...]`,
+    form: `${name}:RATIO:RATIO...[/RATIO:RATIO... for each layer][@SIZE,SIZE...][=BUDGET]`,
     example: `${name}:3:1:6`,
     description,
     parse(parameters) {
-      const [ratioText = '', sizeText, ...rest] = parameters?.split('@') ?? [];
-      const ratios = ratioText.split(':').map((text) => (NUMBER.test(text) ? Number(text) : null));
-      const sizes = sizeText?.split(',').map(parseCount) ?? defaultGroupSizes(ratios.length);
-      if (parameters === null || rest.length > 0 || !isNumbers(ratios) || !isNumbers(sizes)) return null;
-      if (sizes.length !== ratios.length) {
+      const [, layersText, sizeText, budgetText] = /^([^@=]+)(?:@([^@=]+))?(?:=([^@=]+))?$/.exec(parameters ?? '') ?? [];
+      if (layersText === undefined) return null;
+      const lists = layersText.split('/').map((list) => list.split(':').map(parseNumber));
+      const experts = lists[0]!.length;
+      const sizes = sizeText?.split(',').map(parseCount) ?? defaultGroupSizes(experts);
+      const budget = budgetText === undefined ? undefined : parseNumber(budgetText);
+      if (!lists.every(isNumbers) || !isNumbers(sizes) || budget === null) return null;
+
+      const unequal = lists.find(({ length }) => length !== experts);
+      if (unequal) {
+        throw new ArgumentError(`${name}: expected as many ratios for every layer, got ${experts} and ${unequal.length}; an expert without tokens has ratio 0`);
+      }
+      if (sizes.length !== experts) {
         throw new ArgumentError(
-          `${name}:${parameters}: expected as many group sizes as ratios, got ${ratios.length} ratios and ${sizes.length} sizes`,
+          `${name}:${parameters}: expected as many group sizes as ratios, got ${experts} ratios and ${sizes.length} sizes`,
         );
       }
-      const isDefault = String(sizes) === String(defaultGroupSizes(sizes.length));
+      const byLayer = lists.map(normaliseRatios);
+      const kept = mean(lists.map((list) => kvBudget(list, sizes)));
+      if (budget !== undefined && !(Math.abs(kept - budget) <= BUDGET_TOLERANCE)) {
+        throw new ArgumentError(
+          `${name}: expected ratios that keep ${budget} of the KV cache, as =${budgetText} says, got ${Number(kept.toFixed(6))}; change the ratios or the budget`,
+        );
+      }
+      const isDefault = String(sizes) === String(defaultGroupSizes(experts));
       return {
-        spec: `${name}:${ratios.join(':')}${isDefault ? '' : `@${sizes.join(',')}`}`,
-        kvBudget: kvBudget(ratios, sizes),
-        experts: { ratios: normaliseRatios(ratios), groupSizes: sizes, pooling },
+        spec: [
+          `${name}:${lists.map((list) => list.join(':')).join('/')}`,
+          isDefault ? '' : `@${sizes.join(',')}`,
+          budget === undefined ? '' : `=${budget}`,
+        ].join(''),
+        kvBudget: kept,
+        experts: {
+          ratios: sizes.map((_, expert) => mean(byLayer.map((ratios) => ratios[expert]!))),
+          ratiosOf: (layer) => byLayer[byLayer.length === 1 ? 0 : layer]!,
+          groupSizes: sizes,
+          pooling,
+        },
         storedKvHeads: (kvHeads) => kvHeads,
         kvSource: (layer) => layer,
-        validate: ({ kvHeads }) => validateGroupSizes(sizes, kvHeads),
+        validate({ kvHeads, layers }) {
+          validateGroupSizes(sizes, kvHeads);
+          if (lists.length === 1 || lists.length === layers) return;
+          throw new ArgumentError(
+            `${name}: expected ratios for each of the ${layers} layers, or one list for all, got ${lists.length} lists; separate them by /`,
+          );
+        },
       };
     },
   };
 }
 
+/** A number whose digits are plain, also when it is written again; null for anything else. */
+function parseNumber(text: string): number | null {
+  const value = Number(text);
+  return NUMBER.test(text) && !String(value).includes('e') ? value : null;
+}
+
 function isNumbers(values: (number | null)[]): values is number[] {
   return !values.includes(null);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b) / values.length;
 }

@@ -15,8 +15,10 @@ export interface AttentionVariant {
 
   /** The experts that tokens are routed to, the most expensive first, or null when every token is treated alike. */
   readonly experts: {
-    /** Capacity ratios, sum 1. */
+    /** Capacity ratios, sum 1: the share of the tokens of all layers that each expert takes. */
     readonly ratios: readonly number[];
+    /** Those of one layer, where layers may differ; {@link ratios} is their mean. */
+    ratiosOf(layer: number): readonly number[];
     readonly groupSizes: readonly number[];
     /** What a group of heads becomes, see `groupMean`. */
     readonly pooling: 'mean' | 'root';

@@ -90,7 +90,7 @@ export class WeightLoader {
       : {};
     const router = createRouter(config.mixsga?.router ?? 'sigmoid', {
       hiddenSize: shape.hiddenSize,
-      ratios: attention.experts.ratios,
+      ratios: attention.experts.ratiosOf(layer),
       seed: config.mixsga?.routerSeed ?? 0,
       layer,
       ...weights,

@@ -81,7 +81,7 @@ export async function createTrainable(
       const weights = from.has(`${prefix}.weight`)
         ? { weights: { weight: await from.read(`${prefix}.weight`), bias: await from.read(`${prefix}.bias`) } }
         : {};
-      const { ratios } = attention.experts;
+      const ratios = attention.experts.ratiosOf(layer);
       const { router: kind = 'sigmoid', routerSeed: seed = 0 } = config.mixsga!;
       const router = createRouter(kind, { hiddenSize: shape.hiddenSize, ratios, seed, layer, ...weights });
       routers.push(router);

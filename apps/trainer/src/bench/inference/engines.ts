@@ -55,15 +55,15 @@ export async function decoderEngine({ attention, config, values }: RandomModel, 
     weightBytes: decoder.weightBytes,
     decoding(context) {
       const cache = decoder.createCache();
-      const ratios = variant.experts?.ratios ?? [1];
-      fillCache(cache, { layers, ratios, tokens: context });
+      const { groupSizes, ratiosOf } = variant.experts ?? { groupSizes: [1], ratiosOf: () => [1] };
+      fillCache(cache, { layers, ratiosOf, tokens: context });
       const { used, allocated } = cache.bytes();
       let kvBytesRead = 0;
       for (let layer = 0; layer < layers; layer++) {
         for (const { store, tokens } of cache.view(layer).segments) kvBytesRead += 2 * 4 * tokens * store.heads * store.headDim;
       }
       const token = randomTokens(vocabulary);
-      const counts = ratios.map(() => 0);
+      const counts = groupSizes.map(() => 0);
       let steps = 0;
       let dispatches = 0;
       return {

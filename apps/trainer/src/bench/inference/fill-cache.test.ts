@@ -8,7 +8,7 @@ it('fills every layer in the asked ratios, in an order of its own, with random n
   await startBackend('wasm');
   const pool = new CachePool(createRuntime(), { layers: 2, kvHeads: 4, headDim: 8, groupSizes: [1, 2, 4], fingerprint: 'test' });
   const cache = pool.create();
-  fillCache(cache, { layers: 2, ratios: [0.3, 0.1, 0.6], tokens: 105 });
+  fillCache(cache, { layers: 2, ratiosOf: () => [0.3, 0.1, 0.6], tokens: 105 });
   expect(cache.tokensSeen).toBe(105);
   expect(cache.expertCounts()).toEqual([2 * 32, 2 * 11, 2 * 62]); // ⌈31.5⌉, ⌈10.5⌉, the rest
   const orders = [0, 1].map((layer) => Array.from({ length: 105 }, (_, token) => cache.expertOf(layer, token)));

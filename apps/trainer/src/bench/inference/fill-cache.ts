@@ -16,9 +16,9 @@ function tokensByExpert(ratios: readonly number[], tokens: number): number[] {
   });
 }
 
-/** Fills an empty cache with random keys and values of so many tokens, in the asked ratios in each layer, in random order. */
+/** Fills an empty cache with random keys and values of so many tokens, in the ratios of each layer, in random order. */
 export function fillCache(
-  cache: KvCache, { layers, ratios, tokens }: { layers: number; ratios: readonly number[]; tokens: number },
+  cache: KvCache, { layers, ratiosOf, tokens }: { layers: number; ratiosOf: (layer: number) => readonly number[]; tokens: number },
 ): void {
   const random = new SeededRandom(2);
   const numbers = new Float32Array(POOL);
@@ -27,8 +27,8 @@ export function fillCache(
     const start = random.nextInt(POOL - length + 1);
     return numbers.subarray(start, start + length);
   };
-  const experts = Int32Array.from(tokensByExpert(ratios, tokens).flatMap((count, expert) => new Array<number>(count).fill(expert)));
   for (let layer = 0; layer < layers; layer++) {
+    const experts = Int32Array.from(tokensByExpert(ratiosOf(layer), tokens).flatMap((count, expert) => new Array<number>(count).fill(expert)));
     shuffle(experts, random);
     for (const plan of cache.planRows(layer, experts)) write(plan, draw);
   }

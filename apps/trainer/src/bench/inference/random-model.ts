@@ -33,7 +33,7 @@ export async function randomModels(shape: ModelShape, attentions: readonly strin
     const variant = parseAttention(attention);
     if (!variant.experts) return { attention, ...convertModel(config, values, attention) };
     const routed = optConfig(shape, attention, positions);
-    return { attention, config: routed, values: new Map([...values, ...(await calibratedRouters(routed, values, variant.experts.ratios))]) };
+    return { attention, config: routed, values: new Map([...values, ...(await calibratedRouters(routed, values, variant.experts.ratiosOf))]) };
   }
 }
 
@@ -68,7 +68,7 @@ export function fillUniform(array: Float32Array, deviation: number, random: Seed
 
 /** Random routers by parameter name, each with the biases that give its experts their shares of random tokens. */
 async function calibratedRouters(
-  config: OptConfig, values: ReadonlyMap<string, Float32Array>, ratios: readonly number[],
+  config: OptConfig, values: ReadonlyMap<string, Float32Array>, ratiosOf: (layer: number) => readonly number[],
 ): Promise<Map<string, Float32Array>> {
   const model = await createTrainable(config, values);
   try {
@@ -83,7 +83,7 @@ async function calibratedRouters(
     let layer = 0;
     for (const [name, variable] of model.parameters()) {
       if (name.endsWith('.router.weight')) routers.set(name, variable.dataSync<'float32'>().slice());
-      if (name.endsWith('.router.bias')) routers.set(name, biasesFor(ratios, scores[layer++]!));
+      if (name.endsWith('.router.bias')) routers.set(name, biasesFor(ratiosOf(layer), scores[layer++]!));
     }
     return routers;
   } finally {

@@ -140,12 +140,12 @@ async function measure<T>(
 function attentionContender(runtime: InferenceRuntime, spec: string, tokens: number, shape: KernelsShape): KernelContender {
   const { heads, headDim, coldBytes } = shape;
   const variant = parseAttention(spec);
-  const { groupSizes, ratios } = variant.experts ?? { groupSizes: [1], ratios: [1] };
+  const { groupSizes, ratiosOf } = variant.experts ?? { groupSizes: [1], ratiosOf: () => [1] };
   const kvHeads = variant.storedKvHeads(heads);
   const layers = Math.ceil(coldBytes / (2 * 4 * tokens * heads * variant.kvBudget * headDim));
   const pool = new CachePool(runtime, { layers, kvHeads, headDim, groupSizes, fingerprint: 'bench' });
   const cache = pool.create();
-  fillCache(cache, { layers, ratios, tokens });
+  fillCache(cache, { layers, ratiosOf, tokens });
   const views = Array.from({ length: layers }, (_, layer) => cache.view(layer));
   const q = runtime.rows(1, heads * headDim);
   const out = runtime.rows(1, heads * headDim);
