@@ -53,7 +53,7 @@ export type { CheckpointContent, SaveOptions } from './save-checkpoint';
 export { streamNll } from './stream-nll';
 export type { StreamOptions } from './stream-nll';
 export { createTrainable, TrainableModel } from './training/model';
-export type { LayerRouting, Loss, Routing, TrainingBatch } from './training/model';
+export type { LayerRouting, Loss, LossOptions, Routing, TrainingBatch } from './training/model';
 export { randomParameters } from './training/random-parameters';
 export { createTokenizer, loadTokenizer } from './tokenizer';
 export type { Tokenizer } from './tokenizer';

@@ -1,5 +1,5 @@
 // Any family of models for training, with any attention variant of the catalog.
-import { ArgumentError, causalAttention, linear, linearCrossEntropy, rotate, tokenNll } from '@mixsga/backend';
+import { ArgumentError, causalAttention, expertChoice, type HeadInputs, linear, linearCrossEntropy, linearDistillation, rotate, tokenNll } from '@mixsga/backend';
 import { mixKv } from '@mixsga/experts';
 import { createRouter, type Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
@@ -26,11 +26,27 @@ export interface TrainingBatch {
   readonly mask?: Tensor2D;
 }
 
+export interface LossOptions {
+  /** Weight of the consistency loss. */
+  readonly alpha: number;
+  /** Draws the next-token distributions to a teacher's {@link TrainableModel.predictions} of the same batch; weight from 0 to 1. */
+  readonly distillation?: { readonly teacher: HeadInputs; readonly weight: number };
+  /**
+   * How far the capacity ratios have gone from 1:0:…, the unmodified model, to the asked ones: from 0 to 1, default 1. Until it is 1, experts
+   * choose tokens at those ratios by the routers' scores, whichever the router; the consistency loss asks for the asked ones throughout.
+   */
+  readonly annealing?: number;
+}
+
 export interface Loss {
-  /** lm + alpha · consistency */
+  /** prediction + alpha · consistency */
   readonly total: Scalar;
+  /** lm, or with distillation of weight w (1 − w) · lm + w · kl. */
+  readonly prediction: Scalar;
   /** Mean negative log-likelihood of the targets that count, under prefill routing, nats a token. */
   readonly lm: Scalar;
+  /** Mean divergence from the teacher over the same tokens, nats a token; null without one. */
+  readonly kl: Scalar | null;
   /** Consistency loss over the tokens that are no padding, the mean over layers; 0 without routers. */
   readonly consistency: Scalar;
 }
@@ -126,15 +142,20 @@ export class TrainableModel {
   }
 
   /** Training loss of a batch under prefill routing; differentiable in {@link parameters}. */
-  loss({ inputs, targets, mask }: TrainingBatch, { alpha }: { alpha: number }): Loss {
-    const { hidden, routed } = this.#forward(inputs, 'prefill', mask);
-    const lm = linearCrossEntropy(hidden, this.#head(), flat(targets), this.#headOptions());
-    if (routed.length === 0) return { total: lm, lm, consistency: tf.scalar(0) };
+  loss({ inputs, targets, mask }: TrainingBatch, { alpha, distillation, annealing }: LossOptions): Loss {
+    const { hidden, routed } = this.#forward(inputs, 'prefill', mask, annealing);
+    const { prediction, lm, kl } = this.#predictionLoss(hidden, flat(targets), distillation);
+    if (routed.length === 0) return { total: prediction, prediction, lm, kl, consistency: tf.scalar(0) };
     const losses = routed.map(({ scores, assignment, router }) => router.loss(scores, assignment, mask));
     const consistency = tf.div<Scalar>(tf.addN(losses), routed.length);
     // With alpha 0 the routers get no gradient, instead of a gradient of zeros that costs a pass.
-    const total = alpha === 0 ? lm : tf.add<Scalar>(lm, tf.mul(consistency, alpha));
-    return { total, lm, consistency };
+    const total = alpha === 0 ? prediction : tf.add<Scalar>(prediction, tf.mul(consistency, alpha));
+    return { total, prediction, lm, kl, consistency };
+  }
+
+  /** What next-token distributions are made of, under prefill routing, for a student to be drawn to; `x` is the caller's to dispose. */
+  predictions({ inputs, mask }: Pick<TrainingBatch, 'inputs' | 'mask'>): HeadInputs {
+    return { x: tf.tidy(() => this.#forward(inputs, 'prefill', mask).hidden), w: this.#head(), ...this.#headOptions() };
   }
 
   /** −log p(target) in nats: float32 [B, T], 0 where the target is negative. */
@@ -174,7 +195,7 @@ export class TrainableModel {
     disposeAll(this.variables, this.routers);
   }
 
-  #forward(inputs: Tensor2D, routing: Routing, mask?: Tensor2D): Pass {
+  #forward(inputs: Tensor2D, routing: Routing, mask?: Tensor2D, annealing = 1): Pass {
     const { heads, headDim, hiddenSize, layers, contextLength } = this.shape;
     const { scale, softCap, frequencies } = this.#transformer;
     const [batch, length] = inputs.shape;
@@ -203,7 +224,8 @@ export class TrainableModel {
           const assignment = routing === 'prefill' ? router.assign(scores, mask) : router.decode(scores);
           routed.push({ scores, assignment, router });
           const { groupSizes, pooling } = this.attention.experts;
-          kvOf[layer] = mixKv(k, v, flat(assignment), { headDim, groupSizes, pooling });
+          const mixed = annealing < 1 ? expertChoice(scores, annealed(this.attention.experts.ratiosOf(layer), annealing), mask) : assignment;
+          kvOf[layer] = mixKv(k, v, flat(mixed), { headDim, groupSizes, pooling });
         } else {
           kvOf[layer] = { k, v };
         }
@@ -214,6 +236,16 @@ export class TrainableModel {
       x = this.#transformer.finishLayer(layer, x, causalAttention(q, k, v, options));
     }
     return { hidden: this.#transformer.lastHidden(x), routed };
+  }
+
+  #predictionLoss(x: Tensor2D, targets: Tensor1D, distillation: LossOptions['distillation']): Pick<Loss, 'prediction' | 'lm' | 'kl'> {
+    const [w, options] = [this.#head(), this.#headOptions()];
+    if (distillation) {
+      const { loss, lm, kl } = linearDistillation({ x, w, ...options }, distillation.teacher, targets, distillation.weight);
+      return { prediction: loss, lm, kl };
+    }
+    const lm = linearCrossEntropy(x, w, targets, options);
+    return { prediction: lm, lm, kl: null };
   }
 
   #head(): Tensor2D {
@@ -229,6 +261,11 @@ export class TrainableModel {
 function disposeAll(variables: ReadonlyMap<string, Variable>, routers: readonly Router[]): void {
   for (const router of routers) router.dispose();
   for (const variable of variables.values()) variable.dispose();
+}
+
+/** Ratios on the way from 1:0:… to the asked ones. */
+function annealed(ratios: readonly number[], progress: number): number[] {
+  return ratios.map((ratio, expert) => progress * ratio + (expert === 0 ? 1 - progress : 0));
 }
 
 /** [B, T] -> [B·T] */
