@@ -13,6 +13,10 @@ const method = z.strictObject({
   align: z.boolean().optional(),
   /** Takes the place of routerLoss.alpha. */
   alpha: z.number().nonnegative().optional(),
+  /** Takes the place of distillation. */
+  distillation: sharedConfig.distillation,
+  /** Share of the steps in which the capacity ratios go from 1:0:… to the asked ones. */
+  annealRatios: z.number().min(0).max(1).optional(),
   /** Takes the place of optimizer.learningRate. */
   learningRate: z.number().positive().optional(),
 });
@@ -65,6 +69,8 @@ export function planRuns(config: ComparisonConfig): MethodRun[] {
         model: { from, attention: method.attention, router: method.router ? { kind: method.router } : undefined, align: method.align },
         optimizer: { ...shared.optimizer, learningRate: method.learningRate ?? shared.optimizer.learningRate },
         routerLoss: { alpha: method.alpha ?? shared.routerLoss.alpha },
+        distillation: method.distillation ?? shared.distillation,
+        annealRatios: method.annealRatios,
         seed,
       },
     })),

@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
-import { inspectModel, loadTokenizer, resolveModel } from '@mixsga/models';
+import { inspectModel, loadTokenizer, parseAttention, resolveModel } from '@mixsga/models';
 
 import { type Evaluated, isEvaluated, readEvaluations } from '../training/evaluate-run';
-import { type RunConfig, runConfig, type RunConfigInput } from '../training/config';
+import { checkAnnealing, type RunConfig, runConfig, type RunConfigInput } from '../training/config';
 import { writeFileAtomic } from '../training/files';
 import { checkRunFolder, claimRunFolder, readJsonIfThere } from '../training/run-folder';
 import { ProgressLine } from '../training/progress';
@@ -99,7 +99,9 @@ async function prepare(configs: readonly RunConfig[], signal: AbortSignal): Prom
   for (const config of configs) {
     const { from, attention } = config.model;
     if (from === undefined) continue;
-    await once(`${from} as ${attention}`, () => inspectModel(from, attention));
+    await once(`${from} as ${attention}, ${config.annealRatios}`, async () => {
+      checkAnnealing(config, parseAttention((await inspectModel(from, attention)).attention));
+    });
     await once(`${JSON.stringify(config.data)} for ${from}`, async () => {
       const found = await findTrainingData(config, { signal, reporter });
       if (config.data.instructions !== undefined) return;

@@ -114,7 +114,7 @@ describe('comparison', () => {
     from: 'sotu-mini',
     methods: [
       { name: 'MHA', attention: 'mha' },
-      { name: 'mixSGA, no loss', attention: 'mixsga:3:1:6', alpha: 0, learningRate: 2e-3, router: 'random', align: true },
+      { name: 'mixSGA, no loss', attention: 'mixsga:3:1:6', alpha: 0, learningRate: 2e-3, router: 'random', align: true, distillation: { weight: 1 }, annealRatios: 0.5 },
     ],
     seeds: [3, 4],
     sequenceLength: 64,
@@ -122,6 +122,7 @@ describe('comparison', () => {
     tokens: 10_000,
     optimizer: { learningRate: 1e-3 },
     routerLoss: { alpha: 0.5 },
+    distillation: { weight: 0.5 },
   };
 
   it('plans a run for each method and seed that differs in nothing but what the method says', () => {
@@ -138,7 +139,10 @@ describe('comparison', () => {
       model: { from: 'sotu-mini', attention: 'mixsga:3:1:6', router: { kind: 'random' }, align: true },
       optimizer: { ...plain!.optimizer, learningRate: 2e-3 },
       routerLoss: { alpha: 0 },
+      distillation: { weight: 1 },
+      annealRatios: 0.5,
     });
+    expect(plain).toMatchObject({ distillation: { weight: 0.5 } });
   });
 
   it('refuses methods and seeds that would share a folder', () => {

@@ -1,4 +1,5 @@
-import { families } from '@mixsga/models';
+import { ArgumentError } from '@mixsga/backend';
+import { type AttentionVariant, families } from '@mixsga/models';
 import { type RouterKind, routers } from '@mixsga/router';
 import { z } from 'zod';
 
@@ -119,6 +120,15 @@ export const sharedConfig = {
   optimizer: optimizerConfig,
   /** α: weight of the router's consistency loss; the default did best in a sweep (docs/results.md). */
   routerLoss: z.strictObject({ alpha: z.number().nonnegative() }).prefault({ alpha: 3 }),
+  /** Draws the next-token distributions to those of a frozen teacher. */
+  distillation: z
+    .strictObject({
+      /** Of the KL divergence from the teacher; the likelihood has the rest, so that 1 is the divergence alone, and 0 none of it. */
+      weight: share,
+      /** The name of a shipped model, an id of the hub, or a folder. Default: the model that is continued, as it was before its conversion. */
+      teacher: z.string().optional(),
+    })
+    .optional(),
   /** Steps between two validations on part of the validation text, and one after the last step; 0: none. */
   evaluateEvery: z.number().int().nonnegative().default(100),
   /** Windows, or rows, of those validations, spread evenly over the validation part. Default: 32 windows; all rows of instructions. */
@@ -159,9 +169,14 @@ export const runConfig = checkShared(
     kind: z.literal('run').default('run'),
     model,
     ...sharedConfig,
+    /** Share of the steps in which the capacity ratios go from 1:0:… to the asked ones; the routers learn these from the first on. */
+    annealRatios: share.optional(),
     seed: z.number().int().nonnegative().default(0),
   }),
-);
+).refine(({ model, distillation }) => model.from !== undefined || !distillation || distillation.teacher !== undefined, {
+  path: ['distillation', 'teacher'],
+  message: 'expected a model, since there is no model.from',
+});
 
 export type RunConfigInput = z.input<typeof runConfig>;
 export type RunConfig = z.output<typeof runConfig>;
@@ -179,6 +194,17 @@ export function totalSteps(config: RunConfig, stepsPerEpoch: number): number {
 /** Steps of the warm-up of so many. */
 export function warmupSteps({ optimizer }: RunConfig, steps: number): number {
   return optimizer.warmupSteps ?? Math.max(1, Math.round(optimizer.warmupRatio * steps));
+}
+
+/** Steps of so many in which the capacity ratios are annealed. */
+export function annealingSteps({ annealRatios = 0 }: RunConfig, steps: number): number {
+  return Math.round(annealRatios * steps);
+}
+
+/** @throws ArgumentError when ratios are to be annealed that the attention variant does not have */
+export function checkAnnealing({ annealRatios = 0 }: RunConfig, { spec, experts }: Pick<AttentionVariant, 'spec' | 'experts'>): void {
+  if (annealRatios === 0 || experts !== null) return;
+  throw new ArgumentError(`annealRatios: expected a variant that routes tokens, such as mixsga:3:1:6, got ${spec}; leave it out`);
 }
 
 export function keepsBest({ keepBest, evaluateEvery, data }: RunConfig): boolean {

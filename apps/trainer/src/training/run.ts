@@ -6,7 +6,7 @@ import { JsonlWriter } from '../metrics/jsonl';
 import { TensorBoardWriter } from '../metrics/tensorboard';
 import { type Best, BestModel } from './best-model';
 import { CheckpointStore } from './checkpoint';
-import { keepsBest, type RunConfig, totalSteps, warmupSteps } from './config';
+import { annealingSteps, checkAnnealing, keepsBest, type RunConfig, totalSteps, warmupSteps } from './config';
 import { writeFileAtomic } from './files';
 import { Interrupted } from './interruption';
 import { trainLoop } from './loop';
@@ -14,7 +14,8 @@ import { languageModel, modelFacts, type ModelFacts, type OpenModel, openModel, 
 import type { Reporter } from './reporter';
 import { type RoutedText, routeText } from './routed-text';
 import { checkRunFolder, claimRunFolder, readJsonIfThere } from './run-folder';
-import { Trainer } from './trainer';
+import { openTeacher } from './teacher';
+import { type Teacher, Trainer } from './trainer';
 import { findTrainingData, type RowCounts, type TrainingData } from './training-data';
 import { type Validation, validationMetrics } from './validation';
 
@@ -65,15 +66,18 @@ export async function runTraining(config: RunConfig, folder: string, options: Ru
   const found = await beforeTraining(options, () => findTrainingData(config, options));
   const open = await openModel(config, found.texts, folder, reporter);
   let data: TrainingData | undefined;
+  let teacher: Awaited<ReturnType<typeof openTeacher>> = null;
   try {
     checkContext(config, open);
+    checkAnnealing(config, open.model.attention);
     data = await beforeTraining(options, () => found.encode(open.tokenizer, [open.model.config.eos_token_id ?? []].flat()[0]));
     reporter.message(data.description);
+    teacher = await openTeacher(config, open);
     // Only now, when all that was asked for is there and fits together, is anything written.
     await claimRunFolder(folder, config);
     await writeFileAtomic(join(folder, 'tokenizer.json'), open.tokenizer.save());
     for (const [name, content] of data.files) await writeFileAtomic(join(folder, name), content);
-    const { tokens, best } = await train(config, folder, open, data, options);
+    const { tokens, best } = await train(config, folder, { ...open, teacher }, data, options);
     reporter.message(`measuring the perplexity of the validation ${data.rows ? 'responses' : 'text'} under both routings`);
     const validation = await finalValidation(config, open, data, options.signal);
     const evaluated = languageModel(open.model);
@@ -96,6 +100,7 @@ export async function runTraining(config: RunConfig, folder: string, options: Ru
     return result;
   } finally {
     data?.close();
+    teacher?.model.dispose();
     open.model.dispose();
   }
 }
@@ -121,7 +126,7 @@ function checkContext({ sequenceLength }: RunConfig, { model }: OpenModel): void
 async function train(
   config: RunConfig,
   folder: string,
-  { model }: OpenModel,
+  { model, teacher }: Pick<OpenModel, 'model'> & { teacher: Teacher | null },
   data: TrainingData,
   { reporter, signal }: RunOptions,
 ): Promise<Pick<RunResult, 'tokens' | 'best'>> {
@@ -132,6 +137,8 @@ async function train(
     clip: config.optimizer.clip,
     alpha: config.routerLoss.alpha,
     sequenceLength: config.sequenceLength,
+    annealingSteps: annealingSteps(config, steps),
+    ...(teacher && { teacher }),
   });
   const directory = join(folder, 'checkpoints');
   const checkpoints = new CheckpointStore(directory);

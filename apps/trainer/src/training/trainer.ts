@@ -1,4 +1,5 @@
-import { MixsgaError, sumOfSquares } from '@mixsga/backend';
+import { type HeadInputs, MixsgaError, sumOfSquares } from '@mixsga/backend';
+import type { Loss, LossOptions, TrainingBatch } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { AdamW, type AdamWOptions, clippingFactor } from './optimizer';
@@ -8,18 +9,18 @@ import { learningRateAt, type ScheduleOptions } from './schedule';
 export interface TrainableModel {
   /** Every variable that training changes, by its name in the saved model. */
   parameters(): ReadonlyMap<string, tf.Variable>;
-  /**
-   * The training loss of a batch: `total` is differentiated, the others are reported.
-   * @param batch inputs int32 [B, T]; targets int32 [B, T], the token that follows each input, negative where it does not
-   *   count; mask int32 [B, T], 0 for padding, which is on the right, all real when left out
-   */
-  loss(
-    batch: { inputs: tf.Tensor2D; targets: tf.Tensor2D; mask?: tf.Tensor2D },
-    options: { alpha: number },
-  ): { total: tf.Scalar; lm: tf.Scalar; consistency: tf.Scalar };
+  /** The training loss of a batch: `total` is differentiated, the others are reported. */
+  loss(batch: TrainingBatch, options: LossOptions): Loss;
 }
 
-/** Token ids of B windows of T tokens, row-major. */
+/** A frozen model that another is drawn to. */
+export interface Teacher {
+  model: { predictions(batch: Pick<TrainingBatch, 'inputs' | 'mask'>): HeadInputs };
+  /** Of the divergence from its distributions, from 0 to 1; the likelihood has the rest. */
+  weight: number;
+}
+
+/** Token ids of B windows of T tokens, row-major, as {@link TrainingBatch} has them. */
 export interface Batch {
   /** T. Default: that of the trainer. */
   length?: number;
@@ -39,16 +40,22 @@ export interface TrainerOptions {
   alpha: number;
   /** T, tokens of a window. */
   sequenceLength: number;
+  /** Its variables are not trained; stays the caller's. */
+  teacher?: Teacher;
+  /** Steps in which the capacity ratios go from the unmodified model's to the asked ones; default 0. */
+  annealingSteps?: number;
 }
 
 /** What one step did, read back from the device in one transfer. */
 export interface StepResult {
   /** 1-based. */
   step: number;
-  /** Nats a token of language modelling plus α times the consistency loss. */
+  /** What is minimised: nats a token, of the likelihood, or what a teacher makes of it, plus α times the consistency loss. */
   loss: number;
   /** Nats a token. */
   lm: number;
+  /** Divergence from the teacher, nats a token; left out without one. */
+  kl?: number;
   consistency: number;
   /** Global norm of the gradients before clipping. */
   gradientNorm: number;
@@ -81,12 +88,12 @@ export class Trainer {
   async takeStep(batches: readonly Batch[]): Promise<StepResult> {
     const step = this.step + 1;
     const learningRate = learningRateAt(step, this.options.schedule);
-    const { gradients, losses } = this.accumulate(batches);
+    const { gradients, losses } = this.accumulate(batches, step);
     const summary = tf.tidy(() => tf.concat1d([losses, tf.reshape(sumOfSquares([...gradients.values()]), [1])]));
     const values = await summary.data();
     tf.dispose([losses, summary]);
 
-    const [loss, lm, consistency, squares] = [...values] as [number, number, number, number];
+    const [loss, lm, consistency, kl, squares] = [...values] as [number, number, number, number, number];
     const mean = 1 / batches.length;
     const gradientNorm = Math.sqrt(squares) * mean;
     const finite = Number.isFinite(loss) && Number.isFinite(gradientNorm);
@@ -102,7 +109,8 @@ export class Trainer {
       );
     }
     this.step = step;
-    return { step, loss: loss * mean, lm: lm * mean, consistency: consistency * mean, gradientNorm, learningRate };
+    const divergence = this.options.teacher ? { kl: kl * mean } : {};
+    return { step, loss: loss * mean, lm: lm * mean, ...divergence, consistency: consistency * mean, gradientNorm, learningRate };
   }
 
   /** Disposes the optimizer's moments; the model stays the caller's. */
@@ -110,14 +118,14 @@ export class Trainer {
     this.adamw.dispose();
   }
 
-  /** Sums over the batches: gradients by parameter name and [total, lm, consistency]; the caller disposes both. */
-  private accumulate(batches: readonly Batch[]): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
+  /** Sums over the batches: gradients by parameter name and [total, lm, consistency, kl]; the caller disposes both. */
+  private accumulate(batches: readonly Batch[], step: number): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
     const gradients = new Map<string, tf.Tensor>();
     let losses: tf.Tensor1D | undefined;
     const lm = shares(batches.map(({ targets }) => count(targets, (id) => id >= 0)));
     const consistency = shares(batches.map(tokensOf));
     for (const [i, batch] of batches.entries()) {
-      const one = this.gradientsOf(batch, { lm: lm[i]!, consistency: consistency[i]! });
+      const one = this.gradientsOf(batch, { lm: lm[i]!, consistency: consistency[i]! }, step);
       for (const [name, gradient] of one.gradients) gradients.set(name, addAndDispose(gradients.get(name), gradient));
       losses = addAndDispose(losses, one.losses);
     }
@@ -126,21 +134,26 @@ export class Trainer {
   }
 
   /** @param weights of the batch's means in those of the step; 1 where all batches count alike */
-  private gradientsOf(batch: Batch, weights: Weights): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
+  private gradientsOf(batch: Batch, weights: Weights, step: number): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
     const length = batch.length ?? this.options.sequenceLength;
     const shape: [number, number] = [batch.inputs.length / length, length];
     const inputs = tf.tensor2d(batch.inputs, shape, 'int32');
     const targets = tf.tensor2d(batch.targets, shape, 'int32');
     const mask = batch.mask && tf.tensor2d(batch.mask, shape, 'int32');
+    const tensors = { inputs, targets, ...(mask ? { mask } : {}) };
+    const { alpha, teacher, annealingSteps = 0 } = this.options;
+    // Outside of the tape, which would keep every activation of the teacher.
+    const distillation = teacher && { teacher: teacher.model.predictions(tensors), weight: teacher.weight };
+    const annealing = Math.min(1, annealingSteps > 0 ? (step - 1) / annealingSteps : 1);
     let losses: tf.Tensor1D | undefined;
     const { value, grads } = tf.variableGrads(() => {
-      const { alpha } = this.options;
-      const { total, lm, consistency } = weighted(this.model.loss({ inputs, targets, ...(mask ? { mask } : {}) }, { alpha }), weights, alpha);
+      const options = { alpha, annealing, ...(distillation && { distillation }) };
+      const { total, lm, consistency, kl } = weighted(this.model.loss(tensors, options), weights, alpha);
       // variableGrads disposes all but the value it is given: what is to be reported must be kept.
-      losses = tf.keep(tf.stack([total, lm, consistency]) as tf.Tensor1D);
+      losses = tf.keep(tf.stack([total, lm, consistency, kl ?? tf.scalar(0)]) as tf.Tensor1D);
       return total;
     }, this.variables);
-    tf.dispose([value, inputs, targets, ...(mask ? [mask] : [])]);
+    tf.dispose([value, ...Object.values(tensors), ...(distillation ? [distillation.teacher.x] : [])]);
     const gradients = new Map<string, tf.Tensor>();
     for (const [variable, gradient] of Object.entries(grads)) gradients.set(this.nameOf.get(variable)!, gradient);
     return { gradients, losses: losses! };
@@ -152,13 +165,12 @@ interface Weights {
   consistency: number;
 }
 
-type Losses = ReturnType<TrainableModel['loss']>;
-
-function weighted(losses: Losses, weights: Weights, alpha: number): Losses {
+function weighted(losses: Loss, weights: Weights, alpha: number): Loss {
   if (weights.lm === 1 && weights.consistency === 1) return losses;
-  const lm = tf.mul<tf.Scalar>(losses.lm, weights.lm);
+  const overTargets = (loss: tf.Scalar) => tf.mul<tf.Scalar>(loss, weights.lm);
+  const [prediction, lm, kl] = [overTargets(losses.prediction), overTargets(losses.lm), losses.kl && overTargets(losses.kl)];
   const consistency = tf.mul<tf.Scalar>(losses.consistency, weights.consistency);
-  return { total: alpha === 0 ? lm : tf.add<tf.Scalar>(lm, tf.mul(consistency, alpha)), lm, consistency };
+  return { total: alpha === 0 ? prediction : tf.add<tf.Scalar>(prediction, tf.mul(consistency, alpha)), prediction, lm, kl, consistency };
 }
 
 /** Each count over their mean. */

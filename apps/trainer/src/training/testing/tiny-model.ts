@@ -27,7 +27,7 @@ export class TinyModel implements TrainableModel {
     const hidden = linear(x, head!, bias, 'relu');
     const lm = linearCrossEntropy(tf.add(hidden, x), out!, tf.reshape(targets, [targets.size]));
     const consistency = tf.sum<tf.Scalar>(tf.square(bias));
-    return { total: tf.add<tf.Scalar>(lm, tf.mul(consistency, alpha)), lm, consistency };
+    return { total: tf.add<tf.Scalar>(lm, tf.mul(consistency, alpha)), prediction: lm, lm, kl: null, consistency };
   }
 
   async values(): Promise<Map<string, Float32Array>> {
