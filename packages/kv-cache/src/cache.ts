@@ -1,16 +1,23 @@
 import { ArgumentError, type LayerView, type StorePlan } from '@mixsga/backend';
 import type { EvictionPolicy } from './eviction/policy';
-import type { EvictingLayer } from './layers/evicting';
+import type { Budget } from './budget/budget';
+import type { SlottedLayer } from './layers/slotted';
 import type { KeepAllLayer } from './layers/keep-all';
 import type { CacheLayout } from './layout';
 import { serialise } from './serialise';
 
-type CacheLayer = KeepAllLayer | EvictingLayer;
+type CacheLayer = KeepAllLayer | SlottedLayer;
 
 /** A policy, and the length that it was made for. */
 export interface Eviction {
   readonly policy: EvictionPolicy;
   readonly maxTokens: number | null;
+}
+
+/** Whether tokens go, or lose heads; not both. */
+export interface Limits {
+  readonly eviction: Eviction | null;
+  readonly budget: Budget | null;
 }
 
 /** What a pool knows of its caches. */
@@ -22,14 +29,14 @@ export interface CacheOwner {
 /** The keys and values of one sequence. A {@link CachePool} makes it; layers are those that store keys and values of their own. */
 export class KvCache {
   readonly #owner: CacheOwner;
-  readonly #eviction: Eviction | null;
+  readonly #limits: Limits;
   readonly #layers: readonly CacheLayer[];
   #tokensSeen: number;
 
   /** Called by the pool. */
-  constructor(owner: CacheOwner, eviction: Eviction | null, layers: readonly CacheLayer[], tokensSeen = 0) {
+  constructor(owner: CacheOwner, limits: Limits, layers: readonly CacheLayer[], tokensSeen = 0) {
     this.#owner = owner;
-    this.#eviction = eviction;
+    this.#limits = limits;
     this.#layers = layers;
     this.#tokensSeen = tokensSeen;
     owner.caches.add(this);
@@ -40,9 +47,19 @@ export class KvCache {
     return this.#tokensSeen;
   }
 
-  /** Whether the eviction policy wants attention probabilities. */
+  /** Whether the policy wants attention probabilities. */
   get observes(): boolean {
     return this.#layers[0]!.observes;
+  }
+
+  /** Bytes that {@link bytes} never finds used beyond; null without a KV budget. */
+  get budget(): number | null {
+    return this.#limits.budget?.bytes ?? null;
+  }
+
+  /** Group size of each expert, and under a KV budget of those that tokens are only coarsened to, which have the next numbers. */
+  get groupSizes(): readonly number[] {
+    return this.#limits.budget?.groupSizes ?? this.#owner.layout.groupSizes;
   }
 
   /** Tokens that a layer has. */
@@ -56,10 +73,11 @@ export class KvCache {
    *
    * @param window tokens that the new one sees at most, itself included: a sliding window. Default: all that are kept
    * @throws BackendError when there is no memory for a page; the cache is as before
-   * @throws ArgumentError with a policy, whose tokens are in no order, when a token that was kept is before the window
+   * @throws ArgumentError with a policy, whose tokens are in no order, when a token that was kept is before the window; with a KV
+   *   budget that does not evict, when `maxTokens` are there
    */
   view(layer: number, { window = null }: { window?: number | null } = {}): LayerView {
-    return this.#layer('view', layer).view(window === null ? 0 : Math.max(0, this.#tokensSeen + 1 - window));
+    return this.#layer('view', layer).view(this.#tokensSeen, window === null ? 0 : Math.max(0, this.#tokensSeen + 1 - window));
   }
 
   /**
@@ -71,14 +89,15 @@ export class KvCache {
    */
   observe(layer: number, segment: number, probabilities: Float32Array): void {
     const observing = this.#layer('observe', layer);
-    this.#expectExpert('observe', segment);
+    this.#expectExpert('observe', segment, this.groupSizes.length);
     observing.observe(segment, probabilities);
   }
 
   /**
    * The token of the step becomes part of the cache: every layer was viewed and the token's keys and values written to
    * its expert's slot. Then the policy evicts. This needs no memory: in a fork, where to evict can mean to copy a shared
-   * page, a token for which there is none goes with a later commit.
+   * page, a token for which there is none goes with a later commit. With a KV budget tokens lose heads until the next token has
+   * room; where there is no memory for that, the next {@link view} does it or throws.
    *
    * @param experts its expert in each layer
    * @throws ArgumentError when they are not one for each layer, or a layer was not viewed since the cache last changed
@@ -133,8 +152,11 @@ export class KvCache {
   }
 
   /**
-   * The planned rows become part of the cache. Then the policy evicts, down to its capacity at once.
+   * The planned rows become part of the cache. Then the policy evicts, down to its capacity at once, or tokens lose heads until the
+   * KV budget holds.
+   *
    * @throws ArgumentError when the layers were not all given a plan of as many rows
+   * @throws BackendError with a KV budget, when there is no memory for the pages that tokens move to; the rows are dropped then
    */
   commitRows(): void {
     this.#expectLive('commitRows');
@@ -148,7 +170,12 @@ export class KvCache {
     }
     const position = this.#tokensSeen;
     this.#tokensSeen += rows[0]!;
-    this.#layers.forEach((layer, l) => layer.commitRows(plans[l]!, position));
+    try {
+      this.#layers.forEach((layer, l) => layer.commitRows(plans[l]!, position));
+    } catch (error) {
+      this.truncate(position);
+      throw error;
+    }
   }
 
   /**
@@ -163,17 +190,17 @@ export class KvCache {
     return found.expertOf(token);
   }
 
-  /** Kept tokens by expert, summed over the layers. */
+  /** Kept tokens by expert, summed over the layers: as many as {@link groupSizes}. */
   expertCounts(): number[] {
     this.#expectLive('expertCounts');
-    return this.#owner.layout.groupSizes.map((_, expert) =>
+    return this.groupSizes.map((_, expert) =>
       this.#layers.reduce((sum, { arenas }) => sum + arenas[expert]!.tokens, 0),
     );
   }
 
   /**
    * `used`: keys and values of the tokens kept, and for each layer the entries that tell which expert has which token:
-   * the bits of the index, or with an eviction policy the position and score of each (4 + 4 bytes). `allocated`: the buffers that hold these, as they are, with reserved slots; a page that n forks share counts as its
+   * the bits of the index, or with an eviction policy or a KV budget the position and score of each (4 + 4 bytes). `allocated`: the buffers that hold these, as they are, with reserved slots; a page that n forks share counts as its
    * nth part in each, so that the sum over caches is what they hold together. The free pages of the pool are in
    * {@link CachePool.allocatedBytes} alone.
    */
@@ -219,7 +246,7 @@ export class KvCache {
   fork(): KvCache {
     this.#expectLive('fork');
     const layers = this.#layers.map((layer) => layer.fork());
-    return new KvCache(this.#owner, this.#eviction, layers, this.#tokensSeen);
+    return new KvCache(this.#owner, this.#limits, layers, this.#tokensSeen);
   }
 
   /**
@@ -231,8 +258,13 @@ export class KvCache {
     const fork = this.fork();
     try {
       const { layout } = this.#owner;
-      const eviction = this.#eviction && { policy: this.#eviction.policy.spec, maxTokens: this.#eviction.maxTokens };
-      return await serialise({ layout, tokensSeen: fork.tokensSeen, eviction }, fork.#layers);
+      const { eviction, budget } = this.#limits;
+      return await serialise({
+        layout,
+        tokensSeen: fork.tokensSeen,
+        eviction: eviction && { policy: eviction.policy.spec, maxTokens: eviction.maxTokens },
+        budget: budget && { policy: budget.policy.spec, maxTokens: budget.maxTokens, bytes: budget.bytes, groupSizes: budget.groupSizes },
+      }, fork.#layers);
     } finally {
       fork.dispose();
     }
@@ -260,8 +292,7 @@ export class KvCache {
     if (!this.#owner.caches.has(this)) throw new ArgumentError(`KvCache.${method}: this cache is disposed; create another one`);
   }
 
-  #expectExpert(method: string, expert: number): void {
-    const experts = this.#owner.layout.groupSizes.length;
+  #expectExpert(method: string, expert: number, experts = this.#owner.layout.groupSizes.length): void {
     if (!Number.isInteger(expert) || expert < 0 || expert >= experts) {
       throw new ArgumentError(`KvCache.${method}: expected an expert below ${experts}, got ${expert}`);
     }

@@ -1,5 +1,7 @@
 export { kvBytesPerToken } from './accounting';
 export type { KvLayout } from './accounting';
+export { budgetKinds, parseBudgetPolicy } from './budget/index';
+export type { BudgetKind, BudgetOptions, BudgetPolicy, BudgetPolicyOptions, BudgetTokens } from './budget/policy';
 export type { KvCache } from './cache';
 export { evictionKinds, parseEviction } from './eviction/index';
 export type { EvictionFactory, EvictionKind, EvictionOptions, EvictionPolicy, KeptTokens } from './eviction/policy';

@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, type Pooling } from '@mixsga/backend';
 
 /** The shape of a cache, and whose it is. */
 export interface CacheLayout {
@@ -11,6 +11,8 @@ export interface CacheLayout {
   readonly queryHeads?: number;
   /** Group size of each expert; each divides `kvHeads`. One expert of size g is GQA, of size 1 the unmodified model. */
   readonly groupSizes: readonly number[];
+  /** What a group of heads becomes where a KV budget coarsens tokens. Default: their mean. */
+  readonly pooling?: Pooling;
   /** Names the model and its weights: a cache can be restored only where this is the same. */
   readonly fingerprint: string;
 }

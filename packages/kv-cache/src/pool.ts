@@ -1,10 +1,14 @@
-import { ArgumentError, type InferenceRuntime } from '@mixsga/backend';
-import { KvCache, type CacheOwner, type Eviction } from './cache';
+import { ArgumentError, type InferenceRuntime, type Pooling } from '@mixsga/backend';
+import { budgetOf, type Budget } from './budget/budget';
+import type { BudgetOptions } from './budget/policy';
+import { KvCache, type CacheOwner, type Eviction, type Limits } from './cache';
 import { parseEviction } from './eviction/index';
 import type { EvictionFactory, EvictionOptions } from './eviction/policy';
 import { Arena } from './layers/arena';
 import { EvictingLayer } from './layers/evicting';
+import { BudgetedLayer } from './layers/budgeted';
 import { KeepAllLayer } from './layers/keep-all';
+import type { SlottedLayer } from './layers/slotted';
 import { checkLayout, type CacheLayout } from './layout';
 import { SerialisedCache, type Header, type Places } from './serialise';
 import { SharedPages } from './shared-pages';
@@ -12,13 +16,17 @@ import { SharedPages } from './shared-pages';
 export interface CreateOptions extends EvictionOptions {
   /** What `parseEviction` reads, or a factory of your own. Default: keep all. */
   readonly eviction?: string | EvictionFactory;
+  /** Bytes that the cache may hold, in the place of an eviction policy. Default: no limit. */
+  readonly budget?: BudgetOptions;
 }
 
 /** The memory of a model's caches: one page store for each count of stored heads, for all layers and sequences. */
 export class CachePool {
   readonly #owner: CacheOwner;
-  /** By expert; experts of one group size have the same. */
-  readonly #memory: readonly SharedPages[];
+  readonly #pooling: Pooling;
+  /** By count of stored heads. */
+  readonly #memory = new Map<number, SharedPages>();
+  readonly #newMemory: (heads: number) => SharedPages;
   #disposed = false;
 
   /**
@@ -27,37 +35,34 @@ export class CachePool {
    */
   constructor(runtime: Pick<InferenceRuntime, 'pages'>, layout: CacheLayout) {
     checkLayout(layout);
-    const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, fingerprint } = layout;
-    const byHeads = new Map<number, SharedPages>();
-    this.#memory = groupSizes.map((size) => {
-      const heads = kvHeads / size;
-      const memory = byHeads.get(heads) ?? new SharedPages(runtime.pages({ heads, headDim, queryHeads }));
-      byHeads.set(heads, memory);
-      return memory;
-    });
+    const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, pooling = 'mean', fingerprint } = layout;
+    this.#pooling = pooling;
+    this.#newMemory = (heads) => new SharedPages(runtime.pages({ heads, headDim, queryHeads }));
     this.#owner = { layout: { layers, kvHeads, headDim, groupSizes: [...groupSizes], fingerprint }, caches: new Set() };
+    this.#memoryOf(groupSizes);
   }
 
   /** Bytes of all page buffers, whether a cache holds their pages or they are free. */
   get allocatedBytes(): number {
-    return [...new Set(this.#memory)].reduce((sum, { store }) => sum + store.allocatedBytes, 0);
+    return [...this.#memory.values()].reduce((sum, { store }) => sum + store.allocatedBytes, 0);
   }
 
   /**
    * An empty cache for one sequence.
-   * @throws ArgumentError when there is no such policy, or it would keep less than a token
+   * @throws ArgumentError when there is no such policy, or it would keep less than a token; when the budget is none, is given beside
+   *   an eviction policy, or does not hold `maxTokens` tokens at the coarsest and may not evict
    */
   create(options: CreateOptions = {}): KvCache {
     this.#expectLive('create');
-    const eviction = evictionOf(options);
-    return new KvCache(this.#owner, eviction, this.#layers(eviction));
+    const limits = this.#limitsOf(options);
+    return new KvCache(this.#owner, limits, this.#layers(limits));
   }
 
   /**
    * A cache from what `KvCache.serialise` gave, of any pool of the same layout.
    *
-   * @param options default: as the cache was created. `eviction` is needed for a policy from outside of the catalog and has
-   *   to be the cache's; another `maxTokens` changes the capacity, with effect from the next commit.
+   * @param options default: as the cache was created. `eviction` or `budget` is needed for a policy from outside of the catalog
+   *   and has to be the cache's; another `maxTokens` changes the capacity, with effect from the next commit.
    * @throws ArgumentError when the bytes are damaged, or the cache is of another layout, model or policy; before any page
    *   is taken
    * @throws BackendError when there is no memory for it
@@ -66,15 +71,15 @@ export class CachePool {
     this.#expectLive('restore');
     const serialised = await SerialisedCache.open(bytes, this.#owner.layout);
     this.#expectLive('restore');
-    const eviction = restoredEviction(serialised.header, options);
-    const layers = this.#layers(eviction, serialised.places);
+    const limits = this.#restoredLimits(serialised.header, options);
+    const layers = this.#layers(limits, serialised.places);
     try {
       serialised.load(layers.flatMap(({ arenas }) => arenas));
     } catch (error) {
       for (const layer of layers) layer.dispose();
       throw error;
     }
-    return new KvCache(this.#owner, eviction, layers, serialised.header.tokensSeen);
+    return new KvCache(this.#owner, limits, layers, serialised.header.tokensSeen);
   }
 
   /** Disposes the caches, and frees the memory. */
@@ -82,17 +87,65 @@ export class CachePool {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const cache of this.#owner.caches) cache.dispose();
-    for (const { store } of new Set(this.#memory)) store.dispose();
+    for (const { store } of this.#memory.values()) store.dispose();
   }
 
-  #layers(eviction: Eviction | null, places?: readonly Places[]): (KeepAllLayer | EvictingLayer)[] {
+  #layers({ eviction, budget }: Limits, places?: readonly Places[]): (KeepAllLayer | SlottedLayer)[] {
     const { layers, groupSizes } = this.#owner.layout;
+    const memory = this.#memoryOf(budget?.groupSizes ?? groupSizes);
+    const layout = { groupSizes, experts: groupSizes.length };
     return Array.from({ length: layers }, (_, layer) => {
-      const arenas = this.#memory.map((memory) => new Arena(memory));
-      return eviction
-        ? new EvictingLayer(arenas, groupSizes, eviction.policy, layer, places?.[layer]!.entries)
-        : new KeepAllLayer(arenas, groupSizes, places?.[layer]!.index);
+      const arenas = memory.map((each) => new Arena(each));
+      const place = places?.[layer];
+      if (budget) return new BudgetedLayer(arenas, budget, groupSizes.length, this.#pooling, layer, place?.entries);
+      if (eviction) return new EvictingLayer(arenas, layout, eviction.policy, layer, place?.entries);
+      return new KeepAllLayer(arenas, layout, place?.index);
     });
+  }
+
+  /** Of each group size; those of as many stored heads have the same. */
+  #memoryOf(groupSizes: readonly number[]): SharedPages[] {
+    return groupSizes.map((size) => {
+      const heads = this.#owner.layout.kvHeads / size;
+      const memory = this.#memory.get(heads) ?? this.#newMemory(heads);
+      this.#memory.set(heads, memory);
+      return memory;
+    });
+  }
+
+  #limitsOf({ budget, ...options }: CreateOptions): Limits {
+    const eviction = evictionOf(options);
+    if (!budget) return { eviction, budget: null };
+    if (eviction) {
+      throw new ArgumentError(
+        `CachePool: expected either a KV budget, which can evict by a policy of its own (such as attention:evict), or eviction, got ` +
+          `${budget.bytes} bytes and ${eviction.policy.spec}`,
+      );
+    }
+    return { eviction, budget: this.#budgetOf(budget, options.maxTokens ?? null) };
+  }
+
+  #restoredLimits({ eviction: was, budget: had }: Header, { eviction, budget, maxTokens }: CreateOptions): Limits {
+    const limits = this.#limitsOf({
+      eviction: eviction ?? was?.policy ?? 'none',
+      budget: budget ?? (had ? { bytes: had.bytes, policy: had.policy } : undefined),
+      maxTokens: maxTokens ?? (was ?? had)?.maxTokens ?? undefined,
+    });
+    for (const [name, before, now] of [
+      ['eviction', was?.policy, limits.eviction?.policy.spec],
+      ['a KV budget by', had?.policy, limits.budget?.policy.spec],
+      ['a KV budget of bytes', had?.bytes, limits.budget?.bytes],
+      ['a KV budget with group sizes', had?.groupSizes.join(','), limits.budget?.groupSizes.join(',')],
+    ] as const) {
+      if (before === now) continue;
+      throw new ArgumentError(`CachePool.restore: expected ${name} ${before ?? 'none'}, which the cache was made with, got ${now ?? 'none'}`);
+    }
+    return limits;
+  }
+
+  #budgetOf(options: BudgetOptions, maxTokens: number | null): Budget {
+    const tokenBytes = (size: number) => new Arena(this.#memoryOf([size])[0]!).bytesPerToken;
+    return budgetOf(options, { ...this.#owner.layout, tokenBytes }, maxTokens);
   }
 
   #expectLive(method: string): void {
@@ -107,16 +160,4 @@ function evictionOf({ eviction = 'none', ...options }: CreateOptions): Eviction 
     throw new ArgumentError(`eviction ${policy.spec}: expected a capacity of whole tokens from 1, got ${policy.capacity}`);
   }
   return { policy, maxTokens: options.maxTokens ?? null };
-}
-
-function restoredEviction({ eviction: was }: Header, options: CreateOptions): Eviction | null {
-  const eviction = evictionOf({
-    eviction: options.eviction ?? was?.policy ?? 'none',
-    maxTokens: options.maxTokens ?? was?.maxTokens ?? undefined,
-  });
-  if (was?.policy !== eviction?.policy.spec) {
-    const [expected, got] = [was?.policy ?? 'none', eviction?.policy.spec ?? 'none'];
-    throw new ArgumentError(`CachePool.restore: expected eviction ${expected}, which the cache was made with, got ${got}`);
-  }
-  return eviction;
 }

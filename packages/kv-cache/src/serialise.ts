@@ -4,14 +4,15 @@
 //   uint32    bytes of the header
 //   header    JSON in UTF-8 (see Header), spaces at its end
 //   places    of each layer: without a policy its packed expert index, zeros at its end;
-//             with one, for each expert, positions int32 [n] and scores float32 [n] in slot order
-//   rows      of each layer and expert: keys, then values, float32 [n, heads, headDim] in slot order
+//             with one, or with a KV budget, for each arena, positions int32 [n] and scores float32 [n] in slot order
+//   rows      of each layer and arena: keys, then values, float32 [n, heads, headDim] in slot order
 //   32 bytes  SHA-256 of all of the above
 import { ArgumentError, BackendError, TOKENS_PER_PAGE } from '@mixsga/backend';
 import { expertBits, ExpertIndex } from './expert-index';
 import type { Arena } from './layers/arena';
-import { EvictingLayer, SlotEntries } from './layers/evicting';
 import type { KeepAllLayer } from './layers/keep-all';
+import { SlotEntries } from './layers/slot-entries';
+import { SlottedLayer } from './layers/slotted';
 import type { CacheLayout } from './layout';
 
 const MAGIC = 'mixsgakv';
@@ -23,17 +24,26 @@ export interface Header {
   readonly schema: typeof SCHEMA;
   readonly layout: CacheLayout;
   readonly tokensSeen: number;
-  /** Tokens kept, by layer and expert. */
+  /** Tokens kept, by layer and arena. */
   readonly tokens: readonly (readonly number[])[];
   /** The policy's spec and what it was made with; null where every token is kept. */
   readonly eviction: { readonly policy: string; readonly maxTokens: number | null } | null;
+  /** The KV budget, and the group size of each arena that it has; null or left out where there is none. */
+  readonly budget?: BudgetHeader | null;
+}
+
+interface BudgetHeader {
+  readonly policy: string;
+  readonly maxTokens: number | null;
+  readonly bytes: number;
+  readonly groupSizes: readonly number[];
 }
 
 /** What tells the place of a layer's tokens. */
 export interface Places {
   /** Of a layer that keeps all. */
   readonly index?: ExpertIndex;
-  /** Of one with a policy, by expert. */
+  /** Of one with a policy or a budget, by arena. */
   readonly entries?: readonly SlotEntries[];
 }
 
@@ -43,7 +53,7 @@ export interface Places {
  */
 export async function serialise(
   header: Omit<Header, 'schema' | 'tokens'>,
-  layers: readonly (KeepAllLayer | EvictingLayer)[],
+  layers: readonly (KeepAllLayer | SlottedLayer)[],
 ): Promise<Uint8Array> {
   const tokens = layers.map(({ arenas }) => arenas.map((arena) => arena.tokens));
   const whole: Header = { schema: SCHEMA, ...header, tokens };
@@ -60,7 +70,7 @@ export async function serialise(
     at += padded(part.byteLength);
   };
   for (const layer of layers) {
-    if (!(layer instanceof EvictingLayer)) {
+    if (!(layer instanceof SlottedLayer)) {
       put(layer.index.packed);
       continue;
     }
@@ -149,28 +159,31 @@ function readHeader(bytes: Uint8Array, layout: CacheLayout): Header {
     const [expected, got] = [layout[key], header.layout?.[key]].map((value) => JSON.stringify(value));
     if (expected !== got) throw refusal(`a cache with ${key} ${expected}`, `one with ${got}, of another model or attention variant`);
   }
-  const { tokensSeen, tokens, eviction } = header as Header;
+  const { tokensSeen, tokens, eviction, budget = null } = header as Header;
+  if (!isBudget(budget, layout)) throw refusal('a budget with bytes, policy, maxTokens and group sizes, or null', 'something else in its header');
+  const arenas = groupSizesOf(header as Header).length;
   if (!isCount(tokensSeen)) throw refusal('tokensSeen to be a count', JSON.stringify(tokensSeen));
   const counted =
-    isArrayOf(tokens, layout.layers) && tokens.every((layer) => isArrayOf(layer, layout.groupSizes.length) && layer.every(isCount));
+    isArrayOf(tokens, layout.layers) && tokens.every((layer) => isArrayOf(layer, arenas) && layer.every(isCount));
   if (!counted) throw refusal('a count of tokens for each layer and expert', 'something else in its header');
   if (eviction !== null && (typeof eviction?.policy !== 'string' || !(eviction.maxTokens === null || isCount(eviction.maxTokens)))) {
     throw refusal('eviction with policy and maxTokens, or null', 'something else in its header');
   }
   for (const layer of tokens) {
     const kept = layer.reduce((a, b) => a + b, 0);
-    if (eviction === null ? kept !== tokensSeen : kept > tokensSeen) {
+    if (keepsAll(header as Header) ? kept !== tokensSeen : kept > tokensSeen) {
       throw refusal(`${tokensSeen} tokens in each layer by its header`, `${kept}`);
     }
   }
   return header as Header;
 }
 
-function readPlaces({ tokensSeen, tokens, eviction }: Header, bytes: Uint8Array): Places[] {
+function readPlaces(header: Header, bytes: Uint8Array): Places[] {
+  const { tokensSeen, tokens } = header;
   let at = 0;
   const take = (length: number) => bytes.slice(at, (at += padded(length)));
   return tokens.map((counts, layer) => {
-    if (eviction === null) {
+    if (keepsAll(header)) {
       const index = ExpertIndex.fromPacked(counts.length, tokensSeen, take(indexBytes(counts.length, tokensSeen)));
       const found = counts.map(() => 0);
       for (let token = 0; token < tokensSeen; token++) found[index.get(token)]!++;
@@ -194,16 +207,36 @@ function readPlaces({ tokensSeen, tokens, eviction }: Header, bytes: Uint8Array)
   });
 }
 
-function placesBytes({ tokensSeen, tokens, eviction }: Header): number {
+function placesBytes(header: Header): number {
+  const { tokensSeen, tokens } = header;
   const entryBytes = (counts: readonly number[]) => 8 * counts.reduce((a, b) => a + b, 0);
   return tokens.reduce(
-    (sum, counts) => sum + (eviction ? entryBytes(counts) : padded(indexBytes(counts.length, tokensSeen))),
+    (sum, counts) => sum + (keepsAll(header) ? padded(indexBytes(counts.length, tokensSeen)) : entryBytes(counts)),
     0,
   );
 }
 
-function rowsBytes({ layout: { kvHeads, headDim, groupSizes }, tokens }: Header): number {
+function rowsBytes(header: Header): number {
+  const { layout: { kvHeads, headDim }, tokens } = header;
+  const groupSizes = groupSizesOf(header);
   return tokens.flat().reduce((sum, count, i) => sum + (8 * count * kvHeads * headDim) / groupSizes[i % groupSizes.length]!, 0);
+}
+
+/** Whether tokens are in the order of the text, so that the index alone tells where each is. */
+function keepsAll({ eviction, budget }: Header): boolean {
+  return eviction === null && !budget;
+}
+
+/** Of the arenas. */
+function groupSizesOf({ layout, budget }: Header): readonly number[] {
+  return budget?.groupSizes ?? layout.groupSizes;
+}
+
+function isBudget(budget: BudgetHeader | null, { groupSizes, kvHeads }: CacheLayout): boolean {
+  if (budget === null) return true;
+  const { policy, maxTokens, bytes, groupSizes: own } = budget;
+  const fits = Array.isArray(own) && own.length <= 256 && own.every((size) => isCount(size) && size > 0 && kvHeads % size === 0);
+  return typeof policy === 'string' && (maxTokens === null || isCount(maxTokens)) && Number.isSafeInteger(bytes) && fits && groupSizes.every((size, i) => own[i] === size);
 }
 
 function indexBytes(experts: number, tokens: number): number {

@@ -1,14 +1,15 @@
 import { BackendError, slotOf, type LayerView, type PageStore, type Slot } from '@mixsga/backend';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CachePool, type CacheLayout, type KvCache } from './index';
+import { CachePool, type CacheLayout, type CreateOptions, type KvCache } from './index';
 import { WatchedRuntime, type WatchedPages } from './testing/watched-pages';
 
 // Random histories of several caches of a pool, against a plain model: for each layer an array of its tokens.
 
-/** `value` is in every element of the token's keys, and its negative in every element of its values. */
+/** KV head h of the token has value + h/64 in every element of its keys, and the negative in every element of its values. */
 interface Token {
   position: number;
+  /** Its arena. */
   expert: number;
   value: number;
   score: number;
@@ -37,12 +38,28 @@ const policies = {
   },
   // Chance is in it: what is gone is read from the cache.
   nacl: { eviction: 'nacl:0.6:5', capacity: 36, victims: null },
+  'budget by age': { ...budgeted('oldest', 0.6), importance: () => 0 },
+  'budget by attention': {
+    ...budgeted('attention', 0.4),
+    // The newest, half of what fits at the finest, go last.
+    importance: ({ position, score }, seen, { finest, layerBytes }) => (position < seen - Math.floor(Math.floor(layerBytes / finest) / 2) ? score : Infinity),
+  },
+  'budget that evicts': { ...budgeted('attention:evict', 0.15), importance: ({ position, score }, seen, { finest, layerBytes }) => (
+    position < seen - Math.floor(Math.floor(layerBytes / finest) / 2) ? score : Infinity
+  ) },
 } satisfies Record<string, Policy>;
 
 interface Policy {
-  eviction: string;
+  eviction?: string;
   capacity: number;
-  victims: ((tokens: Token[], count: number, seen: number) => Token[]) | null;
+  victims?: ((tokens: Token[], count: number, seen: number) => Token[]) | null;
+  /** A KV budget, as a share of what {@link MAX_TOKENS} need at the finest. */
+  budget?: { policy: string; share: number };
+  importance?: (token: Token, seen: number, bytes: { finest: number; layerBytes: number }) => number;
+}
+
+function budgeted(policy: string, share: number): Pick<Policy, 'budget' | 'capacity'> {
+  return { budget: { policy, share }, capacity: MAX_TOKENS };
 }
 
 function byKey(tokens: Token[], key: (token: Token) => number): Token[] {
@@ -63,6 +80,9 @@ type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
 class Trace {
   readonly runtime = new WatchedRuntime();
   readonly pool: CachePool;
+  readonly options: CreateOptions;
+  /** Of the arenas. */
+  readonly groupSizes: readonly number[];
   pairs: Pair[] = [];
   #value = 0;
 
@@ -71,10 +91,21 @@ class Trace {
     readonly policy: Policy,
   ) {
     this.pool = new CachePool(this.runtime, layout);
+    const { eviction, budget } = policy;
+    const bytes = budget && { bytes: layout.layers * Math.ceil(budget.share * MAX_TOKENS * this.#bytesOf(Math.min(...layout.groupSizes))), policy: budget.policy };
+    this.options = { maxTokens: MAX_TOKENS, ...(eviction && { eviction }), ...(bytes && { budget: bytes }) };
+    const cache = this.create().cache;
+    this.groupSizes = cache.groupSizes;
+    cache.dispose();
+  }
+
+  /** Bytes of a token of a layer, with its entry. */
+  #bytesOf(groupSize: number): number {
+    return (8 * this.layout.kvHeads * this.layout.headDim) / groupSize + 8;
   }
 
   create(): Pair {
-    const cache = this.pool.create({ eviction: this.policy.eviction, maxTokens: MAX_TOKENS });
+    const cache = this.pool.create(this.options);
     return { cache, layers: Array.from({ length: this.layout.layers }, () => []), seen: 0 };
   }
 
@@ -84,13 +115,14 @@ class Trace {
     const pair = this.pairs[at]!;
     const scarce = <T>(f: () => T) => this.#scarce(pages, f);
     switch (kind) {
-      case 'step': return this.#step(pair, seed, scarce, n % 3 === 0);
+      case 'step': return void (this.#fits(pair, 1) && this.#step(pair, seed, scarce, n % 3 === 0));
       case 'steps': {
-        for (let i = 0; i <= n % 40; i++) this.#step(pair, seed + i, scarce, false);
+        for (let i = 0; i <= n % 40; i++) if (this.#fits(pair, 1)) this.#step(pair, seed + i, scarce, false);
         return;
       }
-      case 'rows': return this.#rows(pair, n, seed, scarce);
+      case 'rows': return void (this.#fits(pair, n) && this.#rows(pair, n, seed, scarce));
       case 'failed': {
+        if (!this.#fits(pair, Math.max(1, n))) return;
         pair.layers.forEach((_, layer) => this.#observe(pair, layer, this.#token(pair, layer, seed), seed));
         if (n % 2 === 0) return pair.cache.truncate(pair.seen);
         return pair.layers.forEach((_, layer) => pair.cache.planRows(layer, new Int32Array(n)));
@@ -129,6 +161,11 @@ class Trace {
         this.pairs.splice(at, 1);
       }
     }
+  }
+
+  /** A budget that does not evict was made for so many tokens; one less, since the checks view a cache as a step does. */
+  #fits({ seen }: Pair, tokens: number): boolean {
+    return !this.policy.budget || this.policy.budget.policy.endsWith(':evict') || seen + tokens < MAX_TOKENS;
   }
 
   /** Runs something that may lack memory, which then has to leave the cache as it was. */
@@ -199,12 +236,20 @@ class Trace {
   }
 
   #write(store: PageStore, { page, offset }: Slot, { value }: Token): void {
-    const row = new Float32Array(store.heads * store.headDim).fill(value);
+    const row = this.#rowOf(value, store);
     store.write(page, offset, row, row.map((x) => -x));
+  }
+
+  /** Each stored head has the mean of its group. */
+  #rowOf(value: number, { heads, headDim }: PageStore): Float32Array {
+    const groupSize = this.layout.kvHeads / heads;
+    const headOf = (i: number) => Math.floor(i / headDim) * groupSize + (groupSize - 1) / 2;
+    return new Float32Array(heads * headDim).map((_, i) => value + headOf(i) / 64);
   }
 
   #evict({ cache, layers, seen }: Pair, layer: number): void {
     const kept = layers[layer]!;
+    if (this.policy.importance) return void (layers[layer] = this.#coarsen(kept, seen, this.policy.importance));
     const count = Math.max(0, kept.length - this.policy.capacity);
     const gone = this.policy.victims
       ? this.policy.victims(kept, count, seen)
@@ -213,10 +258,33 @@ class Trace {
     layers[layer] = kept.filter((token) => !gone.includes(token));
   }
 
+  /** One token after the other, the least important first, until a token at the finest fits and a 64th part is free. */
+  #coarsen(kept: Token[], seen: number, importance: NonNullable<Policy['importance']>): Token[] {
+    const bytesOf = this.groupSizes.map((size) => this.#bytesOf(size));
+    const { bytes, policy } = this.options.budget!;
+    const layerBytes = Math.floor(bytes / this.layout.layers);
+    const finest = Math.max(...bytesOf);
+    const used = () => kept.reduce((sum, { expert }) => sum + bytesOf[expert]!, 0);
+    if (used() + finest <= layerBytes) return kept;
+    const goal = layerBytes - finest - Math.floor(layerBytes / 64);
+    const next = (arena: number) => this.groupSizes.findIndex((size) => size === 2 * this.groupSizes[arena]!);
+    const order = byKey(kept, (token) => importance(token, seen, { finest, layerBytes }));
+    while (used() > goal && order.some(({ expert }) => next(expert) >= 0)) {
+      for (const token of order) if (used() > goal && next(token.expert) >= 0) token.expert = next(token.expert);
+    }
+    if (!String(policy).endsWith(':evict') || used() + finest <= layerBytes) return kept;
+    while (used() > goal && order.length > 0) {
+      const gone = order.shift();
+      kept = kept.filter((token) => token !== gone);
+    }
+    return kept;
+  }
+
   async check(): Promise<void> {
     for (const { cache, layers, seen } of this.pairs) {
       expect(cache.tokensSeen).toBe(seen);
-      const { groupSizes } = this.layout;
+      const { groupSizes } = this;
+      if (this.options.budget) expect(cache.bytes().used).toBeLessThanOrEqual(this.options.budget.bytes);
       expect(cache.expertCounts()).toEqual(groupSizes.map((_, e) => layers.flat().filter(({ expert }) => expert === e).length));
       for (const [layer, tokens] of layers.entries()) {
         expect(cache.tokensKept(layer)).toBe(tokens.length);
@@ -233,7 +301,8 @@ class Trace {
             const { k, v } = await store.read(page, Math.max(0, Math.min(32, count - 32 * p)));
             for (let at = 0; at < k.length; at += store.heads * store.headDim) {
               const row = k.subarray(at, at + store.heads * store.headDim);
-              found.push(row.every((x, i) => x === row[0] && v[at + i] === -x) ? row[0]! : NaN);
+              const value = Math.floor(row[0]!);
+              found.push(this.#rowOf(value, store).every((x, i) => x === row[i] && v[at + i] === -x) ? value : NaN);
             }
           }
           const values = tokens.filter((token) => token.expert === expert).map(({ value }) => value);
@@ -276,7 +345,7 @@ function slotsOf(cache: KvCache, layer: number, expert: number, tokens: Token[])
   const segment = cache.view(layer).segments[expert]!;
   const byValue = new Map(tokens.map((token) => [token.value, token]));
   const store = segment.store as WatchedPages;
-  return Array.from({ length: segment.tokens }, (_, slot) => byValue.get(store.token('k', slotOf(segment, slot))[0]!)!);
+  return Array.from({ length: segment.tokens }, (_, slot) => byValue.get(Math.floor(store.token('k', slotOf(segment, slot))[0]!))!);
 }
 
 describe('a history of caches', () => {
@@ -286,9 +355,12 @@ describe('a history of caches', () => {
     { layers: 1, kvHeads: 2, headDim: 3, groupSizes: [1, 1], fingerprint: 'c' },
   ];
 
+  // Of the second, tokens are stored in one arena and coarsened to others.
+  const budgetLayouts: CacheLayout[] = [layouts[0]!, { layers: 2, kvHeads: 8, headDim: 2, groupSizes: [1], fingerprint: 'd' }];
+
   it.each(Object.keys(policies) as (keyof typeof policies)[])('leaves what a plain model holds, and no page behind: %s', async (name) => {
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom(...layouts), fc.array(command, { maxLength: 14, size: 'max' }), async (layout, commands) => {
+      fc.asyncProperty(fc.constantFrom(...(name.startsWith('budget') ? budgetLayouts : layouts)), fc.array(command, { maxLength: 14, size: 'max' }), async (layout, commands) => {
         const trace = new Trace(layout, policies[name]);
         for (const each of commands) {
           await trace.run(each);

@@ -87,7 +87,7 @@ export interface Route {
 
 /** What the step of one token sees of the cache of one layer. */
 export interface LayerView {
-  /** What is cached, one segment for each expert. */
+  /** What is cached, one segment for each expert, and perhaps more of tokens that were coarsened since. */
   readonly segments: readonly Segment[];
   /** Where the token will be stored: a free slot for each expert, of which its own one is taken. */
   readonly slots: readonly Slot[];

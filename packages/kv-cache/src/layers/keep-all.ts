@@ -1,6 +1,6 @@
 import { ExpertIndex } from '../expert-index';
 import type { Arena } from './arena';
-import { CacheLayer, type Planned } from './layer';
+import { CacheLayer, type ArenaLayout, type Planned } from './layer';
 
 /**
  * A layer that keeps every token. Arenas are in token order, so that the packed expert index alone tells where each
@@ -12,10 +12,10 @@ export class KeepAllLayer extends CacheLayer {
 
   constructor(
     arenas: readonly Arena[],
-    groupSizes: readonly number[],
+    layout: ArenaLayout,
     readonly index = new ExpertIndex(arenas.length),
   ) {
-    super(arenas, groupSizes);
+    super(arenas, layout);
     this.#before = { end: 0, tokens: arenas.map(() => 0) };
   }
 
@@ -51,7 +51,7 @@ export class KeepAllLayer extends CacheLayer {
   fork(): KeepAllLayer {
     return new KeepAllLayer(
       this.arenas.map((arena) => arena.fork()),
-      this.groupSizes,
+      this.layout,
       this.index.copy(),
     );
   }

@@ -9,6 +9,14 @@ export interface Planned {
   probabilities: Float32Array | null;
 }
 
+/** How heads are grouped in the arenas of a layer. */
+export interface ArenaLayout {
+  /** Of each arena. */
+  readonly groupSizes: readonly number[];
+  /** Experts: tokens are stored in the first so many arenas. The others are for those that were coarsened. */
+  readonly experts: number;
+}
+
 /** One layer of a cache: an arena for each expert, and what tells a token's place in them. */
 export abstract class CacheLayer {
   planned: Planned | null = null;
@@ -17,7 +25,7 @@ export abstract class CacheLayer {
 
   constructor(
     readonly arenas: readonly Arena[],
-    protected readonly groupSizes: readonly number[],
+    protected readonly layout: ArenaLayout,
   ) {}
 
   /** Tokens kept. */
@@ -34,19 +42,22 @@ export abstract class CacheLayer {
   abstract readonly placeBytes: { used: number; allocated: number };
 
   /**
+   * @param tokensSeen of the sequence
    * @param first the position of the first token that the next one sees
-   * @throws BackendError when there is no memory for a page, ArgumentError as {@link countBefore}; what is cached is as before
+   * @throws BackendError when there is no memory for a page, ArgumentError as {@link prepareStep} and {@link countBefore}; what is cached is as before
    */
-  view(first: number): LayerView {
+  view(tokensSeen: number, first: number): LayerView {
     if (this.planned) this.settle();
+    this.prepareStep(tokensSeen);
     const hidden = first > 0 ? this.countBefore(first) : null;
-    for (const arena of this.arenas) arena.reserve(1);
+    const own = this.arenas.slice(0, this.layout.experts);
+    for (const arena of own) arena.reserve(1);
     this.viewed = true;
     return {
       segments: this.arenas.map(({ store, pages, tokens }, expert) => (
         hidden ? { store, pages, tokens, from: hidden[expert]! } : { store, pages, tokens }
       )),
-      slots: this.arenas.map((arena) => arena.slot(arena.tokens)),
+      slots: own.map((arena) => arena.slot(arena.tokens)),
     };
   }
 
@@ -60,10 +71,16 @@ export abstract class CacheLayer {
     return this.arenas.flatMap((arena, expert) => {
       if (rows[expert]!.length === 0) return [];
       const { store, pages, tokens } = arena;
-      const groupSize = this.groupSizes[expert]!;
+      const groupSize = this.layout.groupSizes[expert]!;
       return [{ segment: { store, pages, tokens }, groupSize, firstSlot: tokens, rows: Int32Array.from(rows[expert]!) }];
     });
   }
+
+  /**
+   * Makes room for the token of a step.
+   * @throws BackendError when there is no memory to do that in, ArgumentError when there is no room; what is cached is as before
+   */
+  protected prepareStep(_tokensSeen: number): void {}
 
   /**
    * How many of the tokens before a position each arena has, all in its first slots.
