@@ -1,3 +1,5 @@
+export { allocateRatios, ratioLadder } from './allocate';
+export type { Allocation, Rung } from './allocate';
 export { kvBudget } from './budget';
 export { createExpert, experts } from './catalog';
 export type { ExpertKind } from './catalog';
