@@ -83,7 +83,7 @@ async function drawnRouters(config: ModelConfig): Promise<Map<string, Float32Arr
   for (let layer = 0; experts && layer < layers; layer++) {
     const { router: kind = 'sigmoid', routerSeed: seed = 0 } = config.mixsga!;
     const router = createRouter(kind, { hiddenSize, ratios: experts.ratiosOf(layer), seed, layer });
-    for (const [name, variable] of Object.entries(router.trainable)) {
+    for (const [name, variable] of Object.entries({ ...router.trainable, ...router.buffers })) {
       values.set(`${familyOf(config).layerName(layer)}.self_attn.router.${name}`, (await variable.data()) as Float32Array);
     }
     router.dispose();

@@ -1,6 +1,7 @@
 // Checkpoint conversion: the same model with another attention variant (paper section 4; method notes section 4).
 
 import { ArgumentError } from '@mixsga/backend';
+import type { RouterKind } from '@mixsga/router';
 import { alignHeads, alignHeadValues, type Grouping } from './align/align-heads';
 import { parseAttention } from './attention/index';
 import type { AttentionVariant } from './attention/variant';
@@ -11,7 +12,7 @@ import type { ParameterSource } from './io/parameter-source';
 
 export interface ConvertOptions {
   /** Kind of router for a variant with experts; default 'sigmoid'. */
-  readonly router?: 'sigmoid' | 'random';
+  readonly router?: RouterKind;
   /** Seed of the new routers; default 0. */
   readonly routerSeed?: number;
   /** Permute and turn heads before they are grouped so that those of a group are alike, see {@link alignHeads}; default false. */

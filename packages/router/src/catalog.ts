@@ -1,4 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
+import { balancedRouter } from './balanced';
 import { randomRouter } from './random';
 import type { Router, RouterFactory, RouterOptions } from './router';
 import { sigmoidRouter } from './sigmoid';
@@ -7,6 +8,7 @@ import { sigmoidRouter } from './sigmoid';
 export const routers = {
   sigmoid: sigmoidRouter,
   random: randomRouter,
+  balanced: balancedRouter,
 } satisfies Record<string, RouterFactory>;
 
 export type RouterKind = keyof typeof routers;

@@ -1,7 +1,9 @@
 export { argMaxExpert } from './arg-max';
+export { balancedRouter } from './balanced';
 export { createRouter, routers } from './catalog';
 export type { RouterKind } from './catalog';
 export { consistencyLoss } from './consistency-loss';
+export { softGates } from './gates';
 export { randomRouter } from './random';
 export { validateRouterOptions } from './router';
 export type { Router, RouterFactory, RouterOptions } from './router';

@@ -37,7 +37,9 @@ export function randomRouter(options: RouterOptions): Router {
 
   return {
     experts,
+    causal: false,
     trainable: {},
+    buffers: {},
     score(x) {
       const [batch, length] = x.shape;
       return tf.tidy(() => {

@@ -1,10 +1,11 @@
-import { ArgumentError, SeededRandom, startBackend } from '@mixsga/backend';
+import { ArgumentError, expertChoice, SeededRandom, startBackend } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { argMaxExpert, consistencyLoss, createRouter, routers, routingStatistics, sigmoidRouter } from './index';
-import type { Router, RouterKind, RouterOptions } from './index';
+import { balancingShift } from './balance';
+import { argMaxExpert, balancedRouter, consistencyLoss, createRouter, routers, routingStatistics, sigmoidRouter, softGates } from './index';
+import type { Router, RouterFactory, RouterKind } from './index';
 import { plainExpertChoice, routerChecks } from './testing';
 
 const OPTIONS = { hiddenSize: 16, ratios: [0.3, 0.1, 0.6], seed: 3, layer: 0 };
@@ -42,14 +43,36 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     { fault: 'decodes by looking at other tokens', caught: 'alone', break: (r) => ({ decode: (scores) => r.assign(scores) }) },
     { fault: 'has a loss without gradient', caught: 'gradient', break: () => ({ loss: () => tf.scalar(1) }) },
     { fault: 'keeps a tensor', caught: 'behind', break: (r) => ({ score: (x) => tf.keep(tf.clone(r.score(x))) }) },
+    { fault: 'trains what it balances', caught: 'optimizer', break: (r) => ({ buffers: r.trainable }) },
+    { fault: 'balances to no avail', caught: 'ratios', break: () => ({ balance: () => undefined }) },
+    { fault: 'trains a variable that it does not store', caught: 'stores', break: ({ trainable: { weight } }) => ({ trainable: { weight: weight! } }) },
   ])('the suite refuses a router that $fault', async ({ caught, break: fault }) => {
-    const broken = (options: RouterOptions) => {
-      const router = sigmoidRouter(options);
-      return { ...router, ...fault(router) };
-    };
-    const check = routerChecks.find(({ name }) => name.includes(caught))!;
-    await expect(check.run(broken)).rejects.toThrow(/^router check/);
+    await expect(conformance(caught, sigmoidRouter, fault)).rejects.toThrow(/^router check/);
   });
+
+  it.each<{ fault: string; caught: string; break: (router: Router) => Partial<Router> }>([
+    {
+      fault: 'assigns by expert choice',
+      caught: 'causal',
+      break: ({ experts }) => ({ assign: (scores, mask) => expertChoice(scores, new Array<number>(experts).fill(1 / experts), mask) }),
+    },
+    { fault: 'routes padding', caught: 'causal', break: (r) => ({ assign: (scores) => r.decode(scores) }) },
+    { fault: 'balances to other ratios', caught: 'ratios', break: (r) => ({ balance: (scores, rate) => r.balance!(scores.map((s, i) => s / (1 + (i % r.experts))), rate) }) },
+    { fault: 'forgets what it balanced', caught: 'stores', break: () => ({ buffers: { bias: tf.variable(tf.zeros([1]), false) } }) },
+    { fault: 'has scores without gradient', caught: 'gradient', break: (r) => ({ score: (x) => tf.tensor3d(r.score(x).dataSync(), [x.shape[0], x.shape[1], r.experts]) }) },
+    { fault: 'keeps a tensor in balancing', caught: 'behind', break: () => ({ balance: () => void tf.keep(tf.scalar(1)) }) },
+  ])('the suite refuses a causal router that $fault', async ({ caught, break: fault }) => {
+    await expect(conformance(caught, balancedRouter, fault)).rejects.toThrow(/^router check/);
+  });
+
+  /** Runs the check whose name has `caught` in it on a broken router. */
+  function conformance(caught: string, whole: RouterFactory, fault: (router: Router) => Partial<Router>): Promise<void> {
+    const check = routerChecks.find(({ name }) => name.includes(caught))!;
+    return check.run((options) => {
+      const router = whole(options);
+      return { ...router, ...fault(router) };
+    });
+  }
 
   /** What the sigmoid router assigns to one sequence of given scores. */
   function assign(scores: number[][], ratios: number[], real?: boolean[]): number[] {
@@ -204,6 +227,30 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     router.dispose();
   });
 
+  it('keeps the ratios while its weights move, when it is balanced after each step', async () => {
+    const router = balancedRouter(OPTIONS);
+    const random = new SeededRandom(2, 5);
+    const weight = router.trainable['weight']!;
+    for (let step = 1; step <= 60; step++) {
+      tf.tidy(() => weight.assign(tf.add(weight, Float32Array.from({ length: 16 }, () => 0.02 * random.normal()))));
+      const scores = router.score(normal([1, 1000, 16], step));
+      router.balance!(scores.dataSync<'float32'>(), Math.max(0.1, 1 / step));
+    }
+    const scores = router.score(normal([1, 10_000, 16], 99));
+    const { agreement, ratios } = await routingStatistics(router.assign(scores), router.decode(scores), 3);
+    expect(agreement).toBe(1);
+    ratios.decode.forEach((share, expert) => expect(Math.abs(share - OPTIONS.ratios[expert]!)).toBeLessThan(0.02));
+    expect(tf.max(scores).dataSync()[0]).toBeLessThan(0.9); // far from where a sigmoid saturates
+    router.dispose();
+  });
+
+  it('never gives a token to an expert of ratio 0', () => {
+    const router = balancedRouter({ ...OPTIONS, ratios: [0.5, 0, 0.5] });
+    for (const rate of [1, 0.1]) router.balance!(router.score(normal([1, 50, 16], 1)).dataSync<'float32'>(), rate);
+    expect(router.decode(router.score(normal([1, 500, 16], 2))).dataSync()).not.toContain(1);
+    router.dispose();
+  });
+
   it('draws at the ratios and independently of prefill when random', async () => {
     const router = createRouter('random', OPTIONS);
     const scores = router.score(normal([100, 80, 16], 6));
@@ -253,7 +300,57 @@ describe('sigmoidRouter', () => {
 
   it('refuses weights that do not fit', () => {
     const weights = { weight: new Float32Array(47), bias: new Float32Array(3) };
-    expect(() => sigmoidRouter({ ...OPTIONS, weights })).toThrow(/weight of 3 x 16 values, got 47/);
+    for (const factory of [sigmoidRouter, balancedRouter]) {
+      expect(() => factory({ ...OPTIONS, weights })).toThrow(/weight of 3 x 16 values, got 47/);
+    }
+  });
+});
+
+describe('balancingShift', () => {
+  it('shares tokens exactly at the ratios, with the highest logit at 0', () => {
+    fc.assert(
+      fc.property(fc.constantFrom([0.3, 0.1, 0.6], [0.5, 0, 0.5], [1], [0.25, 0.25, 0.25, 0.25], [0.01, 0.99]), fc.nat(), (ratios, seed) => {
+        const random = new SeededRandom(seed, 3);
+        const experts = ratios.length;
+        const logits = Float32Array.from({ length: 400 * experts }, (_, i) => 3 * (i % experts) + random.normal());
+        const shift = balancingShift(logits, ratios);
+        const counts = new Array<number>(experts).fill(0);
+        let top = -Infinity;
+        for (let t = 0; t < 400; t++) {
+          const row = shift.map((each, e) => (ratios[e]! > 0 ? logits[t * experts + e]! + each : -Infinity));
+          counts[row.indexOf(Math.max(...row))]!++;
+          top = Math.max(top, ...row);
+        }
+        counts.forEach((n, expert) => expect(Math.abs(n - 400 * ratios[expert]!)).toBeLessThanOrEqual(1));
+        expect(top).toBeCloseTo(0, 5);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it.each([[[]], [[1, 2]], [[1, 2, NaN]], [[1, 2, Infinity]]])('refuses %j as logits of 3 experts', (logits) => {
+    expect(() => balancingShift(Float32Array.from(logits), [0.3, 0.1, 0.6])).toThrow(
+      `balance: expected finite scores of 3 experts for each token, got ${logits.length} numbers`,
+    );
+  });
+});
+
+describe('softGates', () => {
+  beforeAll(() => startBackend('wasm'));
+
+  it('are the softmax of the logits behind the scores, over the temperature', () => {
+    const logits = [1, -2, 0.5];
+    const gates = tf.tidy(() => Array.from(softGates(tf.sigmoid(tf.tensor3d([[logits]])), 0.5).dataSync()));
+    const sum = logits.reduce((all, x) => all + Math.exp(2 * x), 0);
+    gates.forEach((gate, e) => expect(gate).toBeCloseTo(Math.exp(2 * logits[e]!) / sum, 5));
+  });
+
+  it('are finite where scores saturate', () => {
+    expect(tf.tidy(() => Array.from(softGates(tf.tensor3d([[[0, 1, 1]]]), 1).dataSync()))).toEqual([0, 0.5, 0.5]);
+  });
+
+  it.each([0, -1, NaN, Infinity])('refuses a temperature of %j', (temperature) => {
+    expect(() => softGates(tf.zeros([1, 1, 2]), temperature)).toThrow(`softGates: expected a temperature above 0, got ${temperature}`);
   });
 });
 
@@ -279,7 +376,7 @@ describe('createRouter', () => {
   });
 
   it('refuses an unknown name', () => {
-    expect(() => createRouter('softmax' as RouterKind, OPTIONS)).toThrow(/of sigmoid, random, got 'softmax'/);
+    expect(() => createRouter('softmax' as RouterKind, OPTIONS)).toThrow(/of sigmoid, random, balanced, got 'softmax'/);
     expect(() => createRouter('toString' as RouterKind, OPTIONS)).toThrow(ArgumentError);
   });
 });

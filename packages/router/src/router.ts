@@ -8,8 +8,15 @@ import type { Scalar, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core
 export interface Router {
   /** E */
   readonly experts: number;
+  /**
+   * Whether {@link assign} decides as {@link decode} does, each token by its own scores, so that prefill and training route as
+   * decoding by construction.
+   */
+  readonly causal: boolean;
   /** What an optimizer trains and a checkpoint stores, by name; empty when nothing is learned. */
   readonly trainable: Readonly<Record<string, Variable>>;
+  /** What a checkpoint stores besides: variables that are not `trainable`, which {@link balance} alone changes. */
+  readonly buffers: Readonly<Record<string, Variable>>;
 
   /**
    * Given where {@link decode} of {@link score} is the arg max of sigmoid(x·weightᵀ + bias), ties to the lower expert: weight
@@ -25,8 +32,8 @@ export interface Router {
   score(x: Tensor3D): Tensor3D;
 
   /**
-   * The experts in prefill and training: progressive expert choice at exactly the router's capacity ratios, in each
-   * sequence alone. Not causal: later tokens influence an earlier token's expert.
+   * The experts in prefill and training. Of a router that is not {@link causal}: progressive expert choice at exactly the capacity
+   * ratios, in each sequence alone, where later tokens influence an earlier token's expert.
    * @param mask int32 or bool [B, T], 0 for padding, which takes no capacity; all tokens are real when left out
    * @returns int32 [B, T], −1 for padding; no gradient
    */
@@ -45,6 +52,15 @@ export interface Router {
    */
   loss(scores: Tensor3D, assignment: Tensor2D, mask?: Tensor2D): Scalar;
 
+  /**
+   * Given where the capacity ratios are held by feedback, without a gradient: moves {@link buffers} by `rate` of the way to where
+   * some tokens would be routed exactly at the ratios. A trainer calls it after each optimizer step.
+   * @param scores [tokens, E], row-major, of the real tokens of a whole step
+   * @param rate above 0, up to 1
+   * @throws ArgumentError when there is no token, a score is not finite, or the rate is out of range
+   */
+  balance?(scores: Float32Array, rate: number): void;
+
   /** Frees the variables and tensors that the router owns. */
   dispose(): void;
 }
@@ -58,7 +74,7 @@ export interface RouterOptions {
   readonly seed: number;
   /** Index of the layer: routers of different layers draw different numbers from one seed. */
   readonly layer: number;
-  /** Trained values instead of drawn ones, row-major, copied: weight [E, D] and bias [E]. */
+  /** Trained and balanced values instead of drawn ones, row-major, copied: weight [E, D] and bias [E]. */
   readonly weights?: { readonly weight: Float32Array; readonly bias: Float32Array };
 }
 

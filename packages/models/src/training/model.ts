@@ -101,7 +101,7 @@ export async function createTrainable(
       const { router: kind = 'sigmoid', routerSeed: seed = 0 } = config.mixsga!;
       const router = createRouter(kind, { hiddenSize: shape.hiddenSize, ratios, seed, layer, ...weights });
       routers.push(router);
-      for (const [name, variable] of Object.entries(router.trainable)) variables.set(`${prefix}.${name}`, variable);
+      for (const [name, variable] of Object.entries({ ...router.trainable, ...router.buffers })) variables.set(`${prefix}.${name}`, variable);
     }
   } catch (error) {
     disposeAll(variables, routers);
@@ -128,7 +128,10 @@ export class TrainableModel {
     this.#transformer = familyOf(config).trainable(config, this.#layers);
   }
 
-  /** Every trainable parameter by its Hugging Face name; routers are `…self_attn.router.weight` and `.bias`. */
+  /**
+   * Every variable that is stored, by its Hugging Face name; routers are `…self_attn.router.weight` and `.bias`. Those that no optimizer
+   * may change have `trainable` false, see {@link balance}.
+   */
   parameters(): ReadonlyMap<string, Variable> {
     return this.variables;
   }

@@ -19,8 +19,8 @@ export interface RouterCheck {
 interface Setting {
   readonly router: Router;
   readonly options: RouterOptions;
-  /** Another router of the same options. */
-  again(): Router;
+  /** Another router, of the same options by default. */
+  again(options?: RouterOptions): Router;
 }
 
 const BATCH = 3;
@@ -37,6 +37,7 @@ export const routerChecks: readonly RouterCheck[] = [
     expectShape('assign', prefill, [BATCH, LENGTH], 'int32');
     expectShape('decode', decoded, [BATCH, LENGTH], 'int32');
     expectThat('finite scores', (await scores.data()).every(Number.isFinite));
+    expectThat('a causal flag', typeof router.causal === 'boolean');
     expectThat('experts in range', (await decoded.data()).every((e) => e >= 0 && e < router.experts));
   }),
 
@@ -47,16 +48,13 @@ export const routerChecks: readonly RouterCheck[] = [
     other.dispose();
   }),
 
-  check('assigns by progressive expert choice over its scores, padding apart', async ({ router, options }) => {
+  check('assigns by progressive expert choice over its scores, or as it decodes when it is causal, padding apart', async (setting) => {
+    const { router } = setting;
     const scores = router.score(hidden());
     const mask = tf.tensor2d(padded(), [BATCH, LENGTH], 'int32');
-    const rows = await scores.array();
-    const plain = rows.map((row, b) => {
-      const real = padded().slice(b * LENGTH, (b + 1) * LENGTH).map(Boolean);
-      return [plainExpertChoice(row, options.ratios), plainExpertChoice(row, options.ratios, real)] as const;
-    });
-    expectEqual('assignment', await router.assign(scores).data(), plain.flatMap(([all]) => all));
-    expectEqual('masked assignment', await router.assign(scores, mask).data(), plain.flatMap(([, real]) => real));
+    const expected = router.causal ? await asDecoded(router, scores) : await byExpertChoice(setting, scores);
+    expectEqual('assignment', await router.assign(scores).data(), expected.all);
+    expectEqual('masked assignment', await router.assign(scores, mask).data(), expected.masked);
   }),
 
   check('scores and decodes every token alone', async ({ router }) => {
@@ -84,7 +82,10 @@ export const routerChecks: readonly RouterCheck[] = [
   check('trains each variable along the gradient of finite differences', async ({ router }) => {
     const x = hidden();
     const assignment = router.assign(router.score(x));
-    const objective = () => tf.tidy(() => router.loss(router.score(x), assignment));
+    const weights = normal(assignment.shape.concat(router.experts), 3);
+    // A causal router has nothing to foresee, and no loss of its own: it learns through its scores.
+    const objective = () =>
+      tf.tidy(() => (router.causal ? tf.sum<tf.Scalar>(tf.mul(router.score(x), weights)) : router.loss(router.score(x), assignment)));
     for (const [name, variable] of Object.entries(router.trainable)) {
       const { grads } = tf.variableGrads(objective, [variable]);
       const gradient = grads[variable.name];
@@ -101,6 +102,45 @@ export const routerChecks: readonly RouterCheck[] = [
     }
   }),
 
+  check('comes back from the variables that it stores', async ({ router, options, again }) => {
+    router.balance?.((await router.score(hidden()).data()) as Float32Array, 1);
+    const stored = { ...router.trainable, ...router.buffers };
+    const names = Object.keys(stored);
+    if (names.length === 0) return;
+    expectThat(`variables named weight and bias, got ${names.join(', ')}`, names.sort().join() === 'bias,weight');
+    const values = { weight: await stored['weight']!.data<'float32'>(), bias: await stored['bias']!.data<'float32'>() };
+    const other = again({ ...options, weights: values });
+    expectEqual('scores', await other.score(hidden()).data(), await router.score(hidden()).data());
+    other.dispose();
+  }),
+
+  check('keeps its buffers from the optimizer', ({ router }) => {
+    for (const [name, variable] of Object.entries(router.buffers)) {
+      expectThat(`buffer ${name} not to be trainable`, !variable.trainable && !(name in router.trainable));
+    }
+    const fixed = Object.entries(router.trainable).find(([, variable]) => !variable.trainable);
+    expectThat(`${fixed?.[0]} to be trainable`, fixed === undefined);
+    return Promise.resolve();
+  }),
+
+  check('holds the ratios by balancing, on tokens that it was not balanced on, and moves its buffers alone', async ({ router, options }) => {
+    if (!router.balance) return;
+    const trained = await Promise.all(Object.values(router.trainable).map((variable) => variable.data()));
+    const before = trained.map((values) => Array.from(values));
+    for (let step = 1; step <= 20; step++) {
+      const scores = router.score(normal([1, 400, HIDDEN], 100 + step) as Tensor3D);
+      router.balance((await scores.data()) as Float32Array, Math.max(0.1, 1 / step));
+    }
+    const decoded = await router.decode(router.score(normal([1, 4000, HIDDEN], 99) as Tensor3D)).data();
+    options.ratios.forEach((ratio, expert) => {
+      const share = decoded.filter((each) => each === expert).length / decoded.length;
+      const bound = ratio === 0 ? 0 : 0.035; // four standard deviations of what 4,000 tokens, and the last steps' 400, can tell
+      expectThat(`a share of ${ratio} for expert ${expert}, got ${share}`, Math.abs(share - ratio) <= bound);
+    });
+    const after = await Promise.all(Object.values(router.trainable).map((variable) => variable.data()));
+    after.forEach((values, i) => expectEqual('trained values after balancing', values, before[i]!));
+  }),
+
   check('leaves its arguments alone, leaves nothing behind, and frees what it owns', async ({ again }) => {
     const x = hidden();
     const mask = tf.tensor2d(padded(), [BATCH, LENGTH], 'int32');
@@ -108,12 +148,33 @@ export const routerChecks: readonly RouterCheck[] = [
     const router = again();
     const scores = router.score(x);
     const assignment = router.assign(scores, mask);
+    router.balance?.((await scores.data()) as Float32Array, 0.5);
     tf.dispose([router.decode(scores), router.loss(scores, assignment, mask), assignment, scores]);
     router.dispose();
     expectEqual('tensors after disposing', [tf.memory().numTensors], [before]);
     expectThat('arguments that are still there', !x.isDisposed && !mask.isDisposed);
   }),
 ];
+
+interface Expected {
+  readonly all: readonly number[];
+  /** With the sequences {@link padded}. */
+  readonly masked: readonly number[];
+}
+
+async function asDecoded(router: Router, scores: Tensor3D): Promise<Expected> {
+  const all = Array.from(await router.decode(scores).data());
+  return { all, masked: all.map((expert, token) => (padded()[token] ? expert : -1)) };
+}
+
+async function byExpertChoice({ options: { ratios } }: Setting, scores: Tensor3D): Promise<Expected> {
+  const rows = await scores.array();
+  const real = (sequence: number) => padded().slice(sequence * LENGTH, (sequence + 1) * LENGTH).map(Boolean);
+  return {
+    all: rows.flatMap((row) => plainExpertChoice(row, ratios)),
+    masked: rows.flatMap((row, sequence) => plainExpertChoice(row, ratios, real(sequence))),
+  };
+}
 
 function check(name: string, verify: (setting: Setting) => Promise<void>): RouterCheck {
   return {
@@ -124,7 +185,7 @@ function check(name: string, verify: (setting: Setting) => Promise<void>): Route
         tf.engine().startScope();
         const router = factory(options);
         try {
-          await verify({ router, options, again: () => factory(options) });
+          await verify({ router, options, again: (other = options) => factory(other) });
         } catch (error) {
           const where = `router check '${name}' with ratios ${ratios.join(':')}`;
           throw new Error(`${where}: ${(error as Error).message}`, { cause: error });

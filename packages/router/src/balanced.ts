@@ -1,0 +1,49 @@
+import { ArgumentError } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor2D } from '@tensorflow/tfjs-core';
+import { argMaxExpert } from './arg-max';
+import { balancingShift } from './balance';
+import { logOdds } from './gates';
+import { linearScores } from './linear-scores';
+import { validateRouterOptions, type Router, type RouterOptions } from './router';
+
+/** Bias of an expert of ratio 0: no hidden state outweighs it. */
+const NEVER = -1e4;
+
+/**
+ * A router that is causal by construction: in training and prefill, too, a token goes to the arg max of its own scores
+ * S(x) = sigmoid(x φ + β), ties to the lower expert. What holds the capacity ratios is β, which no gradient changes: after each step
+ * it moves towards the bias under which the step's tokens would have been shared exactly at the ratios ({@link balancingShift}).
+ * Balancing by a bias without a loss is Wang et al.'s (arXiv 2408.15664), who move it by a fixed step and the sign of the excess.
+ *
+ * `trainable` has `weight` [E, D], the transpose of φ, `buffers` has `bias` [E], the β. The loss is 0: φ learns from an estimator of
+ * the gradient through the experts (`softGates`), and stays a random projection without one.
+ *
+ * @throws ArgumentError when the options or the given weights do not fit
+ */
+export function balancedRouter(options: RouterOptions): Router {
+  validateRouterOptions(options);
+  const { ratios } = options;
+  const startBias = Float32Array.from(ratios, (ratio) => (ratio > 0 ? 0 : NEVER));
+  const { weight, bias, score, dispose } = linearScores(options, { startBias, trainableBias: false });
+  return {
+    experts: ratios.length,
+    causal: true,
+    trainable: { weight },
+    buffers: { bias },
+    linear: { weight, bias },
+    score,
+    assign(scores, mask) {
+      if (!mask) return argMaxExpert(scores);
+      return tf.tidy(() => tf.where(tf.notEqual(mask, 0), argMaxExpert(scores), tf.fill(mask.shape, -1, 'int32')) as Tensor2D);
+    },
+    decode: argMaxExpert,
+    loss: () => tf.scalar(0),
+    balance(scores, rate) {
+      if (!(rate > 0 && rate <= 1)) throw new ArgumentError(`balance: expected a rate above 0, up to 1, got ${rate}`);
+      const shift = balancingShift(scores.map(logOdds), ratios);
+      tf.tidy(() => bias.assign(tf.add(bias, shift.map((each) => rate * each))));
+    },
+    dispose,
+  };
+}

@@ -1,0 +1,70 @@
+import { ArgumentError, linear, SeededRandom } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor3D } from '@tensorflow/tfjs-core';
+import type { RouterOptions } from './router';
+import { ROUTER_STREAM } from './stream';
+
+/** The variables of a linear router, and the scores that they give. */
+export interface LinearScores {
+  /** [E, D], the transpose of the paper's φ. */
+  readonly weight: tf.Variable<tf.Rank.R2>;
+  /** [E] */
+  readonly bias: tf.Variable<tf.Rank.R1>;
+  /** float32 [B, T, D] to [B, T, E] */
+  score(x: Tensor3D): Tensor3D;
+  dispose(): void;
+}
+
+/**
+ * S(x) = sigmoid(x φ + β) (paper section 3.2): φ He-normal (std sqrt(2/D)), or both φ and β as they are given.
+ *
+ * @param options checked by {@link validateRouterOptions}
+ * @param startBias β where none is given
+ * @param trainableBias whether β is for an optimizer to train
+ * @throws ArgumentError when the given weights do not fit
+ */
+export function linearScores(
+  options: RouterOptions, { startBias, trainableBias }: { startBias: Float32Array; trainableBias: boolean },
+): LinearScores {
+  const { hiddenSize, ratios } = options;
+  const experts = ratios.length;
+  const given = {
+    weight: expectSize('weight', options.weights?.weight ?? heNormal(options), [experts, hiddenSize]),
+    bias: expectSize('bias', options.weights?.bias ?? startBias, [experts]),
+  };
+  const weight = variable<tf.Rank.R2>(given.weight, [experts, hiddenSize], true);
+  const bias = variable<tf.Rank.R1>(given.bias, [experts], trainableBias);
+  return {
+    weight,
+    bias,
+    score(x) {
+      const [batch, length] = x.shape;
+      return tf.tidy(() => {
+        const logits = linear(tf.reshape(x, [batch * length, hiddenSize]), weight, bias);
+        return tf.reshape(tf.sigmoid(logits), [batch, length, experts]);
+      });
+    },
+    dispose() {
+      weight.dispose();
+      bias.dispose();
+    },
+  };
+}
+
+function heNormal({ hiddenSize, ratios, seed, layer }: RouterOptions): Float32Array {
+  const random = new SeededRandom(seed, ROUTER_STREAM, layer);
+  const deviation = Math.sqrt(2 / hiddenSize);
+  return Float32Array.from({ length: ratios.length * hiddenSize }, () => deviation * random.normal());
+}
+
+function expectSize(name: string, values: Float32Array, shape: readonly number[]): Float32Array {
+  if (values.length === shape.reduce((a, b) => a * b)) return values;
+  throw new ArgumentError(
+    `createRouter: expected ${name} of ${shape.join(' x ')} values, got ${values.length}; check the ratios and hiddenSize`,
+  );
+}
+
+function variable<R extends tf.Rank>(values: Float32Array, shape: tf.ShapeMap[R], trainable: boolean): tf.Variable<R> {
+  // The copy is what the variable owns: optimizers write in place.
+  return tf.tidy(() => tf.variable(tf.tensor<R>(values.slice(), shape), trainable));
+}
