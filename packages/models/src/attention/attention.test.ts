@@ -62,8 +62,8 @@ describe('parseAttention', () => {
     ['mixsga:3:1:6=0.5=0.5', 'got "mixsga:3:1:6=0.5=0.5"'],
     ['mixsga:3:1:6/1:1', 'expected as many ratios for every layer, got 3 and 2; an expert without tokens has ratio 0'],
     ['mixsga:3:1:6/0:0:0', 'ratios: expected at least one above 0'],
-    ['mixsga:3:1:6=0.25', 'expected ratios that keep 0.25 of the KV cache, as =0.25 says, got 0.5; change the ratios or the budget'],
-    ['mixsga:1:0:0/0:1:0=0.7485', 'expected ratios that keep 0.7485 of the KV cache, as =0.7485 says, got 0.75'],
+    ['mixsga:3:1:6=0.25', 'expected ratios that keep 0.25 of the KV cache, as the spec states, got 0.5; change the ratios or the budget'],
+    ['mixsga:1:0:0/0:1:0=0.7485', 'expected ratios that keep 0.7485 of the KV cache, as the spec states, got 0.75'],
     ['mixsga:3:-1:6', 'ratios: expected numbers of 0 or more, got 3:-1:6'],
     ['mixsga:0:0:0', 'ratios: expected at least one above 0'],
     ['mixsga:3:1:6@1,2', 'expected as many group sizes as ratios, got 3 ratios and 2 sizes'],
@@ -97,6 +97,14 @@ describe('ratios by layer', () => {
   it('of a single list are those of every layer', () => {
     const { ratios, ratiosOf } = parseAttention('mixsga:3:1:6=0.5').experts!;
     for (const layer of [...LAYERS, 31]) expect(ratiosOf(layer)).toEqual(ratios);
+  });
+
+  it('are changed for others, rounded to 4 digits', () => {
+    const { experts } = parseAttention('mixsga-root:3:1@1,3');
+    expect(experts!.withRatios([[1, 0], [1 / 3, 2 / 3]], 0.778).spec).toBe('mixsga-root:1:0/0.3333:0.6667@1,3=0.778');
+    expect(experts!.withRatios([[0.2, 1e-9]]).spec).toBe('mixsga-root:0.2:0@1,3');
+    expect(() => experts!.withRatios([[1, 0], [0, 1]], 0.5)).toThrow('expected ratios that keep 0.5 of the KV cache, as the spec states, got 0.666667');
+    expect(() => experts!.withRatios([[1, 0, 0]])).toThrow('expected as many group sizes as ratios, got 3 ratios and 2 sizes');
   });
 
   const ratio = fc.oneof(fc.nat(20), fc.double({ min: 1e-5, max: 1e3, noNaN: true }).map((x) => Number(x.toPrecision(4))));

@@ -1,7 +1,7 @@
 import { ArgumentError } from '@mixsga/backend';
 import { defaultGroupSizes, kvBudget, normaliseRatios, validateGroupSizes } from '@mixsga/experts';
 import { parseCount } from './parse-count';
-import type { AttentionKind } from './variant';
+import type { AttentionKind, AttentionVariant } from './variant';
 
 const NUMBER = /^-?(\d+\.?\d*|\.\d+)$/;
 /** How far the ratios may be from the budget that a spec states. */
@@ -25,53 +25,69 @@ function kindOf(name: string, pooling: 'mean' | 'root', description: string): At
       const [, layersText, sizeText, budgetText] = /^([^@=]+)(?:@([^@=]+))?(?:=([^@=]+))?$/.exec(parameters ?? '') ?? [];
       if (layersText === undefined) return null;
       const lists = layersText.split('/').map((list) => list.split(':').map(parseNumber));
-      const experts = lists[0]!.length;
-      const sizes = sizeText?.split(',').map(parseCount) ?? defaultGroupSizes(experts);
+      const sizes = sizeText?.split(',').map(parseCount) ?? defaultGroupSizes(lists[0]!.length);
       const budget = budgetText === undefined ? undefined : parseNumber(budgetText);
       if (!lists.every(isNumbers) || !isNumbers(sizes) || budget === null) return null;
-
-      const unequal = lists.find(({ length }) => length !== experts);
-      if (unequal) {
-        throw new ArgumentError(`${name}: expected as many ratios for every layer, got ${experts} and ${unequal.length}; an expert without tokens has ratio 0`);
-      }
-      if (sizes.length !== experts) {
-        throw new ArgumentError(
-          `${name}:${parameters}: expected as many group sizes as ratios, got ${experts} ratios and ${sizes.length} sizes`,
-        );
-      }
-      const byLayer = lists.map(normaliseRatios);
-      const kept = mean(lists.map((list) => kvBudget(list, sizes)));
-      if (budget !== undefined && !(Math.abs(kept - budget) <= BUDGET_TOLERANCE)) {
-        throw new ArgumentError(
-          `${name}: expected ratios that keep ${budget} of the KV cache, as =${budgetText} says, got ${Number(kept.toFixed(6))}; change the ratios or the budget`,
-        );
-      }
-      const isDefault = String(sizes) === String(defaultGroupSizes(experts));
-      return {
-        spec: [
-          `${name}:${lists.map((list) => list.join(':')).join('/')}`,
-          isDefault ? '' : `@${sizes.join(',')}`,
-          budget === undefined ? '' : `=${budget}`,
-        ].join(''),
-        kvBudget: kept,
-        experts: {
-          ratios: sizes.map((_, expert) => mean(byLayer.map((ratios) => ratios[expert]!))),
-          ratiosOf: (layer) => byLayer[byLayer.length === 1 ? 0 : layer]!,
-          groupSizes: sizes,
-          pooling,
-        },
-        storedKvHeads: (kvHeads) => kvHeads,
-        kvSource: (layer) => layer,
-        validate({ kvHeads, layers }) {
-          validateGroupSizes(sizes, kvHeads);
-          if (lists.length === 1 || lists.length === layers) return;
-          throw new ArgumentError(
-            `${name}: expected ratios for each of the ${layers} layers, or one list for all, got ${lists.length} lists; separate them by /`,
-          );
-        },
-      };
+      return variantOf({ name, pooling, lists, sizes, budget });
     },
   };
+}
+
+interface Mixture {
+  readonly name: string;
+  readonly pooling: 'mean' | 'root';
+  /** Ratios of each layer, or one list for all. */
+  readonly lists: readonly (readonly number[])[];
+  readonly sizes: readonly number[];
+  /** As stated. */
+  readonly budget: number | undefined;
+}
+
+function variantOf({ name, pooling, lists, sizes, budget }: Mixture): AttentionVariant {
+  const experts = lists[0]!.length;
+  const unequal = lists.find(({ length }) => length !== experts);
+  if (unequal) {
+    throw new ArgumentError(`${name}: expected as many ratios for every layer, got ${experts} and ${unequal.length}; an expert without tokens has ratio 0`);
+  }
+  if (sizes.length !== experts) {
+    throw new ArgumentError(`${name}: expected as many group sizes as ratios, got ${experts} ratios and ${sizes.length} sizes`);
+  }
+  const byLayer = lists.map(normaliseRatios);
+  const kept = mean(lists.map((list) => kvBudget(list, sizes)));
+  if (budget !== undefined && !(Math.abs(kept - budget) <= BUDGET_TOLERANCE)) {
+    throw new ArgumentError(
+      `${name}: expected ratios that keep ${budget} of the KV cache, as the spec states, got ${Number(kept.toFixed(6))}; change the ratios or the budget`,
+    );
+  }
+  const isDefault = String(sizes) === String(defaultGroupSizes(experts));
+  return {
+    spec: [
+      `${name}:${lists.map((list) => list.join(':')).join('/')}`,
+      isDefault ? '' : `@${sizes.join(',')}`,
+      budget === undefined ? '' : `=${budget}`,
+    ].join(''),
+    kvBudget: kept,
+    experts: {
+      ratios: sizes.map((_, expert) => mean(byLayer.map((ratios) => ratios[expert]!))),
+      ratiosOf: (layer) => byLayer[byLayer.length === 1 ? 0 : layer]!,
+      withRatios: (own, stated) => variantOf({ name, pooling, lists: own.map(rounded), sizes, budget: stated }),
+      groupSizes: sizes,
+      pooling,
+    },
+    storedKvHeads: (kvHeads) => kvHeads,
+    kvSource: (layer) => layer,
+    validate({ kvHeads, layers }) {
+      validateGroupSizes(sizes, kvHeads);
+      if (lists.length === 1 || lists.length === layers) return;
+      throw new ArgumentError(
+        `${name}: expected ratios for each of the ${layers} layers, or one list for all, got ${lists.length} lists; separate them by /`,
+      );
+    },
+  };
+}
+
+function rounded(ratios: readonly number[]): number[] {
+  return ratios.map((ratio) => Number(ratio.toFixed(4)));
 }
 
 /** A number whose digits are plain, also when it is written again; null for anything else. */

@@ -19,6 +19,13 @@ export interface AttentionVariant {
     readonly ratios: readonly number[];
     /** Those of one layer, where layers may differ; {@link ratios} is their mean. */
     ratiosOf(layer: number): readonly number[];
+    /**
+     * The same experts with other ratios.
+     * @param byLayer of each layer, normalised or not; rounded to 4 digits
+     * @param budget the KV budget to state, if any
+     * @throws ArgumentError when the ratios are none, or keep another budget
+     */
+    withRatios(byLayer: readonly (readonly number[])[], budget?: number): AttentionVariant;
     readonly groupSizes: readonly number[];
     /** What a group of heads becomes, see `groupMean`. */
     readonly pooling: 'mean' | 'root';
