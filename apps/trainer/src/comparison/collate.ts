@@ -24,6 +24,7 @@ export function reportOf(runs: readonly FinishedMethod[], seconds: number): Repo
 function methodResult({ method, config, result, evaluations }: FinishedMethod): MethodResult {
   return {
     name: method.name,
+    ...(method.series === undefined ? {} : { series: method.series }),
     attention: result.attention,
     ...(method.router ? { router: method.router } : {}),
     ...(result.agreement === null ? {} : { alpha: config.routerLoss.alpha }),
@@ -36,6 +37,7 @@ function methodResult({ method, config, result, evaluations }: FinishedMethod): 
     agreement: result.agreement,
     realisedRatios: result.realisedRatios,
     realisedKvBudget: result.realisedKvBudget,
+    realisedKvBytesPerToken: result.realisedKvBytesPerToken,
     evaluations,
   };
 }

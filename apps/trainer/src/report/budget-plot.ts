@@ -1,4 +1,5 @@
 import { count, number, percent } from './format';
+import { frontierPlot } from './frontier-plot';
 import { methodStyle } from './palette';
 import { renderChart } from './render';
 import type { Report } from './schema';
@@ -12,9 +13,10 @@ const APART = 17;
 /** From this ratio of highest to lowest on, the perplexity axis is logarithmic. */
 const LOG_FROM = 3;
 
-/** Perplexity against KV bytes per token: for each method a filled mark (decode) and a hollow one (prefill). */
+/** Perplexity against KV bytes per token: lines where methods are of series, and else for each method a filled mark (decode) and a hollow one (prefill). */
 export function budgetPlot(report: Report): Promise<string> {
   const methods = summarise(report);
+  if (methods.some(({ series }) => series !== null)) return frontierPlot(methods);
   const seeds = Math.max(...methods.map((method) => method.seeds.length));
   const widest = 1.15 * Math.max(...methods.map((method) => method.kvBytesPerToken));
   const offsets = sideBySide(methods.map((method) => method.kvBytesPerToken), methods.map((method) => method.perplexity.decode.mean), (APART * widest) / WIDTH);

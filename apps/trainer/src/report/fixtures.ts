@@ -28,6 +28,7 @@ export function mixed(fields: Partial<MethodResult> & { decode: number; prefill?
     agreement: 0.9,
     realisedRatios: { decode: [0.31, 0.09, 0.6], prefill: [0.3, 0.1, 0.6] },
     realisedKvBudget: { decode: 0.505, prefill: 0.5 },
+    realisedKvBytesPerToken: { decode: 3103.72, prefill: 3073 },
     ...fields,
   });
 }
@@ -56,6 +57,24 @@ export function fullReport(seeds: number[]): Report {
         mixed({ name: 'mixSGA 1:1:2', attention: 'mixsga:1:1:2', decode: 41.3 + shift, prefill: 40.1, seed }),
         mixed({ name: 'mixSGA 3:1:6, random router', router: 'random', decode: 43.02 - shift, prefill: 42.9, agreement: 0.46, seed }),
         mixed({ name: 'mixSGA 3:1:6, no consistency loss', alpha: 0, decode: 44.6 + shift, prefill: 40.6, agreement: 0.33, seed }),
+      ];
+    }),
+  );
+}
+
+/** Two lines of three and two budgets, with a ceiling; numbers made up. */
+export function frontierReport(seeds: number[]): Report {
+  const at = (budget: number) => ({ kvBudget: budget, kvBytesPerToken: 6144 * budget });
+  return reportOf(
+    seeds.flatMap((seed) => {
+      const shift = (seed - 1) * 0.21;
+      const routed = (name: string, budget: number, used: number, decode: number) =>
+        mixed({ name, series: 'mixSGA', ...at(budget), realisedKvBytesPerToken: { decode: used, prefill: 6144 * budget }, decode: decode + shift, seed });
+      return [
+        result({ name: 'MHA', series: 'MHA', attention: 'mha', ...at(1), decode: 38.1 + shift, seed }),
+        ...[[2, 39.4], [4, 44], [8, 52]].map(([size, decode]) => result({ name: `GQA ${size}`, series: 'GQA', attention: `gqa:${size}`, ...at(1 / size!), decode: decode! + shift, seed })),
+        routed('mixSGA 3:1:6', 0.5, 3080, 41),
+        routed('mixSGA 1:1:2@2,4,8', 0.25, 1590, 43),
       ];
     }),
   );

@@ -1,5 +1,6 @@
 import type { ReportExtras } from './extras';
 import { count, duration, percent, perplexityText } from './format';
+import { frontierLines } from './frontier';
 import type { Report } from './schema';
 import { type MethodSummary, summarise } from './summary';
 import { markdownEvaluations, markdownTable } from './table';
@@ -23,6 +24,7 @@ export function reportMarkdown(report: Report, extras: ReportExtras): string {
     markdownTable(report),
     seedNote(methods),
     `![Perplexity against KV bytes per token](${PLOTS.budget})`,
+    ...frontierSection(methods),
     ...(evaluations ? ['## What the tasks found', evaluations] : []),
     ...(ablations.length ? ["## What the method's parts are worth", ablations.map((line) => `- ${line}`).join('\n')] : []),
     '## How to read the numbers',
@@ -45,13 +47,18 @@ const HOW_TO_READ = [
   '**Decode routing**: each token gets the expert with the highest of its own scores, as when text is generated one token at a time. This is the number that counts.',
   '**Prefill routing**: experts choose tokens from the whole window at the asked ratios, as in training. Later tokens so influence the expert ' +
     'of an earlier one, a little of the future leaks into its prediction, and the perplexity is not strictly autoregressive. It shows what the experts can do when the ratios are kept.',
-  '**Agreement**: the share of tokens to which both rules give the same expert. **KV used**: what the experts chosen under decode routing cost, where nothing enforces the ratios.',
+  '**Agreement**: the share of tokens to which both rules give the same expert. **KV used**, and the bytes a token under decode: what the experts chosen under decode routing cost, where nothing enforces the ratios.',
   '**MHA** keeps the whole KV cache: it is the ceiling, not a rival. **CLA 2** shares keys and values between pairs of layers.',
 ];
 
 function seedNote(methods: readonly MethodSummary[]): string {
   const seeds = Math.max(...methods.map((method) => method.seeds.length));
   return seeds > 1 ? `Means of ${seeds} seeds, in brackets the lowest and the highest. Ratios in percent, costliest expert first.` : 'Ratios in percent, costliest expert first.';
+}
+
+function frontierSection(methods: readonly MethodSummary[]): string[] {
+  const lines = frontierLines(methods);
+  return lines.length ? ['## The best at each budget', lines.map((line) => `- ${line}`).join('\n')] : [];
 }
 
 function prefillGap(methods: readonly MethodSummary[]): string[] {

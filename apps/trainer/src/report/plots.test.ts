@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { budgetPlot } from './budget-plot';
 import { curvesPlot, spreadLabels } from './curves-plot';
-import { curvesOf, fullReport, reportOf, result, sentence } from './fixtures';
+import { curvesOf, frontierReport, fullReport, reportOf, result, sentence } from './fixtures';
 import { expertColours, methodStyle } from './palette';
 import { renderChart } from './render';
 import { sentenceStrip } from './sentence-strip';
@@ -56,6 +56,31 @@ describe('budgetPlot', () => {
     expect(marks(await budgetPlot(reportOf([result({ decode: 40 })])), 'point')).toHaveLength(1);
     const far = reportOf([result({ decode: 40 }), result({ name: 'broken', attention: 'cla:2', decode: 9000 })]);
     expect(texts(await budgetPlot(far))).toContain('broken: 9,000');
+  });
+});
+
+describe('the plot of methods of series', () => {
+  const place = (mark: { getAttribute(name: string): string | null }) => /translate\(([\d.]+),([\d.]+)\)/.exec(mark.getAttribute('transform')!)!.slice(1).map(Number) as [number, number];
+
+  it('has a line for each, over the bytes that tokens really take, with the range of the seeds', async () => {
+    const svg = await budgetPlot(frontierReport([1, 2, 3]));
+    expect(marks(svg, 'line mark').map((line) => (line.getAttribute('d')!.match(/L/g) ?? []).length)).toEqual([0, 2, 1]);
+    const points = marks(svg, 'point');
+    expect(points).toHaveLength(6);
+    expect(texts(svg)).toEqual(expect.arrayContaining(['MHA', 'GQA', 'mixSGA', '76812.5 %', '3,07250 %', '6,144100 %', 'validation perplexity (lower is better)']));
+    expect(svg).toContain('decode routing, as in generation; mean of 3 seeds; bars: lowest and highest');
+    // Halves of the cache are equally far apart, and mixSGA's 1,590 bytes are more than the 1,536 that were asked for.
+    const [mha, two, four, eight, , mixed] = points.map(place);
+    for (const step of [mha![0] - two![0], two![0] - four![0]]) expect(step).toBeCloseTo(four![0] - eight![0], 3);
+    expect(mixed![0]).toBeGreaterThan(four![0]);
+    expect(elements(svg, 'line').length - elements(await budgetPlot(frontierReport([1])), 'line').length).toBe(6);
+  });
+
+  it('takes a logarithmic axis of perplexity where numbers are far apart', async () => {
+    const report = frontierReport([1]);
+    const far = { ...report, methods: report.methods.map((method, i) => (i === 3 ? { ...method, perplexity: { decode: 900, prefill: 900 } } : method)) };
+    const [mha, two, , eight] = marks(await budgetPlot(far), 'point').map((mark) => place(mark)[1]);
+    expect((mha! - two!) / (mha! - eight!)).toBeCloseTo(Math.log(39.4 / 38.1) / Math.log(900 / 38.1), 3);
   });
 });
 

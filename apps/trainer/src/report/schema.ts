@@ -10,6 +10,8 @@ const both = <T extends z.ZodType>(value: T) => z.strictObject({ decode: value, 
 const method = z.strictObject({
   /** Name of the method, the same for all its seeds. */
   name: z.string().min(1),
+  /** Which methods are one at several KV budgets: a line of the plot. */
+  series: z.string().min(1).optional(),
   /** Attention variant, such as `gqa:2` or `mixsga:3:1:6`. */
   attention: z.string().min(1),
   /** Kind of the router, where it is not the trained one of the paper. */
@@ -33,6 +35,8 @@ const method = z.strictObject({
   realisedRatios: both(ratios).nullable(),
   /** Share of the unmodified KV cache that those ratios cost; null where the method does not route. */
   realisedKvBudget: both(z.number().positive()).nullable().optional(),
+  /** The same in bytes per token, all layers, the expert index counted. */
+  realisedKvBytesPerToken: both(z.number().positive()).nullable().optional(),
   /** What the comparison's tasks found, by their names. */
   evaluations: z
     .record(

@@ -10,10 +10,14 @@ export interface Spread {
 /** A method over its seeds. */
 export interface MethodSummary {
   name: string;
+  /** Which methods are one at several KV budgets; null for a method of its own. */
+  series: string | null;
   attention: string;
   seeds: number[];
   kvBudget: number;
   kvBytesPerToken: number;
+  /** What its tokens take under decode routing, the mean over the seeds; as asked for where that was not measured, or the method does not route. */
+  kvBytesUsed: number;
   tokens: number;
   perplexity: { decode: Spread; prefill: Spread };
   /** The three below: null where the method does not route. */
@@ -34,16 +38,18 @@ export function summarise(report: Report): MethodSummary[] {
 }
 
 function summariseMethod(runs: MethodResult[]): MethodSummary {
-  const { name, attention, kvBudget, kvBytesPerToken, tokens } = runs[0]!;
+  const { name, series = null, attention, kvBudget, kvBytesPerToken, tokens } = runs[0]!;
   const agreements = runs.flatMap((run) => run.agreement ?? []);
   const routed = runs.flatMap((run) => run.realisedRatios ?? []);
   const budgets = runs.flatMap((run) => run.realisedKvBudget ?? []);
   return {
     name,
+    series,
     attention,
     seeds: runs.map((run) => run.seed),
     kvBudget,
     kvBytesPerToken,
+    kvBytesUsed: spread(runs.map((run) => run.realisedKvBytesPerToken?.decode ?? kvBytesPerToken)).mean,
     tokens,
     perplexity: {
       decode: spread(runs.map((run) => run.perplexity.decode)),

@@ -4,7 +4,7 @@ import type { Report } from './schema';
 import { summarise } from './summary';
 
 const HEADINGS = [
-  'method', 'KV cache', 'bytes/token', 'perplexity, decode', 'perplexity, prefill', 'agreement', 'ratios, decode', 'KV used, decode',
+  'method', 'KV cache', 'bytes/token', 'perplexity, decode', 'perplexity, prefill', 'agreement', 'ratios, decode', 'KV used, decode', 'bytes/token, decode',
 ];
 
 /** The methods of a report as rows of text, a heading row first; a dash where a method does not route. */
@@ -18,6 +18,7 @@ function tableRows(report: Report): string[][] {
     method.agreement ? percent(method.agreement.mean) : '–',
     method.realisedRatios ? ratioText(method.realisedRatios.decode) : '–',
     method.realisedKvBudget ? percent(method.realisedKvBudget.decode, 1) : '–',
+    count(method.kvBytesUsed),
   ]);
   return [HEADINGS, ...rows];
 }

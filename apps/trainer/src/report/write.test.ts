@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { FileError } from '@mixsga/backend';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { curvesOf, fullReport, sentence } from './fixtures';
+import { curvesOf, frontierReport, fullReport, sentence } from './fixtures';
 import { parseReport, type Report } from './schema';
 import { formatTable } from './table';
 import { writeReport } from './write';
@@ -33,10 +33,23 @@ describe('writeReport', () => {
     const [, path] = await writeReport(directory, fullReport([1]));
     const markdown = await readFile(path!, 'utf8');
     expect(markdown).toContain('**GQA 2 won.** At 50 % of the KV cache, under decode routing, its perplexity is 39.40, against 40.90 for mixSGA 3:1:6: 3.7 % lower.');
-    expect(markdown).toContain('| mixSGA 3:1:6 | 50 % | 3,073 | 40.90 | 39.80 | 90 % | 31:9:60 | 50.5 % |');
+    expect(markdown).toContain('| mixSGA 3:1:6 | 50 % | 3,073 | 40.90 | 39.80 | 90 % | 31:9:60 | 50.5 % | 3,104 |');
     expect(markdown).toContain('not strictly autoregressive');
     expect(markdown).toContain('Without the consistency loss');
     expect(markdown).not.toContain('training-curves.svg'); // no data, so no plot
+  });
+
+  it('tells the best at each budget that methods of series share', async () => {
+    const [json, path] = await writeReport(directory, frontierReport([1, 2, 3]));
+    const markdown = await readFile(path!, 'utf8');
+    expect(markdown).toContain(`## The best at each budget
+
+- **50 % of the KV cache**: GQA 2, 39.61 (39.40 to 39.82); in every seed below all others: mixSGA 3:1:6 41.21 (41.00 to 41.42).
+- **25 % of the KV cache**: mixSGA 1:1:2@2,4,8, 43.21 (43.00 to 43.42); in every seed below all others: GQA 4 44.21 (44.00 to 44.42).
+`);
+    expect((JSON.parse(await readFile(json!, 'utf8')) as Report).methods.map(({ series }) => series).slice(0, 2)).toEqual(['MHA', 'GQA']);
+    const single = await readFile((await writeReport(directory, frontierReport([1])))[1]!, 'utf8');
+    expect(single).toContain('**50 % of the KV cache**: GQA 2, 39.40; one seed: mixSGA 3:1:6 41.00.');
   });
 
   it.each<[string, (report: Report) => unknown, string]>([
@@ -64,6 +77,6 @@ describe('formatTable', () => {
     const lines = formatTable(fullReport([1, 2])).split('\n');
     expect(lines).toHaveLength(2 + 7);
     expect(new Set(lines.map((line) => line.length)).size).toBe(1);
-    expect(lines[3]).toMatch(/^GQA 2 +50 % +3,072 +39\.50 \(39\.40 to 39\.61\) +39\.50 \(39\.40 to 39\.61\) +– +– +–$/);
+    expect(lines[3]).toMatch(/^GQA 2 +50 % +3,072 +39\.50 \(39\.40 to 39\.61\) +39\.50 \(39\.40 to 39\.61\) +– +– +– +3,072$/);
   });
 });

@@ -26,6 +26,8 @@ export interface Validation {
   realisedRatios: Both<number[]> | null;
   /** Share of the unmodified KV cache that those ratios cost; null where the model does not route. */
   realisedKvBudget: Both<number> | null;
+  /** The same in bytes per token, the expert index included. */
+  realisedKvBytesPerToken: Both<number> | null;
 }
 
 /** How a validation goes through its text. */
@@ -73,11 +75,13 @@ export async function validateResponses(
 
 function validationOf(model: LikelihoodModel, perplexity: Both<number>, routed: RoutingResult | null): Validation {
   const { realised } = kvAccounting(model, routed);
+  const both = <K extends 'kvBudget' | 'kvBytesPerToken'>(key: K) => realised && { decode: realised.decode[key], prefill: realised.prefill[key] };
   return {
     perplexity,
     agreement: routed?.agreement ?? null,
     realisedRatios: routed?.ratios ?? null,
-    realisedKvBudget: realised && { decode: realised.decode.kvBudget, prefill: realised.prefill.kvBudget },
+    realisedKvBudget: both('kvBudget'),
+    realisedKvBytesPerToken: both('kvBytesPerToken'),
   };
 }
 

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '../../training/files';
 import { bestLine, sweepMarkdownTable, sweepPlot } from '../../sweep/render';
 import { budgetPlot } from '../budget-plot';
+import { frontierLines } from '../frontier';
 import { summarise } from '../summary';
 import { markdownEvaluations, markdownTable } from '../table';
 import { judge } from '../verdict';
@@ -45,7 +46,8 @@ export async function writeResultsReport(folder: string, collected: Collected): 
     const { sentence, remarks } = judge(summarise(content));
     const tasks = markdownEvaluations(content);
     const plot = picture({ name: `comparison-${dirname(path)}`, caption: 'Perplexity against KV bytes per token', svg: await budgetPlot(content) });
-    sections.push(`## Comparison: ${dirname(path)}`, [sentence, ...remarks].join(' '), markdownTable(content), ...(tasks ? [tasks] : []), plot);
+    const frontier = frontierLines(summarise(content)).map((line) => `- ${line}`).join('\n');
+    sections.push(`## Comparison: ${dirname(path)}`, [sentence, ...remarks].join(' '), markdownTable(content), ...(frontier ? [frontier] : []), ...(tasks ? [tasks] : []), plot);
   }
   for (const { path, content } of collected.sweeps) {
     const svg = await sweepPlot(content);

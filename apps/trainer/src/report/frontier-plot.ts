@@ -1,0 +1,67 @@
+import { count, percent } from './format';
+import { methodStyle } from './palette';
+import { renderChart } from './render';
+import type { MethodSummary } from './summary';
+
+const WIDTH = 560;
+const HEIGHT = 400;
+/** From this ratio of highest to lowest on, the perplexity axis is logarithmic. */
+const LOG_FROM = 3;
+/** Marks of the x-axis, as shares of the unmodified cache. */
+const BUDGETS = [0.125, 0.25, 0.375, 0.5, 0.75, 1];
+
+/**
+ * Perplexity under decode routing against the KV bytes that a token really takes there: a line for each series, over a logarithmic axis of bytes.
+ */
+export function frontierPlot(methods: readonly MethodSummary[]): Promise<string> {
+  const rows = methods.map((method) => ({ series: method.series ?? method.name, bytes: method.kvBytesUsed, ...method.perplexity.decode }));
+  const series = [...new Set(rows.map((row) => row.series))];
+  const styles = series.map((_, i) => methodStyle(i));
+  const seeds = Math.max(...methods.map((method) => method.seeds.length));
+  const bytes = rows.map((row) => row.bytes);
+  // Of the unmodified model; an expert index only adds to it.
+  const full = Math.min(...methods.map(({ kvBytesPerToken, kvBudget }) => kvBytesPerToken / kvBudget));
+  const budgets = BUDGETS.filter((budget) => budget * full > 0.9 * Math.min(...bytes));
+  const [low, high] = [Math.min(...rows.map((row) => row.min)), Math.max(...rows.map((row) => row.max))];
+  const pad = high / low > LOG_FROM ? low * 0.1 : (high - low) * 0.06 || high * 0.01;
+  const scale = { domain: series };
+  const legend = { title: null, symbolSize: 110 };
+  const color = { field: 'series', type: 'nominal' as const, scale: { ...scale, range: styles.map(({ colour }) => colour) }, legend };
+  const shape = { field: 'series', type: 'nominal' as const, scale: { ...scale, range: styles.map(({ shape }) => shape) }, legend };
+  const strokeDash = { field: 'series', type: 'nominal' as const, scale: { ...scale, range: styles.map(({ dash }) => (dash.length ? dash : [1, 0])) }, legend };
+  const x = {
+    field: 'bytes',
+    type: 'quantitative' as const,
+    scale: { type: 'log' as const, base: 2, domain: [0.9 * Math.min(...bytes), 1.08 * Math.max(full, ...bytes)], nice: false },
+    axis: {
+      title: 'KV cache, bytes per token under decode routing with the expert index; share of the unmodified one',
+      values: budgets.map((budget) => budget * full),
+      labelExpr: budgets.reduceRight((rest, budget) => `datum.value === ${budget * full} ? ${JSON.stringify(tickText(budget, full))} : ${rest}`, `''`),
+    },
+  };
+  const y = (field: string) => ({
+    field,
+    type: 'quantitative' as const,
+    scale: { ...(high / low > LOG_FROM ? { type: 'log' as const } : { type: 'linear' as const, zero: false }), domain: [low - pad, high + pad], nice: false },
+    axis: { title: 'validation perplexity (lower is better)', tickCount: 8 },
+  });
+  return renderChart({
+    width: WIDTH,
+    height: HEIGHT,
+    title: {
+      text: 'Perplexity against KV cache',
+      subtitle: `decode routing, as in generation; ${seeds > 1 ? `mean of ${seeds} seeds; bars: lowest and highest` : 'one seed'}`,
+    },
+    data: { values: rows },
+    layer: [
+      { mark: { type: 'line', strokeWidth: 2 }, encoding: { x, y: y('mean'), color, strokeDash } },
+      ...(seeds > 1 ? [{ mark: { type: 'rule' as const, strokeWidth: 2 }, encoding: { x, y: y('min'), y2: { field: 'max' }, color } }] : []),
+      { mark: { type: 'point', filled: true, size: 80, opacity: 1 }, encoding: { x, y: y('mean'), color, shape } },
+    ],
+  });
+}
+
+/** Two lines: `3,072` and `50 %`. */
+function tickText(budget: number, full: number): string[] {
+  return [count(budget * full), percent(budget, (budget * 100) % 1 ? 1 : 0)];
+}
