@@ -10,7 +10,7 @@ import { UNFINISHED, writeResults } from '../evaluation/write-results';
 import { writeFileAtomic } from '../training/files';
 import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
-import { evictionExamples, print, printJson } from './options';
+import { evictionExamples, positiveInteger, print, printJson } from './options';
 
 const DEFAULT_TASKS = 'perplexity,kv_accounting,routing';
 
@@ -204,12 +204,6 @@ function given(values: Readonly<Record<string, unknown>>): Record<string, unknow
 function number(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || Number.isNaN(value)) throw new InvalidArgumentError('expected a number');
-  return value;
-}
-
-function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number from 1 on');
   return value;
 }
 

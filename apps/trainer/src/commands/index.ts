@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 
+import { registerAllocate } from './allocate';
 import { registerBackends } from './backends';
 import { registerBench } from './bench';
 import { registerConvert } from './convert';
@@ -22,6 +23,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerReport,
   registerGenerate,
   registerConvert,
+  registerAllocate,
   registerBench,
   registerInspect,
   registerBackends,

@@ -1,14 +1,50 @@
-import { evictionKinds } from '@mixsga/kv-cache';
-import { Option } from 'commander';
+import { ArgumentError } from '@mixsga/backend';
+import { budgetKinds, evictionKinds, parseBudgetPolicy } from '@mixsga/kv-cache';
+import { InvalidArgumentError, Option } from 'commander';
 
 /** Eviction policies, for help texts. */
 export const evictionExamples = Object.values(evictionKinds).map(({ example }) => example).join(', ');
+
+/** Policies of a KV budget, for help texts. */
+const budgetExamples = `${Object.keys(budgetKinds).join(', ')}; with group sizes attention@2,4, and attention:evict where tokens may go at last`;
+
+/** `--kv-budget BYTES` and `--kv-policy NAME`. */
+export function budgetOptions(): Option[] {
+  return [
+    new Option('--kv-budget <bytes>', 'bytes that the KV cache of a sequence may hold: tokens lose heads when it is full').argParser(Number),
+    new Option('--kv-policy <name>', `which tokens lose heads first: ${budgetExamples} (default: attention)`),
+  ];
+}
+
+export interface BudgetOptions {
+  kvBudget?: number;
+  kvPolicy?: string;
+}
+
+/** @throws ArgumentError for what can be no budget of any model */
+export function checkBudget({ kvBudget, kvPolicy, eviction }: BudgetOptions & { eviction?: string }): void {
+  if (kvBudget !== undefined && !(Number.isSafeInteger(kvBudget) && kvBudget > 0)) {
+    throw new ArgumentError(`--kv-budget: expected a whole number of bytes from 1, got ${kvBudget}`);
+  }
+  if (kvPolicy !== undefined) parseBudgetPolicy(kvPolicy);
+  if (kvPolicy !== undefined && kvBudget === undefined) throw new ArgumentError('--kv-policy: expected --kv-budget with it, the bytes that it divides');
+  if (kvBudget !== undefined && eviction !== undefined && eviction !== 'none') {
+    throw new ArgumentError(`--kv-budget: expected no --eviction beside it, got ${eviction}; a policy such as attention:evict evicts`);
+  }
+}
 
 /** `--set key=value`, as often as wanted. */
 export function settingsOption(): Option {
   return new Option('--set <key=value>', 'change a setting of the configuration; dotted keys, repeatable')
     .argParser((value: string, previous: string[]) => [...previous, value])
     .default([], 'none');
+}
+
+/** An argument that is a whole number from 1 on. */
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number from 1 on');
+  return value;
 }
 
 /** Writes to standard output, where results go. */
