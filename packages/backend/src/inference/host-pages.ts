@@ -1,30 +1,31 @@
+import { dequantiseHeads, headBytes, quantiseHeads, type KvType } from './kv-type';
 import type { PageStore, Segment, Slot, TokenMove } from './pages';
 import { PageNumbers, poolingFactor, TOKENS_PER_PAGE } from './pages';
 import type { Pooling } from './runtime';
 
 /** Pages in plain arrays of the host: [token, heads·headDim] for K and for V. The reference of the others. */
 export class HostPages implements PageStore {
+  readonly bytesPerToken: number;
   readonly bytesPerPage: number;
   readonly #numbers = new PageNumbers();
-  readonly #k: Float32Array[] = [];
-  readonly #v: Float32Array[] = [];
+  readonly #pages: Readonly<Record<'k' | 'v', Tokens>>[] = [];
 
   constructor(
     readonly heads: number,
     readonly headDim: number,
+    readonly type: KvType = 'f32',
   ) {
-    this.bytesPerPage = 2 * 4 * TOKENS_PER_PAGE * heads * headDim;
+    this.bytesPerToken = 2 * heads * headBytes(type, headDim);
+    this.bytesPerPage = TOKENS_PER_PAGE * this.bytesPerToken;
   }
 
   get allocatedBytes(): number {
-    return this.#k.length * this.bytesPerPage;
+    return this.#pages.reduce((sum, { k, v }) => sum + k.bytes + v.bytes, 0);
   }
 
   allocate(): number {
-    return this.#numbers.take(() => {
-      this.#k.push(new Float32Array(TOKENS_PER_PAGE * this.#width));
-      this.#v.push(new Float32Array(TOKENS_PER_PAGE * this.#width));
-    });
+    const tokens = () => (this.type === 'f32' ? new Float32Tokens(this.#width) : new Int8Tokens(this.heads, this.headDim));
+    return this.#numbers.take(() => void this.#pages.push({ k: tokens(), v: tokens() }));
   }
 
   release(page: number): void {
@@ -32,13 +33,11 @@ export class HostPages implements PageStore {
   }
 
   copy(from: number, to: number, tokens: number): void {
-    this.#k[to]!.set(this.#k[from]!.subarray(0, tokens * this.#width));
-    this.#v[to]!.set(this.#v[from]!.subarray(0, tokens * this.#width));
+    for (const kind of ['k', 'v'] as const) this.#pages[to]![kind].set(0, this.#pages[from]![kind].get(0, tokens));
   }
 
   move(from: Slot, to: Slot): void {
-    this.token('k', to).set(this.token('k', from));
-    this.token('v', to).set(this.token('v', from));
+    for (const kind of ['k', 'v'] as const) this.#pages[to.page]![kind].set(to.offset, this.token(kind, from));
   }
 
   coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void {
@@ -48,39 +47,95 @@ export class HostPages implements PageStore {
     for (const { from, to } of tokens) {
       for (const kind of ['k', 'v'] as const) {
         const fine = this.token(kind, from);
-        const coarse = (target as HostPages).token(kind, to);
-        coarse.forEach((_, i) => {
+        const coarse = new Float32Array(fine.length / groupSize).map((_, i) => {
           const first = Math.floor(i / headDim) * groupSize * headDim + (i % headDim);
           let sum = 0;
           for (let head = 0; head < groupSize; head++) sum += fine[first + head * headDim]!;
-          coarse[i] = sum * factor;
+          return sum * factor;
         });
+        (target as HostPages).#pages[to.page]![kind].set(to.offset, coarse);
       }
     }
   }
 
   read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }> {
-    const end = tokens * this.#width;
-    return Promise.resolve({ k: this.#k[page]!.slice(0, end), v: this.#v[page]!.slice(0, end) });
+    const { k, v } = this.#pages[page]!;
+    return Promise.resolve({ k: k.get(0, tokens).slice(), v: v.get(0, tokens).slice() });
   }
 
   write(page: number, first: number, k: Float32Array, v: Float32Array): void {
-    this.#k[page]!.set(k, first * this.#width);
-    this.#v[page]!.set(v, first * this.#width);
+    this.#pages[page]!.k.set(first, k);
+    this.#pages[page]!.v.set(first, v);
   }
 
   dispose(): void {
-    this.#k.length = 0;
-    this.#v.length = 0;
+    this.#pages.length = 0;
   }
 
-  /** The keys or values of one token, as a view: float32 [heads·headDim]. */
+  /** The keys or values of one token: float32 [heads·headDim], with f32 as a view. */
   token(kind: 'k' | 'v', { page, offset }: Slot): Float32Array {
-    return (kind === 'k' ? this.#k : this.#v)[page]!.subarray(offset * this.#width, (offset + 1) * this.#width);
+    return this.#pages[page]![kind].get(offset, 1);
   }
 
   get #width(): number {
     return this.heads * this.headDim;
+  }
+}
+
+/** The keys or the values of a page. */
+interface Tokens {
+  readonly bytes: number;
+  /** float32 [count, heads, headDim] */
+  get(first: number, count: number): Float32Array;
+  set(first: number, x: Float32Array): void;
+}
+
+class Float32Tokens implements Tokens {
+  readonly #values: Float32Array;
+
+  constructor(readonly width: number) {
+    this.#values = new Float32Array(TOKENS_PER_PAGE * width);
+  }
+
+  get bytes(): number {
+    return this.#values.byteLength;
+  }
+
+  get(first: number, count: number): Float32Array {
+    return this.#values.subarray(first * this.width, (first + count) * this.width);
+  }
+
+  set(first: number, x: Float32Array): void {
+    this.#values.set(x, first * this.width);
+  }
+}
+
+class Int8Tokens implements Tokens {
+  readonly #values: Int8Array;
+  readonly #scales: Float32Array;
+
+  constructor(
+    readonly heads: number,
+    readonly headDim: number,
+  ) {
+    this.#values = new Int8Array(TOKENS_PER_PAGE * heads * headDim);
+    this.#scales = new Float32Array(TOKENS_PER_PAGE * heads);
+  }
+
+  get bytes(): number {
+    return this.#values.byteLength + this.#scales.byteLength;
+  }
+
+  get(first: number, count: number): Float32Array {
+    const scales = this.#scales.subarray(first * this.heads, (first + count) * this.heads);
+    const width = this.heads * this.headDim;
+    return dequantiseHeads({ values: this.#values.subarray(first * width, (first + count) * width), scales });
+  }
+
+  set(first: number, x: Float32Array): void {
+    const { values, scales } = quantiseHeads(x, this.headDim);
+    this.#values.set(values, first * this.heads * this.headDim);
+    this.#scales.set(scales, first * this.heads);
   }
 }
 

@@ -7,13 +7,15 @@ import { createWasmRuntime } from './wasm/index';
 import { WebgpuRuntime } from './webgpu/runtime';
 
 export { HostPages, slotOf } from './host-pages';
+export { dequantiseHeads, headBytes, kvTypes, quantiseHeads } from './kv-type';
+export type { KvType, QuantisedHeads } from './kv-type';
 export { TOKENS_PER_PAGE } from './pages';
 export type { PageStore, Segment, Slot, TokenMove } from './pages';
 export { weightTypes } from './runtime';
 export { streamingBandwidth } from './wasm/index';
 export type {
   ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer, KvWeights, LayerView, LinearWeights,
-  Pooling, Resident, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  PageFormat, Pooling, Resident, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from './runtime';
 
 /** Runtimes of this package's own kernels, by backend; null where they can't be used. */

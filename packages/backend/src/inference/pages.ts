@@ -1,17 +1,24 @@
 import { BackendError } from '../errors';
+import type { KvType } from './kv-type';
 import type { Pooling } from './runtime';
 
 /** Tokens of a page. Half a page for each expert and layer is what a cache wastes on average. */
 export const TOKENS_PER_PAGE = 32;
 
 /**
- * Memory for keys and values, in pages of {@link TOKENS_PER_PAGE} tokens. A token takes `heads` heads of `headDim` float32
+ * Memory for keys and values, in pages of {@link TOKENS_PER_PAGE} tokens. A token takes `heads` heads of `headDim` numbers
  * for its keys and as many for its values. The memory is never copied to grow. Who holds which page is the caller's affair.
+ *
+ * Stores of `int8` quantise what is written (`quantiseHeads`), and give the numbers that this stands for: to write what was read
+ * changes nothing.
  */
 export interface PageStore {
+  readonly type: KvType;
   /** Stored KV heads. */
   readonly heads: number;
   readonly headDim: number;
+  /** Bytes of a token's keys and values: the numbers, and with int8 their scales. */
+  readonly bytesPerToken: number;
   /** Bytes of a page as allocated. */
   readonly bytesPerPage: number;
   /** Bytes of all buffers as they are, whether their pages are taken or free. */
@@ -28,8 +35,8 @@ export interface PageStore {
   /** Copies one token. */
   move(from: Slot, to: Slot): void;
   /**
-   * Writes tokens to another store of the runtime that has fewer heads, a divisor of these, and the same head dimension: each run
-   * of heads becomes one. Here they stay.
+   * Writes tokens to another store of the runtime that has fewer heads, a divisor of these, and the same type and head dimension:
+   * each run of heads becomes one. Here they stay.
    */
   coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void;
   /** The first `tokens` tokens of a page: float32 [tokens, heads, headDim], whatever the layout in memory. */

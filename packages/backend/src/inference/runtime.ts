@@ -1,6 +1,7 @@
 // What inference needs of a backend: weights packed once, activations in buffers that stay, and keys and values in pages
 // that are written in place. One implementation for each way of computing; `createRuntime` picks that of the active backend.
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import type { KvType } from './kv-type';
 import type { PageStore, Segment, Slot } from './pages';
 
 /** Element types of packed weights. Sums are float32 whatever the type. */
@@ -150,6 +151,17 @@ export interface StorePlan {
   readonly rows: Int32Array;
 }
 
+/** What pages are made for. */
+export interface PageFormat {
+  /** Stored KV heads. */
+  readonly heads: number;
+  readonly headDim: number;
+  /** Query heads that will read them, where that is known: the layout may suit them. */
+  readonly queryHeads?: number;
+  /** Element type of keys and values. Default f32. */
+  readonly type?: KvType;
+}
+
 /** What a step gives to the host, in one read. */
 export interface StepResult {
   /** The expert of each of the step's routes, in the order of the calls of `route` since the last read. */
@@ -187,8 +199,7 @@ export interface InferenceRuntime {
   packKv(layer: KvLayer, type: WeightType): KvWeights;
   vector(values: Float32Array): Vector;
   rows(capacity: number, width: number): Rows;
-  /** @param format stored heads, and where it is known the query heads that will read them: the layout may suit them */
-  pages(format: { heads: number; headDim: number; queryHeads?: number }): PageStore;
+  pages(format: PageFormat): PageStore;
 
   // Activations. `rows` counts the tokens; outputs never alias inputs unless said.
 
@@ -233,6 +244,8 @@ export interface InferenceRuntime {
   project(weights: KvWeights, x: Rows, k: Rows, v: Rows, rows: number): void;
   /** Every run of heads of the token's expert becomes its mean (see {@link Pooling}) in place. */
   group(grouping: Grouping, k: Rows, v: Rows, experts: Int32Array): void;
+  /** Each head of the first rows becomes what pages of int8 give back of it, in place. */
+  roundToInt8(x: Rows, rows: number, headDim: number): void;
   causalAttention(q: Rows, k: Rows, v: Rows, out: Rows, rows: number, options: CausalOptions): void;
   /** Writes grouped keys and values to the cache. */
   storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void;

@@ -1,17 +1,19 @@
 import { beforeAll, describe, it } from 'vitest';
-import type { PageStore } from '../inference/pages';
-import { pageStoreChecks } from './page-store';
+import { kvTypes } from '../inference/kv-type';
+import { pageStoreChecks, type CreateStore } from './page-store';
 
 /**
  * {@link pageStoreChecks} as vitest tests.
  * @param start starts what the stores need, and gives what makes one
  */
-export function describePageStore(name: string, start: () => Promise<(heads: number, headDim: number) => PageStore>): void {
+export function describePageStore(name: string, start: () => Promise<CreateStore>): void {
   describe(`${name} as a PageStore`, () => {
-    let create: (heads: number, headDim: number) => PageStore;
+    let create: CreateStore;
     beforeAll(async () => {
       create = await start();
     });
-    it.each(pageStoreChecks)('$name', ({ run }) => run(create));
+    describe.each(kvTypes)('of %s', (type) => {
+      it.each(pageStoreChecks)('$name', ({ run }) => run(create, type));
+    });
   });
 }

@@ -4,7 +4,7 @@ import type { PageStore, Slot, TokenMove } from '../inference/pages';
 import { describePageStore } from './describe-page-store';
 import { pageStoreChecks } from './page-store';
 
-describePageStore('HostPages', async () => (heads, headDim) => new HostPages(heads, headDim));
+describePageStore('HostPages', async () => (heads, headDim, type) => new HostPages(heads, headDim, type));
 
 // The suite has to catch what it is there for: these stores are wrong on purpose.
 describe('a wrong store', () => {
@@ -45,9 +45,9 @@ describe('a wrong store', () => {
     [Forgetful, /^1 heads of 4: expected a BackendError with 'expected a page that is taken, got 0', got none$/],
     [OneBuffer, /^1 heads of 4: expected allocatedBytes with 2 pages to be at least 2048, got 1024$/],
     [FirstSlot, /^1 heads of 4: expected k\[0\] of the first 32 tokens to be /],
-  ])('%o is told so: %s', async (Store: new (heads: number, headDim: number) => PageStore, message) => {
+  ])('%o is told so: %s', async (Store: new (...args: ConstructorParameters<typeof HostPages>) => PageStore, message) => {
     const messages = await Promise.all(
-      pageStoreChecks.map(({ run }) => run((heads, headDim) => new Store(heads, headDim)).then(() => 'passed', (e: Error) => e.message)),
+      pageStoreChecks.map(({ run }) => run((...format) => new Store(...format)).then(() => 'passed', (e: Error) => e.message)),
     );
     expect(messages.filter((m) => message.test(m)).length).toBeGreaterThan(0);
   });

@@ -3,14 +3,21 @@
  * runner. A check rejects with an Error that says what does not hold.
  */
 import { BackendError, MixsgaError } from '../errors';
+import { dequantiseHeads, headBytes, quantiseHeads, type KvType } from '../inference/kv-type';
 import { TOKENS_PER_PAGE, type PageStore } from '../inference/pages';
 import type { Pooling } from '../inference/runtime';
+import { SeededRandom } from '../random';
 
 export interface PageStoreCheck {
   readonly name: string;
-  /** @param create an empty store, of these stored heads and this head dimension, which the check disposes */
-  run(create: (heads: number, headDim: number) => PageStore): Promise<void>;
+  /**
+   * @param create an empty store, of these stored heads, head dimension and element type, which the check disposes
+   * @param type element type of the stores that it makes. Default f32
+   */
+  run(create: CreateStore, type?: KvType): Promise<void>;
 }
+
+export type CreateStore = (heads: number, headDim: number, type: KvType) => PageStore;
 
 /** Keys and values of some tokens: float32 [tokens, heads, headDim]. */
 interface Tokens {
@@ -22,10 +29,28 @@ interface Tokens {
 const FORMATS = [1, 2, 3, 12].flatMap((heads) => [4, 6, 16, 64].map((headDim) => [heads, headDim] as const));
 
 export const pageStoreChecks: readonly PageStoreCheck[] = [
-  check('says what it holds', async (store, { heads, headDim }) => {
+  check('says what it holds', async (store, { heads, headDim, type }) => {
     equal('heads', store.heads, heads);
     equal('headDim', store.headDim, headDim);
-    atLeast('bytesPerPage', store.bytesPerPage, 2 * 4 * TOKENS_PER_PAGE * heads * headDim);
+    equal('type', store.type, type);
+    equal('bytesPerToken', store.bytesPerToken, 2 * heads * headBytes(type, headDim));
+    atLeast('bytesPerPage', store.bytesPerPage, TOKENS_PER_PAGE * store.bytesPerToken);
+  }),
+
+  check('gives numbers within half a step of those written when it quantises, else the same, and takes back what it gave', async (store, { heads, headDim, type }) => {
+    const random = new SeededRandom(heads * headDim);
+    const draw = () => Float32Array.from({ length: TOKENS_PER_PAGE * heads * headDim }, (_, i) => random.normal() * 10 ** ((Math.floor(i / headDim) % 9) - 4));
+    const written = { k: draw(), v: draw() };
+    // A head of nothing, and one of hardly anything.
+    written.k.fill(0, 0, headDim);
+    written.v.fill(1e-33, 0, headDim);
+    const [page, other] = [store.allocate(), store.allocate()];
+    store.write(page, 0, written.k, written.v);
+    const read = await store.read(page, TOKENS_PER_PAGE);
+    if (type === 'f32') same('what was written', read, written);
+    else for (const kind of ['k', 'v'] as const) withinSteps(`${kind} of what was written`, read[kind], written[kind], headDim, 0.5);
+    store.write(other, 0, read.k, read.v);
+    same('what was read and written again', await store.read(other, TOKENS_PER_PAGE), read);
   }),
 
   check('gives back what was written, in runs of any length from any slot', async (store, { draw }) => {
@@ -80,9 +105,9 @@ export const pageStoreChecks: readonly PageStoreCheck[] = [
     same('the other', await store.read(b, TOKENS_PER_PAGE), splice(store, splice(store, inB, 9, token), 0, token));
   }),
 
-  check('coarsens tokens into a store of fewer heads, and leaves them where they are', async (store, { heads, headDim, draw, create }) => {
+  check('coarsens tokens into a store of fewer heads, and leaves them where they are', async (store, { heads, headDim, type, draw, create }) => {
     for (const groupSize of [2, 3, 4, 12].filter((size) => heads % size === 0)) {
-      const target = create(heads / groupSize, headDim);
+      const target = create(heads / groupSize, headDim, type);
       try {
         const [a, b] = [store.allocate(), store.allocate()];
         const [c, d] = [target.allocate(), target.allocate()];
@@ -97,8 +122,8 @@ export const pageStoreChecks: readonly PageStoreCheck[] = [
           store.coarsen(moves.map(([page, offset, to, at]) => ({ from: { page, offset }, to: { page: to, offset: at } })), target, pooling);
           const pooled = (tokens: Tokens, token: number) => pool(slice(store, tokens, token, token + 1), groupSize, headDim, pooling);
           const what = `a page of tokens of ${groupSize} heads pooled by ${pooling}`;
-          near(what, await target.read(c, TOKENS_PER_PAGE), splice(target, old, 31, pooled(inA, 3)));
-          near(what, await target.read(d, TOKENS_PER_PAGE), splice(target, splice(target, old, 8, pooled(inB, 0)), 0, pooled(inA, 31)));
+          near(what, await target.read(c, TOKENS_PER_PAGE), splice(target, old, 31, pooled(inA, 3)), target);
+          near(what, await target.read(d, TOKENS_PER_PAGE), splice(target, splice(target, old, 8, pooled(inB, 0)), 0, pooled(inA, 31)), target);
         }
         same('the source', await store.read(a, TOKENS_PER_PAGE), inA);
       } finally {
@@ -143,22 +168,21 @@ export const pageStoreChecks: readonly PageStoreCheck[] = [
 interface Setting {
   readonly heads: number;
   readonly headDim: number;
-  /** Tokens of which no two elements are the same, in any call. */
+  readonly type: KvType;
+  /** Tokens that a store gives back as they are. With f32 no two elements are the same, in any call. */
   draw(tokens: number): Tokens;
   /** Another store, which the check disposes. */
-  create(heads: number, headDim: number): PageStore;
+  readonly create: CreateStore;
 }
 
 function check(name: string, run: (store: PageStore, setting: Setting) => Promise<void>): PageStoreCheck {
   return {
     name,
-    async run(create) {
+    async run(create, type = 'f32') {
       for (const [heads, headDim] of FORMATS) {
-        let drawn = 0;
-        const values = (tokens: number) => new Float32Array(tokens * heads * headDim).map(() => ++drawn);
-        const store = create(heads, headDim);
+        const store = create(heads, headDim, type);
         try {
-          await run(store, { heads, headDim, create, draw: (tokens) => ({ k: values(tokens), v: values(tokens) }) });
+          await run(store, { heads, headDim, type, create, draw: drawing(type, heads, headDim) });
         } catch (error) {
           throw new MixsgaError(`${heads} heads of ${headDim}: ${(error as Error).message}`, { cause: error });
         } finally {
@@ -167,6 +191,16 @@ function check(name: string, run: (store: PageStore, setting: Setting) => Promis
       }
     },
   };
+}
+
+function drawing(type: KvType, heads: number, headDim: number): Setting['draw'] {
+  let drawn = 0;
+  const next = () => (type === 'f32' ? ++drawn : ((++drawn * 73) % 509) - 254 + drawn / 1000);
+  const values = (tokens: number) => {
+    const x = new Float32Array(tokens * heads * headDim).map(next);
+    return type === 'f32' ? x : dequantiseHeads(quantiseHeads(x, headDim));
+  };
+  return (tokens) => ({ k: values(tokens), v: values(tokens) });
 }
 
 function slice({ heads, headDim }: PageStore, { k, v }: Tokens, first: number, end: number): Tokens {
@@ -193,13 +227,27 @@ function pool({ k, v }: Tokens, groupSize: number, headDim: number, pooling: Poo
   return { k: pooled(k), v: pooled(v) };
 }
 
-/** Up to the rounding of float32. */
-function near(what: string, actual: Tokens, expected: Tokens): void {
+/** Up to the rounding of float32, or of int8. */
+function near(what: string, actual: Tokens, expected: Tokens, { type, headDim }: PageStore): void {
   for (const kind of ['k', 'v'] as const) {
+    if (type === 'int8') {
+      withinSteps(`${kind} of ${what}`, actual[kind], expected[kind], headDim, 0.5);
+      continue;
+    }
     equal(`length of ${kind} of ${what}`, actual[kind].length, expected[kind].length);
     const at = expected[kind].findIndex((value, i) => !(Math.abs(value - actual[kind][i]!) <= 1e-6 * Math.abs(value)));
     if (at >= 0) equal(`${kind}[${at}] of ${what}`, actual[kind][at], expected[kind][at]);
   }
+}
+
+/** Each number within so many steps of int8 of the expected one; a step is the largest of its head over 127. */
+function withinSteps(what: string, actual: Float32Array, expected: Float32Array, headDim: number, steps: number): void {
+  expected.forEach((value, i) => {
+    const head = expected.subarray(i - (i % headDim), i - (i % headDim) + headDim);
+    const step = Math.max(head.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / 127, 1e-30);
+    // The scale has 17 bits, and where the float32 sums of devices differ a number can fall on the other side of a half.
+    if (!(Math.abs(actual[i]! - value) <= step * (steps + 0.01))) equal(`${what} at ${i}, within ${steps} steps of ${step},`, actual[i], value);
+  });
 }
 
 function same(what: string, actual: Tokens, expected: Tokens): void {

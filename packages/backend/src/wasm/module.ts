@@ -78,12 +78,20 @@ export interface WasmKernels {
     from: Address, fromChunk: number, fromToken: number, to: Address, toChunk: number, toToken: number,
     heads: number, headSize: number, groupSize: number, factor: number,
   ): void;
+  int8PageBytes(heads: number, headSize: number): number;
+  writeInt8Token(page: Address, chunk: number, token: number, k: Address, v: Address, heads: number, headSize: number, step: number): void;
+  readInt8Token(page: Address, chunk: number, token: number, k: Address, v: Address, heads: number, headSize: number): void;
+  coarsenInt8Token(
+    from: Address, fromChunk: number, fromToken: number, to: Address, toChunk: number, toToken: number,
+    heads: number, headSize: number, groupSize: number, factor: number,
+  ): void;
+  roundToInt8(x: Address, heads: number, headSize: number): void;
   readToken(page: Address, chunk: number, token: number, k: Address, v: Address, heads: number, headSize: number): void;
   attendState(heads: number, headSize: number): number;
   scaleQuery(q: Address, factor: number, count: number, scaled: Address): void;
   attendBegin(state: Address, heads: number, headSize: number): void;
   attendSegment(
-    q: Address, pages: Address, chunk: number, start: number, tokens: number, groupSize: number, heads: number, headSize: number,
+    q: Address, pages: Address, chunk: number, int8: boolean, start: number, tokens: number, groupSize: number, heads: number, headSize: number,
     state: Address, weights: Address, maxima: Address, keepWeights: boolean, cap: number,
   ): void;
   attendEnd(state: Address, heads: number, headSize: number, out: Address): void;

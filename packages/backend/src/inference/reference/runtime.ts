@@ -4,10 +4,11 @@ import { BackendError } from '../../errors';
 import { causalAttention, embedding, groupMean, layerNorm, linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
 import { HostPages, slotOf } from '../host-pages';
+import { dequantiseHeads, quantiseHeads } from '../kv-type';
 import type { PageStore } from '../pages';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
-  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, LayerView, RmsNormOptions,
+  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, LayerView, PageFormat, RmsNormOptions,
   Route, RowLikelihood, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
 import { attendReference, causalReference } from './attention';
@@ -38,8 +39,8 @@ export class ReferenceRuntime implements InferenceRuntime {
     return new ReferenceRows(capacity, width);
   }
 
-  pages({ heads, headDim }: { heads: number; headDim: number }): HostPages {
-    return new HostPages(heads, headDim);
+  pages({ heads, headDim, type }: PageFormat): HostPages {
+    return new HostPages(heads, headDim, type);
   }
 
   embed(table: ReferenceLinear, ids: Int32Array, out: ReferenceRows): void {
@@ -126,6 +127,11 @@ export class ReferenceRuntime implements InferenceRuntime {
 
   group(grouping: Grouping, k: ReferenceRows, v: ReferenceRows, experts: Int32Array): void {
     for (const rows of [k, v]) rows.write(() => pool(grouping, rows.first(experts.length), experts));
+  }
+
+  roundToInt8(x: ReferenceRows, rows: number, headDim: number): void {
+    const rounded = dequantiseHeads(quantiseHeads(this.#read(() => x.first(rows)), headDim));
+    x.write(() => tf.tensor2d(rounded, [rows, x.width]));
   }
 
   causalAttention(

@@ -1,11 +1,11 @@
 import { startBackend } from '../../platform/index';
 import { describePageStore } from '../../testing/describe-page-store';
-import { createRuntime } from '../index';
+import { createRuntime, type KvType } from '../index';
 
 const pages = async (queryHeads?: number) => {
   await startBackend('wasm');
   const runtime = createRuntime();
-  return (heads: number, headDim: number) => runtime.pages({ heads, headDim, ...(queryHeads && { queryHeads }) });
+  return (heads: number, headDim: number, type: KvType) => runtime.pages({ heads, headDim, type, ...(queryHeads && { queryHeads }) });
 };
 
 describePageStore('WasmPages', () => pages());

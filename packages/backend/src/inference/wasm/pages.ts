@@ -1,12 +1,23 @@
 import { CACHE_LINE } from '../../wasm/heap';
 import type { WasmHeap } from '../../wasm/register';
+import { headBytes, type KvType } from '../kv-type';
 import type { PageStore, Slot, TokenMove } from '../pages';
 import { PageNumbers, poolingFactor } from '../pages';
-import type { Pooling } from '../runtime';
+import type { PageFormat, Pooling } from '../runtime';
 import { Block } from './memory';
 
-/** Pages in the wasm heap, a block each, as assembly/pages.ts lays them out. */
+/** The kernels of an element type. */
+const kernelsOf = {
+  f32: { pageBytes: 'pageBytes', write: 'writeToken', read: 'readToken', coarsen: 'coarsenToken' },
+  int8: { pageBytes: 'int8PageBytes', write: 'writeInt8Token', read: 'readInt8Token', coarsen: 'coarsenInt8Token' },
+} as const;
+
+/** Pages in the wasm heap, a block each, as assembly/pages.ts and int8-pages.ts lay them out. */
 export class WasmPages implements PageStore {
+  readonly type: KvType;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly bytesPerToken: number;
   readonly bytesPerPage: number;
   /** Numbers that lie together, see assembly/pages.ts. */
   readonly chunk: 8 | 16;
@@ -15,15 +26,14 @@ export class WasmPages implements PageStore {
   readonly #blocks: Block[] = [];
   readonly #heap: WasmHeap;
 
-  constructor(
-    heap: WasmHeap,
-    readonly heads: number,
-    readonly headDim: number,
-    queryHeads: number,
-  ) {
+  constructor(heap: WasmHeap, { heads, headDim, queryHeads = heads, type = 'f32' }: PageFormat) {
     this.#heap = heap;
+    this.type = type;
+    this.heads = heads;
+    this.headDim = headDim;
+    this.bytesPerToken = 2 * heads * headBytes(type, headDim);
     this.chunk = (queryHeads / heads) % 4 === 0 ? 8 : 16;
-    this.#pageBytes = heap.kernels.pageBytes(heads, headDim);
+    this.#pageBytes = heap.kernels[this.#kernels.pageBytes](heads, headDim);
     this.bytesPerPage = this.#pageBytes + CACHE_LINE;
   }
 
@@ -57,7 +67,7 @@ export class WasmPages implements PageStore {
 
   move(from: Slot, to: Slot): void {
     const { k, v } = this.#buffers();
-    this.#heap.kernels.readToken(this.address(from.page), this.chunk, from.offset, k, v, this.heads, this.headDim);
+    this.#load(from, k, v);
     this.store(to, k, v, 1);
   }
 
@@ -66,7 +76,7 @@ export class WasmPages implements PageStore {
     const groupSize = this.heads / target.heads;
     const factor = poolingFactor(pooling, groupSize);
     for (const { from, to } of tokens) {
-      this.#heap.kernels.coarsenToken(
+      this.#heap.kernels[this.#kernels.coarsen](
         this.address(from.page), this.chunk, from.offset, coarse.address(to.page), coarse.chunk, to.offset,
         coarse.heads, this.headDim, groupSize, factor,
       );
@@ -77,7 +87,7 @@ export class WasmPages implements PageStore {
     const { k, v, width } = this.#buffers();
     const result = { k: new Float32Array(tokens * width), v: new Float32Array(tokens * width) };
     for (let token = 0; token < tokens; token++) {
-      this.#heap.kernels.readToken(this.address(page), this.chunk, token, k, v, this.heads, this.headDim);
+      this.#load({ page, offset: token }, k, v);
       result.k.set(this.#heap.floats(k, width), token * width);
       result.v.set(this.#heap.floats(v, width), token * width);
     }
@@ -96,12 +106,20 @@ export class WasmPages implements PageStore {
 
   /** Writes a token whose stored head j is the head j·step at the addresses of its keys and values. */
   store({ page, offset }: Slot, k: number, v: number, step: number): void {
-    this.#heap.kernels.writeToken(this.address(page), this.chunk, offset, k, v, this.heads, this.headDim, step);
+    this.#heap.kernels[this.#kernels.write](this.address(page), this.chunk, offset, k, v, this.heads, this.headDim, step);
   }
 
   dispose(): void {
     for (const block of this.#blocks) block.dispose();
     this.#blocks.length = 0;
+  }
+
+  get #kernels() {
+    return kernelsOf[this.type];
+  }
+
+  #load({ page, offset }: Slot, k: number, v: number): void {
+    this.#heap.kernels[this.#kernels.read](this.address(page), this.chunk, offset, k, v, this.heads, this.headDim);
   }
 
   #buffers(): { k: number; v: number; width: number } {

@@ -5,7 +5,7 @@ import type { WasmHeap } from '../../wasm/register';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, KvWeights,
-  LayerView, LinearWeights, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  LayerView, LinearWeights, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from '../runtime';
 import { Block, blockOf } from './memory';
 import { WasmPages } from './pages';
@@ -77,8 +77,8 @@ export class WasmRuntime implements InferenceRuntime {
     return new HeapRows(this.#heap, capacity, width);
   }
 
-  pages({ heads, headDim, queryHeads = heads }: { heads: number; headDim: number; queryHeads?: number }): WasmPages {
-    return new WasmPages(this.#heap, heads, headDim, queryHeads);
+  pages(format: PageFormat): WasmPages {
+    return new WasmPages(this.#heap, format);
   }
 
   embed(table: LinearWeights, ids: Int32Array, out: Rows): void {
@@ -169,11 +169,11 @@ export class WasmRuntime implements InferenceRuntime {
       const skipped = hidden * TOKENS_PER_PAGE;
       const seen = tokens - skipped + (pending ? 1 : 0);
       const groupSize = heads / store.heads;
-      const { chunk } = store as WasmPages;
+      const { chunk, type } = store as WasmPages;
       if (chunk === 8 && groupSize % 4 !== 0) {
         throw new ArgumentError(`attend: expected pages made for ${heads} query heads, which ${store.heads} stored heads would serve in ${groupSize}s`);
       }
-      return { groupSize, chunk, addresses, skipped, start: from - skipped, tokens: seen };
+      return { groupSize, chunk, int8: type === 'int8', addresses, skipped, start: from - skipped, tokens: seen };
     });
     const pages = parts.reduce((sum, { addresses }) => sum + addresses.length, 0);
     const longest = onProbabilities ? Math.max(...parts.map(({ skipped, tokens }) => skipped + tokens)) : 0;
@@ -192,12 +192,12 @@ export class WasmRuntime implements InferenceRuntime {
       weights: weights + (onProbabilities ? 4 * done * heads * TOKENS_PER_PAGE : 0),
       maxima: maxima + (onProbabilities ? 4 * done * heads : 0),
     });
-    for (const { groupSize, chunk, addresses, start, tokens } of parts) {
+    for (const { groupSize, chunk, int8, addresses, start, tokens } of parts) {
       if (start >= tokens) continue;
       this.#heap.writeInt32(table + 4 * done, addresses);
       const { weights, maxima } = at();
       kernels.attendSegment(
-        query, table + 4 * done, chunk, start, tokens, groupSize, heads, headDim, state, weights, maxima,
+        query, table + 4 * done, chunk, int8, start, tokens, groupSize, heads, headDim, state, weights, maxima,
         onProbabilities !== undefined, softCap * Math.LOG2E,
       );
       done += addresses.length;
@@ -236,6 +236,10 @@ export class WasmRuntime implements InferenceRuntime {
         address, assignment, sizes, address, experts.length, width / headDim, headDim, pooling === 'root',
       );
     }
+  }
+
+  roundToInt8(x: Rows, rows: number, headDim: number): void {
+    this.#heap.kernels.roundToInt8((x as HeapRows).address, (rows * x.width) / headDim, headDim);
   }
 
   causalAttention(q: Rows, k: Rows, v: Rows, out: Rows, rows: number, options: CausalOptions): void {

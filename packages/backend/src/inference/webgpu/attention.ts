@@ -2,8 +2,10 @@
 // partial softmax for each tile of two pages, then their combination.
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Program } from '../../webgpu/device';
+import type { KvType } from '../kv-type';
 import type { Segment, Slot } from '../pages';
 import { TOKENS_PER_PAGE } from '../pages';
+import { headElements } from './int8-pages';
 import type { WebgpuPages } from './pages';
 import { tanhCode } from './products';
 import { remember } from './remember';
@@ -96,6 +98,7 @@ type AttendProgram = Program<
 >;
 
 export interface AttendVariant {
+  readonly type: KvType;
   readonly headDim: number;
   /** Query heads of a workgroup; see {@link headsOfWorkgroup}. */
   readonly heads: number;
@@ -113,15 +116,53 @@ export function headsOfWorkgroup(groupSize: number): number {
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 const each = (count: number, line: (i: number) => string) => range(count).map(line).join('\n');
 
+/** How the program reads a head's keys, at step d of a token, and values, of dimension t + c of token i. */
+const accessTo: { readonly [Type in KvType]: (elements: number) => Access } = {
+  f32: (elements) => ({
+    key: `let k = stored(mine.chunk, at + d * ${TOKENS_PER_PAGE});`,
+    product: (query) => `k * query[${query} + d]`,
+    keyScale: () => '',
+    value: (c) => `stored(span.chunk, at + i * ${elements} + t + ${c})`,
+  }),
+  // Four dimensions in a word, after the last of them the scale.
+  int8: (elements) => ({
+    key: `let k = vec4<f32>((vec4<i32>(stored(mine.chunk, at + d * ${TOKENS_PER_PAGE})) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));`,
+    product: (query) => {
+      const element = (j: number) => `query[${query + j} + 4 * d]`;
+      return `dot(k, vec4<f32>(${range(4).map(element).join(', ')}))`;
+    },
+    keyScale: (heads) => `
+      let keyScale = bitcast<f32>(stored(mine.chunk, at + ${(elements - 1) * TOKENS_PER_PAGE}));
+      ${each(heads, (u) => `score_${u} *= keyScale;`)}`,
+    value: (c) => `
+      f32((stored(span.chunk, at + i * ${elements} + (t + ${c}) / 4) << u32(24 - 8 * ((t + ${c}) % 4))) >> 24u)
+        * bitcast<f32>(stored(span.chunk, at + (i + 1) * ${elements} - 1))`,
+  }),
+};
+
+interface Access {
+  readonly key: string;
+  /** @param query where the query of a head begins */
+  product(query: number): string;
+  keyScale(heads: number): string;
+  value(c: number): string;
+}
+
 /**
  * Tiles of a part; workgroups in x for the query heads, in y for the tiles. From `scores` on, unless it is −1, the result gets
  * the score of each [head, token], of `count` tokens. A soft cap of 0 is none.
  */
-export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant): AttendProgram => {
+export const attendProgram = remember(({ type, headDim, heads, chunks }: AttendVariant): AttendProgram => {
   const columns = Math.ceil(headDim / TILE);
+  const elements = headElements(type, headDim);
+  /** Numbers of a query that are multiplied at a time, and those of a head with what fills it up. */
+  const together = type === 'f32' ? 1 : 4;
+  const steps = Math.ceil(headDim / together);
+  const width = steps * together;
+  const access = accessTo[type](elements);
   const sums = (line: (u: number, c: number) => string) => each(heads, (u) => each(columns, (c) => line(u, c)));
   return {
-    key: `attend ${headDim} ${heads} ${chunks}`,
+    key: `attend ${type} ${headDim} ${heads} ${chunks}`,
     inputs: ['q', 'numbers', 'routes', ...range(chunks).map((c) => `chunk${c}` as Chunk)],
     uniforms: {
       q0: 'i32', scale: 'f32', softCap: 'f32', heads: 'i32', stored: 'i32', entries: 'i32', segment: 'i32', route: 'i32', tile: 'i32',
@@ -131,7 +172,7 @@ export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant
     code: `
       ${tanhCode}
       struct Span { chunk : i32, first : i32, start : i32, seen : i32, end : i32, limit : i32, place : i32 };
-      var<workgroup> query : array<f32, ${heads * headDim}>;
+      var<workgroup> query : array<f32, ${heads * width}>;
       var<workgroup> shares : array<f32, ${heads * TILE}>;
 
       fn entryAt(n : i32) -> Span {
@@ -145,11 +186,11 @@ export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant
         if (limit > end) {
           if (routes[uniforms.route] == uniforms.segment) { present = limit; }
         }
-        let first = (numbers[at] >> 2u) * ${2 * TOKENS_PER_PAGE * headDim} * uniforms.stored;
+        let first = (numbers[at] >> 2u) * ${2 * TOKENS_PER_PAGE * elements} * uniforms.stored;
         return Span(numbers[at] & 3, first, start, start + (span >> 24u), present, limit, numbers[at + 2]);
       }
 
-      fn stored(chunk : i32, at : i32) -> f32 {
+      fn stored(chunk : i32, at : i32) -> ${type === 'f32' ? 'f32' : 'i32'} {
         switch (chunk) {
           ${each(chunks - 1, (c) => `case ${c + 1}: { return chunk${c + 1}[at]; }`)}
           default: { return chunk0[at]; }
@@ -161,8 +202,9 @@ export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant
         let head0 = i32(workgroupId.x) * ${heads};
         let tile = i32(workgroupId.y);
         let kvHead = head0 / (uniforms.heads / uniforms.stored);
-        for (var i = t; i < ${heads * headDim}; i += ${TILE}) {
-          query[i] = q[uniforms.q0 + head0 * ${headDim} + i] * uniforms.scale;
+        for (var i = t; i < ${heads * width}; i += ${TILE}) {
+          let d = i % ${width};
+          query[i] = select(0.0, q[uniforms.q0 + (head0 + i / ${width}) * ${headDim} + d] * uniforms.scale, d < ${headDim});
         }
         workgroupBarrier();
 
@@ -171,11 +213,12 @@ export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant
         let present = token >= mine.seen && token < mine.end;
         ${each(heads, (u) => `var score_${u} = 0.0;`)}
         if (present) {
-          let at = mine.first + kvHead * ${headDim * TOKENS_PER_PAGE} + token;
-          for (var d = 0; d < ${headDim}; d++) {
-            let k = stored(mine.chunk, at + d * ${TOKENS_PER_PAGE});
-            ${each(heads, (u) => `score_${u} += k * query[${u * headDim} + d];`)}
+          let at = mine.first + kvHead * ${elements * TOKENS_PER_PAGE} + token;
+          for (var d = 0; d < ${steps}; d++) {
+            ${access.key}
+            ${each(heads, (u) => `score_${u} += ${access.product(u * width)};`)}
           }
+          ${access.keyScale(heads)}
           if (uniforms.softCap > 0.0) {
             ${each(heads, (u) => `score_${u} = uniforms.softCap * exactTanh(score_${u} / uniforms.softCap);`)}
           }
@@ -199,11 +242,11 @@ export const attendProgram = remember(({ headDim, heads, chunks }: AttendVariant
         ${sums((u, c) => `var out_${u}_${c} = 0.0;`)}
         for (var page = 0; page < 2; page++) {
           let span = entryAt(2 * tile + page);
-          let at = span.first + (uniforms.stored + kvHead) * ${headDim * TOKENS_PER_PAGE} + t;
+          let at = span.first + (uniforms.stored + kvHead) * ${elements * TOKENS_PER_PAGE};
           for (var i = span.seen; i < span.end; i++) {
             ${each(columns, (c) => `
             var v_${c} = 0.0;
-            if (t + ${c * TILE} < ${headDim}) { v_${c} = stored(span.chunk, at + i * ${headDim} + ${c * TILE}); }`)}
+            if (t + ${c * TILE} < ${headDim}) { v_${c} = ${access.value(c * TILE)}; }`)}
             ${each(heads, (u) => `let share_${u} = shares[${u * TILE} + page * ${TOKENS_PER_PAGE} + i]; sum_${u} += share_${u};`)}
             ${sums((u, c) => `out_${u}_${c} += share_${u} * v_${c};`)}
           }

@@ -2,9 +2,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors';
 import type { Program, WebgpuDevice } from '../../webgpu/device';
+import { headBytes, type KvType } from '../kv-type';
 import type { PageStore, Slot, TokenMove } from '../pages';
 import { PageNumbers, poolingFactor, TOKENS_PER_PAGE } from '../pages';
-import type { Pooling } from '../runtime';
+import type { PageFormat, Pooling } from '../runtime';
+import { coarsenInt8Program, dequantiseProgram, headElements, quantiseRowsProgram } from './int8-pages';
 import { Workspace } from './memory';
 import { elementwise } from './rows';
 
@@ -16,12 +18,28 @@ export interface Place {
   readonly index: number;
 }
 
+/** Rows of keys and values on the device. */
+interface RowSource {
+  readonly k: Tensor;
+  readonly v: Tensor;
+  /** Where in `v` the rows of values begin. Default 0. */
+  readonly v0?: number;
+  /** Heads of a row for each that is stored, all of them the same. */
+  readonly groupSize: number;
+  /** Stores a token only when its route, at this place, is the expert. int8 alone. */
+  readonly route?: { readonly routes: Tensor; readonly at: number; readonly expert: number };
+}
+
 /**
  * Pages in tensors on the device. When they are full there is one more tensor, of half the size of all others together. A
  * page has its keys as [head, dimension, token], so that threads for neighbouring tokens read neighbouring elements, and
- * then its values as [head, token, dimension].
+ * then its values as [head, token, dimension]. With int8 words take the place of dimensions, see int8-pages.ts.
  */
 export class WebgpuPages implements PageStore {
+  readonly type: KvType;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly bytesPerToken: number;
   readonly bytesPerPage: number;
   readonly #numbers = new PageNumbers();
   readonly #chunks: Tensor[] = [];
@@ -30,17 +48,20 @@ export class WebgpuPages implements PageStore {
 
   constructor(
     readonly device: WebgpuDevice,
-    readonly heads: number,
-    readonly headDim: number,
+    { heads, headDim, type = 'f32' }: PageFormat,
     /** Told when the store reads from the device. */
     readonly onRead: () => void,
   ) {
+    this.type = type;
+    this.heads = heads;
+    this.headDim = headDim;
+    this.bytesPerToken = 2 * heads * headBytes(type, headDim);
     this.bytesPerPage = 4 * this.pageSize;
   }
 
   /** Elements of a page. */
   get pageSize(): number {
-    return 2 * TOKENS_PER_PAGE * this.heads * this.headDim;
+    return 2 * TOKENS_PER_PAGE * this.heads * this.#elements;
   }
 
   get allocatedBytes(): number {
@@ -90,11 +111,11 @@ export class WebgpuPages implements PageStore {
     for (const [source, byResult] of lists) {
       for (const [result, list] of byResult) {
         const entries = numbers.put(Int32Array.from(list));
-        this.device.run(coarsenProgram, {
+        this.device.run(this.type === 'int8' ? coarsenInt8Program : coarsenProgram, {
           result,
           inputs: { source, numbers: numbers.tensor },
           uniforms: { heads, headDim, groupSize, factor: poolingFactor(pooling, groupSize), entries },
-          groups: elementwise(heads * headDim, list.length / 2),
+          groups: this.type === 'int8' ? elementwise(2 * heads, list.length / 4) : elementwise(heads * headDim, list.length / 2),
         });
       }
     }
@@ -104,10 +125,10 @@ export class WebgpuPages implements PageStore {
     const width = this.heads * this.headDim;
     const both = this.device.tensor([2 * TOKENS_PER_PAGE * width], 'float32');
     try {
-      this.device.run(unpackProgram, {
+      this.device.run(this.type === 'int8' ? dequantiseProgram : unpackProgram, {
         result: both,
         inputs: { chunk: this.place(page).chunk },
-        uniforms: { ...this.#shape, page: this.base(page), first: 0, tokens: TOKENS_PER_PAGE },
+        uniforms: { heads: this.heads, headDim: this.headDim, page: this.base(page) },
         groups: elementwise(width, 2 * TOKENS_PER_PAGE),
       });
       this.onRead();
@@ -125,13 +146,30 @@ export class WebgpuPages implements PageStore {
     values.set(k);
     values.set(v, k.length);
     const both = this.device.tensor([values.length], 'float32', values);
-    this.device.run(packProgram, {
-      result: this.place(page).chunk,
-      inputs: { source: both },
-      uniforms: { ...this.#shape, page: this.base(page), first, tokens: k.length / width },
-      groups: elementwise(width, (2 * k.length) / width),
-    });
+    const tokens = Array.from({ length: k.length / width }, (_, token) => ({ row: token, to: { page, offset: first + token } }));
+    this.storeRows(tokens, { k: both, v: both, v0: k.length, groupSize: 1 });
     both.dispose();
+  }
+
+  /** Writes rows of keys and values to slots; with int8 only where a token's route allows it. */
+  storeRows(tokens: readonly { readonly row: number; readonly to: Slot }[], source: RowSource): void {
+    const { heads, headDim } = this;
+    const { numbers } = Workspace.of(this.device);
+    const byChunk = new Map<Tensor, number[]>();
+    for (const { row, to } of tokens) {
+      const { chunk } = this.place(to.page);
+      if (!byChunk.has(chunk)) byChunk.set(chunk, []);
+      byChunk.get(chunk)!.push(row, this.base(to.page), to.offset);
+    }
+    const { k, v, v0 = 0, groupSize, route } = source;
+    for (const [result, list] of byChunk) {
+      const entries = numbers.put(Int32Array.from(list));
+      const inputs = { k, v, numbers: numbers.tensor, routes: route?.routes ?? numbers.tensor };
+      const uniforms = { heads, headDim, groupSize, entries, v0, route: route?.at ?? -1, expert: route?.expert ?? 0 };
+      const rows = list.length / 3;
+      if (this.type === 'int8') this.device.run(quantiseRowsProgram, { result, inputs, uniforms, groups: elementwise(2 * heads, rows) });
+      else this.device.run(storeRowsProgram, { result, inputs, uniforms, groups: elementwise(heads * headDim, 2 * rows) });
+    }
   }
 
   dispose(): void {
@@ -140,8 +178,8 @@ export class WebgpuPages implements PageStore {
     this.#places.length = 0;
   }
 
-  get #shape(): { heads: number; headDim: number } {
-    return { heads: this.heads, headDim: this.headDim };
+  get #elements(): number {
+    return headElements(this.type, this.headDim);
   }
 
   #grow(): void {
@@ -153,7 +191,7 @@ export class WebgpuPages implements PageStore {
       );
     }
     const pages = Math.min(most, Math.max(FIRST_CHUNK_PAGES, Math.ceil(this.#places.length / 2)));
-    const chunk = this.device.tensor([pages * this.pageSize], 'float32');
+    const chunk = this.device.tensor([pages * this.pageSize], this.type === 'int8' ? 'int32' : 'float32');
     this.#chunks.push(chunk);
     for (let index = 0; index < pages; index++) this.#places.push({ chunk, index });
   }
@@ -165,9 +203,10 @@ export class WebgpuPages implements PageStore {
       result: target,
       inputs: { source: within ? null : source },
       uniforms: {
-        ...this.#shape, fromPage: this.base(from.page), fromToken: from.offset, toPage: this.base(to.page), toToken: to.offset,
+        heads: this.heads, headDim: this.#elements,
+        fromPage: this.base(from.page), fromToken: from.offset, toPage: this.base(to.page), toToken: to.offset,
       },
-      groups: elementwise(this.heads * this.headDim, 2 * tokens),
+      groups: elementwise(this.heads * this.#elements, 2 * tokens),
     });
   }
 }
@@ -190,10 +229,10 @@ const slotCode = `
 
 const shape = { heads: 'i32', headDim: 'i32' } as const;
 
-const unpackProgram: Program<'chunk', 'heads' | 'headDim' | 'page' | 'first' | 'tokens'> = {
+const unpackProgram: Program<'chunk', 'heads' | 'headDim' | 'page'> = {
   key: 'page to tokens',
   inputs: ['chunk'],
-  uniforms: { ...shape, page: 'i32', first: 'i32', tokens: 'i32' },
+  uniforms: { ...shape, page: 'i32' },
   threads: 64,
   code: `
     ${slotCode}
@@ -202,25 +241,8 @@ const unpackProgram: Program<'chunk', 'heads' | 'headDim' | 'page' | 'first' | '
       let row = i32(workgroupId.y);
       let width = uniforms.heads * uniforms.headDim;
       if (column >= width) { return; }
-      let at = slotAt(row / uniforms.tokens, uniforms.first + row % uniforms.tokens, column);
+      let at = slotAt(row / ${TOKENS_PER_PAGE}, row % ${TOKENS_PER_PAGE}, column);
       result[row * width + column] = chunk[uniforms.page + at];
-    }`,
-};
-
-const packProgram: Program<'source', 'heads' | 'headDim' | 'page' | 'first' | 'tokens'> = {
-  key: 'tokens to page',
-  inputs: ['source'],
-  uniforms: unpackProgram.uniforms,
-  threads: 64,
-  code: `
-    ${slotCode}
-    fn main() {
-      let column = i32(globalId.x);
-      let row = i32(workgroupId.y);
-      let width = uniforms.heads * uniforms.headDim;
-      if (column >= width) { return; }
-      let at = slotAt(row / uniforms.tokens, uniforms.first + row % uniforms.tokens, column);
-      result[uniforms.page + at] = source[row * width + column];
     }`,
 };
 
@@ -248,12 +270,12 @@ const moveAcrossProgram = moveProgram('source');
 
 /**
  * Rows of grouped keys and values to slots of a chunk: `numbers` has for each its row, the first element of its page and its
- * token there. One workgroup in y for each [row, k or v].
+ * token there; rows of values begin at element `v0` of `v`. One workgroup in y for each [row, k or v].
  */
-export const storeRowsProgram: Program<'k' | 'v' | 'numbers', 'heads' | 'headDim' | 'groupSize' | 'entries'> = {
+const storeRowsProgram: Program<'k' | 'v' | 'numbers', 'heads' | 'headDim' | 'groupSize' | 'entries' | 'v0'> = {
   key: 'rows to pages',
   inputs: ['k', 'v', 'numbers'],
-  uniforms: { ...shape, groupSize: 'i32', entries: 'i32' },
+  uniforms: { ...shape, groupSize: 'i32', entries: 'i32', v0: 'i32' },
   threads: 64,
   code: `
     ${slotCode}
@@ -267,7 +289,7 @@ export const storeRowsProgram: Program<'k' | 'v' | 'numbers', 'heads' | 'headDim
       let head = (column / uniforms.headDim) * uniforms.groupSize;
       let source = numbers[entry] * width * uniforms.groupSize + head * uniforms.headDim + column % uniforms.headDim;
       let to = numbers[entry + 1] + slotAt(value, numbers[entry + 2], column);
-      if (value == 0) { result[to] = k[source]; } else { result[to] = v[source]; }
+      if (value == 0) { result[to] = k[source]; } else { result[to] = v[uniforms.v0 + source]; }
     }`,
 };
 

@@ -155,11 +155,11 @@ export function applyGroups(rows: 1 | 4, outputs: number, count: number): [numbe
 
 type StoreProgram = Program<
   'x' | WeightInput | 'bias' | 'routes' | 'angles',
-  'steps' | 'stride' | 'row' | 'stored' | 'headDim' | 'groupSize' | 'factor' | 'route' | 'expert' | 'page' | 'offset' | 'angle0'
+  'steps' | 'stride' | 'row' | 'stored' | 'headDim' | 'groupSize' | 'factor' | 'route' | 'expert' | 'page' | 'tokens' | 'offset' | 'angle0'
 >;
 
 /**
- * Keys and values of one token, projected and pooled, into its slot of a page; nothing unless the token's route is the
+ * Keys and values of one token, projected and pooled, into its slot of a page of `tokens` tokens; nothing unless the token's route is the
  * expert. `route` is its index in `routes`; −1: the token is known to be the expert's. Keys are turned by the angles from
  * `angle0` on, unless it is −1. {@link storeGroups} workgroups.
  */
@@ -171,7 +171,7 @@ export const storeProgram = remember((layout: Layout): StoreProgram => {
     vectors,
     uniforms: {
       steps: 'i32', stride: 'i32', row: 'i32', stored: 'i32', headDim: 'i32', groupSize: 'i32', factor: 'f32', route: 'i32',
-      expert: 'i32', page: 'i32', offset: 'i32', angle0: 'i32',
+      expert: 'i32', page: 'i32', tokens: 'i32', offset: 'i32', angle0: 'i32',
     },
     threads: THREADS,
     code: `
@@ -224,9 +224,9 @@ export const storeProgram = remember((layout: Layout): StoreProgram => {
             y = y * angles[angle] + select(other, -other, d < half);
           }
           // Keys are [head, dimension, token], values [head, token, dimension].
-          result[uniforms.page + (head * uniforms.headDim + d) * 32 + uniforms.offset] = y;
+          result[uniforms.page + (head * uniforms.headDim + d) * uniforms.tokens + uniforms.offset] = y;
         } else {
-          result[uniforms.page + width * 32 + (head * 32 + uniforms.offset) * uniforms.headDim + d] = y;
+          result[uniforms.page + width * uniforms.tokens + (head * uniforms.tokens + uniforms.offset) * uniforms.headDim + d] = y;
         }
       }`,
   };

@@ -5,18 +5,20 @@ import { linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
 import { WebgpuDevice } from '../../webgpu/device';
 import { slotOf } from '../host-pages';
+import { TOKENS_PER_PAGE } from '../pages';
 import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer,
-  LayerView, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, WeightType,
+  LayerView, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
 import type { Part } from './attention';
 import {
   attendProgram, combineProgram, headsOfWorkgroup, partialSize, partsOf, probabilityProgram, sumProgram, tilesOf,
 } from './attention';
 import { causalGroups, causalProbabilityProgram, causalProgram, sumHeadsProgram } from './causal';
+import { roundToInt8Program } from './int8-pages';
 import { likelihoodProgram } from './likelihood';
 import { roundUp, Workspace } from './memory';
-import { storeRowsProgram, WebgpuPages } from './pages';
+import { WebgpuPages } from './pages';
 import {
   activationNumbers, applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, widenProgram,
 } from './products';
@@ -63,8 +65,8 @@ export class WebgpuRuntime implements InferenceRuntime {
     return new WebgpuRows(this.#device, capacity, width);
   }
 
-  pages({ heads, headDim }: { heads: number; headDim: number }): WebgpuPages {
-    return new WebgpuPages(this.#device, heads, headDim, () => this.#reads++);
+  pages(format: PageFormat): WebgpuPages {
+    return new WebgpuPages(this.#device, format, () => this.#reads++);
   }
 
   embed(table: WebgpuLinear, ids: Int32Array, out: WebgpuRows): void {
@@ -164,19 +166,27 @@ export class WebgpuRuntime implements InferenceRuntime {
   store(weights: WebgpuKv, x: WebgpuRows, row: number, route: Route, { segments, slots }: LayerView, angles?: WebgpuRows): void {
     const { both, groupSizes, headDim, pooling } = weights;
     const { layout, weights: matrix, scales, bias, product } = both;
-    const experts = route.expert === null ? segments.keys() : [route.expert];
+    const experts = route.expert === null ? slots.keys() : [route.expert];
     for (const expert of experts) {
       const store = segments[expert]!.store as WebgpuPages;
       const { page, offset } = slots[expert]!;
       const groupSize = groupSizes[expert]!;
+      // What is to be quantised goes to a page of one token first.
+      const projected = store.type === 'int8' ? this.#workspace.partials.take(2 * store.heads * headDim) : null;
+      const place = projected ? { page: 0, tokens: 1, offset: 0 } : { page: store.base(page), tokens: TOKENS_PER_PAGE, offset };
       this.#device.run(storeProgram(layout), {
-        result: store.place(page).chunk,
+        result: projected ?? store.place(page).chunk,
         inputs: { x: x.tensor, weights: matrix, scales, bias, routes: this.#routesOrNone(route), angles: angles?.tensor ?? bias },
         uniforms: {
           ...product, row, stored: store.heads, headDim, groupSize, factor: 1 / (pooling === 'root' ? Math.sqrt(groupSize) : groupSize),
-          route: placeOf(route), expert, page: store.base(page), offset, angle0: angles ? row * angles.width : -1,
+          route: placeOf(route), expert, ...place, angle0: angles ? row * angles.width : -1,
         },
         groups: storeGroups(store.heads, headDim),
+      });
+      if (!projected) continue;
+      store.storeRows([{ row: 0, to: slots[expert]! }], {
+        k: projected, v: projected, v0: store.heads * headDim, groupSize: 1,
+        route: { routes: this.#routesOrNone(route), at: placeOf(route), expert },
       });
     }
   }
@@ -187,7 +197,7 @@ export class WebgpuRuntime implements InferenceRuntime {
     let count = 0;
     const segments = view.segments.map((segment, expert) => {
       const certain = route?.expert === expert;
-      const pending = certain || (route && route.expert === null) ? { slot: view.slots[expert]!, certain } : null;
+      const pending = certain || (route && route.expert === null && expert < view.slots.length) ? { slot: view.slots[expert]!, certain } : null;
       const first = count;
       count += segment.tokens + (pending ? 1 : 0);
       const parts = partsOf(segment, pending, first, onProbabilities !== undefined);
@@ -203,7 +213,7 @@ export class WebgpuRuntime implements InferenceRuntime {
       for (const part of parts) {
         const chunks = part.chunks.length > 2 ? 4 : (part.chunks.length as 1 | 2);
         const entries = this.#workspace.numbers.put(Int32Array.from(part.entries));
-        this.#device.run(attendProgram({ headDim, heads: groupHeads, chunks }), {
+        this.#device.run(attendProgram({ type: store.type, headDim, heads: groupHeads, chunks }), {
           result: partials,
           inputs: { q: q.tensor, numbers: this.#workspace.numbers.tensor, routes: this.#routesOrNone(route), ...chunkInputs(part) },
           uniforms: {
@@ -261,6 +271,11 @@ export class WebgpuRuntime implements InferenceRuntime {
     }
   }
 
+  roundToInt8(x: WebgpuRows, rows: number, headDim: number): void {
+    const heads = x.width / headDim;
+    this.#device.run(roundToInt8Program, { result: x.tensor, inputs: {}, uniforms: { heads, headDim }, groups: elementwise(heads, rows) });
+  }
+
   causalAttention(q: WebgpuRows, k: WebgpuRows, v: WebgpuRows, out: WebgpuRows, rows: number, options: CausalOptions): void {
     const { heads, kvHeads, scale, softCap = 0, window = rows, onProbabilities } = options;
     const headDim = q.width / heads;
@@ -284,24 +299,8 @@ export class WebgpuRuntime implements InferenceRuntime {
 
   storeRows(k: WebgpuRows, v: WebgpuRows, plans: readonly StorePlan[]): void {
     for (const { segment, groupSize, firstSlot, rows } of plans) {
-      const store = segment.store as WebgpuPages;
-      const { heads, headDim } = store;
-      const byChunk = new Map<Tensor, number[]>();
-      rows.forEach((row, i) => {
-        const { page, offset } = slotOf(segment, firstSlot + i);
-        const { chunk } = store.place(page);
-        if (!byChunk.has(chunk)) byChunk.set(chunk, []);
-        byChunk.get(chunk)!.push(row, store.base(page), offset);
-      });
-      for (const [result, list] of byChunk) {
-        const entries = this.#workspace.numbers.put(Int32Array.from(list));
-        this.#device.run(storeRowsProgram, {
-          result,
-          inputs: { k: k.tensor, v: v.tensor, numbers: this.#workspace.numbers.tensor },
-          uniforms: { heads, headDim, groupSize, entries },
-          groups: elementwise(heads * headDim, (2 * list.length) / 3),
-        });
-      }
+      const tokens = Array.from(rows, (row, i) => ({ row, to: slotOf(segment, firstSlot + i) }));
+      (segment.store as WebgpuPages).storeRows(tokens, { k: k.tensor, v: v.tensor, groupSize });
     }
   }
 

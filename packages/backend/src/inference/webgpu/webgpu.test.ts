@@ -30,7 +30,7 @@ describe.skipIf(!available)(`on webgpu${available ? '' : ` (${reason})`}`, () =>
   describePageStore('WebgpuPages', async () => {
     await startBackend('webgpu');
     const runtime = createRuntime();
-    return (heads, headDim) => runtime.pages({ heads, headDim });
+    return (heads, headDim, type) => runtime.pages({ heads, headDim, type });
   });
 
   test('memory for pages grows by half, and nothing is copied to grow', async () => {

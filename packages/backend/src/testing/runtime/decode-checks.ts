@@ -2,11 +2,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import type { LayerView, Route } from '../../inference/runtime';
 import type { RuntimeCheck } from './check';
-import { check } from './check';
+import { check, storageCheck } from './check';
 import type { Heads } from './plain';
 import { plainAttend, plainLinear, plainPool } from './plain';
 import type { Setting } from './setting';
-import { close, equal, FilledSegment, same } from './setting';
+import { close, closeToStored, equal, FilledSegment, kept, same } from './setting';
 
 export interface Variant extends Heads {
   readonly heads: number;
@@ -75,7 +75,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     equal('of two that are 1 in float32', await decide(new Array<number>(24).fill(0), [0, 40, 60]), 1);
   }),
 
-  check('store writes what the expert keeps of a token into its slot, and nothing else', async (s) => {
+  storageCheck('store writes what the expert keeps of a token into its slot, and nothing else', async (s) => {
     for (const variant of s.some(variants)) {
       for (let expert = 0; expert < variant.groupSizes.length; expert++) {
         const { weights, layer } = kv(s, variant);
@@ -95,15 +95,15 @@ export const decodeChecks: readonly RuntimeCheck[] = [
           same('the tokens before', read.k.subarray(0, offset * width), before.flatMap(({ k }) => Array.from(k)));
           same('their values', read.v.subarray(0, offset * width), before.flatMap(({ v }) => Array.from(v)));
           if (e !== expert) continue;
-          close(`keys of ${describe(variant)}`, read.k.subarray(offset * width), k!);
-          close(`values of ${describe(variant)}`, read.v.subarray(offset * width), v!);
+          closeToStored(`keys of ${describe(variant)}`, read.k.subarray(offset * width), k!, segment.store);
+          closeToStored(`values of ${describe(variant)}`, read.v.subarray(offset * width), v!, segment.store);
         }
         await s.runtime.read(input, 1, 'argMax');
       }
     }
   }),
 
-  check('attend is one softmax over all segments, with and without the token just stored', async (s) => {
+  storageCheck('attend is one softmax over all segments, with and without the token just stored', async (s) => {
     for (const variant of s.some(variants, 3)) {
       for (const counts of s.some(lengths)) {
         const { heads, headDim } = variant;
@@ -131,7 +131,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
           k: plainPool(plainLinear(x, 1, layer.k.weight, layer.k.bias, layer.k.outputs), expert, variant),
           v: plainPool(plainLinear(x, 1, layer.v.weight, layer.v.bias, layer.v.outputs), expert, variant),
         };
-        const tokens = segments.flatMap(({ contents }, e) => (e === expert ? [...contents, own] : contents));
+        const tokens = segments.flatMap(({ contents, store }, e) => (e === expert ? [...contents, kept(store, own)] : contents));
         const expected = plainAttend(q.subarray(0, heads * headDim), tokens, heads, scale);
         close(`${describe(variant)}, ${counts.join()} and its own token`, actual, expected.out);
         same('the segments told', told.segments, segments.map((_, e) => e));
@@ -141,7 +141,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     }
   }),
 
-  check('attend takes scores in the thousands', async (s) => {
+  storageCheck('attend takes scores in the thousands', async (s) => {
     const variant = variants[0]!;
     const { heads, headDim } = variant;
     const { view, segments } = fill(s, variant, [33, 40, 70]);
@@ -154,7 +154,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     close('the probabilities', told.all, expected.probabilities, 1e-5);
   }),
 
-  check('decoding token by token equals attention over all of them, for each row of a batch', async (s) => {
+  storageCheck('decoding token by token equals attention over all of them, for each row of a batch', async (s) => {
     const [variant] = s.some(variants.slice(s.quick ? 1 : 0), 1);
     const { heads, headDim, groupSizes } = variant!;
     const width = heads * headDim;
@@ -183,7 +183,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
         const own = values.subarray(row * INPUTS, (row + 1) * INPUTS);
         const stored = (part: typeof layer.k) => plainPool(plainLinear(own, 1, part.weight, part.bias, part.outputs), expert!, variant!);
         // Stored by the runtime itself; here only noted.
-        segments[expert!]!.contents.push({ k: stored(layer.k), v: stored(layer.v) });
+        segments[expert!]!.note({ k: stored(layer.k), v: stored(layer.v) });
         const tokens = segments.flatMap(({ contents }) => contents);
         equal('tokens so far', tokens.length, token + 1);
         const expected = plainAttend(plainQ.subarray(row * width, (row + 1) * width), tokens, heads, 0.3).out;

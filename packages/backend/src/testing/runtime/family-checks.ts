@@ -2,10 +2,10 @@
 import { weightTypes } from '../../inference/runtime';
 import { TYPE_TOLERANCE } from './activation-checks';
 import type { RuntimeCheck } from './check';
-import { check } from './check';
+import { check, storageCheck } from './check';
 import { fill, kv, router, variants } from './decode-checks';
 import { plainAttend, plainLinear, plainPool, plainRotate } from './plain';
-import { close, same } from './setting';
+import { close, closeToStored, kept, same } from './setting';
 
 const activations = {
   silu: (x: number) => x / (1 + Math.exp(-x)),
@@ -95,7 +95,7 @@ export const familyChecks: readonly RuntimeCheck[] = [
     }
   }),
 
-  check('store turns the keys before it writes them: means of turned keys are turned means', async (s) => {
+  storageCheck('store turns the keys before it writes them: means of turned keys are turned means', async (s) => {
     for (const variant of s.some(variants)) {
       const { headDim, groupSizes } = variant;
       for (let expert = 0; expert < groupSizes.length; expert++) {
@@ -112,15 +112,16 @@ export const familyChecks: readonly RuntimeCheck[] = [
         const turned = Array.from({ length: variant.kvHeads }, (_, head) => (
           Array.from(plainRotate(project(layer.k).subarray(head * headDim, (head + 1) * headDim), 1, turns.subarray(headDim)))
         ));
-        const width = segments[expert]!.store.heads * headDim;
-        close('keys', read.k.subarray(offset * width), plainPool(turned.flat(), expert, variant));
-        close('values', read.v.subarray(offset * width), plainPool(project(layer.v), expert, variant));
+        const { store } = segments[expert]!;
+        const width = store.heads * headDim;
+        closeToStored('keys', read.k.subarray(offset * width), plainPool(turned.flat(), expert, variant), store);
+        closeToStored('values', read.v.subarray(offset * width), plainPool(project(layer.v), expert, variant), store);
         await s.runtime.read(input, 1, 'argMax');
       }
     }
   }),
 
-  check('attend caps scores, and sees no token before the first of a segment', async (s) => {
+  storageCheck('attend caps scores, and sees no token before the first of a segment', async (s) => {
     for (const variant of s.some(variants, 3)) {
       for (const hidden of s.some([[70, 0, 31], [64, 33, 0], [100, 1, 5], [0, 0, 32], [33, 40, 40]], 3)) {
         for (const softCap of [undefined, 2]) {
@@ -141,8 +142,8 @@ export const familyChecks: readonly RuntimeCheck[] = [
           });
           const actual = await s.values(out);
           const stored = ({ weight, bias, outputs }: typeof layer.k) => plainPool(plainLinear(x, 1, weight, bias, outputs), expert, variant);
-          const tokens = segments.map(({ contents }, e) => [
-            ...contents.slice(hidden[e]), ...(e === expert ? [{ k: stored(layer.k), v: stored(layer.v) }] : []),
+          const tokens = segments.map(({ contents, store }, e) => [
+            ...contents.slice(hidden[e]), ...(e === expert ? [kept(store, { k: stored(layer.k), v: stored(layer.v) })] : []),
           ]);
           const expected = plainAttend(q, tokens.flat(), heads, 0.5, softCap ?? null);
           const what = `${heads} heads of ${headDim}, ${hidden.join()} hidden, a cap of ${softCap}`;

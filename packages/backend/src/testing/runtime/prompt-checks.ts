@@ -3,7 +3,7 @@ import { slotOf } from '../../inference/host-pages';
 import type { LayerView, StorePlan } from '../../inference/runtime';
 import { expectNoLeaks } from '../leaks';
 import type { RuntimeCheck } from './check';
-import { check } from './check';
+import { check, storageCheck } from './check';
 import { kv, type Variant, variants } from './decode-checks';
 import type { Heads } from './plain';
 import { plainAttend, plainLinear, plainPool, plainSpread } from './plain';
@@ -45,6 +45,25 @@ export const promptChecks: readonly RuntimeCheck[] = [
     }
   }),
 
+  check('roundToInt8 makes of the first rows what pages of int8 would give back', async (s) => {
+    for (const { kvHeads, headDim } of s.some(variants)) {
+      const width = kvHeads * headDim;
+      const values = s.normals(4 * width);
+      // A head of nothing, one of hardly anything, and one of a single number.
+      values.fill(0, 0, headDim);
+      values.fill(1e-33, width, width + headDim);
+      values.fill(0, 2 * width, 2 * width + headDim - 1);
+      const x = s.filled(values, width);
+      s.runtime.roundToInt8(x, 3, headDim);
+      const actual = await s.values(x);
+      const store = s.own(s.runtime.pages({ heads: kvHeads, headDim, type: 'int8' }));
+      const page = store.allocate();
+      store.write(page, 0, values.subarray(0, 3 * width), values.subarray(0, 3 * width));
+      same('rows', actual.subarray(0, 3 * width), (await store.read(page, 3)).k);
+      same('the row after them', actual.subarray(3 * width), values.subarray(3 * width));
+    }
+  }),
+
   check('causalAttention attends to what is before, and tells what each token got', async (s) => {
     for (const { heads, kvHeads, headDim } of s.some(variants)) {
       for (const rows of s.some([37, 1, 100])) {
@@ -70,7 +89,7 @@ export const promptChecks: readonly RuntimeCheck[] = [
     }
   }),
 
-  check('storeRows puts rows where attend finds them: the last token attends as in causalAttention', async (s) => {
+  storageCheck('storeRows puts rows where attend finds them: the last token attends as in causalAttention', async (s) => {
     for (const variant of s.some(variants)) {
       for (const rows of s.some([70, 1, 33])) {
         const { heads, kvHeads, headDim, groupSizes } = variant;
@@ -80,6 +99,7 @@ export const promptChecks: readonly RuntimeCheck[] = [
         const [keys, values] = [s.filled(k, kvHeads * headDim), s.filled(v, kvHeads * headDim)];
         const experts = Int32Array.from({ length: rows }, () => s.random.nextInt(groupSizes.length));
         s.runtime.group(weights, keys, values, experts);
+        if (s.type === 'int8') for (const x of [keys, values]) s.runtime.roundToInt8(x, rows, headDim);
         const out = s.rows(rows, heads * headDim);
         s.runtime.causalAttention(queries, keys, values, out, rows, { heads, kvHeads, scale: 0.4 });
         const causal = (await s.values(out)).subarray((rows - 1) * heads * headDim);
@@ -91,7 +111,7 @@ export const promptChecks: readonly RuntimeCheck[] = [
     }
   }),
 
-  check('a prompt and a step leave no tensor', async (s) => {
+  storageCheck('a prompt and a step leave no tensor', async (s) => {
     const variant = variants[1]!;
     const { heads, kvHeads, headDim, groupSizes } = variant;
     const { weights } = kv(s, variant);
@@ -109,6 +129,7 @@ export const promptChecks: readonly RuntimeCheck[] = [
       s.runtime.apply(projection, normed, q, 4);
       s.runtime.project(weights, normed, k, v, 4);
       s.runtime.group(weights, k, v, experts);
+      for (const rows of [k, v]) s.runtime.roundToInt8(rows, 4, headDim);
       s.runtime.causalAttention(q, k, v, out, 4, { heads, kvHeads, scale: 1, onProbabilities: (p) => told.push(p.length) });
       s.runtime.storeRows(k, v, plans);
       s.runtime.tensor(x, 4).dispose();

@@ -1,4 +1,5 @@
 import { MixsgaError } from '../../errors';
+import { dequantiseHeads, quantiseHeads, type KvType } from '../../inference/kv-type';
 import type { PageStore, Segment } from '../../inference/pages';
 import { TOKENS_PER_PAGE } from '../../inference/pages';
 import type { DenseLayer, InferenceRuntime, KvLayer, Resident, Rows } from '../../inference/runtime';
@@ -14,6 +15,8 @@ export class Setting {
     readonly runtime: InferenceRuntime,
     /** For slow devices: a few cases of each kind. */
     readonly quick: boolean,
+    /** Of {@link stores}. */
+    readonly type: KvType = 'f32',
   ) {}
 
   /** All cases, or with `quick` the first of them. */
@@ -61,7 +64,7 @@ export class Setting {
 
   /** A store for each expert. */
   stores({ heads, kvHeads, headDim, groupSizes }: Heads & { heads: number }): PageStore[] {
-    return groupSizes.map((size) => this.own(this.runtime.pages({ heads: kvHeads / size, headDim, queryHeads: heads })));
+    return groupSizes.map((size) => this.own(this.runtime.pages({ heads: kvHeads / size, headDim, queryHeads: heads, type: this.type })));
   }
 
   dispose(): void {
@@ -92,11 +95,34 @@ export class FilledSegment implements Segment {
     return { page: this.pages[Math.floor(this.tokens / TOKENS_PER_PAGE)]!, offset: this.tokens % TOKENS_PER_PAGE };
   }
 
+  /** A token that an operation stored. */
+  note(token: StoredToken): void {
+    this.contents.push(kept(this.store, token));
+  }
+
   /** Writes a token as what an operation stored earlier. */
   append(k: Float32Array, v: Float32Array): void {
     const { page, offset } = this.nextSlot;
     this.store.write(page, offset, k, v);
-    this.contents.push({ k, v });
+    this.note({ k, v });
+  }
+}
+
+/** What a store gives back of a token. */
+export function kept({ type, headDim }: PageStore, { k, v }: StoredToken): StoredToken {
+  if (type === 'f32') return { k, v };
+  const [keys, values] = [k, v].map((x) => dequantiseHeads(quantiseHeads(Float32Array.from(x), headDim)));
+  return { k: keys!, v: values! };
+}
+
+/** {@link close} to what was stored, with int8 each number within half a step. */
+export function closeToStored(what: string, actual: Numbers, expected: Numbers, { type, headDim }: PageStore): void {
+  if (type === 'f32') return close(what, actual, expected);
+  equal(`length of ${what}`, actual.length, expected.length);
+  const { scales } = quantiseHeads(Float32Array.from(expected), headDim);
+  for (let i = 0; i < expected.length; i++) {
+    const steps = Math.abs(actual[i]! - expected[i]!) / scales[Math.floor(i / headDim)]!;
+    if (!(steps <= 0.51)) throw new MixsgaError(`expected ${what} within half a step, got ${actual[i]} for ${expected[i]} at element ${i}`);
   }
 }
 
