@@ -51,6 +51,10 @@ export interface EvaluationOptions {
   readonly maxWindows?: number;
   /** Eviction policy of the KV cache, such as `h2o:0.6`. Default: no cache, all tokens of the window. */
   readonly eviction?: string;
+  /** Bytes that the KV cache of a sequence may hold, in the place of eviction: tokens lose heads when it is full. Default: no limit. */
+  readonly kvBudget?: number;
+  /** By what tokens are chosen then, such as `oldest`; with `kvBudget`. Default: the model's. */
+  readonly kvPolicy?: string;
   /** How evaluators of instructions generate. */
   readonly generation?: GenerationSettings;
   /** Where the evaluator `judge` asks for ratings. */
@@ -91,7 +95,7 @@ export interface Evaluator<Item = unknown, Sample extends object = object, Model
   readonly reads: 'tokens' | 'rows';
   /** For those that read rows. */
   readonly dataset?: PublishedDataset;
-  /** Whether `eviction` has a part in its numbers. Default: it has none. */
+  /** Whether `eviction` and `kvBudget` have a part in its numbers. Default: they have none. */
   readonly evicts?: boolean;
   /** The metrics for which more is better; for all others less is. */
   readonly higherIsBetter: readonly string[];

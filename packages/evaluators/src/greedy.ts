@@ -1,3 +1,4 @@
+import { cacheLimits } from './cache-limits';
 import type { EvaluationOptions } from './evaluator';
 import type { EvaluatedGenerationStats, LanguageModel } from './language-model';
 
@@ -6,13 +7,13 @@ export async function continueGreedily(
   model: LanguageModel,
   prompt: Int32Array,
   maxNewTokens: number,
-  { eviction, signal }: EvaluationOptions,
+  options: EvaluationOptions,
 ): Promise<EvaluatedGenerationStats> {
   const generation = model.generate([prompt], {
     maxNewTokens,
     temperature: 0,
-    ...(eviction !== undefined && { eviction }),
-    ...(signal && { signal }),
+    ...cacheLimits(options),
+    ...(options.signal && { signal: options.signal }),
   });
   for await (const { sequence } of generation) void sequence;
   return generation.stats();

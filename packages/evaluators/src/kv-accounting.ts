@@ -1,3 +1,4 @@
+import { cacheLimits } from './cache-limits';
 import { defineEvaluator, type EvaluationOptions } from './evaluator';
 import { continueGreedily } from './greedy';
 import type { KvTraits, LanguageModel, Routing } from './language-model';
@@ -55,7 +56,8 @@ export function kvAccounting(model: { readonly kv: KvTraits }, routed: Pick<Rout
 
 /**
  * {@link kvAccounting} over the windows of a text, beside the bytes that a real cache reports: the first half of the first
- * window is prefilled, and the likeliest tokens after it fill the window. With `eviction` that cache evicts.
+ * window is prefilled, and the likeliest tokens after it fill the window. With `eviction` that cache evicts, and
+ * with `kvBudget` tokens lose heads in it.
  */
 export const kvAccountingEvaluator = defineEvaluator<KvItem, KvSample, LanguageModel>({
   name: 'kv_accounting',
@@ -90,7 +92,7 @@ export const kvAccountingEvaluator = defineEvaluator<KvItem, KvSample, LanguageM
         kv_bytes_per_token: result.kvBytesPerToken,
         kv_bytes_per_token_cache: cache.kvBytesUsed / cache.tokensSeen,
       },
-      details: { ...result, cache, ...(options.eviction !== undefined && { eviction: options.eviction }) },
+      details: { ...result, cache, ...cacheLimits(options) },
     };
   },
 });

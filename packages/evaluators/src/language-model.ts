@@ -74,9 +74,9 @@ export interface LanguageModel extends LikelihoodModel {
   likelihood(inputs: Int32Array, targets: Int32Array, options: LikelihoodOptions): Promise<Required<Likelihood>>;
   /**
    * −log p(target) in nats under decode routing, token by token through a KV cache from which an eviction policy takes
-   * tokens: row-major [windows, T], as `inputs` and `targets`.
+   * tokens, or a byte budget heads: row-major [windows, T], as `inputs` and `targets`.
    *
-   * @throws ArgumentError when there is no such policy
+   * @throws ArgumentError when there is no such policy, or the budget is too small
    */
   streamNll(inputs: Int32Array, targets: Int32Array, options: StreamOptions): Promise<Float32Array>;
   /** Continues prompts of token ids, which may differ in length. The result is run through once. */
@@ -93,8 +93,11 @@ export interface EvaluationTokenizer {
 export interface StreamOptions {
   /** Windows, each with a cache of its own. */
   readonly windows: number;
-  /** The policy, such as `h2o:0.6`, which keeps its share of a window's length. */
-  readonly eviction: string;
+  /** The policy, such as `h2o:0.6`, which keeps its share of a window's length. Default: keep all. */
+  readonly eviction?: string;
+  /** Bytes that the cache of a window may hold: tokens lose heads when it is full. Default: no limit. */
+  readonly kvBudget?: number;
+  readonly kvPolicy?: string;
   /** Aborts between two tokens: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -111,6 +114,8 @@ export interface GenerationOptions {
   /** Of each prompt, so that what is drawn does not depend on the other prompts. */
   readonly seeds?: readonly number[];
   readonly eviction?: string;
+  readonly kvBudget?: number;
+  readonly kvPolicy?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -130,6 +135,6 @@ export interface EvaluatedGenerationStats {
   readonly tokensSeen: number;
   readonly kvBytesUsed: number;
   readonly kvBytesAllocated: number;
-  /** Tokens in the caches by expert, summed over layers. */
+  /** Tokens in the caches by expert, and under a KV budget by group size, summed over layers. */
   readonly expertCounts: readonly number[];
 }

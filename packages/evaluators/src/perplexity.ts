@@ -1,5 +1,6 @@
 import { ArgumentError } from '@mixsga/backend';
 
+import { cacheLimits, type CacheLimits } from './cache-limits';
 import { defineEvaluator, type EvaluationOptions } from './evaluator';
 import type { LanguageModel, LikelihoodModel, Routing } from './language-model';
 import { runEvaluator, type RunOptions } from './run';
@@ -12,7 +13,7 @@ export interface PerplexitySample {
   readonly tokens: number;
 }
 
-export interface PerplexityResult {
+export interface PerplexityResult extends CacheLimits {
   /** exp(nll). */
   readonly perplexity: number;
   /** Mean negative log-likelihood in nats per token. */
@@ -23,8 +24,6 @@ export interface PerplexityResult {
   readonly windowLength: number;
   readonly stride: number;
   readonly routing: Routing;
-  /** As asked for; left out without one. */
-  readonly eviction?: string;
 }
 
 /**
@@ -33,8 +32,8 @@ export interface PerplexityResult {
  * window's first prediction sees one token. For several documents, take the tokens of `joinDocuments(documents)`.
  *
  * Under `prefill` routing later tokens of the window influence the experts of earlier ones, so that number is not
- * strictly autoregressive. With `eviction`, which needs decode routing and a model with `streamNll`, every window goes
- * token by token through a KV cache of its own.
+ * strictly autoregressive. With `eviction` or `kvBudget`, which need decode routing and a model with `streamNll`, every window
+ * goes token by token through a KV cache of its own.
  */
 export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample, LikelihoodModel>({
   name: 'perplexity',
@@ -45,7 +44,7 @@ export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample,
   evicts: true,
   higherIsBetter: [],
   items(model, { tokens }, options) {
-    checkEviction(model, options);
+    checkLimits(model, options);
     return cutWindows('perplexity', tokens!, model.contextLength, options);
   },
   async measure(model, items, options) {
@@ -60,12 +59,12 @@ export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample,
     }
     return samples;
   },
-  summarise(samples, { contextLength }, { routing, eviction, windowLength = contextLength, stride = windowLength }) {
+  summarise(samples, { contextLength }, { routing, windowLength = contextLength, stride = windowLength, ...options }) {
     const tokens = samples.reduce((sum, sample) => sum + sample.tokens, 0);
     const nll = samples.reduce((sum, sample) => sum + sample.nll, 0) / tokens;
     return {
       metrics: { perplexity: Math.exp(nll), nll },
-      details: { tokens, windows: samples.length, windowLength, stride, routing, ...(eviction !== undefined && { eviction }) },
+      details: { tokens, windows: samples.length, windowLength, stride, routing, ...cacheLimits(options) },
     };
   },
 });
@@ -88,15 +87,20 @@ export function joinDocuments(documents: readonly string[]): string {
 /** Row-major [windows, length]. */
 async function batchNll(model: LikelihoodModel, batch: WindowBatch, options: EvaluationOptions): Promise<Float32Array> {
   const { inputs, targets, windows } = batch;
-  const { routing, eviction, signal } = options;
-  if (eviction === undefined) return (await model.likelihood(inputs, targets, { windows, routing })).nll;
-  return (model as LanguageModel).streamNll(inputs, targets, { windows, eviction, ...(signal && { signal }) });
+  const { routing, signal } = options;
+  if (!isLimited(options)) return (await model.likelihood(inputs, targets, { windows, routing })).nll;
+  return (model as LanguageModel).streamNll(inputs, targets, { windows, ...cacheLimits(options), ...(signal && { signal }) });
 }
 
-function checkEviction(model: LikelihoodModel, { eviction, routing }: { eviction?: string; routing: Routing }): void {
-  if (eviction === undefined) return;
-  if (routing !== 'decode') {
-    throw new ArgumentError(`perplexity: expected decode routing with eviction, which goes token by token, got ${routing}`);
+function isLimited(options: CacheLimits): boolean {
+  return Object.keys(cacheLimits(options)).length > 0;
+}
+
+function checkLimits(model: LikelihoodModel, options: EvaluationOptions): void {
+  if (!isLimited(options)) return;
+  const limit = options.eviction === undefined ? 'a KV budget' : 'eviction';
+  if (options.routing !== 'decode') {
+    throw new ArgumentError(`perplexity: expected decode routing with ${limit}, which goes token by token, got ${options.routing}`);
   }
-  if (!('streamNll' in model)) throw new ArgumentError('perplexity: expected a model with streamNll for eviction, got one without');
+  if (!('streamNll' in model)) throw new ArgumentError(`perplexity: expected a model with streamNll for ${limit}, got one without`);
 }

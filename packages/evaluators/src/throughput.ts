@@ -1,5 +1,6 @@
 import { ArgumentError } from '@mixsga/backend';
 
+import { cacheLimits } from './cache-limits';
 import { defineEvaluator } from './evaluator';
 import { continueGreedily } from './greedy';
 import { median } from './statistics';
@@ -63,7 +64,7 @@ export const throughput = defineEvaluator<Item, ThroughputSample>({
     }
     return samples;
   },
-  summarise(samples, _model, { eviction }) {
+  summarise(samples, _model, options) {
     const middle = (name: keyof ThroughputSample) => median(samples.map((sample) => sample[name]));
     return {
       metrics: { prefill_tokens_per_second: middle('prefillTokensPerSecond'), decode_tokens_per_second: middle('tokensPerSecond') },
@@ -72,7 +73,7 @@ export const throughput = defineEvaluator<Item, ThroughputSample>({
         promptTokens: middle('promptTokens'),
         newTokens: middle('newTokens'),
         kvBytesUsed: middle('kvBytesUsed'),
-        ...(eviction !== undefined && { eviction }),
+        ...cacheLimits(options),
       },
     };
   },

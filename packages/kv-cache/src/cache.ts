@@ -57,6 +57,11 @@ export class KvCache {
     return this.#limits.budget?.bytes ?? null;
   }
 
+  /** Whether a commit moves tokens, which may take memory. */
+  get moves(): boolean {
+    return this.#limits.eviction !== null || this.#limits.budget !== null;
+  }
+
   /** Group size of each expert, and under a KV budget of those that tokens are only coarsened to, which have the next numbers. */
   get groupSizes(): readonly number[] {
     return this.#limits.budget?.groupSizes ?? this.#owner.layout.groupSizes;

@@ -4,8 +4,11 @@ import type { Decoder } from './generation/decoder';
 export interface StreamOptions {
   /** Windows, each with a cache of its own. */
   readonly windows: number;
-  /** The policy, such as `h2o:0.6`, which keeps its share of a window's length. */
-  readonly eviction: string;
+  /** The policy, such as `h2o:0.6`, which keeps its share of a window's length. Default: keep all. */
+  readonly eviction?: string;
+  /** Bytes that the cache of a window may hold, see `CacheOptions`. Default: no limit. */
+  readonly kvBudget?: number;
+  readonly kvPolicy?: string;
   /** Aborts between two tokens: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -14,18 +17,18 @@ export interface StreamOptions {
  * −log p(target) in nats of every token of some windows, each token decoded on its own into a cache of its window:
  * row-major [windows, T], as `inputs` and `targets`.
  *
- * @throws ArgumentError when there is no such policy
+ * @throws ArgumentError when there is no such policy, or the budget is too small for a window
  */
 export async function streamNll(
   decoder: Decoder,
   inputs: Int32Array,
   targets: Int32Array,
-  { windows, eviction, signal }: StreamOptions,
+  { windows, eviction, kvBudget, kvPolicy, signal }: StreamOptions,
 ): Promise<Float32Array> {
   const length = inputs.length / windows;
   const size = decoder.vocabularySize;
   const nll = new Float32Array(inputs.length);
-  const caches = Array.from({ length: windows }, () => decoder.createCache({ eviction, maxTokens: length }));
+  const caches = Array.from({ length: windows }, () => decoder.createCache({ eviction, kvBudget, kvPolicy, maxTokens: length }));
   try {
     for (let t = 0; t < length; t++) {
       await nextTask();

@@ -10,11 +10,11 @@ import { UNFINISHED, writeResults } from '../evaluation/write-results';
 import { writeFileAtomic } from '../training/files';
 import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
-import { evictionExamples, positiveInteger, print, printJson } from './options';
+import { budgetOption, type BudgetOptions, checkBudget, evictionExamples, policyOption, positiveInteger, print, printJson } from './options';
 
 const DEFAULT_TASKS = 'perplexity,kv_accounting,routing';
 
-interface EvalOptions {
+interface EvalOptions extends BudgetOptions {
   tasks: string;
   routing: Routing;
   split: 'validation' | 'test';
@@ -70,6 +70,8 @@ export function registerEval(program: Command): void {
     .option('--attention <spec>', 'convert a model with plain attention in memory: gqa:2, cla:2, mixsga:3:1:6')
     .addOption(new Option('--weights <type>', 'element type of the packed weights').choices(weightTypes).default('f32'))
     .option('--eviction <spec>', `token by token through a KV cache that evicts: ${evictionExamples}`)
+    .addOption(budgetOption())
+    .addOption(policyOption())
     .option('--seeds <list>', 'instructions: seeds of the answers, separated by commas (default: 10,20,30,40,50)', integers)
     .option('--temperature <x>', 'instructions: 0 takes the likeliest token (default: 1)', number)
     .option('--top-k <n>', 'instructions: draw among the n likeliest tokens only', positiveInteger)
@@ -119,15 +121,17 @@ function tasksOf(options: EvalOptions): EvaluationTask[] {
     evaluatorNamed(name);
     if (names.indexOf(name) < i) throw new ArgumentError(`--tasks: expected each task once, got ${name} twice`);
   }
-  const { judge: url, judgeModel, eviction, routing, limit, maxWindows, windowLength, stride, batchSize } = options;
+  const { judge: url, judgeModel, eviction, kvBudget, kvPolicy, routing, limit, maxWindows, windowLength, stride, batchSize } = options;
   if ((url === undefined) !== (judgeModel === undefined)) {
     throw new ArgumentError(`${url === undefined ? '--judge-model' : '--judge'}: expected --judge and --judge-model together`);
   }
-  if (eviction !== undefined) {
-    parseEviction(eviction);
+  if (eviction !== undefined) parseEviction(eviction);
+  checkBudget(options);
+  if (eviction !== undefined || kvBudget !== undefined) {
     if (!names.some((name) => evaluatorNamed(name).evicts)) {
       const known = Object.values(evaluators as Record<string, Evaluator>).flatMap(({ evicts, name }) => (evicts ? [name] : []));
-      throw new ArgumentError(`--eviction: expected a task that depends on it (${known.join(', ')}), got ${options.tasks}`);
+      const option = eviction === undefined ? '--kv-budget' : '--eviction';
+      throw new ArgumentError(`${option}: expected a task that depends on it (${known.join(', ')}), got ${options.tasks}`);
     }
   }
   const { seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize } = options;
@@ -146,7 +150,7 @@ function tasksOf(options: EvalOptions): EvaluationTask[] {
       task,
       data: data.get(task) ?? (reads === 'tokens' ? data.get(null) : undefined),
       split: options.split,
-      options: evicts && eviction !== undefined ? { ...evaluation, eviction } : evaluation,
+      options: evicts ? ({ ...evaluation, ...given({ eviction, kvBudget, kvPolicy }) } as EvaluationOptions) : evaluation,
     };
   });
 }
@@ -165,14 +169,14 @@ function dataByTask(values: readonly string[], tasks: readonly string[]): Map<st
   return data;
 }
 
-function jsonOf({ model, attention, backend, weights, tasks }: MeasuredModel, { split, routing, eviction }: EvalOptions): object {
+function jsonOf({ model, attention, backend, weights, tasks }: MeasuredModel, { split, routing, eviction, kvBudget, kvPolicy }: EvalOptions): object {
   const text = tasks.find(({ evaluator }) => evaluator.reads === 'tokens');
   return {
     schema: 'mixsga/eval@2',
     ...{ model, attention, backend, weights },
     ...(text && { corpus: text.data, split }),
     routing,
-    ...(eviction !== undefined && { eviction }),
+    ...given({ eviction, kvBudget, kvPolicy }),
     data: Object.fromEntries(tasks.map((task) => [task.name, task.data])),
     results: Object.fromEntries(tasks.map(({ name, metrics, details }) => [name, { ...metrics, ...details }])),
   };

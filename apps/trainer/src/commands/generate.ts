@@ -7,12 +7,12 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
 import { downloadProgress } from './download-progress';
-import { evictionExamples, print, printJson } from './options';
+import { type BudgetOptions, budgetOption, checkBudget, evictionExamples, policyOption, print, printJson } from './options';
 
 /** New tokens where no number is asked for and the context has room. */
 const DEFAULT_TOKENS = 128;
 
-interface GenerateOptions extends SamplingOptions {
+interface GenerateOptions extends SamplingOptions, BudgetOptions {
   prompt: string;
   maxNewTokens?: number;
   stop: string[];
@@ -45,12 +45,15 @@ export function registerGenerate(program: Command): void {
     .option('--align', 'align heads before that conversion, as convert does')
     .addOption(new Option('--weights <type>', 'element type of the packed weights').choices(weightTypes).default('f32'))
     .option('--eviction <spec>', `which tokens leave the KV cache: ${evictionExamples}`)
+    .addOption(budgetOption())
+    .addOption(policyOption())
     .option('--backend <name>', 'wasm, cpu, webgpu, cuda, or auto', 'wasm')
     .option('--json', 'print one JSON object at the end: text, tokens, stats, ...', false)
     .action((name: string, options: GenerateOptions) => withInterruption((signal) => run(name, options, signal)));
 }
 
 async function run(name: string, options: GenerateOptions, signal: AbortSignal): Promise<void> {
+  checkBudget(options);
   const line = new ProgressLine();
   const open = async () => {
     const { name: backend } = await startBackend(options.backend as BackendName);

@@ -8,12 +8,14 @@ export const evictionExamples = Object.values(evictionKinds).map(({ example }) =
 /** Policies of a KV budget, for help texts. */
 const budgetExamples = `${Object.keys(budgetKinds).join(', ')}; with group sizes attention@2,4, and attention:evict where tokens may go at last`;
 
-/** `--kv-budget BYTES` and `--kv-policy NAME`. */
-export function budgetOptions(): Option[] {
-  return [
-    new Option('--kv-budget <bytes>', 'bytes that the KV cache of a sequence may hold: tokens lose heads when it is full').argParser(Number),
-    new Option('--kv-policy <name>', `which tokens lose heads first: ${budgetExamples} (default: attention)`),
-  ];
+/** `--kv-budget BYTES`. */
+export function budgetOption(): Option {
+  return new Option('--kv-budget <bytes>', 'bytes that the KV cache of a sequence may hold: tokens lose heads when it is full').argParser(Number);
+}
+
+/** `--kv-policy NAME`. */
+export function policyOption(): Option {
+  return new Option('--kv-policy <name>', `which tokens lose heads first: ${budgetExamples} (default: mean-attention)`);
 }
 
 export interface BudgetOptions {

@@ -27,6 +27,9 @@ const task = z.strictObject({
   batchSize: count.optional(),
   /** Eviction policy, such as `h2o:0.6`. */
   eviction: z.string().optional(),
+  /** Bytes that the KV cache of a sequence may hold, and which tokens lose heads when it is full. */
+  kvBudget: count.optional(),
+  kvPolicy: z.string().optional(),
   /** How evaluators of instructions generate. */
   generation: z
     .strictObject({

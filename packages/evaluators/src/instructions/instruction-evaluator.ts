@@ -1,5 +1,6 @@
 import { ArgumentError, SeededRandom } from '@mixsga/backend';
 
+import { cacheLimits } from '../cache-limits';
 import {
   defineEvaluator,
   type EvaluationData,
@@ -98,6 +99,8 @@ export function instructionEvaluator(set: InstructionSet): Evaluator<Instruction
           rougeLBySeed: Object.fromEntries(bySeed),
           ...settings,
           eviction: options.eviction ?? null,
+          kvBudget: options.kvBudget ?? null,
+          kvPolicy: options.kvPolicy ?? null,
           promptsCut: new Set(samples.filter(({ prompt_cut }) => prompt_cut).map(({ doc_id }) => doc_id)).size,
           meanNewTokens: mean(samples.map(({ new_tokens }) => new_tokens)),
         },
@@ -151,7 +154,7 @@ async function respond(
   prompts: readonly number[][],
   items: readonly InstructionItem[],
   { temperature, topP, topK, maxNewTokens, noRepeatNgramSize }: Settings,
-  { eviction, signal }: EvaluationOptions,
+  options: EvaluationOptions,
 ): Promise<number[][]> {
   const { stopTokens } = model;
   const generation = model.generate(prompts, {
@@ -162,8 +165,8 @@ async function respond(
     seeds: items.map(({ row, seed }) => new SeededRandom(seed, row).nextInt(2 ** 32)),
     ...(temperature > 0 && { topP, ...(topK !== null && { topK }) }),
     ...(noRepeatNgramSize !== null && { noRepeatNgramSize }),
-    ...(eviction !== undefined && { eviction }),
-    ...(signal && { signal }),
+    ...cacheLimits(options),
+    ...(options.signal && { signal: options.signal }),
   });
   for await (const event of generation) void event; // runs it to its end
   return prompts.map((_, sequence) => {

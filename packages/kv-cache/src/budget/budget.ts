@@ -30,7 +30,7 @@ export interface BudgetLayout {
  * @throws ArgumentError when the bytes are none, there is no such policy, it needs what the model has not, or `maxTokens` tokens at
  *   the coarsest are more than the bytes and the policy does not evict
  */
-export function budgetOf({ bytes, policy: given = 'attention' }: BudgetOptions, layout: BudgetLayout, maxTokens: number | null): Budget {
+export function budgetOf({ bytes, policy: given = 'mean-attention' }: BudgetOptions, layout: BudgetLayout, maxTokens: number | null): Budget {
   if (!Number.isSafeInteger(bytes) || bytes < 1) throw new ArgumentError(`KV budget: expected a whole number of bytes from 1, got ${bytes}`);
   const policy = typeof given === 'string' ? parseBudgetPolicy(given) : given;
   const { layers, kvHeads, tokenBytes } = layout;

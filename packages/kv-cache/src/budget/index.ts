@@ -1,11 +1,12 @@
 import { ArgumentError } from '@mixsga/backend';
 import { attention } from './attention';
 import { margin } from './margin';
+import { meanAttention } from './mean-attention';
 import { oldest } from './oldest';
 import type { BudgetKind, BudgetPolicy } from './policy';
 
 /** The policies of a byte budget. A new one is one file and one line here. */
-export const budgetKinds = { attention, oldest, margin } satisfies Record<string, BudgetKind>;
+export const budgetKinds = { 'mean-attention': meanAttention, attention, oldest, margin } satisfies Record<string, BudgetKind>;
 
 /**
  * Reads the text of a policy: `attention`, with group sizes to coarsen to `attention@2,4`, and, where tokens may go when all are at
@@ -13,7 +14,7 @@ export const budgetKinds = { attention, oldest, margin } satisfies Record<string
  * @throws ArgumentError when the text is none of them
  */
 export function parseBudgetPolicy(spec: string): BudgetPolicy {
-  const [, name = '', sizes, evict] = /^(\w+)(?:@(\d+(?:,\d+)*))?(:evict)?$/.exec(spec) ?? [];
+  const [, name = '', sizes, evict] = /^([a-z-]+)(?:@(\d+(?:,\d+)*))?(:evict)?$/.exec(spec) ?? [];
   const kind = Object.hasOwn(budgetKinds, name) ? budgetKinds[name as keyof typeof budgetKinds] : null;
   if (kind) return kind.create({ spec, evicts: evict !== undefined, ...(sizes && { groupSizes: sizes.split(',').map(Number) }) });
   throw new ArgumentError(

@@ -37,6 +37,6 @@ export interface BudgetKind {
 export interface BudgetOptions {
   /** Of `KvCache.bytes().used`, over all layers, which divide it evenly. */
   readonly bytes: number;
-  /** What `parseBudgetPolicy` reads, or a policy of your own. Default `attention`. */
+  /** What `parseBudgetPolicy` reads, or a policy of your own. Default `mean-attention`. */
   readonly policy?: string | BudgetPolicy;
 }

@@ -1,4 +1,4 @@
-import { describeBackends, startBackend, trackTensors } from '@mixsga/backend';
+import { describeBackends, startBackend, trackTensors, useReferenceKernels } from '@mixsga/backend';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { convertConfig, convertedSource, convertModel } from '../convert';
 import { createDecoder } from '../families';
@@ -64,6 +64,39 @@ describe.each(backends)('on $name', ({ name, software }) => {
       caches[0]!.truncate(33);
       const restored = await decoder.restoreCache(await fork.serialise());
       for (const cache of [caches[0]!, fork, restored]) expect(distance(await feed(decoder, other, cache), expected)).toBeLessThan(1e-4);
+      decoder.dispose();
+    },
+  );
+
+  it.each(least([['llama', 'mha'], ['opt', 'gqa:2'], ['opt', 'mixsga-root:3:1:6'], ['opt', 'mixsga:3:1:6']] as const))(
+    '%s with %s changes nothing under a KV budget that holds all, and under a small one is what the reference makes of it',
+    async (form, attention) => {
+      const decoder = await decoderOf(form, attention);
+      const [prompt, next] = [tinyTokens(25, 1), tinyTokens(20, 2)];
+      const run = async (of: CachedDecoder, kvBudget?: number) => {
+        const cache = of.createCache({ kvBudget, maxTokens: 46 });
+        await of.prefill(prompt, cache, { want: 'argMax' });
+        return { logits: await feed(of, next, cache), cache };
+      };
+      const { logits, cache } = await run(decoder);
+      const whole = await run(decoder, 4 * 46 * (cache.bytes().used + 8));
+      expect(distance(whole.logits, logits)).toBeLessThan(1e-5);
+      // What the tokens at the finest take, entries included.
+      const half = Math.ceil((whole.cache.bytes().used * (attention === 'mha' ? 1 : 2)) / 3);
+      const small = await run(decoder, half);
+      expect(distance(small.logits, logits)).toBeGreaterThan(1e-4);
+      expect(small.cache.bytes().used).toBeLessThanOrEqual(half);
+      expect(small.cache.tokensKept(0)).toBe(45);
+      useReferenceKernels(true);
+      try {
+        const reference = await decoderOf(form, attention);
+        const expected = await run(reference, half);
+        expect(small.cache.expertCounts()).toEqual(expected.cache.expertCounts());
+        expect(distance(small.logits, expected.logits)).toBeLessThan(1e-4);
+        reference.dispose();
+      } finally {
+        useReferenceKernels(false);
+      }
       decoder.dispose();
     },
   );
@@ -153,6 +186,10 @@ describe('a decoder', () => {
     expect(() => decoder.createCache({ eviction: 'h2o:0.5' })).toThrow(
       "createCache: expected at most 11 tokens, the model's sliding window, with eviction h2o:0.5, got 80; keep all tokens, or set maxTokens",
     );
+    expect(() => decoder.createCache({ kvBudget: 1e6 })).toThrow(
+      "createCache: expected at most 11 tokens, the model's sliding window, with a KV budget of 1000000 bytes, got 80; keep all tokens, or set maxTokens",
+    );
+    expect(() => decoder.createCache({ kvPolicy: 'oldest', maxTokens: 11 })).toThrow('expected kvBudget, the bytes that the policy oldest divides, with kvPolicy, got none');
     const cache = decoder.createCache({ eviction: 'h2o:0.5', maxTokens: 11 });
     await decoder.prefill(tinyTokens(8, 1), cache, { want: 'argMax' });
     await feed(decoder, tinyTokens(3, 2), cache);

@@ -2,7 +2,7 @@
 import { ArgumentError, createRuntime } from '@mixsga/backend';
 import type { InferenceRuntime, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
 import { CachePool } from '@mixsga/kv-cache';
-import type { KvCache } from '@mixsga/kv-cache';
+import type { CreateOptions, KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
 import { storingLayers } from '../attention/variant';
 import { modelShape, type ShapedConfig } from '../config/shape';
@@ -101,6 +101,7 @@ export class CachedDecoder implements Decoder {
       headDim: shape.headDim,
       queryHeads: shape.heads,
       groupSizes: variant.experts?.groupSizes ?? [1],
+      pooling: variant.experts?.pooling ?? 'mean',
       fingerprint,
     });
   }
@@ -114,22 +115,27 @@ export class CachedDecoder implements Decoder {
     return this.#parts.owned.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** @throws ArgumentError when there is no such policy, or the sequence could leave a layer's sliding window under it */
-  createCache({ eviction, maxTokens = this.contextLength }: CacheOptions = {}): KvCache {
+  /**
+   * @throws ArgumentError when there is no such policy, the budget is too small for it, or the sequence could leave a layer's
+   *   sliding window under either
+   */
+  createCache({ maxTokens = this.contextLength, ...options }: CacheOptions = {}): KvCache {
     const { shape, transformer } = this.#parts;
     const windows = Array.from({ length: shape.layers }, (_, layer) => transformer.window(layer) ?? Infinity);
     const narrowest = Math.min(...windows);
-    if (eviction !== undefined && eviction !== 'none' && maxTokens > narrowest) {
+    const { eviction = 'none', kvBudget } = options;
+    if ((eviction !== 'none' || kvBudget !== undefined) && maxTokens > narrowest) {
+      const limit = eviction === 'none' ? `a KV budget of ${kvBudget} bytes` : `eviction ${eviction}`;
       throw new ArgumentError(
-        `createCache: expected at most ${narrowest} tokens, the model's sliding window, with eviction ${eviction}, got ${maxTokens}; ` +
+        `createCache: expected at most ${narrowest} tokens, the model's sliding window, with ${limit}, got ${maxTokens}; ` +
           'keep all tokens, or set maxTokens',
       );
     }
-    return this.#pool.create({ eviction, maxTokens });
+    return this.#pool.create({ ...limitsOf(options), maxTokens });
   }
 
-  restoreCache(bytes: Uint8Array, { eviction, maxTokens }: CacheOptions = {}): Promise<KvCache> {
-    return this.#pool.restore(bytes, { eviction, maxTokens });
+  restoreCache(bytes: Uint8Array, options: CacheOptions = {}): Promise<KvCache> {
+    return this.#pool.restore(bytes, { ...limitsOf(options), maxTokens: options.maxTokens });
   }
 
   async prefill(
@@ -144,7 +150,7 @@ export class CachedDecoder implements Decoder {
     const decide = this.#decision(rows, prompt);
     return passText(this.#parts, tokens, { decide, cache }, async (a) => {
       runtime.copyRows(a.x, rows - 1, 1, last.a.x);
-      const { experts: _, ...output } = await this.#output(last, 1, want);
+      const { experts: _, ...output } = kept(await this.#output(last, 1, want), [cache]);
       cache.commitRows();
       return output;
     });
@@ -233,7 +239,7 @@ export class CachedDecoder implements Decoder {
         });
         transformer.finishLayer(layer, a, rows);
       }
-      const { experts, ...output } = await this.#output(buffers, rows, want);
+      const { experts, ...output } = kept(await this.#output(buffers, rows, want), caches);
       // Routes come layer by layer, in each the rows of the batch; those of a step that failed may come before.
       const own = experts.slice(-rows * transformer.kv.filter((kv) => kv).length);
       caches.forEach((cache, row) => cache.commit(own.filter((_, i) => i % rows === row)));
@@ -297,6 +303,17 @@ export class CachedDecoder implements Decoder {
       );
     }
   }
+}
+
+/** Logits that stay when the heap grows, as it may where a commit moves tokens. */
+function kept<Output extends StepOutput>(output: Output, caches: readonly KvCache[]): Output {
+  return output.values && caches.some(({ moves }) => moves) ? { ...output, values: output.values.slice() } : output;
+}
+
+function limitsOf({ eviction, kvBudget, kvPolicy }: CacheOptions): CreateOptions {
+  if (kvBudget !== undefined) return { eviction, budget: { bytes: kvBudget, policy: kvPolicy } };
+  if (kvPolicy === undefined) return { eviction };
+  throw new ArgumentError(`createCache: expected kvBudget, the bytes that the policy ${kvPolicy} divides, with kvPolicy, got none`);
 }
 
 function expectPrompt(who: string, prompt: number, rows: number): void {

@@ -36,7 +36,11 @@ export interface Decoder {
 export interface CacheOptions {
   /** Eviction policy, such as `h2o:0.6`; default: keep all. */
   readonly eviction?: string;
-  /** The length that the sequence can reach, of which a policy keeps its share. Default: the context length. */
+  /** Bytes that the cache may hold, in the place of eviction: tokens lose heads when it is full. Default: no limit. */
+  readonly kvBudget?: number;
+  /** By what tokens are chosen then, see `parseBudgetPolicy` of @mixsga/kv-cache. Default `mean-attention`. */
+  readonly kvPolicy?: string;
+  /** The length that the sequence can reach, of which a policy keeps its share, and all of which a budget has to hold. Default: the context length. */
   readonly maxTokens?: number;
 }
 

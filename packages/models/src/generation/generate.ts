@@ -23,12 +23,16 @@ export interface GenerateOptions extends SamplingOptions {
   readonly tokenizer?: Pick<Tokenizer, 'decode'>;
   /**
    * For each prompt, tokens after it that a generation of the same options made before it broke off. This one goes on as that
-   * would have, up to rounding; with eviction, which sees them in one pass, not to the token. A sequence that they
+   * would have, up to rounding; with eviction or a KV budget, which see them in one pass, not to the token. A sequence that they
    * end already gives no event.
    */
   readonly generated?: readonly ArrayLike<number>[];
   /** Eviction policy of the caches, such as `h2o:0.6`. Default: keep all. */
   readonly eviction?: string;
+  /** Bytes that the cache of each sequence may hold, in the place of eviction: tokens lose heads when it is full. Default: no limit. */
+  readonly kvBudget?: number;
+  /** By what tokens are chosen then, such as `oldest`. Default `mean-attention`. */
+  readonly kvPolicy?: string;
   /** Aborts between two tokens: the iteration rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Called after each pass with every cache that it took tokens into: to look at, such as for the experts, before the events. */
@@ -62,11 +66,11 @@ export interface GenerationStats {
   readonly tokensPerSecond: number | null;
   /** Tokens that went into the caches: all but the last of each sequence. */
   readonly tokensSeen: number;
-  /** Those that the eviction policy left in a layer. */
+  /** Those that the policy left in a layer. */
   readonly tokensKept: number;
   readonly kvBytesUsed: number;
   readonly kvBytesAllocated: number;
-  /** Kept tokens by expert, summed over layers. */
+  /** Kept tokens by expert, summed over layers; under a KV budget by group size, see `KvCache.groupSizes`. */
   readonly expertCounts: readonly number[];
 }
 
@@ -188,8 +192,8 @@ export class Generation implements AsyncIterable<GenerationEvent> {
   async #start(sequence: Sequence): Promise<StepOutput> {
     await this.#turn();
     const { prompt, tokens, limit, sampler } = sequence;
-    const { eviction } = this.#options;
-    const cache = this.#decoder.createCache({ eviction, maxTokens: prompt.length + limit });
+    const { eviction, kvBudget, kvPolicy } = this.#options;
+    const cache = this.#decoder.createCache({ eviction, kvBudget, kvPolicy, maxTokens: prompt.length + limit });
     sequence.cache = cache;
     const text = new Int32Array(prompt.length + tokens.length);
     text.set(prompt);
@@ -345,6 +349,11 @@ function validate(decoder: Decoder, prompts: readonly ArrayLike<number>[], optio
       throw new ArgumentError(`generate: expected generated ${index} to have at most ${maxNewTokens ?? room} tokens, got ${earlier.length}`);
     }
   });
+  const { eviction, kvBudget, kvPolicy } = options;
+  if (kvBudget === undefined && kvPolicy === undefined) return;
+  // A budget that is too small is said now, not when the longest prompt has its turn.
+  const maxTokens = maxNewTokens === undefined ? contextLength : Math.max(...prompts.map(({ length }) => length)) + maxNewTokens;
+  decoder.createCache({ eviction, kvBudget, kvPolicy, maxTokens }).dispose();
 }
 
 function validateTokens(name: string, tokens: ArrayLike<number>, { vocabularySize }: Decoder): void {

@@ -25,6 +25,7 @@ function taskTable(rows: readonly Measurement[]): string {
     ['data', ({ data }) => data],
     ['routing', ({ routing }) => routing],
     ['eviction', ({ eviction }) => eviction],
+    ['KV budget', ({ byteBudget }) => byteBudget],
     ['samples', ({ samples }) => samples?.toLocaleString('en') ?? null],
   ] as [string, (row: Measurement) => string | null][]).filter(([, value]) => rows.some((row) => value(row) !== null));
   const cells = rows.map((row) => [
@@ -40,7 +41,7 @@ function taskTable(rows: readonly Measurement[]): string {
 
 /** The attention variants that cost the same, beside each other: a table for each KV budget that has two or more of them. */
 export function equalBudgetTables(measurements: readonly Measurement[]): string[] {
-  const known = measurements.filter(({ kvBudget, eviction, evaluator }) => kvBudget !== null && eviction === null && evaluator !== 'kv_accounting');
+  const known = measurements.filter(({ kvBudget, eviction, byteBudget, evaluator }) => kvBudget !== null && eviction === null && byteBudget === null && evaluator !== 'kv_accounting');
   const budgets: number[] = [];
   for (const { kvBudget } of known) if (!budgets.some((budget) => Math.abs(budget - kvBudget!) < SAME_BUDGET)) budgets.push(kvBudget!);
   return budgets

@@ -25,11 +25,20 @@ export interface Measurement {
   readonly data: string | null;
   readonly routing: string | null;
   readonly eviction: string | null;
+  /** Bytes that the KV cache might hold, with the policy. */
+  readonly byteBudget: string | null;
   /** Documents or windows that were measured. */
   readonly samples: number | null;
   readonly metrics: Readonly<Record<string, Metric>>;
   readonly higherIsBetter: Readonly<Record<string, boolean>>;
   readonly details: Readonly<Record<string, unknown>>;
+}
+
+interface TaskOptions {
+  readonly routing?: string;
+  readonly eviction?: string;
+  readonly kvBudget?: number;
+  readonly kvPolicy?: string;
 }
 
 /**
@@ -44,7 +53,7 @@ export function measurementsOf({ results }: Collected): { measurements: Measurem
     const { mixsga, date } = content;
     for (const [task, { metrics, higherIsBetter, documents }] of Object.entries(content.tasks)) {
       const own = mixsga?.tasks[task];
-      const { routing = null, eviction = null } = (own?.options ?? {}) as { routing?: string; eviction?: string };
+      const { routing = null, eviction = null, kvBudget, kvPolicy } = (own?.options ?? {}) as TaskOptions;
       const measurement: Measurement = {
         path,
         model: content.model,
@@ -56,6 +65,7 @@ export function measurementsOf({ results }: Collected): { measurements: Measurem
         data: own?.data ?? null,
         routing,
         eviction,
+        byteBudget: kvBudget === undefined ? null : `${kvBudget.toLocaleString('en')} bytes${kvPolicy === undefined ? '' : `, ${kvPolicy}`}`,
         samples: documents,
         metrics: withErrors(metrics),
         higherIsBetter,
@@ -73,7 +83,7 @@ export function measurementsOf({ results }: Collected): { measurements: Measurem
 
 /** A model's variants together, the one of the largest cache first, then by what goes out of it. */
 function inOrder(a: Measurement, b: Measurement): number {
-  const key = ({ attention, eviction, routing }: Measurement) => JSON.stringify([attention, eviction ?? '', routing]);
+  const key = ({ attention, eviction, byteBudget, routing }: Measurement) => JSON.stringify([attention, eviction ?? '', byteBudget ?? '', routing]);
   return a.model.localeCompare(b.model) || (b.kvBudget ?? 0) - (a.kvBudget ?? 0) || (key(a) < key(b) ? -1 : 1);
 }
 

@@ -50,7 +50,9 @@ export function mainMetric({ metrics }: Measurement): string {
 
 async function budgetPlotOf(task: string, measurements: readonly Measurement[]): Promise<Plot | null> {
   // What a cache costs is the other axis.
-  const shown = measurements.filter(({ kvBudget, evaluator, eviction }) => kvBudget !== null && evaluator !== 'kv_accounting' && eviction === null);
+  const shown = measurements.filter(({ kvBudget, evaluator, eviction, byteBudget }) => (
+    kvBudget !== null && evaluator !== 'kv_accounting' && eviction === null && byteBudget === null
+  ));
   const metric = shown[0] && mainMetric(shown[0]);
   const points = shown.flatMap((measurement): MetricPoint[] => {
     const { value = null, stderr = null } = measurement.metrics[metric!] ?? {};
@@ -79,7 +81,7 @@ async function evictionPlotOf(measurements: readonly Measurement[]): Promise<Plo
   if (points.length < 2) return null;
   const labels = [...new Set(points.map(({ label }) => label))];
   const whole = perplexities.flatMap((measurement): EvictionPoint[] => {
-    if (measurement.eviction !== null && measurement.eviction !== 'none') return [];
+    if ((measurement.eviction !== null && measurement.eviction !== 'none') || measurement.byteBudget !== null) return [];
     const own = labels.filter((label) => label.startsWith(`${modelLabel(measurement)}, `));
     return own.map((label) => ({ label, keep: 1, perplexity: measurement.metrics.perplexity!.value! }));
   });
