@@ -29,7 +29,7 @@ it('trains every variant, goes on where it was, and ends with table, plot and th
     if (agreement !== null) expect(realisedKvBytesPerToken!.prefill / kvBytesPerToken, attention).toBeCloseTo(1, 1);
   }
   const markdown = read('out', 'report.md');
-  expect(markdown).toContain('## The best at each budget\n\n- **50 % of the KV cache**: ');
+  expect(markdown).toContain('## The best at each budget\n\n- **75 % of the KV cache**: ');
   expect(markdown).toContain('- **12.5 % of the KV cache**: GQA 8');
   expect(read('out', 'perplexity-kv.svg')).toContain('mean of 2 seeds; bars: lowest and highest');
 

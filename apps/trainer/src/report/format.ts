@@ -5,6 +5,11 @@ export function percent(share: number, digits = 0): string {
   return `${(100 * share).toFixed(digits)} %`;
 }
 
+/** A KV budget: `50 %`, `12.5 %`. */
+export function budgetText(share: number): string {
+  return `${Number((100 * share).toFixed(1))} %`;
+}
+
 /** A perplexity with its range over seeds, where they differ: `41.20 (41.02 to 41.37)`. */
 export function perplexityText({ mean, min, max }: Spread): string {
   return min === max ? number(mean) : `${number(mean)} (${number(min)} to ${number(max)})`;

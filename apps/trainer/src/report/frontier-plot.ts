@@ -1,4 +1,4 @@
-import { count, percent } from './format';
+import { budgetText, count } from './format';
 import { methodStyle } from './palette';
 import { renderChart } from './render';
 import type { MethodSummary } from './summary';
@@ -63,5 +63,5 @@ export function frontierPlot(methods: readonly MethodSummary[]): Promise<string>
 
 /** Two lines: `3,072` and `50 %`. */
 function tickText(budget: number, full: number): string[] {
-  return [count(budget * full), percent(budget, (budget * 100) % 1 ? 1 : 0)];
+  return [count(budget * full), budgetText(budget)];
 }

@@ -1,4 +1,4 @@
-import { percent, perplexityText } from './format';
+import { budgetText, perplexityText } from './format';
 import type { MethodSummary } from './summary';
 
 /** Budgets nearer than this count as equal. */
@@ -20,6 +20,6 @@ export function frontierLines(methods: readonly MethodSummary[]): string[] {
     const beaten = others.filter(({ perplexity }) => perplexity.decode.min > best.perplexity.decode.max);
     const seeds = best.seeds.length === 1 ? 'one seed' : beaten.length === others.length ? 'in every seed below all others' : `the seeds' ranges of ${others.length - beaten.length} overlap with it`;
     const rest = others.map(({ name, perplexity }) => `${name} ${perplexityText(perplexity.decode)}`).join(', ');
-    return [`**${percent(budget, budget * 100 % 1 ? 1 : 0)} of the KV cache**: ${best.name}, ${perplexityText(best.perplexity.decode)}; ${seeds}: ${rest}.`];
+    return [`**${budgetText(budget)} of the KV cache**: ${best.name}, ${perplexityText(best.perplexity.decode)}; ${seeds}: ${rest}.`];
   });
 }

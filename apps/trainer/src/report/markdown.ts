@@ -1,5 +1,5 @@
 import type { ReportExtras } from './extras';
-import { count, duration, percent, perplexityText } from './format';
+import { budgetText, count, duration, perplexityText } from './format';
 import { frontierLines } from './frontier';
 import type { Report } from './schema';
 import { type MethodSummary, summarise } from './summary';
@@ -72,7 +72,7 @@ function setting(report: Report, methods: readonly MethodSummary[]): string {
   const { parameters, layers, heads, hidden } = report.model;
   const tokens = [...new Set(methods.map((method) => method.tokens))].map(count).join(' or ');
   const seeds = [...new Set(report.methods.map((method) => method.seed))].join(', ');
-  const budgets = [...new Set(methods.map((method) => percent(method.kvBudget)))].join(', ');
+  const budgets = [...new Set(methods.map((method) => budgetText(method.kvBudget)))].join(', ');
   return [
     `- Base model: ${count(parameters)} parameters, ${layers} layers, ${heads} heads, hidden size ${hidden}. Every method starts from it.`,
     `- Corpus: ${report.corpus}. Each method continued on ${tokens} tokens, the same for all, in the same order.`,

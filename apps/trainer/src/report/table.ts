@@ -1,4 +1,4 @@
-import { count, metricText, percent, perplexityText, ratioText } from './format';
+import { budgetText, count, metricText, percent, perplexityText, ratioText } from './format';
 import { alignedRows, markdownRows } from './rows';
 import type { Report } from './schema';
 import { summarise } from './summary';
@@ -11,7 +11,7 @@ const HEADINGS = [
 function tableRows(report: Report): string[][] {
   const rows = summarise(report).map((method) => [
     method.name,
-    percent(method.kvBudget),
+    budgetText(method.kvBudget),
     count(method.kvBytesPerToken),
     perplexityText(method.perplexity.decode),
     perplexityText(method.perplexity.prefill),
@@ -40,7 +40,7 @@ function evaluationRows(report: Report): string[][] | null {
   if (names.length === 0) return null;
   const rows = methods.map(({ name, kvBudget, evaluations }) => [
     name,
-    percent(kvBudget),
+    budgetText(kvBudget),
     ...names.map((metric) => (evaluations[metric] ? metricText(evaluations[metric]) : '–')),
   ]);
   return [['method', 'KV cache', ...names], ...rows];
