@@ -25,6 +25,7 @@ export type {
   LikelihoodModel,
   LikelihoodOptions,
   Routing,
+  StreamedNll,
   StreamOptions,
   WindowsOptions,
 } from './language-model';

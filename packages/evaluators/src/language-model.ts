@@ -73,12 +73,12 @@ export interface LanguageModel extends LikelihoodModel {
   readonly stopTokens: readonly number[];
   likelihood(inputs: Int32Array, targets: Int32Array, options: LikelihoodOptions): Promise<Required<Likelihood>>;
   /**
-   * −log p(target) in nats under decode routing, token by token through a KV cache from which an eviction policy takes
-   * tokens, or a byte budget heads: row-major [windows, T], as `inputs` and `targets`.
+   * Likelihoods under decode routing, token by token through a KV cache from which an eviction policy takes tokens, or a byte budget
+   * heads. `inputs` and `targets` are row-major [windows, T].
    *
    * @throws ArgumentError when there is no such policy, or the budget is too small
    */
-  streamNll(inputs: Int32Array, targets: Int32Array, options: StreamOptions): Promise<Float32Array>;
+  streamNll(inputs: Int32Array, targets: Int32Array, options: StreamOptions): Promise<StreamedNll>;
   /** Continues prompts of token ids, which may differ in length. The result is run through once. */
   generate(prompts: readonly ArrayLike<number>[], options: GenerationOptions): EvaluatedGeneration;
 }
@@ -88,6 +88,14 @@ export interface EvaluationTokenizer {
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
   /** @param skipSpecialTokens default false */
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
+}
+
+/** What windows cost that went token by token through caches. */
+export interface StreamedNll {
+  /** −log p(target) in nats: row-major [windows, T]. */
+  readonly nll: Float32Array;
+  /** Bytes that the cache of each window used after its last token. */
+  readonly kvBytesUsed: readonly number[];
 }
 
 export interface StreamOptions {

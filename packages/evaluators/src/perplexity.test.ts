@@ -112,7 +112,8 @@ describe('perplexity under eviction', () => {
     streamNll: async (inputs, targets, { windows, ...options }) => {
       asked.push({ windows, tokens: inputs.length, first: targets[0], ...options });
       const length = inputs.length / windows;
-      return Promise.resolve(Float32Array.from(inputs, (_, i) => 1 / Math.min(4, (i % length) + 1)));
+      const nll = Float32Array.from(inputs, (_, i) => 1 / Math.min(4, (i % length) + 1));
+      return Promise.resolve({ nll, kvBytesUsed: Array.from({ length: windows }, () => 100 * Math.min(4, length)) });
     },
   };
 
@@ -121,12 +122,13 @@ describe('perplexity under eviction', () => {
     const result = await perplexity(streaming, cycle(22), { ...decode, eviction: 'h2o:0.5', batchSize: 8, signal });
     // 21 predictions in windows of 8, 8, 5.
     expect(result.nll).toBeCloseTo((3 * harmonic(4) + (4 + 4 + 1) / 4) / 21, 6);
-    expect(result).toMatchObject({ eviction: 'h2o:0.5', routing: 'decode', tokens: 21, windows: 3 });
+    expect(result).toMatchObject({ eviction: 'h2o:0.5', routing: 'decode', tokens: 21, windows: 3, kv_bytes_per_token_cache: 1200 / 21 });
     expect(asked).toEqual([
       { windows: 2, tokens: 16, first: 1, eviction: 'h2o:0.5', signal },
       { windows: 1, tokens: 5, first: 2, eviction: 'h2o:0.5', signal },
     ]);
-    expect(await perplexity(streaming, cycle(22), decode)).not.toHaveProperty('eviction');
+    const whole = await perplexity(streaming, cycle(22), decode);
+    for (const key of ['eviction', 'kv_bytes_per_token_cache']) expect(whole).not.toHaveProperty(key);
   });
 
   it('needs decode routing and a model with a cache', async () => {

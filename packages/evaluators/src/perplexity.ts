@@ -2,7 +2,7 @@ import { ArgumentError } from '@mixsga/backend';
 
 import { cacheLimits, type CacheLimits } from './cache-limits';
 import { defineEvaluator, type EvaluationOptions } from './evaluator';
-import type { LanguageModel, LikelihoodModel, Routing } from './language-model';
+import type { LanguageModel, LikelihoodModel, Routing, StreamedNll } from './language-model';
 import { runEvaluator, type RunOptions } from './run';
 import { batchesOfOneLength, cutWindows, type TextWindow, type WindowBatch } from './windows';
 
@@ -11,6 +11,8 @@ export interface PerplexitySample {
   /** Sum of −log p over them, nats. */
   readonly nll: number;
   readonly tokens: number;
+  /** Where the window went through a cache: the tokens that went in, and the bytes that it used after the last. */
+  readonly cache?: { readonly tokens: number; readonly bytes: number };
 }
 
 export interface PerplexityResult extends CacheLimits {
@@ -18,6 +20,8 @@ export interface PerplexityResult extends CacheLimits {
   readonly perplexity: number;
   /** Mean negative log-likelihood in nats per token. */
   readonly nll: number;
+  /** Bytes that the caches used after the last token of each window, per token that went in; only where windows go through caches. */
+  readonly kv_bytes_per_token_cache?: number;
   /** Predictions counted. */
   readonly tokens: number;
   readonly windows: number;
@@ -50,11 +54,11 @@ export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample,
   async measure(model, items, options) {
     const samples: PerplexitySample[] = [];
     for (const batch of batchesOfOneLength(items)) {
-      const nll = await batchNll(model, batch, options);
+      const { nll, kvBytesUsed } = await batchNll(model, batch, options);
       for (let row = 0; row < batch.windows; row++) {
         const { counted } = items[batch.first + row]!;
         const values = nll.subarray(row * batch.length + counted, (row + 1) * batch.length);
-        samples.push({ nll: values.reduce((sum, value) => sum + value, 0), tokens: values.length });
+        samples.push({ nll: values.reduce((sum, value) => sum + value, 0), tokens: values.length, ...(kvBytesUsed && { cache: { tokens: batch.length, bytes: kvBytesUsed[row]! } }) });
       }
     }
     return samples;
@@ -63,7 +67,7 @@ export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample,
     const tokens = samples.reduce((sum, sample) => sum + sample.tokens, 0);
     const nll = samples.reduce((sum, sample) => sum + sample.nll, 0) / tokens;
     return {
-      metrics: { perplexity: Math.exp(nll), nll },
+      metrics: { perplexity: Math.exp(nll), nll, ...bytesPerToken(samples) },
       details: { tokens, windows: samples.length, windowLength, stride, routing, ...cacheLimits(options) },
     };
   },
@@ -84,11 +88,18 @@ export function joinDocuments(documents: readonly string[]): string {
   return documents.join('\n\n');
 }
 
-/** Row-major [windows, length]. */
-async function batchNll(model: LikelihoodModel, batch: WindowBatch, options: EvaluationOptions): Promise<Float32Array> {
+function bytesPerToken(samples: readonly PerplexitySample[]): Pick<PerplexityResult, 'kv_bytes_per_token_cache'> {
+  const caches = samples.flatMap(({ cache }) => cache ?? []);
+  if (caches.length === 0) return {};
+  const sum = (key: 'bytes' | 'tokens') => caches.reduce((total, cache) => total + cache[key], 0);
+  return { kv_bytes_per_token_cache: sum('bytes') / sum('tokens') };
+}
+
+/** nll is row-major [windows, length]. */
+async function batchNll(model: LikelihoodModel, batch: WindowBatch, options: EvaluationOptions): Promise<Pick<StreamedNll, 'nll'> & Partial<StreamedNll>> {
   const { inputs, targets, windows } = batch;
   const { routing, signal } = options;
-  if (!isLimited(options)) return (await model.likelihood(inputs, targets, { windows, routing })).nll;
+  if (!isLimited(options)) return { nll: (await model.likelihood(inputs, targets, { windows, routing })).nll };
   return (model as LanguageModel).streamNll(inputs, targets, { windows, ...cacheLimits(options), ...(signal && { signal }) });
 }
 

@@ -51,7 +51,7 @@ export { parameterSpecs } from './opt/parameters';
 export { saveCheckpoint } from './save-checkpoint';
 export type { CheckpointContent, SaveOptions } from './save-checkpoint';
 export { streamNll } from './stream-nll';
-export type { StreamOptions } from './stream-nll';
+export type { StreamedNll, StreamOptions } from './stream-nll';
 export { createTrainable, TrainableModel } from './training/model';
 export type { LayerRouting, Loss, LossOptions, Routing, TrainingBatch } from './training/model';
 export { randomParameters } from './training/random-parameters';

@@ -61,9 +61,11 @@ describe('languageModel', () => {
     const { decoder, model } = await tinyModel('llama', 'gqa:2');
     const [inputs, targets] = [tinyTokens(24, 1), tinyTokens(24, 2)];
     const { nll } = await model.likelihood(inputs, targets, { routing: 'decode', windows: 2 });
-    const streamed = await model.streamNll(inputs, targets, { windows: 2, eviction: 'none' });
+    const { nll: streamed, kvBytesUsed } = await model.streamNll(inputs, targets, { windows: 2, eviction: 'none' });
+    expect(kvBytesUsed).toEqual([12 * model.kv.bytesPerToken, 12 * model.kv.bytesPerToken]);
     streamed.forEach((value, i) => expect(Math.abs(value - nll[i]!)).toBeLessThan(1e-4));
-    const evicted = await model.streamNll(inputs, targets, { windows: 2, eviction: 'h2o:0.5' });
+    const { nll: evicted, kvBytesUsed: left } = await model.streamNll(inputs, targets, { windows: 2, eviction: 'h2o:0.5' });
+    expect(left[0]).toBeLessThan(0.6 * kvBytesUsed[0]!);
     expect(evicted.subarray(0, 6)).toEqual(streamed.subarray(0, 6));
     expect(Math.abs(evicted[11]! - streamed[11]!)).toBeGreaterThan(1e-4);
     const generation = model.generate([[1, 2, 3], [4]], { maxNewTokens: 3, seeds: [5, 6], temperature: 1 });

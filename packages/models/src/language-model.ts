@@ -9,7 +9,7 @@ import type { LikelihoodOptions, TextOptions } from './decoder/cached-decoder';
 import type { LayerDecisions } from './decoder/decisions';
 import type { Pretrained } from './from-pretrained';
 import { generate, type GenerateOptions, type Generation } from './generation/generate';
-import { streamNll, type StreamOptions } from './stream-nll';
+import { streamNll, type StreamedNll, type StreamOptions } from './stream-nll';
 import type { Tokenizer } from './tokenizer';
 
 interface Windows {
@@ -30,7 +30,7 @@ export interface DecodedLanguageModel {
   /** See `CachedDecoder.routingOf`: an entry for each layer that routes, of [windows, T] and [windows, T, E]. */
   routingOf(inputs: Int32Array, options: TextOptions & Windows): Promise<LayerDecisions[]>;
   /** See {@link streamNll}. */
-  streamNll(inputs: Int32Array, targets: Int32Array, options: StreamOptions): Promise<Float32Array>;
+  streamNll(inputs: Int32Array, targets: Int32Array, options: StreamOptions): Promise<StreamedNll>;
   /** See {@link generate}. */
   generate(prompts: readonly ArrayLike<number>[], options: GenerateOptions): Generation;
 }

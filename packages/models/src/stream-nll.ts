@@ -13,9 +13,17 @@ export interface StreamOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What windows cost that went token by token through caches. */
+export interface StreamedNll {
+  /** −log p(target) in nats: row-major [windows, T]. */
+  readonly nll: Float32Array;
+  /** Bytes that the cache of each window used after its last token: see `KvCache.bytes`. */
+  readonly kvBytesUsed: readonly number[];
+}
+
 /**
- * −log p(target) in nats of every token of some windows, each token decoded on its own into a cache of its window:
- * row-major [windows, T], as `inputs` and `targets`.
+ * The likelihoods of some windows, each token decoded on its own into a cache of its window. `inputs` and `targets` are row-major
+ * [windows, T].
  *
  * @throws ArgumentError when there is no such policy, or the budget is too small for a window
  */
@@ -24,7 +32,7 @@ export async function streamNll(
   inputs: Int32Array,
   targets: Int32Array,
   { windows, eviction, kvBudget, kvPolicy, signal }: StreamOptions,
-): Promise<Float32Array> {
+): Promise<StreamedNll> {
   const length = inputs.length / windows;
   const size = decoder.vocabularySize;
   const nll = new Float32Array(inputs.length);
@@ -40,10 +48,10 @@ export async function streamNll(
         nll[at] = crossEntropy(values!.subarray(window * size, (window + 1) * size), targets[at]!);
       }
     }
+    return { nll, kvBytesUsed: caches.map((cache) => cache.bytes().used) };
   } finally {
     for (const cache of caches) cache.dispose();
   }
-  return nll;
 }
 
 function crossEntropy(logits: Float32Array, target: number): number {

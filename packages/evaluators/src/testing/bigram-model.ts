@@ -7,6 +7,7 @@ import type {
   LayerRouting,
   Likelihood,
   LikelihoodOptions,
+  StreamedNll,
   StreamOptions,
   WindowsOptions,
 } from '../language-model';
@@ -81,8 +82,9 @@ export class BigramModel implements LanguageModel {
     );
   }
 
-  async streamNll(inputs: Int32Array, targets: Int32Array, { windows }: StreamOptions): Promise<Float32Array> {
-    return (await this.likelihood(inputs, targets, { windows, routing: 'decode' })).nll;
+  async streamNll(inputs: Int32Array, targets: Int32Array, { windows }: StreamOptions): Promise<StreamedNll> {
+    const { nll } = await this.likelihood(inputs, targets, { windows, routing: 'decode' });
+    return { nll, kvBytesUsed: Array.from({ length: windows }, () => (this.kv.bytesPerToken * inputs.length) / windows) };
   }
 
   generate(prompts: readonly ArrayLike<number>[], options: GenerationOptions): EvaluatedGeneration {
