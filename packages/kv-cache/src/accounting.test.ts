@@ -17,10 +17,11 @@ describe('kvBytesPerToken', () => {
 
   const opt: KvLayout = { layers: 12, kvHeads: 12, headDim: 64, ...mixsga };
 
-  it('takes normalised ratios, fewer layers that store (CLA), and 2 bytes a value', () => {
+  it('takes normalised ratios, fewer layers that store (CLA), and int8 with its scales', () => {
     expect(kvBytesPerToken({ ...opt, ratios: [0.3, 0.1, 0.6] })).toBe(36_867);
     expect(kvBytesPerToken({ ...opt, ...unmodified, layers: 6 })).toBe(36_864);
-    expect(kvBytesPerToken({ ...opt, bytesPerValue: 2 })).toBe(18_432 + 3);
+    // Half of 12 heads in 12 layers: 64 bytes and a scale of 4 for the keys of each, and for its values.
+    expect(kvBytesPerToken({ ...opt, type: 'int8' })).toBe(12 * 6 * 2 * 68 + 3);
   });
 
   it.each([

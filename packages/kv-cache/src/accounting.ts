@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, headBytes, type KvType } from '@mixsga/backend';
 import { expertBits } from './expert-index';
 
 export interface KvLayout {
@@ -11,21 +11,21 @@ export interface KvLayout {
   readonly groupSizes: readonly number[];
   /** Share of the tokens that each expert stores; need not sum to 1. */
   readonly ratios: readonly number[];
-  /** 4 (f32) when left out, as in the paper. */
-  readonly bytesPerValue?: number;
+  /** Element type of keys and values. Default f32, as in the paper. */
+  readonly type?: KvType;
 }
 
 /**
  * Bytes of KV cache for a token, over all layers, as the paper's Table 9 counts them: keys and values at
- * Σ ρ_e / g_e of the unmodified size, rounded to a byte, and ⌈log2 E⌉ bits of expert index a layer, the layers' bits
- * together rounded down to whole bytes.
+ * Σ ρ_e / g_e of the unmodified size, with int8 their scales too, rounded to a byte, and ⌈log2 E⌉ bits of expert index a
+ * layer, the layers' bits together rounded down to whole bytes.
  *
  * @throws ArgumentError when a count is not a whole number from 1, a group size does not divide the KV heads, or the
  *   ratios are not as many, negative, not finite, or all zero
  */
 export function kvBytesPerToken(layout: KvLayout): number {
-  const { layers, kvHeads, headDim, groupSizes, ratios, bytesPerValue = 4 } = layout;
-  for (const [name, count] of Object.entries({ layers, kvHeads, headDim, bytesPerValue })) {
+  const { layers, kvHeads, headDim, groupSizes, ratios, type = 'f32' } = layout;
+  for (const [name, count] of Object.entries({ layers, kvHeads, headDim })) {
     if (!Number.isInteger(count) || count < 1) {
       throw new ArgumentError(`kvBytesPerToken: expected ${name} to be a whole number from 1, got ${count}`);
     }
@@ -42,6 +42,6 @@ export function kvBytesPerToken(layout: KvLayout): number {
     );
   }
   const storedHeads = ratios.reduce((sum, ratio, expert) => sum + (ratio * kvHeads) / groupSizes[expert]!, 0) / asked;
-  const values = 2 * layers * storedHeads * headDim * bytesPerValue;
+  const values = 2 * layers * storedHeads * headBytes(type, headDim);
   return Math.round(values) + Math.floor((layers * expertBits(groupSizes.length)) / 8);
 }

@@ -1,6 +1,6 @@
 import { ArgumentError, BackendError, TOKENS_PER_PAGE, type PageStore } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
-import { CachePool, type CacheLayout, type KvCache } from './index';
+import { CachePool, kvBytesPerToken, type CacheLayout, type KvCache } from './index';
 import { WatchedRuntime } from './testing/watched-pages';
 
 const opt: CacheLayout = { layers: 12, kvHeads: 12, headDim: 64, groupSizes: [1, 2, 4], fingerprint: 'opt-125m' };
@@ -12,7 +12,7 @@ const weightless = {
     let pages = 0;
     const bytesPerPage = 2 * 4 * TOKENS_PER_PAGE * heads * headDim;
     const store: Partial<PageStore> = {
-      heads, headDim, bytesPerPage, allocate: () => pages++, release() {}, move() {}, dispose() {},
+      heads, headDim, type: 'f32', bytesPerToken: bytesPerPage / TOKENS_PER_PAGE, bytesPerPage, allocate: () => pages++, release() {}, move() {}, dispose() {},
       get allocatedBytes() { return pages * bytesPerPage; },
     };
     return store as PageStore;
@@ -48,6 +48,18 @@ describe('bytes', () => {
       expect(pool.allocatedBytes).toBe(allocated - 12 * 1038);
     }
     expect(Math.max(...ratios)).toBeLessThanOrEqual(1.03);
+  });
+
+  it('of int8 are those of the numbers and a scale for each stored head, of keys and of values', () => {
+    const pool = new CachePool(new WatchedRuntime(), { ...opt, layers: 1, type: 'int8' });
+    const cache = pool.create();
+    for (const [expert, tokens] of [6, 2, 12].entries()) for (let i = 0; i < tokens; i++) step(cache, 1, expert);
+    const tokenBytes = [12, 6, 3].map((heads) => 2 * heads * (64 + 4));
+    expect(cache.bytes().used).toBe(6 * tokenBytes[0]! + 2 * tokenBytes[1]! + 12 * tokenBytes[2]! + 5);
+    expect(pool.allocatedBytes).toBe(32 * (tokenBytes[0]! + tokenBytes[1]! + tokenBytes[2]!));
+    // 3:1:6 over 12 layers, as kvBytesPerToken has it.
+    expect(kvBytesPerToken({ ...opt, ratios: [3, 1, 6], type: 'int8' })).toBe(12 * 6 * 2 * 68 + 3);
+    expect(() => new CachePool(weightless, { ...opt, type: 'int8' })).toThrow('CachePool: expected a runtime with pages of int8, got pages of f32');
   });
 
   it('count no index for a single expert, and position and score of each token with a policy', () => {

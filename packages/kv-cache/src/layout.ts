@@ -1,4 +1,4 @@
-import { ArgumentError, type Pooling } from '@mixsga/backend';
+import { ArgumentError, type KvType, type Pooling } from '@mixsga/backend';
 
 /** The shape of a cache, and whose it is. */
 export interface CacheLayout {
@@ -13,6 +13,8 @@ export interface CacheLayout {
   readonly groupSizes: readonly number[];
   /** What a group of heads becomes where a KV budget coarsens tokens. Default: their mean. */
   readonly pooling?: Pooling;
+  /** Element type of keys and values. Default f32. */
+  readonly type?: KvType;
   /** Names the model and its weights: a cache can be restored only where this is the same. */
   readonly fingerprint: string;
 }

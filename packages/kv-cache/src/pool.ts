@@ -31,14 +31,18 @@ export class CachePool {
 
   /**
    * @param runtime gives the page stores, which belong to the pool
-   * @throws ArgumentError when the layout is not one
+   * @throws ArgumentError when the layout is not one, or the runtime has no pages of its type
    */
   constructor(runtime: Pick<InferenceRuntime, 'pages'>, layout: CacheLayout) {
     checkLayout(layout);
-    const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, pooling = 'mean', fingerprint } = layout;
+    const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, pooling = 'mean', type = 'f32', fingerprint } = layout;
     this.#pooling = pooling;
-    this.#newMemory = (heads) => new SharedPages(runtime.pages({ heads, headDim, queryHeads }));
-    this.#owner = { layout: { layers, kvHeads, headDim, groupSizes: [...groupSizes], fingerprint }, caches: new Set() };
+    this.#newMemory = (heads) => {
+      const store = runtime.pages({ heads, headDim, queryHeads, type });
+      if (store.type !== type) throw new ArgumentError(`CachePool: expected a runtime with pages of ${type}, got pages of ${store.type}`);
+      return new SharedPages(store);
+    };
+    this.#owner = { layout: { layers, kvHeads, headDim, groupSizes: [...groupSizes], type, fingerprint }, caches: new Set() };
     this.#memoryOf(groupSizes);
   }
 

@@ -44,6 +44,28 @@ function contents(cache: KvCache) {
   return { layers, tokensSeen: cache.tokensSeen, used: cache.bytes().used };
 }
 
+/** The cache with another header or body, and a checksum that fits. */
+async function forged(bytes: Uint8Array, edit: { header?: (json: string) => string; body?: (body: DataView) => void }) {
+  const size = new DataView(bytes.buffer).getUint32(8, true);
+  const json = new TextDecoder().decode(bytes.subarray(12, 12 + size));
+  const header = new TextEncoder().encode((edit.header ?? String)(json));
+  const padded = new Uint8Array(Math.ceil(header.length / 4) * 4).fill(0x20);
+  padded.set(header);
+  const body = bytes.slice(12 + size, -32);
+  edit.body?.(new DataView(body.buffer));
+  const whole = new Uint8Array(12 + padded.length + body.length + 32);
+  whole.set(bytes.subarray(0, 8));
+  new DataView(whole.buffer).setUint32(8, padded.length, true);
+  whole.set(padded, 12);
+  whole.set(body, 12 + padded.length);
+  return sealed(whole);
+}
+
+async function sealed(bytes: Uint8Array<ArrayBuffer>) {
+  bytes.set(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes.subarray(0, -32))), bytes.length - 32);
+  return bytes;
+}
+
 describe('a restored cache', () => {
   it.each(['none', 'h2o:0.5', 'nacl:0.5:7', 'window:0.5'])('is as it was, and goes on as it would have: %s', async (eviction) => {
     const options = { eviction, maxTokens: 90 };
@@ -56,6 +78,35 @@ describe('a restored cache', () => {
     expect(restored.tokensKept(0)).toBe(eviction === 'none' ? 110 : 45);
     restored.dispose();
     expect(runtime.taken).toBe(0);
+  });
+
+  it('has the same numbers in int8, in as many bytes as they and their scales take', async () => {
+    for (const options of [{}, { eviction: 'h2o:0.5', maxTokens: 90 }]) {
+      const int8 = { ...layout, type: 'int8' } as const;
+      const cache = filled(new CachePool(new WatchedRuntime(), int8), 70, options);
+      const bytes = await cache.serialise();
+      const header = 12 + new DataView(bytes.buffer).getUint32(8, true);
+      const rows = cache.view(0).segments.concat(cache.view(1).segments).reduce((sum, { store, tokens }) => {
+        const numbers = tokens * store.heads * 3;
+        return sum + 2 * (Math.ceil(numbers / 4) * 4 + 4 * tokens * store.heads);
+      }, 0);
+      const places = options.eviction ? 8 * 2 * cache.tokensKept(0) : 2 * 20; // 70 times 2 bits are 18 bytes
+      expect(bytes.length).toBe(header + places + rows + 32);
+      const restored = await new CachePool(new WatchedRuntime(), int8).restore(bytes);
+      expect(contents(restored)).toEqual(contents(cache));
+      for (let token = 0; token < 40; token++) [cache, restored].forEach(append);
+      expect(contents(restored)).toEqual(contents(cache));
+      expect(await restored.serialise()).toEqual(await cache.serialise());
+    }
+  });
+
+  it('of float32 may be from before caches had an element type', async () => {
+    const pool = new CachePool(new WatchedRuntime(), layout);
+    const cache = filled(pool, 20);
+    const bytes = await cache.serialise();
+    const before = await forged(bytes, { header: (json) => json.replace('"type":"f32",', '') });
+    expect(before.length).toBeLessThan(bytes.length);
+    expect(contents(await pool.restore(before))).toEqual(contents(cache));
   });
 
   it('comes from bytes that begin anywhere, such as in a Buffer of Node', async () => {
@@ -114,6 +165,13 @@ describe('restore refuses', () => {
   const serialised = filled(pool, 20).serialise();
   const evicting = filled(pool, 20, { eviction: 'h2o:0.5', maxTokens: 20 }).serialise();
 
+  it('a cache of another element type', async () => {
+    const int8 = new CachePool(new WatchedRuntime(), { ...layout, type: 'int8' });
+    const refusal = (expected: string, got: string) => `CachePool.restore: expected a cache of ${expected} keys and values, got one of "${got}"; open the model with that type of cache`;
+    await expect(int8.restore(await serialised)).rejects.toThrow(refusal('int8', 'f32'));
+    await refused(await filled(int8, 20).serialise(), refusal('f32', 'int8'));
+  });
+
   /** Neither takes a page nor gives anything but one line of ArgumentError. */
   async function refused(bytes: Uint8Array, message: string | RegExp): Promise<void> {
     const before = runtime.taken;
@@ -156,28 +214,6 @@ describe('restore refuses', () => {
     expect((error as Error).message).toBe(`CachePool.restore: expected ${message}, of another model or attention variant`);
     expect(other.taken).toBe(0);
   });
-
-  /** The cache with another header or body, and a checksum that fits. */
-  async function forged(bytes: Uint8Array, edit: { header?: (json: string) => string; body?: (body: DataView) => void }) {
-    const size = new DataView(bytes.buffer).getUint32(8, true);
-    const json = new TextDecoder().decode(bytes.subarray(12, 12 + size));
-    const header = new TextEncoder().encode((edit.header ?? String)(json));
-    const padded = new Uint8Array(Math.ceil(header.length / 4) * 4).fill(0x20);
-    padded.set(header);
-    const body = bytes.slice(12 + size, -32);
-    edit.body?.(new DataView(body.buffer));
-    const whole = new Uint8Array(12 + padded.length + body.length + 32);
-    whole.set(bytes.subarray(0, 8));
-    new DataView(whole.buffer).setUint32(8, padded.length, true);
-    whole.set(padded, 12);
-    whole.set(body, 12 + padded.length);
-    return sealed(whole);
-  }
-
-  async function sealed(bytes: Uint8Array<ArrayBuffer>) {
-    bytes.set(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes.subarray(0, -32))), bytes.length - 32);
-    return bytes;
-  }
 
   it('a header that claims what is not there, before it believes any count', async () => {
     const edits: [(json: string) => string, string | RegExp][] = [

@@ -5,7 +5,7 @@
 //   header    JSON in UTF-8 (see Header), spaces at its end
 //   places    of each layer: without a policy its packed expert index, zeros at its end;
 //             with one, or with a KV budget, for each arena, positions int32 [n] and scores float32 [n] in slot order
-//   rows      of each layer and arena: keys, then values, float32 [n, heads, headDim] in slot order
+//   rows      of each layer and arena: keys, then values, in slot order (see rows.ts)
 //   32 bytes  SHA-256 of all of the above
 import { ArgumentError, BackendError, TOKENS_PER_PAGE } from '@mixsga/backend';
 import { expertBits, ExpertIndex } from './expert-index';
@@ -14,6 +14,7 @@ import type { KeepAllLayer } from './layers/keep-all';
 import { SlotEntries } from './layers/slot-entries';
 import { SlottedLayer } from './layers/slotted';
 import type { CacheLayout } from './layout';
+import { decodeRows, encodeRows, rowBytes } from './rows';
 
 const MAGIC = 'mixsgakv';
 const SCHEMA = 'mixsga/kv-cache@1';
@@ -81,8 +82,7 @@ export async function serialise(
   }
   for (const arena of layers.flatMap(({ arenas }) => arenas)) {
     const pages = await Promise.all(arena.pages.map((page, p) => arena.store.read(page, tokensOf(arena.tokens, p))));
-    for (const { k } of pages) put(k);
-    for (const { v } of pages) put(v);
+    for (const rows of [pages.map(({ k }) => k), pages.map(({ v }) => v)]) encodeRows(arena.store, rows).forEach(put);
   }
   bytes.set(await digest(bytes.subarray(0, at)), at);
   return bytes;
@@ -135,14 +135,13 @@ export class SerialisedCache {
     let at = 0;
     arenas.forEach((arena, i) => {
       const tokens = counts[i]!;
-      const tokenBytes = arena.bytesPerToken / 2;
+      const { store } = arena;
+      const [k, v] = [0, 1].map(() => this.#rows.subarray(at, (at += rowBytes(store, tokens)))) as [Uint8Array, Uint8Array];
       arena.pages.forEach((page, p) => {
-        const bytes = tokensOf(tokens, p) * tokenBytes;
-        const k = at + p * TOKENS_PER_PAGE * tokenBytes;
-        arena.store.write(page, 0, floats(this.#rows, k, bytes), floats(this.#rows, k + tokens * tokenBytes, bytes));
+        const rows = (part: Uint8Array) => decodeRows(store, part, tokens, p * TOKENS_PER_PAGE, tokensOf(tokens, p));
+        store.write(page, 0, rows(k), rows(v));
       });
       arena.tokens = tokens;
-      at += 2 * tokens * tokenBytes;
     });
   }
 }
@@ -155,7 +154,12 @@ function readHeader(bytes: Uint8Array, layout: CacheLayout): Header {
     throw refusal('a header in JSON', 'other text');
   }
   if (header?.schema !== SCHEMA) throw refusal(`a cache of ${SCHEMA}`, JSON.stringify(header?.schema));
+  const { type = 'f32' } = header.layout ?? {};
+  if (type !== layout.type) {
+    throw refusal(`a cache of ${layout.type} keys and values`, `one of ${JSON.stringify(type)}; open the model with that type of cache`);
+  }
   for (const key of Object.keys(layout) as (keyof CacheLayout)[]) {
+    if (key === 'type') continue;
     const [expected, got] = [layout[key], header.layout?.[key]].map((value) => JSON.stringify(value));
     if (expected !== got) throw refusal(`a cache with ${key} ${expected}`, `one with ${got}, of another model or attention variant`);
   }
@@ -175,7 +179,7 @@ function readHeader(bytes: Uint8Array, layout: CacheLayout): Header {
       throw refusal(`${tokensSeen} tokens in each layer by its header`, `${kept}`);
     }
   }
-  return header as Header;
+  return { ...(header as Header), layout };
 }
 
 function readPlaces(header: Header, bytes: Uint8Array): Places[] {
@@ -217,9 +221,10 @@ function placesBytes(header: Header): number {
 }
 
 function rowsBytes(header: Header): number {
-  const { layout: { kvHeads, headDim }, tokens } = header;
+  const { layout: { kvHeads, headDim, type = 'f32' }, tokens } = header;
   const groupSizes = groupSizesOf(header);
-  return tokens.flat().reduce((sum, count, i) => sum + (8 * count * kvHeads * headDim) / groupSizes[i % groupSizes.length]!, 0);
+  const heads = (arena: number) => kvHeads / groupSizes[arena % groupSizes.length]!;
+  return tokens.flat().reduce((sum, count, i) => sum + 2 * rowBytes({ type, heads: heads(i), headDim }, count), 0);
 }
 
 /** Whether tokens are in the order of the text, so that the index alone tells where each is. */
@@ -250,10 +255,6 @@ function tokensOf(tokens: number, page: number): number {
 
 function padded(bytes: number): number {
   return Math.ceil(bytes / 4) * 4;
-}
-
-function floats(bytes: Uint8Array, at: number, length: number): Float32Array {
-  return new Float32Array(bytes.slice(at, at + length).buffer);
 }
 
 function isCount(value: unknown): value is number {

@@ -101,7 +101,8 @@ class Trace {
 
   /** Bytes of a token of a layer, with its entry. */
   #bytesOf(groupSize: number): number {
-    return (8 * this.layout.kvHeads * this.layout.headDim) / groupSize + 8;
+    const { kvHeads, headDim, type } = this.layout;
+    return (2 * kvHeads * (type === 'int8' ? headDim + 4 : 4 * headDim)) / groupSize + 8;
   }
 
   create(): Pair {
@@ -301,8 +302,11 @@ class Trace {
             const { k, v } = await store.read(page, Math.max(0, Math.min(32, count - 32 * p)));
             for (let at = 0; at < k.length; at += store.heads * store.headDim) {
               const row = k.subarray(at, at + store.heads * store.headDim);
-              const value = Math.floor(row[0]!);
-              found.push(this.#rowOf(value, store).every((x, i) => x === row[i] && v[at + i] === -x) ? value : NaN);
+              const value = valueOf(row[0]!);
+              // int8 rounds a scale to 17 bits, each time that heads become coarser.
+              const rounding = store.type === 'f32' ? 0 : 2 ** -14;
+              const own = this.#rowOf(value, store).every((x, i) => Math.abs(x - row[i]!) <= rounding * x && v[at + i] === -row[i]!);
+              found.push(own ? value : NaN);
             }
           }
           const values = tokens.filter((token) => token.expert === expert).map(({ value }) => value);
@@ -345,7 +349,12 @@ function slotsOf(cache: KvCache, layer: number, expert: number, tokens: Token[])
   const segment = cache.view(layer).segments[expert]!;
   const byValue = new Map(tokens.map((token) => [token.value, token]));
   const store = segment.store as WatchedPages;
-  return Array.from({ length: segment.tokens }, (_, slot) => byValue.get(Math.floor(store.token('k', slotOf(segment, slot))[0]!))!);
+  return Array.from({ length: segment.tokens }, (_, slot) => byValue.get(valueOf(store.token('k', slotOf(segment, slot))[0]!))!);
+}
+
+/** The token's value from a number of its first head: up to 3.5/64 more, and what int8 rounds. */
+function valueOf(number: number): number {
+  return Math.floor(number + 0.25);
 }
 
 describe('a history of caches', () => {
@@ -353,10 +362,11 @@ describe('a history of caches', () => {
     { layers: 2, kvHeads: 4, headDim: 2, groupSizes: [1, 2, 4], fingerprint: 'a' },
     { layers: 3, kvHeads: 2, headDim: 1, groupSizes: [2], fingerprint: 'b' },
     { layers: 1, kvHeads: 2, headDim: 3, groupSizes: [1, 1], fingerprint: 'c' },
+    { layers: 2, kvHeads: 4, headDim: 3, groupSizes: [1, 2, 4], type: 'int8', fingerprint: 'e' },
   ];
 
   // Of the second, tokens are stored in one arena and coarsened to others.
-  const budgetLayouts: CacheLayout[] = [layouts[0]!, { layers: 2, kvHeads: 8, headDim: 2, groupSizes: [1], fingerprint: 'd' }];
+  const budgetLayouts: CacheLayout[] = [layouts[0]!, layouts[3]!, { layers: 2, kvHeads: 8, headDim: 2, groupSizes: [1], fingerprint: 'd' }];
 
   it.each(Object.keys(policies) as (keyof typeof policies)[])('leaves what a plain model holds, and no page behind: %s', async (name) => {
     await fc.assert(

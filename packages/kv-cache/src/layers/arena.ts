@@ -22,7 +22,7 @@ export class Arena implements Segment {
 
   /** Bytes of a token's keys and values. */
   get bytesPerToken(): number {
-    return 2 * 4 * this.store.heads * this.store.headDim;
+    return this.store.bytesPerToken;
   }
 
   /** Bytes of the pages; of a page that n caches hold, the nth part. */

@@ -1,4 +1,4 @@
-import { BackendError, HostPages, TOKENS_PER_PAGE } from '@mixsga/backend';
+import { BackendError, HostPages, TOKENS_PER_PAGE, type KvType, type PageFormat } from '@mixsga/backend';
 
 /** Pages on the host that know which are taken, hold NaN until they are written, and can run out. */
 export class WatchedPages extends HostPages {
@@ -7,9 +7,10 @@ export class WatchedPages extends HostPages {
   constructor(
     heads: number,
     headDim: number,
+    type: KvType | undefined,
     private readonly memory: Memory,
   ) {
-    super(heads, headDim);
+    super(heads, headDim, type);
   }
 
   override allocate(): number {
@@ -44,8 +45,8 @@ export class WatchedRuntime {
   readonly stores: WatchedPages[] = [];
   readonly memory: Memory = { left: Infinity };
 
-  pages({ heads, headDim }: { heads: number; headDim: number }): WatchedPages {
-    const store = new WatchedPages(heads, headDim, this.memory);
+  pages({ heads, headDim, type }: PageFormat): WatchedPages {
+    const store = new WatchedPages(heads, headDim, type, this.memory);
     this.stores.push(store);
     return store;
   }
