@@ -7,14 +7,18 @@ const WIDTH = 560;
 const HEIGHT = 400;
 /** From this ratio of highest to lowest on, the perplexity axis is logarithmic. */
 const LOG_FROM = 3;
+/** The metric of a perplexity that was measured through a cache, after the name of its task. */
+const BYTES = '.kv_bytes_per_token_cache';
 /** Marks of the x-axis, as shares of the unmodified cache. */
 const BUDGETS = [0.125, 0.25, 0.375, 0.5, 0.75, 1];
 
 /**
- * Perplexity under decode routing against the KV bytes that a token really takes there: a line for each series, over a logarithmic axis of bytes.
+ * Perplexity under decode routing against the KV bytes that a token really takes there: a line for each series, and for each task that measured perplexity
+ * through a cache on it, over a logarithmic axis of bytes.
  */
 export function frontierPlot(methods: readonly MethodSummary[]): Promise<string> {
-  const rows = methods.map((method) => ({ series: method.series ?? method.name, bytes: method.kvBytesUsed, ...method.perplexity.decode }));
+  const trained = methods.map((method) => ({ series: method.series ?? method.name, bytes: method.kvBytesUsed, ...method.perplexity.decode }));
+  const rows = [...trained, ...methods.flatMap(throughCaches)];
   const series = [...new Set(rows.map((row) => row.series))];
   const styles = series.map((_, i) => methodStyle(i));
   const seeds = Math.max(...methods.map((method) => method.seeds.length));
@@ -58,6 +62,16 @@ export function frontierPlot(methods: readonly MethodSummary[]): Promise<string>
       ...(seeds > 1 ? [{ mark: { type: 'rule' as const, strokeWidth: 2 }, encoding: { x, y: y('min'), y2: { field: 'max' }, color } }] : []),
       { mark: { type: 'point', filled: true, size: 80, opacity: 1 }, encoding: { x, y: y('mean'), color, shape } },
     ],
+  });
+}
+
+/** What tasks measured of a method whose tokens went through a cache. */
+function throughCaches({ series, name, evaluations }: MethodSummary) {
+  return Object.entries(evaluations).flatMap(([metric, { mean: bytes }]) => {
+    if (!metric.endsWith(BYTES)) return [];
+    const task = metric.slice(0, -BYTES.length);
+    const perplexity = evaluations[`${task}.perplexity`];
+    return perplexity ? [{ series: `${series ?? name}, ${task}`, bytes, ...perplexity }] : [];
   });
 }
 

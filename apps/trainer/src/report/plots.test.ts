@@ -76,6 +76,18 @@ describe('the plot of methods of series', () => {
     expect(elements(svg, 'line').length - elements(await budgetPlot(frontierReport([1])), 'line').length).toBe(6);
   });
 
+  it('has a line of its own for each task that measured perplexity through a cache', async () => {
+    const report = frontierReport([1, 2]);
+    const half = (decode: number, bytes: number) => ({ 'h2o 50 %': { task: 'perplexity', routing: 'decode' as const, metrics: { perplexity: decode + 1, nll: 3, kv_bytes_per_token_cache: bytes / 2 } } });
+    const methods = report.methods.map((method) => (method.series === 'GQA' ? { ...method, evaluations: half(method.perplexity.decode, method.kvBytesPerToken) } : method));
+    const svg = await budgetPlot({ ...report, methods });
+    expect(texts(svg)).toContain('GQA, h2o 50 %');
+    const places = marks(svg, 'point').map(place);
+    expect(places).toHaveLength(6 + 3);
+    expect(places[6]![0]).toBeCloseTo(places[2]![0], 3); // GQA 2 of half of its tokens takes what GQA 4 takes
+    expect(marks(svg, 'line mark')).toHaveLength(4);
+  });
+
   it('takes a logarithmic axis of perplexity where numbers are far apart', async () => {
     const report = frontierReport([1]);
     const far = { ...report, methods: report.methods.map((method, i) => (i === 3 ? { ...method, perplexity: { decode: 900, prefill: 900 } } : method)) };
