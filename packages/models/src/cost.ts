@@ -1,5 +1,5 @@
 // What a model takes: numbers of its parameters, their bytes, and the work of a token.
-import { weightTypes, type WeightType } from '@mixsga/backend';
+import { weightTypes, type KvType, type WeightType } from '@mixsga/backend';
 import { kvBytesPerToken } from '@mixsga/kv-cache';
 import { attentionKinds, parseAttention } from './attention/index';
 import { storingLayers, type AttentionVariant } from './attention/variant';
@@ -46,18 +46,18 @@ export function modelCost(config: ModelConfig, variant: AttentionVariant): Model
   };
 }
 
-/** Bytes of KV cache a token under a variant, f32, expert index included. Layers whose ratios differ take what their mean takes. */
-export function kvBytes({ layers, kvHeads, headDim }: ModelShape, variant: AttentionVariant): number {
+/** Bytes of KV cache a token under a variant, expert index included. Layers whose ratios differ take what their mean takes. */
+export function kvBytes({ layers, kvHeads, headDim }: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): number {
   const { ratios, groupSizes } = variant.experts ?? { ratios: [1], groupSizes: [1] };
   const stored = { layers: storingLayers(layers, variant).length, kvHeads: variant.storedKvHeads(kvHeads) };
-  return kvBytesPerToken({ ...stored, headDim, groupSizes, ratios });
+  return kvBytesPerToken({ ...stored, headDim, groupSizes, ratios, type });
 }
 
 /** What a model keeps of a token in its KV cache under a variant. */
 export interface KvTraits {
-  /** Bytes per token as asked for by the ratios, f32, expert index included. */
+  /** Bytes per token as asked for by the ratios, expert index included. */
   readonly bytesPerToken: number;
-  /** The same of the unmodified model, which keeps every KV head of every layer. */
+  /** The same of the unmodified model with that element type, which keeps every KV head of every layer. */
   readonly bytesPerTokenFull: number;
   /** Share of the unmodified KV cache as asked for, the expert index not counted. */
   readonly budget: number;
@@ -69,13 +69,14 @@ export interface KvTraits {
   readonly layerRatios?: readonly (readonly number[])[];
 }
 
-export function kvTraits(shape: ModelShape, variant: AttentionVariant): KvTraits {
+/** @param type element type of keys and values */
+export function kvTraits(shape: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): KvTraits {
   const { experts } = variant;
   const { groupSizes, ratios } = experts ?? { groupSizes: [shape.kvHeads / variant.storedKvHeads(shape.kvHeads)], ratios: [1] };
   const layerRatios = Array.from({ length: experts ? shape.layers : 0 }, (_, layer) => experts!.ratiosOf(layer));
   return {
-    bytesPerToken: kvBytes(shape, variant),
-    bytesPerTokenFull: kvBytes(shape, parseAttention('mha')),
+    bytesPerToken: kvBytes(shape, variant, type),
+    bytesPerTokenFull: kvBytes(shape, parseAttention('mha'), type),
     budget: variant.kvBudget,
     groupSizes,
     ratios,

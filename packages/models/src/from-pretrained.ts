@@ -44,7 +44,7 @@ export interface Pretrained {
  * @throws BackendError when the backend cannot start, or has no memory for the weights
  */
 export async function fromPretrained(source: string | readonly FileReference[], options: PretrainedOptions = {}): Promise<Pretrained> {
-  const { backend, attention, weights, router, routerSeed, align, ...download } = options;
+  const { backend, attention, weights, kv, router, routerSeed, align, ...download } = options;
   if (backend !== undefined) await startBackend(backend);
   const checkpoint = await openCheckpoint(source, download);
   const { tensors } = checkpoint;
@@ -65,7 +65,7 @@ export async function fromPretrained(source: string | readonly FileReference[], 
     const config = spec === own ? published : convertConfig(published, spec, { router, routerSeed, align });
     const converted = spec === own ? parameters : convertedSource(published, parameters, spec, { align });
     const prefixToken = prefixTokenOf(tokenizer, tokenizerConfig, published);
-    return { decoder: await createDecoder(config, converted, { weights }), tokenizer, config, stopTokens, prefixToken };
+    return { decoder: await createDecoder(config, converted, { weights, kv }), tokenizer, config, stopTokens, prefixToken };
   } finally {
     await tensors.close();
   }

@@ -27,6 +27,11 @@ describe('inspectModel', () => {
     }
   });
 
+  it('counts int8 with a scale for each stored head, of keys and of values', async () => {
+    expect((await inspectModel('facebook/opt-125m')).kvBytesPerTokenInt8).toBe(12 * 12 * 2 * (64 + 4));
+    expect((await inspectModel('facebook/opt-125m', 'mixsga:3:1:6')).kvBytesPerTokenInt8).toBe(12 * 6 * 2 * (64 + 4) + 3);
+  });
+
   it('counts ratios by layer at the mean of what the layers keep', async () => {
     const attention = `mixsga:${[...new Array<string>(6).fill('1:0:0'), ...new Array<string>(6).fill('0:0:1')].join('/')}=0.625`;
     expect(await inspectModel('facebook/opt-125m', attention)).toMatchObject({ attention, kvBudget: 0.625, kvBytesPerToken: 0.625 * 73_728 + 3 });

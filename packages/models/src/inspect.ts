@@ -19,6 +19,8 @@ export interface ModelReport extends ModelShape, Omit<ModelCost, 'largestBytes'>
   readonly kvBytesPerTokenFull: number;
   /** The same under the variant, expert index included. */
   readonly kvBytesPerToken: number;
+  /** The same with keys and values in int8, scales included. */
+  readonly kvBytesPerTokenInt8: number;
   /** The same for an example of each kind of variant that fits the model. */
   readonly kvBytesPerTokenBy: Readonly<Record<string, number>>;
   /** How this machine can run it. */
@@ -58,6 +60,7 @@ export async function inspectConfig(name: string, json: unknown, where: string, 
     kvBudget: variant.kvBudget,
     kvBytesPerTokenFull: kvBytes(shape, mha),
     kvBytesPerToken: kvBytes(shape, variant),
+    kvBytesPerTokenInt8: kvBytes(shape, variant, 'int8'),
     kvBytesPerTokenBy: kvBytesByVariant(shape),
     fits: whatFits(config, variant, await machineLimits()),
   };

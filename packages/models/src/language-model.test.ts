@@ -1,6 +1,7 @@
 import { startBackend } from '@mixsga/backend';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { convertModel } from './convert';
+import type { DecoderOptions } from './decoder/cached-decoder';
 import { createDecoder, type ModelConfig } from './families';
 import { fromPretrained } from './from-pretrained';
 import { languageModel } from './language-model';
@@ -9,12 +10,12 @@ import { tinyConfig, tinyTokens, tinyValues, type TinyForm } from './testing/tin
 beforeAll(async () => void (await startBackend('wasm')));
 
 /** A tiny model with the tokenizer of another. */
-async function tinyModel(form: TinyForm, attention: string) {
+async function tinyModel(form: TinyForm, attention: string, options?: DecoderOptions) {
   const published = tinyConfig(form);
   const values = tinyValues(published, 5);
   const converted: { config: ModelConfig; values: ReadonlyMap<string, Float32Array> } =
     attention === 'mha' ? { config: published, values } : convertModel(published, values, attention);
-  const decoder = await createDecoder(converted.config, converted.values);
+  const decoder = await createDecoder(converted.config, converted.values, options);
   const { decoder: other, tokenizer } = await fromPretrained('sotu-mini');
   other.dispose();
   return { decoder, model: languageModel({ decoder, tokenizer, config: converted.config, stopTokens: [2], prefixToken: 1 }) };
@@ -54,6 +55,18 @@ describe('languageModel', () => {
     expect(model.kv).toMatchObject({ bytesPerToken: bytes, bytesPerTokenFull: 512, groupSizes });
     expect(model.kv.budget).toBeCloseTo(budget, 12);
     expect(model).toMatchObject({ contextLength: 80, prefixToken: 1, stopTokens: [2] });
+    decoder.dispose();
+  });
+
+  it('tells the bytes of an int8 cache, and measures through one', async () => {
+    const { decoder, model } = await tinyModel('llama', 'gqa:2', { kv: 'int8' });
+    // Heads of 4: 8 bytes in place of 16.
+    expect(model.kv).toMatchObject({ bytesPerToken: 128, bytesPerTokenFull: 256, budget: 0.5 });
+    const [inputs, targets] = [tinyTokens(20, 1), tinyTokens(20, 2)];
+    const { nll, kvBytesUsed } = await model.streamNll(inputs, targets, { windows: 2 });
+    expect(kvBytesUsed).toEqual([1280, 1280]);
+    const { nll: whole } = await model.likelihood(inputs, targets, { windows: 2, routing: 'decode' });
+    whole.forEach((value, i) => expect(value).toBeCloseTo(nll[i]!, 2));
     decoder.dispose();
   });
 

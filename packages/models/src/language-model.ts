@@ -44,7 +44,7 @@ export function languageModel({ decoder, tokenizer, config, stopTokens, prefixTo
   const shape = modelShape(config);
   return {
     contextLength: decoder.contextLength,
-    kv: kvTraits(shape, parseAttention(shape.attention)),
+    kv: kvTraits(shape, parseAttention(shape.attention), decoder.kv),
     tokenizer,
     prefixToken,
     stopTokens,

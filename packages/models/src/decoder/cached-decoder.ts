@@ -1,6 +1,6 @@
 // A model of any family on a backend: packed weights, a cache for each sequence, steps that allocate nothing, and likelihoods.
 import { ArgumentError, createRuntime } from '@mixsga/backend';
-import type { InferenceRuntime, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
+import type { InferenceRuntime, KvType, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
 import { CachePool } from '@mixsga/kv-cache';
 import type { CreateOptions, KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
@@ -19,6 +19,12 @@ import { sourceOf, WeightLoader } from './weight-loader';
 export interface DecoderOptions {
   /** Element type of the weights, but for norms, positions and routers, which are float32. Default `f32`. */
   readonly weights?: WeightType;
+  /**
+   * Element type of cached keys and values. With `int8` each stored head of a token takes 8 bits a number and a float32 scale, keys
+   * and values apart. Passes over a text round theirs alike, so that likelihoods and prompts are those of single steps.
+   * Default `f32`.
+   */
+  readonly kv?: KvType;
 }
 
 /** `prefill`: progressive expert choice over the whole text; `decode`: each token's own arg max. */
@@ -45,6 +51,8 @@ export class CachedDecoder implements Decoder {
   readonly vocabularySize: number;
   readonly contextLength: number;
   readonly attention: string;
+  /** Element type of cached keys and values. */
+  readonly kv: KvType;
   /** What it computes with. */
   readonly runtime: InferenceRuntime;
   readonly #parts: Parts;
@@ -61,7 +69,7 @@ export class CachedDecoder implements Decoder {
    */
   static async create<Config extends ShapedConfig>(
     family: ModelFamily<Config>, config: Config, source: ParameterSource | ReadonlyMap<string, Float32Array>,
-    { weights = 'f32' }: DecoderOptions = {},
+    { weights = 'f32', kv = 'f32' }: DecoderOptions = {},
   ): Promise<CachedDecoder> {
     const runtime = createRuntime();
     const shape = modelShape(config);
@@ -76,7 +84,7 @@ export class CachedDecoder implements Decoder {
       for (let layer = 0; layer < shape.layers; layer++) routers.push(await loader.router(layer, family.layerName(layer)));
       const storing = storingLayers(shape.layers, variant);
       return new CachedDecoder({
-        runtime, shape, variant, transformer, routers,
+        runtime, shape, variant, transformer, routers, kv,
         owned: loader.owned,
         fingerprint: String(loader.fingerprint),
         kvHeads: variant.storedKvHeads(shape.kvHeads),
@@ -89,12 +97,13 @@ export class CachedDecoder implements Decoder {
   }
 
   private constructor(parts: Parts) {
-    const { runtime, shape, variant, fingerprint, kvHeads, cacheLayer } = parts;
+    const { runtime, shape, variant, kv, fingerprint, kvHeads, cacheLayer } = parts;
     this.#parts = parts;
     this.runtime = runtime;
     this.vocabularySize = shape.vocabularySize;
     this.contextLength = shape.contextLength;
     this.attention = variant.spec;
+    this.kv = kv;
     this.#pool = new CachePool(runtime, {
       layers: new Set(cacheLayer).size,
       kvHeads,
@@ -102,6 +111,7 @@ export class CachedDecoder implements Decoder {
       queryHeads: shape.heads,
       groupSizes: variant.experts?.groupSizes ?? [1],
       pooling: variant.experts?.pooling ?? 'mean',
+      type: kv,
       fingerprint,
     });
   }

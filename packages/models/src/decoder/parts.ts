@@ -1,5 +1,5 @@
 // What a decoder is made of, and the buffers that its passes work in.
-import type { InferenceRuntime, Resident, Rows } from '@mixsga/backend';
+import type { InferenceRuntime, KvType, Resident, Rows } from '@mixsga/backend';
 import type { AttentionVariant } from '../attention/variant';
 import type { ModelShape } from '../config/shape';
 import type { Activations, Transformer } from './family';
@@ -12,6 +12,8 @@ export interface Parts {
   readonly variant: AttentionVariant;
   readonly transformer: Transformer;
   readonly routers: readonly (LayerRouter | null)[];
+  /** Element type of cached keys and values. */
+  readonly kv: KvType;
   readonly owned: readonly Resident[];
   readonly fingerprint: string;
   /** KV heads that keys and values have before experts group them. */

@@ -52,6 +52,8 @@ export async function passText<T>(
           alone[collapsed] = 1;
           runtime.group({ headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone);
         }
+        // As steps see them: what the cache gives back.
+        if (parts.kv === 'int8') for (const x of kv) runtime.roundToInt8(x, rows, headDim);
         if (cache) runtime.storeRows(k, v, cache.planRows(stored, experts));
       }
       runtime.causalAttention(a.q, k, v, a.attended, rows, {
