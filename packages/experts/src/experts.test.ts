@@ -3,16 +3,29 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createExpert, experts, groupedExpert, mixKv, mixKvByExperts, type ExpertKind } from './index';
-import { expertChecks } from './testing';
+import { createExpert, type Expert, type ExpertKind, fitLatentBasis, groupedExpert, type GroupedOptions, mixKv, mixKvByExperts } from './index';
+import { randomProjections, tensorsOf } from './latent/testing/random-projections';
+import { expertChecks, type ExpertsOf } from './testing';
+
+/** Experts of each type, for the conformance suite. */
+const examples: { readonly [Kind in ExpertKind]: ExpertsOf } = {
+  grouped: (layout) => divisors(layout.kvHeads).map((groupSize) => createExpert('grouped', { ...layout, groupSize })),
+  'kv-grouped': (layout) =>
+    [{ k: 2, v: 1 }, { k: layout.kvHeads, v: 2 }, { k: 1, v: layout.kvHeads }].map((groupSizes) => createExpert('kv-grouped', { ...layout, groupSizes })),
+  latent(layout) {
+    const rows = 2 * layout.kvHeads * layout.headDim;
+    const basis = tensorsOf(fitLatentBasis(randomProjections(layout, { inputs: rows / 3, rank: rows / 2, seed: 1 })), rows);
+    return [rows / 2, 7, 2].map((rank) => createExpert('latent', { ...layout, rank, basis }));
+  },
+};
 
 describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
   beforeAll(() => startBackend(backend));
   beforeEach(() => tf.engine().startScope());
   afterEach(() => tf.engine().endScope());
 
-  describe.each(Object.keys(experts) as ExpertKind[])('expert type %s', (kind) => {
-    it.each(expertChecks)('$name', ({ run }) => run((options) => createExpert(kind, options)));
+  describe.each(Object.entries(examples))('expert type %s', (_, create) => {
+    it.each(expertChecks)('$name', ({ run }) => run(create));
   });
 
   /** A group size, a multiple of it, and KV heads that both divide. */
@@ -25,13 +38,11 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
       fc.property(nested, fc.integer({ min: 1, max: 9 }), fc.nat(), ({ fine, factor, kvHeads }, headDim, seed) =>
         tf.tidy(() => {
           const [k, v] = [draw([3, kvHeads, headDim], seed, 0), draw([3, kvHeads, headDim], seed, 1)];
-          const finer = groupedExpert({ kvHeads, groupSize: fine });
-          const coarser = groupedExpert({ kvHeads, groupSize: fine * factor }).compress(k, v);
-          const demoted = groupedExpert({ kvHeads: kvHeads / fine, groupSize: factor });
-          const stored = finer.compress(k, v);
-          const again = demoted.compress(stored.k, stored.v);
-          expect(distance(again.k, coarser.k)).toBeLessThan(1e-6);
-          expect(distance(again.v, coarser.v)).toBeLessThan(1e-6);
+          const finer = groupedExpert({ kvHeads, headDim, groupSize: fine });
+          const coarser = groupedExpert({ kvHeads, headDim, groupSize: fine * factor }).compress(k, v);
+          const demoted = groupedExpert({ kvHeads: kvHeads / fine, headDim, groupSize: factor });
+          const [storedK, storedV] = tf.split(finer.compress(k, v), 2, 1);
+          expect(distance(demoted.compress(storedK!, storedV!), coarser)).toBeLessThan(1e-6);
         }),
       ),
       { numRuns: 50 },
@@ -43,8 +54,8 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
       fc.property(nested, fc.nat(100), ({ fine, kvHeads }, position) =>
         tf.tidy(() => {
           const x = draw([2, kvHeads, 8], position);
-          const expert = groupedExpert({ kvHeads, groupSize: fine });
-          const mean = (x: tf.Tensor) => expert.compress(x, x).k;
+          const expert = groupedExpert({ kvHeads, headDim: 8, groupSize: fine });
+          const mean = (x: tf.Tensor) => tf.split(expert.compress(x, x), 2, 1)[0]!;
           expect(distance(mean(rotate(x, position)), rotate(mean(x), position))).toBeLessThan(1e-5);
         }),
       ),
@@ -74,7 +85,7 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
           const shape: [number, number] = [assignment.length, kvHeads * headDim];
           const [k, v, weight] = [draw(shape, seed, 0), draw(shape, seed, 1), draw(shape, seed, 2)];
           const choice = tf.tensor1d(assignment, 'int32');
-          const all = groupSizes.map((groupSize) => groupedExpert({ kvHeads, groupSize }));
+          const all = groupSizes.map((groupSize) => groupedExpert({ kvHeads, headDim, groupSize }));
           const fused = (k: tf.Tensor, v: tf.Tensor) =>
             mixKv(k as Tensor2D, v as Tensor2D, choice, { headDim, groupSizes });
           const composed = (k: tf.Tensor, v: tf.Tensor) =>
@@ -95,6 +106,46 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     );
   });
 
+  it('mixes softly in the gradient of the gates alone', () => {
+    fc.assert(
+      fc.property(mixes, ({ groupSizes, headDim, kvHeads, assignment, seed }) =>
+        tf.tidy(() => {
+          const shape: [number, number] = [assignment.length, kvHeads * headDim];
+          const [k, v, weight] = [draw(shape, seed, 0), draw(shape, seed, 1), draw(shape, seed, 2)];
+          const gates = draw([assignment.length, groupSizes.length], seed, 3);
+          const choice = tf.tensor1d(assignment, 'int32');
+          const options = { headDim, groupSizes };
+          const objective = ({ k, v }: { k: tf.Tensor; v: tf.Tensor }) =>
+            tf.add(tf.sum(tf.mul(k, weight)), tf.sum(tf.mul(v, tf.square(weight)))) as tf.Scalar;
+          const hard = tf.valueAndGrads((k, v) => objective(mixKv(k as Tensor2D, v as Tensor2D, choice, options)))([k, v]);
+          const straight = (along: Tensor2D) => tf.clone(along);
+          const soft = tf.valueAndGrads((k, v, gates) =>
+            objective(mixKv(k as Tensor2D, v as Tensor2D, choice, options, { gates: gates as Tensor2D, gradient: straight })),
+          )([k, v, gates]);
+          expect(distance(soft.value, hard.value)).toBe(0);
+          hard.grads.forEach((gradient, i) => expect(distance(soft.grads[i]!, gradient)).toBeLessThan(1e-5));
+          // What a mixture of all experts, weighted by the gates, would have.
+          const mixture = (gates: tf.Tensor) => {
+            const each = groupSizes.map((_, expert) => mixKv(k, v, tf.fill([assignment.length], expert, 'int32'), options));
+            const weighted = (of: 'k' | 'v') =>
+              tf.addN(each.map((kv, e) => tf.mul(kv[of], tf.slice(gates, [0, e], [assignment.length, 1]))));
+            return objective({ k: weighted('k'), v: weighted('v') });
+          };
+          expect(distance(soft.grads[2]!, tf.grad(mixture)(gates))).toBeLessThan(1e-4);
+        }),
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it('refuses gates of another shape', () => {
+    const soft = { gates: tf.zeros<tf.Rank.R2>([3, 2]), gradient: (along: Tensor2D) => along };
+    const choice = tf.zeros<tf.Rank.R1>([3], 'int32');
+    expect(() => mixKv(tf.zeros([3, 8]), tf.zeros([3, 8]), choice, { headDim: 2, groupSizes: [1, 2, 4] }, soft)).toThrow(
+      'mixKv: expected gates of shape [3, 3], got [3, 2]',
+    );
+  });
+
   it('gives a token of the first expert, and padding, its own keys and values', () => {
     const [k, v] = [draw([4, 8], 1), draw([4, 8], 2)];
     const mixed = mixKv(k, v, tf.tensor1d([0, -1, 1, 2], 'int32'), { headDim: 2, groupSizes: [1, 2, 4] });
@@ -105,24 +156,32 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
 });
 
 describe('createExpert', () => {
+  const layout = { kvHeads: 4, headDim: 8 };
+
   it('takes a factory that nobody registered', () => {
-    const expert = createExpert((options) => ({ ...groupedExpert(options) }), { kvHeads: 4, groupSize: 2 });
-    expect(expert.storedHeads).toEqual({ k: 2, v: 2 });
+    const expert = createExpert((options: GroupedOptions) => ({ ...groupedExpert(options) }), { ...layout, groupSize: 2 });
+    expect(expert.stored).toEqual({ heads: 4, headDim: 8 });
   });
 
   it('refuses an unknown type, and a group size that does not divide the KV heads', () => {
-    expect(() => createExpert('mla' as ExpertKind, { kvHeads: 4, groupSize: 2 })).toThrow(/of grouped, got 'mla'/);
-    expect(() => createExpert('toString' as ExpertKind, { kvHeads: 4, groupSize: 2 })).toThrow(ArgumentError);
-    expect(() => createExpert('grouped', { kvHeads: 12, groupSize: 5 })).toThrow(/divisors of the 12 KV heads, got 5/);
+    expect(() => createExpert('mla' as 'grouped', { ...layout, groupSize: 2 })).toThrow("of grouped, kv-grouped, latent, got 'mla'");
+    expect(() => createExpert('toString' as 'grouped', { ...layout, groupSize: 2 })).toThrow(ArgumentError);
+    expect(() => createExpert('grouped', { ...layout, kvHeads: 12, groupSize: 5 })).toThrow(/divisors of the 12 KV heads, got 5/);
+    expect(() => createExpert('kv-grouped', { ...layout, groupSizes: { k: 2, v: 3 } })).toThrow(/divisors of the 4 KV heads, got 3/);
+  });
+
+  it('stores of keys and values what their group sizes leave', () => {
+    expect(createExpert('kv-grouped', { ...layout, groupSizes: { k: 4, v: 2 } }).stored).toEqual({ heads: 3, headDim: 8 });
   });
 
   it('refuses tensors of another number of heads', () => {
-    const expert = createExpert('grouped', { kvHeads: 4, groupSize: 2 });
+    const expert = createExpert('grouped', { ...layout, groupSize: 2 });
     const x = tf.zeros([3, 2, 8]);
-    expect(() => expert.compress(x, x)).toThrow(/compress: expected shape \[\.\.\., 4, head dimension\], got \[3, 2, 8\]/);
-    expect(() => mixKvByExperts(tf.zeros([3, 6]), tf.zeros([3, 6]), tf.zeros([3], 'int32') as Tensor1D, [expert])).toThrow(
-      /rows of 4 KV heads, got a width of 6/,
-    );
+    expect(() => expert.compress(x, x)).toThrow('compress expected shape [..., 4, 8], got [3, 2, 8]');
+    expect(() => expert.expand(x)).toThrow('expand expected shape [..., 4, 8], got [3, 2, 8]');
+    const mix = (experts: Expert[]) => mixKvByExperts(tf.zeros([3, 6]), tf.zeros([3, 6]), tf.zeros([3], 'int32') as Tensor1D, experts);
+    expect(() => mix([expert])).toThrow('rows of 4 KV heads of 8, got a width of 6');
+    expect(() => mix([])).toThrow('at least one expert, got none');
   });
 });
 
@@ -130,6 +189,10 @@ function draw(shape: number[], seed: number, stream = 0): Tensor2D {
   const random = new SeededRandom(seed, stream);
   const values = Float32Array.from({ length: tf.util.sizeFromShape(shape) }, () => random.normal());
   return tf.tensor<tf.Rank>(values, shape) as Tensor2D;
+}
+
+function divisors(n: number): number[] {
+  return Array.from({ length: n }, (_, i) => i + 1).filter((size) => n % size === 0);
 }
 
 /** Largest absolute difference; NaN when one of them has it. */

@@ -11,27 +11,69 @@ export interface MixOptions {
   readonly pooling?: 'mean' | 'root';
 }
 
+/** How the choice of experts, which passes no gradient, is differentiated all the same. */
+export interface SoftMixture {
+  /** float32 [tokens, E], the weights of the experts in a soft mixture. */
+  readonly gates: Tensor2D;
+  /**
+   * The gradient of the loss in the gates, [tokens, E].
+   * @param along [tokens, E], the inner product of its gradient in a token's mixed keys and values with those that each expert gives
+   */
+  gradient(along: Tensor2D, gates: Tensor2D, assignment: Tensor1D): Tensor2D;
+}
+
 /**
  * The keys and values that attention sees when every token is stored by its own grouped expert (paper section 3.3):
  * each run of g heads of a token is replaced by its mean, g being the group size of the token's expert.
  *
  * @param k, v float32 [tokens, KV heads · head dimension], the layer's own projections
  * @param assignment int32 [tokens], the token's expert; negative (padding) leaves the token as it is
+ * @param soft makes it differentiable in its gates as well; the result, and its gradient in k and v, stay those of the hard choice
  * @returns the same shapes; differentiable in k and v
  * @throws ArgumentError when the shapes do not fit or a group size does not divide the heads
  */
-export function mixKv(k: Tensor2D, v: Tensor2D, assignment: Tensor1D, options: MixOptions): KeyValue<Tensor2D> {
-  return { k: groupMean(k, assignment, options), v: groupMean(v, assignment, options) };
+export function mixKv(
+  k: Tensor2D, v: Tensor2D, assignment: Tensor1D, options: MixOptions, soft?: SoftMixture,
+): KeyValue<Tensor2D> {
+  if (!soft) return { k: groupMean(k, assignment, options), v: groupMean(v, assignment, options) };
+  // Keys and values as the heads of one tensor, since a gate weighs both: groups divide the KV heads, so none has heads of both.
+  const mixed = mixSoftly(tf.concat([k, v], 1), assignment, options, soft);
+  const [keys, values] = tf.split(mixed, 2, 1) as [Tensor2D, Tensor2D];
+  return { k: keys, v: values };
+}
+
+/** @param x float32 [tokens, heads · head dimension] */
+function mixSoftly(x: Tensor2D, assignment: Tensor1D, options: MixOptions, { gates, gradient }: SoftMixture): Tensor2D {
+  const { tokens, experts } = { tokens: x.shape[0], experts: options.groupSizes.length };
+  if (gates.shape.join() !== `${tokens},${experts}`) {
+    throw new ArgumentError(`mixKv: expected gates of shape [${tokens}, ${experts}], got [${gates.shape.join(', ')}]`);
+  }
+  const mix = tf.customGrad((...args) => {
+    const [x, gates, save] = args as unknown as [Tensor2D, Tensor2D, (tensors: Tensor[]) => void];
+    save([x, gates, assignment]);
+    return {
+      value: groupMean(x, assignment, options),
+      gradFunc: (dy: Tensor, saved: Tensor[]) => {
+        const [x, gates, assignment] = saved as [Tensor2D, Tensor2D, Tensor1D];
+        const along = options.groupSizes.map((_, expert) =>
+          tf.sum(tf.mul(dy, groupMean(x, tf.fill([tokens], expert, 'int32'), options)), 1),
+        );
+        // A map that is its own transpose is its own gradient.
+        return [groupMean(dy as Tensor2D, assignment, options), gradient(tf.stack(along, 1) as Tensor2D, gates, assignment)];
+      },
+    };
+  });
+  return mix(x, gates) as Tensor2D;
 }
 
 /**
- * {@link mixKv} for experts of any layout: every expert stores and reads back all tokens, and each token takes the
- * result of its own. The meaning of `mixKv`, at the number of experts times the work.
+ * {@link mixKv} for experts of any type: every expert stores and reads back all tokens, and each token takes the result of its own;
+ * experts that are nested in one do it once, each token with its own count of numbers.
  *
  * @param k, v float32 [tokens, KV heads · head dimension]
  * @param assignment int32 [tokens], an index into `experts`; negative (padding) leaves the token as it is
  * @returns the same shapes; differentiable in k and v
- * @throws ArgumentError when the rows do not hold the experts' KV heads
+ * @throws ArgumentError when there is no expert, or the rows do not hold the experts' KV heads
  */
 export function mixKvByExperts(
   k: Tensor2D,
@@ -39,24 +81,39 @@ export function mixKvByExperts(
   assignment: Tensor1D,
   experts: readonly Expert[],
 ): KeyValue<Tensor2D> {
-  const [tokens, width] = k.shape;
-  const misfit = experts.find((expert) => width % expert.kvHeads !== 0);
-  if (misfit) {
-    throw new ArgumentError(`mixKvByExperts: expected rows of ${misfit.kvHeads} KV heads, got a width of ${width}`);
+  const { shape } = k;
+  const misfit = experts.find(({ kvHeads, headDim }) => shape[1] !== kvHeads * headDim);
+  if (misfit || experts.length === 0) {
+    const wanted = misfit ? `rows of ${misfit.kvHeads} KV heads of ${misfit.headDim}` : 'at least one expert';
+    throw new ArgumentError(`mixKvByExperts: expected ${wanted}, got ${misfit ? `a width of ${shape[1]}` : 'none'}`);
   }
   const [keys, values] = tf.tidy(() => {
-    const choose = (x: Tensor, expert: number) =>
-      tf.mul(tf.reshape(x, [tokens, width]), tf.reshape(tf.cast(tf.equal(assignment, expert), 'float32'), [tokens, 1]));
-    const padding = tf.reshape(tf.cast(tf.less(assignment, 0), 'float32'), [tokens, 1]);
-    let keys: Tensor = tf.mul(k, padding);
-    let values: Tensor = tf.mul(v, padding);
-    experts.forEach((expert, index) => {
-      const shape = [tokens, expert.kvHeads, width / expert.kvHeads];
-      const read = expert.expand(expert.compress(tf.reshape(k, shape), tf.reshape(v, shape)));
-      keys = tf.add(keys, choose(read.k, index));
-      values = tf.add(values, choose(read.v, index));
-    });
-    return [keys, values];
+    const asWeight = (which: Tensor) => tf.reshape(tf.cast(which, 'float32'), [shape[0], 1]);
+    const padding = asWeight(tf.less(assignment, 0));
+    const [keyHeads, valueHeads] = [k, v].map((x) => tf.reshape(x, [shape[0], experts[0]!.kvHeads, experts[0]!.headDim]));
+    const parts = areNested(experts)
+      ? [{ read: readNested(keyHeads!, valueHeads!, assignment, experts), weight: tf.sub(1, padding) }]
+      : experts.map((expert, index) => ({
+          read: expert.expand(expert.compress(keyHeads!, valueHeads!)), weight: asWeight(tf.equal(assignment, index)),
+        }));
+    return (['k', 'v'] as const).map((kind) =>
+      parts.reduce<Tensor>((sum, { read, weight }) => tf.add(sum, tf.mul(tf.reshape(read[kind], shape), weight)), tf.mul(kind === 'k' ? k : v, padding)),
+    );
   }) as [Tensor2D, Tensor2D];
   return { k: keys, v: values };
+}
+
+function areNested(experts: readonly Expert[]): boolean {
+  return experts.every(({ nestedIn }) => nestedIn !== undefined && nestedIn === experts[0]!.nestedIn);
+}
+
+/** What each token's own of some nested experts gives back of it. @param k, v [tokens, KV heads, head dimension] */
+function readNested(k: Tensor, v: Tensor, assignment: Tensor1D, experts: readonly Expert[]): KeyValue {
+  const most = experts.reduce((most, expert) => (expert.stored.headDim > most.stored.headDim ? expert : most));
+  const stored = most.compress(k, v);
+  if (experts.length === 1) return most.expand(stored);
+  const numbers = most.stored.headDim;
+  const kept = experts.flatMap(({ stored }) => Array.from({ length: numbers }, (_, i) => Number(i < stored.headDim)));
+  const mask = tf.gather(tf.tensor2d(kept, [experts.length, numbers]), tf.maximum(assignment, tf.scalar(0, 'int32')));
+  return most.expand(tf.mul(stored, tf.reshape(mask, [assignment.size, 1, numbers])));
 }

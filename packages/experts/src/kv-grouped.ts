@@ -1,0 +1,50 @@
+import { ArgumentError } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
+import type { Expert, ExpertLayout } from './expert';
+import { validateGroupSizes } from './group-sizes';
+
+export interface KvGroupedOptions extends ExpertLayout {
+  /** KV heads that share a stored head of keys, and of values; divisors of `kvHeads`. */
+  readonly groupSizes: { readonly k: number; readonly v: number };
+}
+
+/**
+ * Weight-shared grouped expert whose keys are grouped differently from its values. The stored heads of the keys come first.
+ * @throws ArgumentError when a group size does not divide the KV heads
+ */
+export function kvGroupedExpert({ kvHeads, headDim, groupSizes }: KvGroupedOptions): Expert {
+  validateGroupSizes([groupSizes.k], kvHeads);
+  validateGroupSizes([groupSizes.v], kvHeads);
+  const stored = { k: kvHeads / groupSizes.k, v: kvHeads / groupSizes.v };
+
+  function mean(x: Tensor, groupSize: number): Tensor {
+    expectHeads('compress', x, kvHeads);
+    return tf.reshape(tf.mean(tf.reshape(x, [-1, groupSize, headDim]), 1), [...x.shape.slice(0, -2), kvHeads / groupSize, headDim]);
+  }
+
+  function spread(x: Tensor, groupSize: number): Tensor {
+    // A product with ones, since tile is far slower on wasm.
+    const spread = tf.mul(tf.reshape(x, [-1, 1, headDim]), tf.ones([1, groupSize, 1]));
+    return tf.reshape(spread, [...x.shape.slice(0, -2), kvHeads, headDim]);
+  }
+
+  function expectHeads(operation: string, x: Tensor, heads: number): void {
+    if (x.shape.at(-2) === heads && x.shape.at(-1) === headDim) return;
+    throw new ArgumentError(`grouped expert: ${operation} expected shape [..., ${heads}, ${headDim}], got [${x.shape.join(', ')}]`);
+  }
+
+  return {
+    kvHeads,
+    headDim,
+    stored: { heads: stored.k + stored.v, headDim },
+    compress: (k, v) => tf.tidy(() => tf.concat([mean(k, groupSizes.k), mean(v, groupSizes.v)], k.rank - 2)),
+    expand(x) {
+      expectHeads('expand', x, stored.k + stored.v);
+      return tf.tidy(() => {
+        const [k, v] = tf.split(x, [stored.k, stored.v], x.rank - 2) as [Tensor, Tensor];
+        return { k: spread(k, groupSizes.k), v: spread(v, groupSizes.v) };
+      });
+    },
+  };
+}

@@ -1,0 +1,71 @@
+import { ArgumentError } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
+import type { Expert, ExpertLayout } from '../expert';
+
+/** The constants of a layer that its latents are made with, see `fitLatentBasis`. */
+export interface LatentBasis {
+  /** float32 [2·K·d, R]: orthonormal columns, the most important one first. */
+  readonly weight: Tensor2D;
+  /** float32 [2·K·d]: what keys, then values, are before anything of their inputs is added. */
+  readonly bias: Tensor1D;
+  /** float32 [2·K·d]: what makes keys and values comparable. */
+  readonly scale: Tensor1D;
+}
+
+export interface LatentOptions extends ExpertLayout {
+  /** Numbers that are stored for a token, from 1 to the columns of the basis. */
+  readonly rank: number;
+  /** Shared by the experts of a layer, which are nested. */
+  readonly basis: LatentBasis;
+}
+
+/**
+ * Low-rank expert: keys and values share a latent of few numbers, as in multi-head latent attention (DeepSeek-V2, arXiv 2405.04434).
+ * With x = [k; v], B the first columns of the basis, c its scale and b its bias, it stores Bᵀ·(c ∘ (x − b)) and reads back
+ * b + B·stored / c. Experts of one basis are nested: the first numbers of a latent are the latent of a lower rank.
+ *
+ * @throws ArgumentError when the basis is not of this layout, or the rank beyond it
+ */
+export function latentExpert({ kvHeads, headDim, rank, basis }: LatentOptions): Expert {
+  const half = kvHeads * headDim;
+  const { weight, bias, scale } = basis;
+  const columns = weight.shape[1];
+  for (const [name, tensor] of Object.entries(basis) as [string, Tensor][]) {
+    if (tensor.shape[0] === 2 * half) continue;
+    throw new ArgumentError(`latentExpert: expected ${name} of ${2 * half} rows, the keys and values of a token, got [${tensor.shape.join(', ')}]`);
+  }
+  if (!Number.isInteger(rank) || rank < 1 || rank > columns) {
+    throw new ArgumentError(`latentExpert: expected a rank from 1 to ${columns}, the columns of the basis, got ${rank}`);
+  }
+  const used = () => (rank === columns ? weight : tf.slice(weight, [0, 0], [2 * half, rank]));
+
+  return {
+    kvHeads,
+    headDim,
+    stored: { heads: 1, headDim: rank },
+    nestedIn: weight,
+    compress(k, v) {
+      for (const x of [k, v]) expectShape('compress', x, kvHeads, headDim);
+      return tf.tidy(() => {
+        const x = tf.concat([tf.reshape(k, [-1, half]), tf.reshape(v, [-1, half])], 1);
+        const latent = tf.matMul(tf.mul(tf.sub(x, bias), scale), used());
+        return tf.reshape(latent, [...k.shape.slice(0, -2), 1, rank]);
+      });
+    },
+    expand(stored) {
+      expectShape('expand', stored, 1, rank);
+      return tf.tidy(() => {
+        const scaled = tf.matMul(tf.reshape(stored, [-1, rank]), used(), false, true);
+        const [k, v] = tf.split(tf.add(tf.div(scaled, scale), bias), 2, 1) as [Tensor, Tensor];
+        const heads = [...stored.shape.slice(0, -2), kvHeads, headDim];
+        return { k: tf.reshape(k, heads), v: tf.reshape(v, heads) };
+      });
+    },
+  };
+}
+
+function expectShape(operation: string, x: Tensor, heads: number, headDim: number): void {
+  if (x.shape.at(-2) === heads && x.shape.at(-1) === headDim) return;
+  throw new ArgumentError(`latentExpert: ${operation} expected shape [..., ${heads}, ${headDim}], got [${x.shape.join(', ')}]`);
+}
