@@ -65,6 +65,13 @@ describe('mixsga generate', () => {
     expect(stats.expertCounts.reduce((sum, count) => sum + count)).toBe(4 * kept);
   }, SLOW);
 
+  it('keeps keys and values in int8', async () => {
+    const { stats, ...output } = await generated('--kv', 'int8', '--attention', 'gqa:2');
+    expect(output).toMatchObject({ attention: 'gqa:2', kv: 'int8', weights: 'f32' });
+    // 4 layers of 4 stored heads of 16: 20 bytes for keys, and for values.
+    expect(stats.kvBytesUsed).toBe(stats.tokensSeen! * 4 * 4 * 2 * 20);
+  }, SLOW);
+
   it('draws with a seed, and stops before a text', async () => {
     const drawn = ['--temperature', '0.9', '--top-k', '40', '--top-p', '0.95', '--repetition-penalty', '1.1'];
     const first = await generated(...drawn, '--seed', '1');
@@ -132,6 +139,24 @@ describe('mixsga eval --eviction', () => {
     expect(ratio).toBeLessThan(1.5);
   }, SLOW);
 
+  it('measures an int8 cache token by token, and under prefill routing in one pass with the same rounding', async () => {
+    const json = async (...args: string[]) => {
+      const { code, out } = await evaluate(...args);
+      expect(code).toBe(0);
+      return JSON.parse(out) as { kv: string; results: { perplexity: { perplexity: number; eviction?: string; kv_bytes_per_token_cache?: number } } };
+    };
+    const [whole, int8, prefill] = [await json(), await json('--kv', 'int8'), await json('--kv', 'int8', '--routing', 'prefill')];
+    expect([whole.kv, int8.kv, prefill.kv]).toEqual(['f32', 'int8', 'int8']);
+    expect(int8.results.perplexity).toMatchObject({ eviction: 'none', kv_bytes_per_token_cache: 4 * 8 * 2 * 20 });
+    expect(prefill.results.perplexity).not.toHaveProperty('eviction');
+    const [exact, streamed, passed] = [whole, int8, prefill].map(({ results }) => results.perplexity.perplexity) as [number, number, number];
+    expect(streamed).not.toBe(exact);
+    expect(Math.abs(streamed / exact - 1)).toBeLessThan(2e-3);
+    // sotu-mini does not route, so that both rules are one.
+    expect(passed).not.toBe(exact);
+    expect(Math.abs(passed / streamed - 1)).toBeLessThan(5e-4);
+  }, SLOW);
+
   it.each<[string[], RegExp]>([
     [['--eviction', 'h20:0.6'], /^mixsga: eviction: expected .*got "h20:0.6"/],
     [['--eviction', 'h2o:0.6', '--routing', 'prefill'], /^mixsga: perplexity: expected decode routing with eviction/],
@@ -151,6 +176,7 @@ describe('bad input to generate ends with one line and exit code 2', () => {
     [['--top-p', '0.9'], /^mixsga: generate: expected a temperature above 0 with topP, got 0/],
     [['--attention', 'gqa:3'], /^mixsga: .*8 KV heads, got 3/],
     [['--eviction', 'h2o:2'], /^mixsga: eviction: expected h2o:R with R above 0 and at most 1 .*got "h2o:2"/],
+    [['--kv', 'int4'], /^error: option '--kv <type>' argument 'int4' is invalid/],
     [['--weights', 'f64'], /^error: option '--weights <type>' argument 'f64' is invalid/],
     [['--backend', 'vulkan'], /^mixsga: .*vulkan/],
   ])('%j', async (args, message) => {

@@ -21,6 +21,8 @@ export interface KvTraits {
   readonly bytesPerToken: number;
   /** Bytes per token of the unmodified model, which keeps every KV head of every layer. */
   readonly bytesPerTokenFull: number;
+  /** Element type of keys and values. Default f32. */
+  readonly type?: string;
   /** Share of the unmodified KV cache as asked for, the expert index not counted: 0.5 for gqa:2. */
   readonly budget: number;
   /** Group size of each expert; a single one where the model does not route. */

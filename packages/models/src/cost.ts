@@ -55,6 +55,8 @@ export function kvBytes({ layers, kvHeads, headDim }: ModelShape, variant: Atten
 
 /** What a model keeps of a token in its KV cache under a variant. */
 export interface KvTraits {
+  /** Element type of keys and values. */
+  readonly type: KvType;
   /** Bytes per token as asked for by the ratios, expert index included. */
   readonly bytesPerToken: number;
   /** The same of the unmodified model with that element type, which keeps every KV head of every layer. */
@@ -75,6 +77,7 @@ export function kvTraits(shape: ModelShape, variant: AttentionVariant, type: KvT
   const { groupSizes, ratios } = experts ?? { groupSizes: [shape.kvHeads / variant.storedKvHeads(shape.kvHeads)], ratios: [1] };
   const layerRatios = Array.from({ length: experts ? shape.layers : 0 }, (_, layer) => experts!.ratiosOf(layer));
   return {
+    type,
     bytesPerToken: kvBytes(shape, variant, type),
     bytesPerTokenFull: kvBytes(shape, parseAttention('mha'), type),
     budget: variant.kvBudget,

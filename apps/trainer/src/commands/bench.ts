@@ -1,4 +1,4 @@
-import { streamingBandwidth, type WeightType, weightTypes } from '@mixsga/backend';
+import { type KvType, kvTypes, streamingBandwidth, type WeightType, weightTypes } from '@mixsga/backend';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { benchDecode, type BenchDecodeOptions, formatBenchDecode } from '../bench/inference/decode';
@@ -30,8 +30,9 @@ export function registerBench(program: Command): void {
     )
     .addOption(listOption('--contexts <list>', 'tokens in the cache', count, [16, 1024, 4096, 8192]))
     .addOption(listOption('--weights <list>', 'element types of the weights', weightType, weightTypes))
+    .addOption(listOption('--kv <list>', 'element types of the KV cache; f32,int8 runs each variant with both in turn', kvType, ['f32']))
     .addOption(new Option('--backend <name>', 'webgpu: tells dispatches and bytes a token').choices(['wasm', 'webgpu']).default('wasm'))
-    .action(({ json, ...options }: Common & Pick<BenchDecodeOptions, 'contexts' | 'weights' | 'backend' | 'seconds'>) =>
+    .action(({ json, ...options }: Common & Pick<BenchDecodeOptions, 'contexts' | 'weights' | 'kv' | 'backend' | 'seconds'>) =>
       report(json, formatBenchDecode, (onSlice) =>
         benchDecode({ ...options, bandwidth: options.backend === 'wasm' ? streamingBandwidth : null, onSlice }),
       ),
@@ -82,8 +83,11 @@ function count(text: string): number {
   return value;
 }
 
-function weightType(text: string): WeightType {
-  const type = weightTypes.find((name) => name === text);
-  if (!type) throw new InvalidArgumentError(`expected ${weightTypes.join(', ')}, got ${JSON.stringify(text)}`);
-  return type;
+const weightType = (text: string): WeightType => oneOf(weightTypes, text);
+const kvType = (text: string): KvType => oneOf(kvTypes, text);
+
+function oneOf<T extends string>(names: readonly T[], text: string): T {
+  const found = names.find((name) => name === text);
+  if (!found) throw new InvalidArgumentError(`expected ${names.join(', ')}, got ${JSON.stringify(text)}`);
+  return found;
 }

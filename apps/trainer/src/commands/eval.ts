@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { ArgumentError, type BackendName, type WeightType, weightTypes } from '@mixsga/backend';
+import { ArgumentError, type BackendName, type KvType, type WeightType, weightTypes } from '@mixsga/backend';
 import { type EvaluationOptions, type Evaluator, evaluatorNamed, evaluators, type MeasuredModel, type MeasuredTask, type Routing } from '@mixsga/evaluators';
 import { parseEviction } from '@mixsga/kv-cache';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -10,7 +10,7 @@ import { UNFINISHED, writeResults } from '../evaluation/write-results';
 import { writeFileAtomic } from '../training/files';
 import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
-import { budgetOption, type BudgetOptions, checkBudget, evictionExamples, policyOption, positiveInteger, print, printJson } from './options';
+import { budgetOption, type BudgetOptions, checkBudget, evictionExamples, kvOption, policyOption, positiveInteger, print, printJson } from './options';
 
 const DEFAULT_TASKS = 'perplexity,kv_accounting,routing';
 
@@ -22,6 +22,7 @@ interface EvalOptions extends BudgetOptions {
   backend: string;
   attention?: string;
   weights: WeightType;
+  kv: KvType;
   eviction?: string;
   limit?: number;
   maxWindows?: number;
@@ -69,6 +70,7 @@ export function registerEval(program: Command): void {
     .option('--backend <name>', 'wasm, cpu, webgpu, cuda, or auto', 'wasm')
     .option('--attention <spec>', 'convert a model with plain attention in memory: gqa:2, cla:2, mixsga:3:1:6')
     .addOption(new Option('--weights <type>', 'element type of the packed weights').choices(weightTypes).default('f32'))
+    .addOption(kvOption())
     .option('--eviction <spec>', `token by token through a KV cache that evicts: ${evictionExamples}`)
     .addOption(budgetOption())
     .addOption(policyOption())
@@ -96,6 +98,7 @@ async function evaluate(model: string, options: EvalOptions, signal: AbortSignal
     backend: options.backend as BackendName,
     attention: options.attention,
     weights: options.weights,
+    kv: options.kv,
     skipBroken: options.skipBroken,
     ...(out !== undefined && { unfinished: { folder: join(out, UNFINISHED), resume } }),
     signal,
@@ -121,19 +124,21 @@ function tasksOf(options: EvalOptions): EvaluationTask[] {
     evaluatorNamed(name);
     if (names.indexOf(name) < i) throw new ArgumentError(`--tasks: expected each task once, got ${name} twice`);
   }
-  const { judge: url, judgeModel, eviction, kvBudget, kvPolicy, routing, limit, maxWindows, windowLength, stride, batchSize } = options;
+  const { judge: url, judgeModel, eviction: policy, kv, kvBudget, kvPolicy, routing, limit, maxWindows, windowLength, stride, batchSize } = options;
   if ((url === undefined) !== (judgeModel === undefined)) {
     throw new ArgumentError(`${url === undefined ? '--judge-model' : '--judge'}: expected --judge and --judge-model together`);
   }
-  if (eviction !== undefined) parseEviction(eviction);
+  if (policy !== undefined) parseEviction(policy);
   checkBudget(options);
-  if (eviction !== undefined || kvBudget !== undefined) {
+  if (policy !== undefined || kvBudget !== undefined) {
     if (!names.some((name) => evaluatorNamed(name).evicts)) {
       const known = Object.values(evaluators as Record<string, Evaluator>).flatMap(({ evicts, name }) => (evicts ? [name] : []));
-      const option = eviction === undefined ? '--kv-budget' : '--eviction';
+      const option = policy === undefined ? '--kv-budget' : '--eviction';
       throw new ArgumentError(`${option}: expected a task that depends on it (${known.join(', ')}), got ${options.tasks}`);
     }
   }
+  // What a cache holds is measured token by token through one.
+  const eviction = policy ?? (kv !== 'f32' && kvBudget === undefined && routing === 'decode' ? 'none' : undefined);
   const { seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize } = options;
   const generation = given({ seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize });
   const judge = given({ url, model: judgeModel, apiKey: process.env.OPENAI_API_KEY?.trim() || undefined });
@@ -169,11 +174,11 @@ function dataByTask(values: readonly string[], tasks: readonly string[]): Map<st
   return data;
 }
 
-function jsonOf({ model, attention, backend, weights, tasks }: MeasuredModel, { split, routing, eviction, kvBudget, kvPolicy }: EvalOptions): object {
+function jsonOf({ model, attention, backend, weights, kv, tasks }: MeasuredModel, { split, routing, eviction, kvBudget, kvPolicy }: EvalOptions): object {
   const text = tasks.find(({ evaluator }) => evaluator.reads === 'tokens');
   return {
     schema: 'mixsga/eval@2',
-    ...{ model, attention, backend, weights },
+    ...{ model, attention, backend, weights, kv: kv.type },
     ...(text && { corpus: text.data, split }),
     routing,
     ...given({ eviction, kvBudget, kvPolicy }),

@@ -1,13 +1,13 @@
 import { text } from 'node:stream/consumers';
 
-import { type BackendName, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
+import { type BackendName, type KvType, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
 import { type Finish, fromPretrained, generate, type GenerationStats, type SamplingOptions } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
 import { downloadProgress } from './download-progress';
-import { type BudgetOptions, budgetOption, checkBudget, evictionExamples, policyOption, print, printJson } from './options';
+import { type BudgetOptions, budgetOption, checkBudget, evictionExamples, kvOption, policyOption, print, printJson } from './options';
 
 /** New tokens where no number is asked for and the context has room. */
 const DEFAULT_TOKENS = 128;
@@ -19,6 +19,7 @@ interface GenerateOptions extends SamplingOptions, BudgetOptions {
   attention?: string;
   align?: true;
   weights: WeightType;
+  kv: KvType;
   eviction?: string;
   backend: string;
   json: boolean;
@@ -44,6 +45,7 @@ export function registerGenerate(program: Command): void {
     .option('--attention <spec>', 'convert a model with plain attention in memory: gqa:2, cla:2, mixsga:3:1:6')
     .option('--align', 'align heads before that conversion, as convert does')
     .addOption(new Option('--weights <type>', 'element type of the packed weights').choices(weightTypes).default('f32'))
+    .addOption(kvOption())
     .option('--eviction <spec>', `which tokens leave the KV cache: ${evictionExamples}`)
     .addOption(budgetOption())
     .addOption(policyOption())
@@ -57,8 +59,8 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   const line = new ProgressLine();
   const open = async () => {
     const { name: backend } = await startBackend(options.backend as BackendName);
-    const { attention, align, weights } = options;
-    const opened = await fromPretrained(name, { attention, align, weights, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
+    const { attention, align, weights, kv } = options;
+    const opened = await fromPretrained(name, { attention, align, weights, kv, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
       if (signal.aborted) throw new Interrupted('stopped while opening the model; the same command goes on from what was fetched');
       throw error;
     }).finally(() => line.clear());
@@ -106,6 +108,7 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
     attention: decoder.attention,
     backend,
     weights: options.weights,
+    kv: options.kv,
     text: pieces.join(''),
     tokens: generation.tokens(0),
     finish,

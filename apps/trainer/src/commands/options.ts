@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, kvTypes } from '@mixsga/backend';
 import { budgetKinds, evictionKinds, parseBudgetPolicy } from '@mixsga/kv-cache';
 import { InvalidArgumentError, Option } from 'commander';
 
@@ -7,6 +7,11 @@ export const evictionExamples = Object.values(evictionKinds).map(({ example }) =
 
 /** Policies of a KV budget, for help texts. */
 const budgetExamples = `${Object.keys(budgetKinds).join(', ')}; with group sizes attention@2,4, and attention:evict where tokens may go at last`;
+
+/** `--kv TYPE`. */
+export function kvOption(): Option {
+  return new Option('--kv <type>', 'element type of the KV cache').choices(kvTypes).default('f32');
+}
 
 /** `--kv-budget BYTES`. */
 export function budgetOption(): Option {

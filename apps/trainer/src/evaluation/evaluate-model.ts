@@ -1,4 +1,4 @@
-import { type BackendName, startBackend, type WeightType } from '@mixsga/backend';
+import { type BackendName, type KvType, startBackend, type WeightType } from '@mixsga/backend';
 import {
   type EvaluationOptions,
   type Evaluator,
@@ -33,6 +33,8 @@ export interface EvaluateModelOptions {
   readonly attention?: string | undefined;
   /** Element type of the packed weights. Default f32. */
   readonly weights?: WeightType | undefined;
+  /** Element type of the KV cache. Default f32. */
+  readonly kv?: KvType | undefined;
   /** Leaves out broken rows of data sets in place of failing. */
   readonly skipBroken?: boolean | undefined;
   /** Keeps the samples of each task in a file of this folder, and goes on from those that it holds. Default: keeps none. */
@@ -60,7 +62,7 @@ interface Prepared extends TaskData {
  *   BackendError; the signal's reason. Finished samples stay in `unfinished`
  */
 export async function evaluateModel(model: string, tasks: readonly EvaluationTask[], options: EvaluateModelOptions = {}): Promise<MeasuredModel> {
-  const { attention, weights = 'f32', skipBroken, unfinished, signal, line } = options;
+  const { attention, weights = 'f32', kv = 'f32', skipBroken, unfinished, signal, line } = options;
   const onDownload = line && downloadProgress(line);
   const reading = { skipBroken, onMessage: (text: string) => line?.log(text), signal, onDownload };
   const rows: (TaskData | null)[] = [];
@@ -69,14 +71,14 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
     rows.push(evaluator.reads === 'rows' ? await readTaskRows(evaluator, task, reading) : null);
   }
   const { name: backend } = await startBackend(options.backend ?? 'wasm');
-  const pretrained = await fromPretrained(model, { attention, weights, signal, progress: onDownload });
+  const pretrained = await fromPretrained(model, { attention, weights, kv, signal, progress: onDownload });
   const { decoder, tokenizer } = pretrained;
   const stores = new Map<Prepared, SampleFile<object>>();
   try {
     const measured: LanguageModel = languageModel(pretrained);
     const prepare = (task: Prepared): Prepared => {
       task.evaluator.items(measured, task.data, task.options);
-      if (unfinished) stores.set(task, openStore(task, unfinished, { model: decoder.fingerprint, weights, backend }));
+      if (unfinished) stores.set(task, openStore(task, unfinished, { model: decoder.fingerprint, weights, kv, backend }));
       return task;
     };
     const measure = async (task: Prepared): Promise<MeasuredTask> => {

@@ -109,7 +109,7 @@ export async function harnessResults(measured: MeasuredModel, { startedAt, secon
     }),
     config: {
       model: 'mixsga',
-      model_args: `pretrained=${model},attention=${attention},weights=${weights}`,
+      model_args: `pretrained=${model},attention=${attention},weights=${weights}${kv.type === 'int8' ? ',kv=int8' : ''}`,
       model_dtype: weights,
       batch_size: options?.batchSize ?? null,
       device: backend,

@@ -23,7 +23,7 @@ describe('benchDecode', () => {
     const said: string[] = [];
     const { result, tensors } = await trackTensors(() =>
       benchDecode({
-        backend: 'wasm', contexts: [10, 40], weights: weightTypes, seconds: 0.007, bandwidth: () => 5, shape: TINY,
+        backend: 'wasm', contexts: [10, 40], weights: weightTypes, kv: ['f32'], seconds: 0.007, bandwidth: () => 5, shape: TINY,
         onSlice: (text) => said.push(text),
       }),
     );
@@ -82,7 +82,7 @@ describe('benchDecode', () => {
     const variants = { mixsgaOverGqa: both, mixsgaOverMha: both };
     expect(result.ratios).toEqual({
       ...variants, overNaive: both, bf16OverF32: { 10: both[10] }, int8OverF32: { 10: both[10] },
-      byWeights: { f32: variants, bf16: variants, int8: variants },
+      byWeights: { f32: variants, bf16: variants, int8: variants }, int8KvOverF32: {},
     });
     expect(said).toContain('round 4 of 4: naive gqa:2 at 40');
     expect(JSON.parse(JSON.stringify(result))).toEqual(result);
@@ -95,12 +95,37 @@ describe('benchDecode', () => {
 
   it('runs one weight type alone, without what needs f32', async () => {
     mockClock();
-    const result = await benchDecode({ backend: 'wasm', contexts: [4], weights: ['int8'], seconds: 0.001, bandwidth: () => 5, shape: TINY });
+    const result = await benchDecode({ backend: 'wasm', contexts: [4], weights: ['int8'], kv: ['f32'], seconds: 0.001, bandwidth: () => 5, shape: TINY });
     expect(result.results.map(({ path, weights }) => `${path} ${weights}`)).toEqual(['fused int8', 'fused int8', 'fused int8']);
     expect(result.ratios).toEqual({
       mixsgaOverGqa: {}, mixsgaOverMha: {}, overNaive: {}, bf16OverF32: {}, int8OverF32: {},
-      byWeights: { int8: { mixsgaOverGqa: { 4: expect.closeTo(1, 6) }, mixsgaOverMha: { 4: expect.closeTo(1, 6) } } },
+      byWeights: { int8: { mixsgaOverGqa: { 4: expect.closeTo(1, 6) }, mixsgaOverMha: { 4: expect.closeTo(1, 6) } } }, int8KvOverF32: {},
     });
+  });
+});
+
+describe('benchDecode of caches', () => {
+  it('runs each variant with both element types in turn, and counts their bytes', async () => {
+    mockClock();
+    const result = await benchDecode({
+      backend: 'wasm', contexts: [40], weights: ['bf16'], kv: ['f32', 'int8'], seconds: 0.001, bandwidth: () => 5, shape: TINY,
+    });
+    expect(result.results.map(({ attention, weights, kv }) => `${attention} ${weights} ${kv}`)).toEqual([
+      ...VARIANTS.map((attention) => `${attention} bf16 f32`), ...VARIANTS.map((attention) => `${attention} bf16 int8`),
+    ]);
+    const at = (attention: string, kv: string) => result.results.find((r) => r.attention === attention && r.kv === kv)!;
+    // Two layers, 8 numbers of keys and of values a head: 12 bytes each in place of 32.
+    for (const [attention, heads] of [['mha', 40 * 4], ['gqa:2', 40 * 2], ['mixsga:3:1:6', 12 * 4 + 4 * 2 + 24]] as const) {
+      const index = attention.startsWith('mixsga') ? 2 * 10 : 0;
+      for (const [kv, bytes] of [['f32', 32], ['int8', 12]] as const) {
+        expect(at(attention, kv).kvBytesUsed).toBe(2 * 2 * bytes * heads + index);
+        expect(at(attention, kv).bytesPerToken).toBe(at(attention, kv).weightBytes + 2 * 2 * bytes * heads);
+      }
+    }
+    const ratio = { 40: expect.closeTo(1, 6) };
+    expect(result.ratios.int8KvOverF32).toEqual({ bf16: { mha: ratio, 'gqa:2': ratio, 'mixsga:3:1:6': ratio } });
+    expect(formatBenchDecode(result)).toMatch(/^int8 over f32 cache, gqa:2 bf16: 1\.00 × at 40$/m);
+    expect(formatBenchDecode(result)).toMatch(/^gqa:2 bf16, int8 cache +1000\.0$/m);
   });
 });
 

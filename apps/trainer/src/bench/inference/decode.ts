@@ -1,4 +1,4 @@
-import { createRuntime, type InferenceRuntime, startBackend, type WeightType } from '@mixsga/backend';
+import { createRuntime, type InferenceRuntime, type KvType, startBackend, type WeightType } from '@mixsga/backend';
 
 import type { Slice } from '../contender';
 import { formatMachine, type Machine, thisMachine } from '../machine';
@@ -21,6 +21,8 @@ export interface BenchDecodeOptions {
   /** Tokens in the cache when a step is taken. */
   contexts: readonly number[];
   weights: readonly WeightType[];
+  /** Element types of the cache: the first is that of all contenders, and with a second each variant also runs with both in turn. */
+  kv: readonly KvType[];
   /** Seconds of steps for each contender and context, at least. */
   seconds: number;
   /** Probes the streaming bandwidth of one thread, GB/s; null where there is none to probe. */
@@ -57,6 +59,8 @@ export interface BenchDecodeResult {
     bf16OverF32: ByContext;
     int8OverF32: ByContext;
     byWeights: Partial<Record<WeightType, VariantRatios>>;
+    /** An int8 cache over a float32 one, by weight type and attention; empty unless both were asked for. */
+    int8KvOverF32: Partial<Record<WeightType, Record<string, ByContext>>>;
   };
   machine: Machine;
 }
@@ -65,6 +69,7 @@ export interface DecodeResult extends DecodeFacts {
   attention: string;
   path: Engine['path'];
   weights: WeightType;
+  kv: KvType;
   context: number;
   /** Median over rounds. */
   tokensPerSecond: number;
@@ -82,13 +87,13 @@ export interface DecodeResult extends DecodeFacts {
 /** Engines that take their turns together, since together they fit into the heap of 4 GiB. */
 interface Heat {
   contexts: readonly number[];
-  entrants: { model: RandomModel; weights: WeightType | 'naive' }[];
+  entrants: { model: RandomModel; weights: WeightType | 'naive'; kv: KvType }[];
   /** Ratios to take: one entrant over another. */
   ratios: { into: ByContext; of: number; over: number }[];
 }
 
 /** A contender at a context, over all the rounds that it took part in. */
-interface Entry extends Pick<DecodeResult, 'attention' | 'path' | 'weights' | 'context' | 'weightBytesHeld'> {
+interface Entry extends Pick<DecodeResult, 'attention' | 'path' | 'weights' | 'kv' | 'context' | 'weightBytesHeld'> {
   slices: Slice[];
   /** Bandwidth in the round of each slice; empty where it was not probed. */
   bandwidths: number[];
@@ -120,16 +125,18 @@ export async function benchDecode(options: BenchDecodeOptions): Promise<BenchDec
   };
 }
 
-/** Who meets whom: the variants in each weight type, the weight types at the shortest context, and the naive path. */
-function plan(models: readonly RandomModel[], { backend, contexts, weights }: BenchDecodeOptions) {
+/** Who meets whom: the variants in each weight type, the weight types at the shortest context, the naive path, and the types of cache. */
+function plan(models: readonly RandomModel[], { backend, contexts, weights, kv: kvs }: BenchDecodeOptions) {
   const [mha, gqa, mixsga] = models as [RandomModel, RandomModel, RandomModel];
   const byWeights: BenchDecodeResult['ratios']['byWeights'] = {};
-  const ratios = { overNaive: {}, bf16OverF32: {}, int8OverF32: {}, byWeights };
+  const int8KvOverF32: BenchDecodeResult['ratios']['int8KvOverF32'] = {};
+  const ratios = { overNaive: {}, bf16OverF32: {}, int8OverF32: {}, byWeights, int8KvOverF32 };
+  const kv = kvs[0]!;
   const heats = weights.map((type): Heat => {
     const own = (byWeights[type] = { mixsgaOverGqa: {}, mixsgaOverMha: {} });
     return {
       contexts,
-      entrants: [mha, gqa, mixsga].map((model) => ({ model, weights: type })),
+      entrants: [mha, gqa, mixsga].map((model) => ({ model, weights: type, kv })),
       ratios: [{ into: own.mixsgaOverGqa, of: 2, over: 1 }, { into: own.mixsgaOverMha, of: 2, over: 0 }],
     };
   });
@@ -138,16 +145,26 @@ function plan(models: readonly RandomModel[], { backend, contexts, weights }: Be
     const over = { bf16: ratios.bf16OverF32, int8: ratios.int8OverF32, f32: {} };
     heats.push({
       contexts: [Math.min(...contexts)],
-      entrants: weights.map((type) => ({ model: mixsga, weights: type })),
+      entrants: weights.map((type) => ({ model: mixsga, weights: type, kv })),
       ratios: weights.map((type, of) => ({ into: over[type], of, over: f32 })),
     });
   }
   if (f32 >= 0 && backend === 'wasm') {
     heats.push({
       contexts,
-      entrants: [{ model: mixsga, weights: 'f32' }, { model: gqa, weights: 'naive' }],
+      entrants: [{ model: mixsga, weights: 'f32', kv }, { model: gqa, weights: 'naive', kv: 'f32' }],
       ratios: [{ into: ratios.overNaive, of: 0, over: 1 }],
     });
+  }
+  const [f32Kv, int8Kv] = [kvs.indexOf('f32'), kvs.indexOf('int8')];
+  if (f32Kv >= 0 && int8Kv >= 0) {
+    for (const type of weights) {
+      const own: Record<string, ByContext> = (int8KvOverF32[type] = {});
+      for (const model of models) {
+        const into = (own[model.attention] = {});
+        heats.push({ contexts, entrants: kvs.map((each) => ({ model, weights: type, kv: each })), ratios: [{ into, of: int8Kv, over: f32Kv }] });
+      }
+    }
   }
   return { heats, ratios };
 }
@@ -163,9 +180,9 @@ async function runHeat(
     if (sitting % 2 === 1) order.reverse();
     try {
       for (const i of order) {
-        const { model, weights } = heat.entrants[i]!;
-        onSlice?.(`packing ${model.attention} ${weights}`);
-        engines[i] = weights === 'naive' ? naiveEngine(runtime, model) : await decoderEngine(model, weights);
+        const { model, weights, kv } = heat.entrants[i]!;
+        onSlice?.(`packing ${model.attention} ${weights}${kv === 'f32' ? '' : `, ${kv} cache`}`);
+        engines[i] = weights === 'naive' ? naiveEngine(runtime, model) : await decoderEngine(model, weights, kv);
       }
       for (const context of heat.contexts) {
         const contenders: ReturnType<Engine['decoding']>[] = [];
@@ -179,11 +196,11 @@ async function runHeat(
             onSlice,
           });
           slices.forEach((own, i) => slicesAt.get(context)![i]!.push(...own));
-          engines.forEach(({ attention, path, weights, weightBytes }, i) => {
-            const key = [attention, path, weights, context].join(' ');
+          engines.forEach(({ attention, path, weights, kv, weightBytes }, i) => {
+            const key = [attention, path, weights, kv, context].join(' ');
             const before = entries.get(key);
             entries.set(key, {
-              attention, path, weights, context,
+              attention, path, weights, kv, context,
               weightBytesHeld: weightBytes,
               slices: [...(before?.slices ?? []), ...slices[i]!],
               bandwidths: [...(before?.bandwidths ?? []), ...bandwidths],
@@ -249,12 +266,16 @@ export function formatBenchDecode({ results, ratios, bandwidthGBs, machine, deta
     ...compared('bf16 over f32', ratios.bf16OverF32),
     ...compared('int8 over f32', ratios.int8OverF32),
     ...compared('mixsga:3:1:6 over plain TensorFlow.js with gqa:2', ratios.overNaive),
+    ...Object.entries(ratios.int8KvOverF32).flatMap(([weights, byAttention]) =>
+      Object.entries(byAttention).flatMap(([attention, ratio]) => compared(`int8 over f32 cache, ${attention} ${weights}`, ratio)),
+    ),
     `${shape.layers} layers, D ${shape.hiddenSize}, ${shape.heads} heads, FFN ${shape.ffnSize}, vocabulary ${shape.vocabularySize}, random weights`,
     bandwidthGBs === null ? detail : `One thread reads memory at ${bandwidthGBs.toFixed(1)} GB/s (${detail}).`,
     formatMachine(machine),
   ].join('\n');
 }
 
-function rowName({ attention, path, weights }: DecodeResult): string {
-  return path === 'naive' ? `${attention}, plain TensorFlow.js` : `${attention} ${weights}${path === 'reference' ? ', reference' : ''}`;
+function rowName({ attention, path, weights, kv }: DecodeResult): string {
+  if (path === 'naive') return `${attention}, plain TensorFlow.js`;
+  return `${attention} ${weights}${kv === 'f32' ? '' : `, ${kv} cache`}${path === 'reference' ? ', reference' : ''}`;
 }

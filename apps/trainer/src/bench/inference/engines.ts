@@ -1,4 +1,4 @@
-import { type InferenceRuntime, SeededRandom, type WeightType } from '@mixsga/backend';
+import { type InferenceRuntime, type KvType, SeededRandom, type WeightType } from '@mixsga/backend';
 import { createDecoder, parseAttention } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -14,6 +14,8 @@ export interface Engine {
   /** What computes: kernels of this project, their reference, or TensorFlow.js as it is mostly used. */
   readonly path: InferenceRuntime['path'] | 'naive';
   readonly weights: WeightType;
+  /** Element type of keys and values. */
+  readonly kv: KvType;
   /** Bytes of all its weights. */
   readonly weightBytes: number;
   /** Decode steps at a context that stays: what a step adds to the cache is taken out again. */
@@ -42,16 +44,17 @@ export interface DecodeFacts {
 }
 
 /** The decoder of this project. */
-export async function decoderEngine({ attention, config, values }: RandomModel, weights: WeightType): Promise<Engine> {
+export async function decoderEngine({ attention, config, values }: RandomModel, weights: WeightType, kv: KvType = 'f32'): Promise<Engine> {
   const { vocab_size: vocabulary, num_hidden_layers: layers } = config;
-  const decoder = await createDecoder(config, values, { weights });
+  const decoder = await createDecoder(config, values, { weights, kv });
   const { runtime } = decoder;
   const variant = parseAttention(attention);
-  const label = `${attention} ${weights}`;
+  const label = `${attention} ${weights}${kv === 'f32' ? '' : `, ${kv} cache`}`;
   return {
     attention,
     path: runtime.path,
     weights,
+    kv,
     weightBytes: decoder.weightBytes,
     decoding(context) {
       const cache = decoder.createCache();
@@ -60,7 +63,7 @@ export async function decoderEngine({ attention, config, values }: RandomModel, 
       const { used, allocated } = cache.bytes();
       let kvBytesRead = 0;
       for (let layer = 0; layer < layers; layer++) {
-        for (const { store, tokens } of cache.view(layer).segments) kvBytesRead += 2 * 4 * tokens * store.heads * store.headDim;
+        for (const { store, tokens } of cache.view(layer).segments) kvBytesRead += tokens * store.bytesPerToken;
       }
       const token = randomTokens(vocabulary);
       const counts = groupSizes.map(() => 0);
@@ -123,6 +126,7 @@ export function naiveEngine(runtime: InferenceRuntime, { attention, config, valu
     attention,
     path: 'naive',
     weights: 'f32',
+    kv: 'f32',
     weightBytes: model.weightBytes,
     decoding(context) {
       const random = (seed: number) => tf.randomUniform<tf.Rank.R3>([model.kvHeads, context, model.headDim], -1.7, 1.7, 'float32', seed);

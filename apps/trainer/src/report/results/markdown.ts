@@ -20,7 +20,7 @@ function taskTable(rows: readonly Measurement[]): string {
   const metrics = [...new Set(rows.flatMap((row) => Object.keys(row.metrics)))];
   const columns = ([
     ['attention', ({ attention }) => attention],
-    ['KV cache', ({ kvBudget }) => kvBudget && percent(kvBudget)],
+    ['KV cache', ({ kvBudget, kvType }) => kvBudget && `${percent(kvBudget)}${kvType === 'int8' ? ' in int8' : ''}`],
     ['weights', ({ weights }) => weights],
     ['data', ({ data }) => data],
     ['routing', ({ routing }) => routing],
@@ -41,7 +41,7 @@ function taskTable(rows: readonly Measurement[]): string {
 
 /** The attention variants that cost the same, beside each other: a table for each KV budget that has two or more of them. */
 export function equalBudgetTables(measurements: readonly Measurement[]): string[] {
-  const known = measurements.filter(({ kvBudget, eviction, byteBudget, evaluator }) => kvBudget !== null && eviction === null && byteBudget === null && evaluator !== 'kv_accounting');
+  const known = measurements.filter(({ kvBudget, kvType, eviction, byteBudget, evaluator }) => kvBudget !== null && kvType !== 'int8' && eviction === null && byteBudget === null && evaluator !== 'kv_accounting');
   const budgets: number[] = [];
   for (const { kvBudget } of known) if (!budgets.some((budget) => Math.abs(budget - kvBudget!) < SAME_BUDGET)) budgets.push(kvBudget!);
   return budgets

@@ -19,6 +19,8 @@ export interface Measurement {
   readonly weights: string | null;
   /** Share of the unmodified KV cache as asked for. */
   readonly kvBudget: number | null;
+  /** Element type of keys and values. */
+  readonly kvType: string | null;
   /** Name in the results, and that of its evaluator. */
   readonly task: string;
   readonly evaluator: string | null;
@@ -60,6 +62,7 @@ export function measurementsOf({ results }: Collected): { measurements: Measurem
         attention: mixsga?.attention ?? null,
         weights: mixsga?.weights ?? null,
         kvBudget: mixsga?.kv.budget ?? null,
+        kvType: mixsga && (mixsga.kv.type ?? 'f32'),
         task,
         evaluator: own?.evaluator ?? null,
         data: own?.data ?? null,
@@ -71,8 +74,8 @@ export function measurementsOf({ results }: Collected): { measurements: Measurem
         higherIsBetter,
         details: own?.details ?? {},
       };
-      const { model, attention, weights } = measurement;
-      const key = JSON.stringify([model, attention, weights, mixsga?.backend, task, own?.data, own?.options, documents]);
+      const { model, attention, weights, kvType } = measurement;
+      const key = JSON.stringify([model, attention, weights, kvType, mixsga?.backend, task, own?.data, own?.options, documents]);
       const before = newest.get(key);
       if (before) older++;
       if (!before || before.date <= (date ?? 0)) newest.set(key, { date: date ?? 0, measurement });
@@ -83,7 +86,7 @@ export function measurementsOf({ results }: Collected): { measurements: Measurem
 
 /** A model's variants together, the one of the largest cache first, then by what goes out of it. */
 function inOrder(a: Measurement, b: Measurement): number {
-  const key = ({ attention, eviction, byteBudget, routing }: Measurement) => JSON.stringify([attention, eviction ?? '', byteBudget ?? '', routing]);
+  const key = ({ attention, kvType, eviction, byteBudget, routing }: Measurement) => JSON.stringify([attention, kvType, eviction ?? '', byteBudget ?? '', routing]);
   return a.model.localeCompare(b.model) || (b.kvBudget ?? 0) - (a.kvBudget ?? 0) || (key(a) < key(b) ? -1 : 1);
 }
 
