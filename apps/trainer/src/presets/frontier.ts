@@ -50,4 +50,4 @@ const variants: Method[] = [
  * Perplexity against KV bytes per token from 12.5 % of the cache to all of it: the protocol of `compare/sotu-long`, for every variant. Three seeds,
  * about three hours on two idle cores.
  */
-export const frontier = { ...compareSotuLong, methods: variants } satisfies ComparisonConfigInput;
+export const frontier = { ...compareSotuLong, methods: variants, tasks: [{ task: 'perplexity', name: 'int8', kv: 'int8', maxWindows: 256 }] } satisfies ComparisonConfigInput;

@@ -7,7 +7,7 @@ export function percent(share: number, digits = 0): string {
 
 /** A KV budget: `50 %`, `12.5 %`. */
 export function budgetText(share: number): string {
-  return `${Number((100 * share).toFixed(1))} %`;
+  return `${Number((100 * share).toFixed(2))} %`;
 }
 
 /** A perplexity with its range over seeds, where they differ: `41.20 (41.02 to 41.37)`. */

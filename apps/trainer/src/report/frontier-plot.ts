@@ -9,17 +9,20 @@ const HEIGHT = 400;
 const LOG_FROM = 3;
 /** The metric of a perplexity that was measured through a cache, after the name of its task. */
 const BYTES = '.kv_bytes_per_token_cache';
+/** What the validation at the end of a run measures. */
+const WHOLE = 'all tokens, f32';
 /** Marks of the x-axis, as shares of the unmodified cache. */
-const BUDGETS = [0.125, 0.25, 0.375, 0.5, 0.75, 1];
+const BUDGETS = [0.03125, 0.0625, 0.125, 0.25, 0.375, 0.5, 0.75, 1];
 
 /**
- * Perplexity under decode routing against the KV bytes that a token really takes there: a line for each series, and for each task that measured perplexity
- * through a cache on it, over a logarithmic axis of bytes.
+ * Perplexity under decode routing against the KV bytes that a token really takes there: a line for each series, dashed what tasks measured of it through
+ * a cache, over a logarithmic axis of bytes.
  */
 export function frontierPlot(methods: readonly MethodSummary[]): Promise<string> {
-  const trained = methods.map((method) => ({ series: method.series ?? method.name, bytes: method.kvBytesUsed, ...method.perplexity.decode }));
+  const trained = methods.map((method) => ({ series: method.series ?? method.name, cache: WHOLE, bytes: method.kvBytesUsed, ...method.perplexity.decode }));
   const rows = [...trained, ...methods.flatMap(throughCaches)];
   const series = [...new Set(rows.map((row) => row.series))];
+  const caches = [...new Set(rows.map(({ cache }) => cache))];
   const styles = series.map((_, i) => methodStyle(i));
   const seeds = Math.max(...methods.map((method) => method.seeds.length));
   const bytes = rows.map((row) => row.bytes);
@@ -32,7 +35,12 @@ export function frontierPlot(methods: readonly MethodSummary[]): Promise<string>
   const legend = { title: null, symbolSize: 110 };
   const color = { field: 'series', type: 'nominal' as const, scale: { ...scale, range: styles.map(({ colour }) => colour) }, legend };
   const shape = { field: 'series', type: 'nominal' as const, scale: { ...scale, range: styles.map(({ shape }) => shape) }, legend };
-  const strokeDash = { field: 'series', type: 'nominal' as const, scale: { ...scale, range: styles.map(({ dash }) => (dash.length ? dash : [1, 0])) }, legend };
+  const strokeDash = {
+    field: 'cache',
+    type: 'nominal' as const,
+    scale: { domain: caches, range: [[1, 0], ...caches.slice(1).map((_, i) => [5 - i, 2 + i])] },
+    legend: caches.length > 1 ? { title: 'KV cache' } : null,
+  };
   const x = {
     field: 'bytes',
     type: 'quantitative' as const,
@@ -60,7 +68,10 @@ export function frontierPlot(methods: readonly MethodSummary[]): Promise<string>
     layer: [
       { mark: { type: 'line', strokeWidth: 2 }, encoding: { x, y: y('mean'), color, strokeDash } },
       ...(seeds > 1 ? [{ mark: { type: 'rule' as const, strokeWidth: 2 }, encoding: { x, y: y('min'), y2: { field: 'max' }, color } }] : []),
-      { mark: { type: 'point', filled: true, size: 80, opacity: 1 }, encoding: { x, y: y('mean'), color, shape } },
+      {
+        mark: { type: 'point', size: 70, strokeWidth: 2, opacity: 1, fillOpacity: 1 },
+        encoding: { x, y: y('mean'), color, shape, fill: { condition: { test: `datum.cache === ${JSON.stringify(WHOLE)}`, ...color }, value: '#ffffff' } },
+      },
     ],
   });
 }
@@ -71,7 +82,7 @@ function throughCaches({ series, name, evaluations }: MethodSummary) {
     if (!metric.endsWith(BYTES)) return [];
     const task = metric.slice(0, -BYTES.length);
     const perplexity = evaluations[`${task}.perplexity`];
-    return perplexity ? [{ series: `${series ?? name}, ${task}`, bytes, ...perplexity }] : [];
+    return perplexity ? [{ series: series ?? name, cache: task, bytes, ...perplexity }] : [];
   });
 }
 

@@ -10,11 +10,11 @@ export interface MethodStyle {
   dash: number[];
 }
 
-/** Styles in the order of the report; past eight methods colours come again with another dash. */
+/** Styles in the order of the report; past eight methods colours come again with another shape and dash. */
 export function methodStyle(index: number): MethodStyle {
   return {
     colour: METHOD_COLOURS[index % METHOD_COLOURS.length]!,
-    shape: METHOD_SHAPES[index % METHOD_SHAPES.length]!,
+    shape: METHOD_SHAPES[(index + Math.floor(index / METHOD_COLOURS.length)) % METHOD_SHAPES.length]!,
     dash: DASHES[Math.floor(index / METHOD_COLOURS.length) % DASHES.length]!,
   };
 }

@@ -81,8 +81,10 @@ describe('the plot of methods of series', () => {
     const half = (decode: number, bytes: number) => ({ 'h2o 50 %': { task: 'perplexity', routing: 'decode' as const, metrics: { perplexity: decode + 1, nll: 3, kv_bytes_per_token_cache: bytes / 2 } } });
     const methods = report.methods.map((method) => (method.series === 'GQA' ? { ...method, evaluations: half(method.perplexity.decode, method.kvBytesPerToken) } : method));
     const svg = await budgetPlot({ ...report, methods });
-    expect(texts(svg)).toContain('GQA, h2o 50 %');
-    const places = marks(svg, 'point').map(place);
+    expect(texts(svg)).toEqual(expect.arrayContaining(['KV cache', 'all tokens, f32', 'h2o 50 %']));
+    const points = marks(svg, 'point');
+    expect(points.map((point) => point.getAttribute('fill') === '#ffffff')).toEqual([...Array<boolean>(6).fill(false), ...Array<boolean>(3).fill(true)]);
+    const places = points.map(place);
     expect(places).toHaveLength(6 + 3);
     expect(places[6]![0]).toBeCloseTo(places[2]![0], 3); // GQA 2 of half of its tokens takes what GQA 4 takes
     expect(marks(svg, 'line mark')).toHaveLength(4);

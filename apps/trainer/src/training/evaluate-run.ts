@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 
+import type { KvType } from '@mixsga/backend';
 import { evaluatorNamed } from '@mixsga/evaluators';
 
 import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
@@ -40,11 +41,24 @@ export async function evaluateRun(
 ): Promise<void> {
   const left: Task[] = [];
   for (const task of config.tasks) if ((await earlier(folder, task)) === undefined) left.push(task);
-  if (left.length === 0) return;
+  // The model is opened once for each element type of its cache.
+  for (const kv of new Set(left.map((task) => task.kv))) {
+    await evaluateTasks(left.filter((task) => task.kv === kv), kv, config, folder, { signal, reporter });
+  }
+}
+
+async function evaluateTasks(
+  left: readonly Task[],
+  kv: KvType | undefined,
+  config: RunConfig,
+  folder: string,
+  { signal, reporter }: { signal: AbortSignal; reporter: Reporter },
+): Promise<void> {
   const startedAt = new Date();
   const results = join(folder, 'evaluations');
   const measured = await evaluateModel(folder, left.map((task) => evaluationOf(task, config, folder)), {
     backend: config.backend,
+    kv,
     unfinished: { folder: join(results, UNFINISHED), resume: true },
     signal,
     line: { show: (text) => reporter.activity(text), log: (text) => reporter.message(text) },
@@ -61,10 +75,12 @@ export async function evaluateRun(
 }
 
 /** A task as `mixsga eval` would have it; texts are the run's unless it says otherwise, and so are the rows of `run`. */
-function evaluationOf({ task, name, data, files, split = 'validation', ...options }: Task, config: RunConfig, folder: string): EvaluationTask {
-  const text = evaluatorNamed(task).reads === 'tokens' ? config.data.corpus : undefined;
+function evaluationOf({ task, name, data, files, split = 'validation', kv = 'f32', ...options }: Task, config: RunConfig, folder: string): EvaluationTask {
+  const { reads, evicts } = evaluatorNamed(task);
+  const text = reads === 'tokens' ? config.data.corpus : undefined;
   const own = data === 'run' ? join(folder, `${split}.jsonl`) : data;
-  return { task, name, data: own ?? text, files, split, options: options as EvaluationTask['options'] };
+  const throughCache = kv !== 'f32' && evicts && options.routing === 'decode' && options.kvBudget === undefined ? { eviction: 'none' } : {};
+  return { task, name, data: own ?? text, files, split, options: { ...throughCache, ...options } as EvaluationTask['options'] };
 }
 
 /** Whether every task of a run has been measured. */

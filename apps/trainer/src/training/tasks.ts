@@ -1,3 +1,4 @@
+import { kvTypes } from '@mixsga/backend';
 import { evaluators } from '@mixsga/evaluators';
 import { z } from 'zod';
 
@@ -30,6 +31,8 @@ const task = z.strictObject({
   /** Bytes that the KV cache of a sequence may hold, and which tokens lose heads when it is full. */
   kvBudget: count.optional(),
   kvPolicy: z.string().optional(),
+  /** Element type of keys and values in the KV cache; with int8, perplexity goes through one. Default: f32. */
+  kv: z.enum(kvTypes).optional(),
   /** How evaluators of instructions generate. */
   generation: z
     .strictObject({
