@@ -1,5 +1,6 @@
 import { ArgumentError, headBytes, type KvType } from '@mixsga/backend';
 import { expertBits } from './expert-index';
+import type { StoredEntry } from './layout';
 
 export interface KvLayout {
   /** Layers that store keys and values of their own. */
@@ -9,6 +10,8 @@ export interface KvLayout {
   readonly headDim: number;
   /** Group size of each expert; each divides `kvHeads`. One expert of size g is GQA, of size 1 the unmodified model. */
   readonly groupSizes: readonly number[];
+  /** What each expert stores of a token, keys and values together, in the place of the heads of its group size. */
+  readonly entries?: readonly StoredEntry[];
   /** Share of the tokens that each expert stores; need not sum to 1. */
   readonly ratios: readonly number[];
   /** Element type of keys and values. Default f32, as in the paper. */
@@ -24,7 +27,7 @@ export interface KvLayout {
  *   ratios are not as many, negative, not finite, or all zero
  */
 export function kvBytesPerToken(layout: KvLayout): number {
-  const { layers, kvHeads, headDim, groupSizes, ratios, type = 'f32' } = layout;
+  const { layers, kvHeads, headDim, groupSizes, entries, ratios, type = 'f32' } = layout;
   for (const [name, count] of Object.entries({ layers, kvHeads, headDim })) {
     if (!Number.isInteger(count) || count < 1) {
       throw new ArgumentError(`kvBytesPerToken: expected ${name} to be a whole number from 1, got ${count}`);
@@ -41,7 +44,7 @@ export function kvBytesPerToken(layout: KvLayout): number {
       `kvBytesPerToken: expected ${groupSizes.length} ratios of 0 or more, not all 0, got ${ratios.join(':') || 'none'}`,
     );
   }
-  const storedHeads = ratios.reduce((sum, ratio, expert) => sum + (ratio * kvHeads) / groupSizes[expert]!, 0) / asked;
-  const values = 2 * layers * storedHeads * headBytes(type, headDim);
+  const stored = entries ?? groupSizes.map((size) => ({ heads: (2 * kvHeads) / size, headDim }));
+  const values = (layers * ratios.reduce((sum, ratio, expert) => sum + ratio * stored[expert]!.heads * headBytes(type, stored[expert]!.headDim), 0)) / asked;
   return Math.round(values) + Math.floor((layers * expertBits(groupSizes.length)) / 8);
 }

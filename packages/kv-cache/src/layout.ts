@@ -1,5 +1,11 @@
 import { ArgumentError, type KvType, type Pooling } from '@mixsga/backend';
 
+/** Vectors that are stored of a token. */
+export interface StoredEntry {
+  readonly heads: number;
+  readonly headDim: number;
+}
+
 /** The shape of a cache, and whose it is. */
 export interface CacheLayout {
   /** Layers that store keys and values of their own. */
@@ -11,6 +17,11 @@ export interface CacheLayout {
   readonly queryHeads?: number;
   /** Group size of each expert; each divides `kvHeads`. One expert of size g is GQA, of size 1 the unmodified model. */
   readonly groupSizes: readonly number[];
+  /**
+   * What each expert stores of a token where that is not the heads of a group size: so many vectors, for keys and values together. Then
+   * the group sizes are all 1, and a KV budget can't be had.
+   */
+  readonly entries?: readonly StoredEntry[];
   /** What a group of heads becomes where a KV budget coarsens tokens. Default: their mean. */
   readonly pooling?: Pooling;
   /** Element type of keys and values. Default f32. */
@@ -19,8 +30,8 @@ export interface CacheLayout {
   readonly fingerprint: string;
 }
 
-/** @throws ArgumentError when a count is not a whole number from 1, or a group size does not divide the KV heads */
-export function checkLayout({ layers, kvHeads, headDim, groupSizes }: CacheLayout): void {
+/** @throws ArgumentError when a count is not a whole number from 1, a group size does not divide the KV heads, or entries are not one for each of them */
+export function checkLayout({ layers, kvHeads, headDim, groupSizes, entries }: CacheLayout): void {
   for (const [name, count] of Object.entries({ layers, kvHeads, headDim })) {
     if (!Number.isInteger(count) || count < 1) {
       throw new ArgumentError(`CachePool: expected ${name} to be a whole number from 1, got ${count}`);
@@ -35,4 +46,13 @@ export function checkLayout({ layers, kvHeads, headDim, groupSizes }: CacheLayou
       `CachePool: expected 1 to 256 group sizes that divide ${kvHeads} KV heads, got ${groupSizes.join(', ') || 'none'}`,
     );
   }
+  if (entries && !(entries.length === groupSizes.length && groupSizes.every((size) => size === 1) && entries.every(isEntry))) {
+    throw new ArgumentError(
+      `CachePool: expected an entry of vectors for each of ${groupSizes.length} experts, all of group size 1, got ${JSON.stringify(entries)} and ${groupSizes.join(', ')}`,
+    );
+  }
+}
+
+function isEntry({ heads, headDim }: StoredEntry): boolean {
+  return [heads, headDim].every((count) => Number.isInteger(count) && count >= 1);
 }

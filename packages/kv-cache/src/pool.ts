@@ -9,7 +9,7 @@ import { EvictingLayer } from './layers/evicting';
 import { BudgetedLayer } from './layers/budgeted';
 import { KeepAllLayer } from './layers/keep-all';
 import type { SlottedLayer } from './layers/slotted';
-import { checkLayout, type CacheLayout } from './layout';
+import { checkLayout, type CacheLayout, type StoredEntry } from './layout';
 import { SerialisedCache, type Header, type Places } from './serialise';
 import { SharedPages } from './shared-pages';
 
@@ -24,9 +24,9 @@ export interface CreateOptions extends EvictionOptions {
 export class CachePool {
   readonly #owner: CacheOwner;
   readonly #pooling: Pooling;
-  /** By count of stored heads. */
-  readonly #memory = new Map<number, SharedPages>();
-  readonly #newMemory: (heads: number) => SharedPages;
+  /** By what is stored of a token. */
+  readonly #memory = new Map<string, SharedPages>();
+  readonly #newMemory: (entry: StoredEntry, valueHeads: number) => SharedPages;
   #disposed = false;
 
   /**
@@ -35,14 +35,17 @@ export class CachePool {
    */
   constructor(runtime: Pick<InferenceRuntime, 'pages'>, layout: CacheLayout) {
     checkLayout(layout);
-    const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, pooling = 'mean', type = 'f32', fingerprint } = layout;
+    const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, entries, pooling = 'mean', type = 'f32', fingerprint } = layout;
     this.#pooling = pooling;
-    this.#newMemory = (heads) => {
-      const store = runtime.pages({ heads, headDim, queryHeads, type });
+    this.#newMemory = (entry, valueHeads) => {
+      const store = runtime.pages({ ...entry, valueHeads, queryHeads, type });
       if (store.type !== type) throw new ArgumentError(`CachePool: expected a runtime with pages of ${type}, got pages of ${store.type}`);
+      if ((store.valueHeads ?? store.heads) !== valueHeads) {
+        throw new ArgumentError('CachePool: expected a runtime whose pages can hold keys and values together, got one that groups heads; use pages of the host');
+      }
       return new SharedPages(store);
     };
-    this.#owner = { layout: { layers, kvHeads, headDim, groupSizes: [...groupSizes], type, fingerprint }, caches: new Set() };
+    this.#owner = { layout: { layers, kvHeads, headDim, groupSizes: [...groupSizes], type, fingerprint, ...(entries && { entries }) }, caches: new Set() };
     this.#memoryOf(groupSizes);
   }
 
@@ -107,12 +110,14 @@ export class CachePool {
     });
   }
 
-  /** Of each group size; those of as many stored heads have the same. */
+  /** Of each expert by its group size; those that store the same of a token share it. */
   #memoryOf(groupSizes: readonly number[]): SharedPages[] {
-    return groupSizes.map((size) => {
-      const heads = this.#owner.layout.kvHeads / size;
-      const memory = this.#memory.get(heads) ?? this.#newMemory(heads);
-      this.#memory.set(heads, memory);
+    const { kvHeads, headDim, entries } = this.#owner.layout;
+    return groupSizes.map((size, expert) => {
+      const entry = entries?.[expert] ?? { heads: kvHeads / size, headDim };
+      const key = `${entry.heads}x${entry.headDim}`;
+      const memory = this.#memory.get(key) ?? this.#newMemory(entry, entries ? 0 : entry.heads);
+      this.#memory.set(key, memory);
       return memory;
     });
   }
@@ -120,6 +125,9 @@ export class CachePool {
   #limitsOf({ budget, ...options }: CreateOptions): Limits {
     const eviction = evictionOf(options);
     if (!budget) return { eviction, budget: null };
+    if (this.#owner.layout.entries) {
+      throw new ArgumentError(`KV budget: expected experts that group heads, by which tokens are coarsened, got others; use eviction, such as h2o:0.5`);
+    }
     if (eviction) {
       throw new ArgumentError(
         `CachePool: expected either a KV budget, which can evict by a policy of its own (such as attention:evict), or eviction, got ` +

@@ -7,14 +7,14 @@
 //             with one, or with a KV budget, for each arena, positions int32 [n] and scores float32 [n] in slot order
 //   rows      of each layer and arena: keys, then values, in slot order (see rows.ts)
 //   32 bytes  SHA-256 of all of the above
-import { ArgumentError, BackendError, TOKENS_PER_PAGE } from '@mixsga/backend';
+import { ArgumentError, BackendError, TOKENS_PER_PAGE, type PageStore } from '@mixsga/backend';
 import { expertBits, ExpertIndex } from './expert-index';
 import type { Arena } from './layers/arena';
 import type { KeepAllLayer } from './layers/keep-all';
 import { SlotEntries } from './layers/slot-entries';
 import { SlottedLayer } from './layers/slotted';
 import type { CacheLayout } from './layout';
-import { decodeRows, encodeRows, rowBytes } from './rows';
+import { decodeRows, encodeRows, rowBytes, type RowFormat } from './rows';
 
 const MAGIC = 'mixsgakv';
 const SCHEMA = 'mixsga/kv-cache@1';
@@ -82,7 +82,8 @@ export async function serialise(
   }
   for (const arena of layers.flatMap(({ arenas }) => arenas)) {
     const pages = await Promise.all(arena.pages.map((page, p) => arena.store.read(page, tokensOf(arena.tokens, p))));
-    for (const rows of [pages.map(({ k }) => k), pages.map(({ v }) => v)]) encodeRows(arena.store, rows).forEach(put);
+    encodeRows(arena.store, pages.map(({ k }) => k)).forEach(put);
+    encodeRows(valuesOf(arena.store), pages.map(({ v }) => v)).forEach(put);
   }
   bytes.set(await digest(bytes.subarray(0, at)), at);
   return bytes;
@@ -136,10 +137,11 @@ export class SerialisedCache {
     arenas.forEach((arena, i) => {
       const tokens = counts[i]!;
       const { store } = arena;
-      const [k, v] = [0, 1].map(() => this.#rows.subarray(at, (at += rowBytes(store, tokens)))) as [Uint8Array, Uint8Array];
+      const values = valuesOf(store);
+      const [k, v] = [store, values].map((format) => this.#rows.subarray(at, (at += rowBytes(format, tokens)))) as [Uint8Array, Uint8Array];
       arena.pages.forEach((page, p) => {
-        const rows = (part: Uint8Array) => decodeRows(store, part, tokens, p * TOKENS_PER_PAGE, tokensOf(tokens, p));
-        store.write(page, 0, rows(k), rows(v));
+        const rows = (format: RowFormat, part: Uint8Array) => decodeRows(format, part, tokens, p * TOKENS_PER_PAGE, tokensOf(tokens, p));
+        store.write(page, 0, rows(store, k), rows(values, v));
       });
       arena.tokens = tokens;
     });
@@ -221,10 +223,17 @@ function placesBytes(header: Header): number {
 }
 
 function rowsBytes(header: Header): number {
-  const { layout: { kvHeads, headDim, type = 'f32' }, tokens } = header;
-  const groupSizes = groupSizesOf(header);
-  const heads = (arena: number) => kvHeads / groupSizes[arena % groupSizes.length]!;
-  return tokens.flat().reduce((sum, count, i) => sum + 2 * rowBytes({ type, heads: heads(i), headDim }, count), 0);
+  const { layout: { kvHeads, headDim, type = 'f32', entries }, tokens } = header;
+  const parts = entries
+    ? entries.map((entry) => [entry])
+    : groupSizesOf(header).map((size) => Array.from({ length: 2 }, () => ({ heads: kvHeads / size, headDim })));
+  const bytes = (count: number, arena: number) => parts[arena]!.reduce((sum, part) => sum + rowBytes({ type, ...part }, count), 0);
+  return tokens.flat().reduce((sum, count, i) => sum + bytes(count, i % parts.length), 0);
+}
+
+/** How a store has values. */
+function valuesOf({ type, heads, valueHeads = heads, headDim }: PageStore): RowFormat {
+  return { type, heads: valueHeads, headDim };
 }
 
 /** Whether tokens are in the order of the text, so that the index alone tells where each is. */

@@ -14,8 +14,9 @@ export class HostPages implements PageStore {
     readonly heads: number,
     readonly headDim: number,
     readonly type: KvType = 'f32',
+    readonly valueHeads = heads,
   ) {
-    this.bytesPerToken = 2 * heads * headBytes(type, headDim);
+    this.bytesPerToken = (heads + valueHeads) * headBytes(type, headDim);
     this.bytesPerPage = TOKENS_PER_PAGE * this.bytesPerToken;
   }
 
@@ -24,8 +25,8 @@ export class HostPages implements PageStore {
   }
 
   allocate(): number {
-    const tokens = () => (this.type === 'f32' ? new Float32Tokens(this.#width) : new Int8Tokens(this.heads, this.headDim));
-    return this.#numbers.take(() => void this.#pages.push({ k: tokens(), v: tokens() }));
+    const tokens = (heads: number) => (this.type === 'f32' ? new Float32Tokens(heads * this.headDim) : new Int8Tokens(heads, this.headDim));
+    return this.#numbers.take(() => void this.#pages.push({ k: tokens(this.heads), v: tokens(this.valueHeads) }));
   }
 
   release(page: number): void {
@@ -75,10 +76,6 @@ export class HostPages implements PageStore {
   /** The keys or values of one token: float32 [heads·headDim], with f32 as a view. */
   token(kind: 'k' | 'v', { page, offset }: Slot): Float32Array {
     return this.#pages[page]![kind].get(offset, 1);
-  }
-
-  get #width(): number {
-    return this.heads * this.headDim;
   }
 }
 

@@ -16,6 +16,8 @@ export interface PageStore {
   readonly type: KvType;
   /** Stored KV heads. */
   readonly heads: number;
+  /** Those of the values, where they are not as many. */
+  readonly valueHeads?: number;
   readonly headDim: number;
   /** Bytes of a token's keys and values: the numbers, and with int8 their scales. */
   readonly bytesPerToken: number;

@@ -155,6 +155,8 @@ export interface StorePlan {
 export interface PageFormat {
   /** Stored KV heads. */
   readonly heads: number;
+  /** Heads of the values, where they are not as many: 0 where keys and values are stored together. Pages of the host alone can do that. */
+  readonly valueHeads?: number;
   readonly headDim: number;
   /** Query heads that will read them, where that is known: the layout may suit them. */
   readonly queryHeads?: number;

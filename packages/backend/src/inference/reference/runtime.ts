@@ -39,8 +39,8 @@ export class ReferenceRuntime implements InferenceRuntime {
     return new ReferenceRows(capacity, width);
   }
 
-  pages({ heads, headDim, type }: PageFormat): HostPages {
-    return new HostPages(heads, headDim, type);
+  pages({ heads, headDim, type, valueHeads }: PageFormat): HostPages {
+    return new HostPages(heads, headDim, type, valueHeads);
   }
 
   embed(table: ReferenceLinear, ids: Int32Array, out: ReferenceRows): void {
