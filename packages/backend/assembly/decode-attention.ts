@@ -1,10 +1,12 @@
 // Attention of one token's queries over cached keys and values that lie in pages (see pages.ts and int8-pages.ts for their
 // layouts). One online softmax runs over everything; each cached number is read once, in the order in which it lies in memory, and
-// serves all the query heads that share its stored head. Numbers of int8 become float32 in registers; the scales of their tokens
-// multiply scores and weights, since they are the same for all of a head.
+// serves all the query heads that share its stored head. The inner loops of int8 are in int8-attention.ts.
 
 import { softCap } from './elementwise';
 import { at, maxLane, multiplyAdd, powerOfTwo, sumLanes } from './simd';
+import {
+  finishScores, int8Scores1, int8Scores2, int8Scores4, int8Values1, int8Values2, int8Values4, int8Work, quantiseQueries, quantiseWeights,
+} from './int8-attention';
 import { headBytes as int8HeadBytes, SCALES } from './int8-pages';
 import { PAGE, stride } from './pages';
 
@@ -12,12 +14,11 @@ import { PAGE, stride } from './pages';
 // @ts-ignore: decorator
 @inline const CHUNK: i32 = 16;
 
-// The running state of a call: sums [heads, stride] of values, then maxima [heads] and normalisers [heads], and room for the
-// weights of up to four heads times the scales of their values [4, PAGE].
+// The running state of a call: sums [heads, stride] of values, then maxima [heads] and normalisers [heads], and what int8 works on.
 
 /** Floats of the state. */
 export function attendState(heads: i32, headSize: i32): i32 {
-  return heads * (stride(headSize) + 2) + 4 * PAGE;
+  return heads * (stride(headSize) + 2) + int8Work(heads, stride(headSize));
 }
 
 /** scaled [count] = q·factor, which should include log2(e), or with a soft cap be scale/cap. */
@@ -54,9 +55,10 @@ function attendPages<T>(
 ): void {
   const width = stride(headSize);
   const stored = heads / groupSize;
-  const headBytes = isInteger<T>() ? int8HeadBytes(width) : bytes<T>(2 * PAGE * width);
+  const headBytes = isInteger<T>() ? int8HeadBytes(width) : at(2 * PAGE * width);
   const tops = state + at(heads * width);
-  const scaled = tops + at(2 * heads);
+  const work = tops + at(2 * heads);
+  if (isInteger<T>()) quantiseQueries(q, heads, headSize, work);
   for (let first = 0; first < tokens; first += PAGE) {
     const page: usize = load<u32>(pages + at(first / PAGE));
     const count = min(PAGE, tokens - first);
@@ -64,17 +66,23 @@ function attendPages<T>(
     for (let j = 0; j < stored; j++) {
       const scales = page + headBytes * j;
       const keys = isInteger<T>() ? scales + SCALES : scales;
-      const values = keys + bytes<T>(PAGE * width);
+      const values = keys + <usize>(PAGE * width) * sizeof<T>();
       const lastHead = (j + 1) * groupSize;
       let h = j * groupSize;
       while (h < lastHead) {
         const together = lastHead - h >= 4 ? 4 : lastHead - h >= 2 ? 2 : 1;
         const query = q + at(h * headSize);
         const row = weights + at(h * PAGE);
-        if (together == 4) scores4<T>(query, keys, chunk, headSize, count, row);
-        else if (together == 2) scores2<T>(query, keys, headSize, count, row);
-        else scores1<T>(query, keys, headSize, count, row);
-        if (isInteger<T>()) scaleRows(row, together, scales, row);
+        if (isInteger<T>()) {
+          if (together == 4) int8Scores4(work, h, heads, keys, chunk, headSize, count, row);
+          else if (together == 2) int8Scores2(work, h, heads, keys, headSize, count, row);
+          else int8Scores1(work, h, heads, keys, headSize, count, row);
+          finishScores(work, h, together, scales, row);
+        } else {
+          if (together == 4) scores4(query, keys, chunk, headSize, count, row);
+          else if (together == 2) scores2(query, keys, headSize, count, row);
+          else scores1(query, keys, headSize, count, row);
+        }
         if (cap) softCap(row, together * PAGE, 1, cap);
         if (count < PAGE) hideRows(row, together, count, PAGE, -Infinity);
         if (hidden) hideRows(row, together, 0, hidden, -Infinity);
@@ -85,11 +93,16 @@ function attendPages<T>(
         if (count < PAGE) hideRows(row, together, count, PAGE, 0);
         if (hidden) hideRows(row, together, 0, hidden, 0);
         const sums = state + at(h * width);
-        let shares = row;
-        if (isInteger<T>()) scaleRows(row, together, scales + at(PAGE), (shares = scaled));
-        if (together == 4) values4<T>(shares, values, chunk, width, count, sums);
-        else if (together == 2) values2<T>(shares, values, width, count, sums);
-        else values1<T>(shares, values, width, count, sums);
+        if (isInteger<T>()) {
+          const shares = quantiseWeights(work, heads, width, together, count, scales + at(PAGE), row);
+          if (together == 4) int8Values4(shares, values, chunk, width, count, sums);
+          else if (together == 2) int8Values2(shares, values, width, count, sums);
+          else int8Values1(shares, values, width, count, sums);
+        } else {
+          if (together == 4) values4(row, values, chunk, width, count, sums);
+          else if (together == 2) values2(row, values, width, count, sums);
+          else values1(row, values, width, count, sums);
+        }
         h += together;
       }
     }
@@ -142,14 +155,6 @@ function hideRows(row: usize, rows: i32, first: i32, end: i32, value: f32): void
   }
 }
 
-// scaled [rows, PAGE] = rows · scales [PAGE]
-function scaleRows(row: usize, rows: i32, scales: usize, scaled: usize): void {
-  for (let t: usize = 0; t < at(PAGE); t += 16) {
-    const scale = v128.load(scales + t);
-    for (let r: usize = 0; r < at(rows * PAGE); r += at(PAGE)) v128.store(scaled + r + t, f32x4.mul(v128.load(row + r + t), scale));
-  }
-}
-
 // Finds the maximum of a row; a new one rescales what was summed before.
 function raiseMaximum(row: usize, sums: usize, width: i32, top: usize, normaliser: usize): void {
   let largest = v128.load(row), other = v128.load(row, 16);
@@ -183,55 +188,16 @@ function exponentiate(row: usize, top: usize, normaliser: usize): void {
 // Inner loops. Where the accumulators and the loads of one step together were more than the 15 registers that V8 hands out,
 // loops ran at half the speed; so one and two heads take 16 numbers at a time and four heads 8.
 
-// @ts-ignore: decorator
-@inline
-function bytes<T>(count: i32): usize {
-  return <usize>count * sizeof<T>();
-}
-
-// Four numbers after an address, and those after them; an offset has to be a constant in the code. Of int8 these read 4 bytes more;
-// blocks are followed by at least as many.
-
-// @ts-ignore: decorator
-@inline
-function first<T>(from: usize): v128 {
-  return isInteger<T>() ? widened(v128.load8x8_s(from)) : v128.load(from);
-}
-
-// @ts-ignore: decorator
-@inline
-function second<T>(from: usize): v128 {
-  return isInteger<T>() ? widened(v128.load8x8_s(from, 4)) : v128.load(from, 16);
-}
-
-// @ts-ignore: decorator
-@inline
-function third<T>(from: usize): v128 {
-  return isInteger<T>() ? widened(v128.load8x8_s(from, 8)) : v128.load(from, 32);
-}
-
-// @ts-ignore: decorator
-@inline
-function fourth<T>(from: usize): v128 {
-  return isInteger<T>() ? widened(v128.load8x8_s(from, 12)) : v128.load(from, 48);
-}
-
-// @ts-ignore: decorator
-@inline
-function widened(numbers: v128): v128 {
-  return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(numbers));
-}
-
 // Scores of the first `count` tokens of a page, and of some more, for four, two or one query heads; keys are [PAGE / chunk, stride, chunk].
 
-function scores4<T>(q: usize, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
+function scores4(q: usize, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
   const q1 = q + at(headSize), q2 = q1 + at(headSize), q3 = q2 + at(headSize);
-  const step = bytes<T>(stride(headSize) * chunk);
+  const step = at(stride(headSize) * chunk);
   for (let t = 0; t < count; t += 8) {
     let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-    let key = keys + step * (t / chunk) + bytes<T>(t & (chunk - 1));
+    let key = keys + step * (t / chunk) + at(t & (chunk - 1));
     for (let d: usize = 0; d < at(headSize); d += 4) {
-      const k0 = first<T>(key), k1 = second<T>(key);
+      const k0 = v128.load(key), k1 = v128.load(key, 16);
       let x = v128.load32_splat(q + d);
       a0 = multiplyAdd(x, k0, a0);
       a1 = multiplyAdd(x, k1, a1);
@@ -244,7 +210,7 @@ function scores4<T>(q: usize, keys: usize, chunk: i32, headSize: i32, count: i32
       x = v128.load32_splat(q3 + d);
       d0 = multiplyAdd(x, k0, d0);
       d1 = multiplyAdd(x, k1, d1);
-      key += bytes<T>(chunk);
+      key += at(chunk);
     }
     const to = row + at(t);
     storePair(to, a0, a1);
@@ -254,26 +220,26 @@ function scores4<T>(q: usize, keys: usize, chunk: i32, headSize: i32, count: i32
   }
 }
 
-function scores2<T>(q: usize, keys: usize, headSize: i32, count: i32, row: usize): void {
+function scores2(q: usize, keys: usize, headSize: i32, count: i32, row: usize): void {
   const other = q + at(headSize);
-  const padding = bytes<T>((stride(headSize) - headSize) * CHUNK);
+  const padding = at((stride(headSize) - headSize) * CHUNK);
   for (let t = 0; t < count; t += CHUNK) {
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     for (let d: usize = 0; d < at(headSize); d += 4) {
       const x = v128.load32_splat(q + d), y = v128.load32_splat(other + d);
-      let k = first<T>(keys);
+      let k = v128.load(keys);
       a0 = multiplyAdd(x, k, a0);
       b0 = multiplyAdd(y, k, b0);
-      k = second<T>(keys);
+      k = v128.load(keys, 16);
       a1 = multiplyAdd(x, k, a1);
       b1 = multiplyAdd(y, k, b1);
-      k = third<T>(keys);
+      k = v128.load(keys, 32);
       a2 = multiplyAdd(x, k, a2);
       b2 = multiplyAdd(y, k, b2);
-      k = fourth<T>(keys);
+      k = v128.load(keys, 48);
       a3 = multiplyAdd(x, k, a3);
       b3 = multiplyAdd(y, k, b3);
-      keys += bytes<T>(CHUNK);
+      keys += 4 * CHUNK;
     }
     keys += padding;
     const to = row + at(t);
@@ -284,17 +250,17 @@ function scores2<T>(q: usize, keys: usize, headSize: i32, count: i32, row: usize
   }
 }
 
-function scores1<T>(q: usize, keys: usize, headSize: i32, count: i32, row: usize): void {
-  const padding = bytes<T>((stride(headSize) - headSize) * CHUNK);
+function scores1(q: usize, keys: usize, headSize: i32, count: i32, row: usize): void {
+  const padding = at((stride(headSize) - headSize) * CHUNK);
   for (let t = 0; t < count; t += CHUNK) {
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
     for (let d: usize = 0; d < at(headSize); d += 4) {
       const x = v128.load32_splat(q + d);
-      a0 = multiplyAdd(x, first<T>(keys), a0);
-      a1 = multiplyAdd(x, second<T>(keys), a1);
-      a2 = multiplyAdd(x, third<T>(keys), a2);
-      a3 = multiplyAdd(x, fourth<T>(keys), a3);
-      keys += bytes<T>(CHUNK);
+      a0 = multiplyAdd(x, v128.load(keys), a0);
+      a1 = multiplyAdd(x, v128.load(keys, 16), a1);
+      a2 = multiplyAdd(x, v128.load(keys, 32), a2);
+      a3 = multiplyAdd(x, v128.load(keys, 48), a3);
+      keys += 4 * CHUNK;
     }
     keys += padding;
     storePair(row + at(t), a0, a1);
@@ -304,17 +270,17 @@ function scores1<T>(q: usize, keys: usize, headSize: i32, count: i32, row: usize
 
 // sums += weights · values of the first `count` tokens for four, two or one query heads; values are [stride / chunk, PAGE, chunk].
 
-function values4<T>(row: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize): void {
+function values4(row: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize): void {
   const s1 = at(width), s2 = 2 * s1, s3 = 3 * s1;
   for (let d = 0; d < width; d += 8) {
     const sum = sums + at(d);
-    let value = values + bytes<T>((d & ~(chunk - 1)) * PAGE + (d & (chunk - 1)));
+    let value = values + at((d & ~(chunk - 1)) * PAGE + (d & (chunk - 1)));
     let a0 = v128.load(sum), a1 = v128.load(sum, 16);
     let b0 = v128.load(sum + s1), b1 = v128.load(sum + s1, 16);
     let c0 = v128.load(sum + s2), c1 = v128.load(sum + s2, 16);
     let d0 = v128.load(sum + s3), d1 = v128.load(sum + s3, 16);
     for (let weight = row; weight < row + at(count); weight += 4) {
-      const v0 = first<T>(value), v1 = second<T>(value);
+      const v0 = v128.load(value), v1 = v128.load(value, 16);
       let p = v128.load32_splat(weight);
       a0 = multiplyAdd(p, v0, a0);
       a1 = multiplyAdd(p, v1, a1);
@@ -327,7 +293,7 @@ function values4<T>(row: usize, values: usize, chunk: i32, width: i32, count: i3
       p = v128.load32_splat(weight, 12 * PAGE);
       d0 = multiplyAdd(p, v0, d0);
       d1 = multiplyAdd(p, v1, d1);
-      value += bytes<T>(chunk);
+      value += at(chunk);
     }
     storePair(sum, a0, a1);
     storePair(sum + s1, b0, b1);
@@ -336,28 +302,28 @@ function values4<T>(row: usize, values: usize, chunk: i32, width: i32, count: i3
   }
 }
 
-function values2<T>(row: usize, values: usize, width: i32, count: i32, sums: usize): void {
+function values2(row: usize, values: usize, width: i32, count: i32, sums: usize): void {
   for (let d = 0; d < width; d += CHUNK) {
     const sum = sums + at(d), other = sum + at(width);
     let a0 = v128.load(sum), a1 = v128.load(sum, 16), a2 = v128.load(sum, 32), a3 = v128.load(sum, 48);
     let b0 = v128.load(other), b1 = v128.load(other, 16), b2 = v128.load(other, 32), b3 = v128.load(other, 48);
     for (let weight = row; weight < row + at(count); weight += 4) {
       const x = v128.load32_splat(weight), y = v128.load32_splat(weight, 4 * PAGE);
-      let v = first<T>(values);
+      let v = v128.load(values);
       a0 = multiplyAdd(x, v, a0);
       b0 = multiplyAdd(y, v, b0);
-      v = second<T>(values);
+      v = v128.load(values, 16);
       a1 = multiplyAdd(x, v, a1);
       b1 = multiplyAdd(y, v, b1);
-      v = third<T>(values);
+      v = v128.load(values, 32);
       a2 = multiplyAdd(x, v, a2);
       b2 = multiplyAdd(y, v, b2);
-      v = fourth<T>(values);
+      v = v128.load(values, 48);
       a3 = multiplyAdd(x, v, a3);
       b3 = multiplyAdd(y, v, b3);
-      values += bytes<T>(CHUNK);
+      values += 4 * CHUNK;
     }
-    values += bytes<T>(CHUNK * (PAGE - count));
+    values += at(CHUNK * (PAGE - count));
     storePair(sum, a0, a1);
     storePair(sum + 32, a2, a3);
     storePair(other, b0, b1);
@@ -365,19 +331,19 @@ function values2<T>(row: usize, values: usize, width: i32, count: i32, sums: usi
   }
 }
 
-function values1<T>(row: usize, values: usize, width: i32, count: i32, sums: usize): void {
+function values1(row: usize, values: usize, width: i32, count: i32, sums: usize): void {
   for (let d = 0; d < width; d += CHUNK) {
     const sum = sums + at(d);
     let a0 = v128.load(sum), a1 = v128.load(sum, 16), a2 = v128.load(sum, 32), a3 = v128.load(sum, 48);
     for (let weight = row; weight < row + at(count); weight += 4) {
       const x = v128.load32_splat(weight);
-      a0 = multiplyAdd(x, first<T>(values), a0);
-      a1 = multiplyAdd(x, second<T>(values), a1);
-      a2 = multiplyAdd(x, third<T>(values), a2);
-      a3 = multiplyAdd(x, fourth<T>(values), a3);
-      values += bytes<T>(CHUNK);
+      a0 = multiplyAdd(x, v128.load(values), a0);
+      a1 = multiplyAdd(x, v128.load(values, 16), a1);
+      a2 = multiplyAdd(x, v128.load(values, 32), a2);
+      a3 = multiplyAdd(x, v128.load(values, 48), a3);
+      values += 4 * CHUNK;
     }
-    values += bytes<T>(CHUNK * (PAGE - count));
+    values += at(CHUNK * (PAGE - count));
     storePair(sum, a0, a1);
     storePair(sum + 32, a2, a3);
   }

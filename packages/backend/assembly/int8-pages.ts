@@ -2,13 +2,14 @@
 // with another. Of each stored head in order:
 //
 //     scales  of the keys float32 [PAGE], of the values float32 [PAGE]
-//     keys    int8 [PAGE / chunk, stride, chunk]
-//     values  int8 [stride / chunk, PAGE, chunk]
+//     keys    int8 [PAGE / chunk, stride / 2, chunk, 2]   two neighbouring dimensions of a token together
+//     values  int8 [stride / chunk, PAGE / 2, chunk, 2]   a dimension of two neighbouring tokens together
 //
+// Pairs are what one instruction multiplies and sums; what the stride adds to a head meets weights of zero.
 // Quantisation is that of src/inference/kv-type.ts.
 
 import { at } from './simd';
-import { keyIndex, PAGE, stride, valueIndex } from './pages';
+import { PAGE, stride } from './pages';
 
 /** Bytes of the scales of a head. */
 // @ts-ignore: decorator
@@ -31,14 +32,15 @@ export function writeInt8Token(page: usize, chunk: i32, token: i32, k: usize, v:
   const width = stride(headSize);
   for (let j = 0; j < heads; j++) {
     const head = page + headBytes(width) * j;
-    const keys = head + SCALES, values = keys + PAGE * width;
     const from = at(j * step * headSize);
-    let scale = scaleOf(k + from, headSize);
-    store<f32>(head + at(token), scale);
-    for (let d = 0; d < headSize; d++) store<i8>(keys + keyIndex(width, chunk, token, d), quantised(load<f32>(k + from + at(d)), scale));
-    scale = scaleOf(v + from, headSize);
-    store<f32>(head + at(PAGE + token), scale);
-    for (let d = 0; d < headSize; d++) store<i8>(values + valueIndex(chunk, token, d), quantised(load<f32>(v + from + at(d)), scale));
+    for (let value = 0; value < 2; value++) {
+      const x = (value ? v : k) + from;
+      const scale = scaleOf(x, headSize);
+      store<f32>(head + at(value * PAGE + token), scale);
+      for (let d = 0; d < headSize; d++) {
+        store<i8>(head + numberAt(width, chunk, token, d, value), quantised(load<f32>(x + at(d)), scale));
+      }
+    }
   }
 }
 
@@ -47,12 +49,13 @@ export function readInt8Token(page: usize, chunk: i32, token: i32, k: usize, v: 
   const width = stride(headSize);
   for (let j = 0; j < heads; j++) {
     const head = page + headBytes(width) * j;
-    const keys = head + SCALES, values = keys + PAGE * width;
     const to = at(j * headSize);
-    const keyScale = load<f32>(head + at(token)), valueScale = load<f32>(head + at(PAGE + token));
-    for (let d = 0; d < headSize; d++) {
-      store<f32>(k + to + at(d), <f32>load<i8>(keys + keyIndex(width, chunk, token, d)) * keyScale);
-      store<f32>(v + to + at(d), <f32>load<i8>(values + valueIndex(chunk, token, d)) * valueScale);
+    for (let value = 0; value < 2; value++) {
+      const x = (value ? v : k) + to;
+      const scale = load<f32>(head + at(value * PAGE + token));
+      for (let d = 0; d < headSize; d++) {
+        store<f32>(x + at(d), <f32>load<i8>(head + numberAt(width, chunk, token, d, value)) * scale);
+      }
     }
   }
 }
@@ -87,7 +90,9 @@ export function coarsenInt8Token(
 // @ts-ignore: decorator
 @inline
 function numberAt(width: i32, chunk: i32, token: i32, d: i32, value: i32): usize {
-  return SCALES + (value ? PAGE * width + valueIndex(chunk, token, d) : keyIndex(width, chunk, token, d));
+  const mask = chunk - 1;
+  if (value) return SCALES + PAGE * width + (d & ~mask) * PAGE + ((token >> 1) * chunk + (d & mask)) * 2 + (token & 1);
+  return SCALES + (token & ~mask) * width + ((d >> 1) * chunk + (token & mask)) * 2 + (d & 1);
 }
 
 function groupSum(head: usize, width: i32, chunk: i32, token: i32, d: i32, groupSize: i32, value: i32): f32 {

@@ -27,30 +27,16 @@ export function clearPage(page: usize, bytes: i32): void {
   memory.fill(page, 0, bytes);
 }
 
-/** The place of a number among the keys of a head. */
-// @ts-ignore: decorator
-@inline
-export function keyIndex(width: i32, chunk: i32, token: i32, d: i32): i32 {
-  return (token & ~(chunk - 1)) * width + d * chunk + (token & (chunk - 1));
-}
-
-/** The same among its values. */
-// @ts-ignore: decorator
-@inline
-export function valueIndex(chunk: i32, token: i32, d: i32): i32 {
-  return (d & ~(chunk - 1)) * PAGE + token * chunk + (d & (chunk - 1));
-}
-
 // @ts-ignore: decorator
 @inline
 function keyAt(head: usize, width: i32, chunk: i32, token: i32, d: i32): usize {
-  return head + at(keyIndex(width, chunk, token, d));
+  return head + at((token & ~(chunk - 1)) * width + d * chunk + (token & (chunk - 1)));
 }
 
 // @ts-ignore: decorator
 @inline
 function valueAt(head: usize, width: i32, chunk: i32, token: i32, d: i32): usize {
-  return head + at(PAGE * width + valueIndex(chunk, token, d));
+  return head + at(PAGE * width + (d & ~(chunk - 1)) * PAGE + token * chunk + (d & (chunk - 1)));
 }
 
 /** Writes the k and v of one token; head j is at k + j·step·headSize, so that a step of g takes every g-th head. */
