@@ -1,8 +1,8 @@
 import { ArgumentError } from '@mixsga/backend';
 
 /** Sweeps over the experts after which a shift is taken as it is; three experts need about five. */
-const SWEEPS = 20;
-/** Logits. A sweep that moves no expert further ends the search. */
+const SWEEPS = 30;
+/** Logits. A sweep that moves no two experts further apart ends the search. */
 const TOLERANCE = 1e-4;
 
 /**
@@ -29,13 +29,14 @@ export function balancingShift(logits: Float32Array, ratios: readonly number[]):
   const distances = new Float64Array(tokens);
   let moved = Infinity;
   for (let sweep = 0; active.length > 1 && sweep < SWEEPS && moved > TOLERANCE; sweep++) {
-    moved = 0;
-    for (const expert of active) {
+    const moves = active.map((expert) => {
       for (let t = 0; t < tokens; t++) distances[t] = highest(t, expert) - logits[t * experts + expert]!;
       const next = quantile(distances.sort(), ratios[expert]!);
-      moved = Math.max(moved, Math.abs(next - shift[expert]!));
+      const move = next - shift[expert]!;
       shift[expert] = next;
-    }
+      return move;
+    });
+    moved = Math.max(...moves) - Math.min(...moves);
   }
   let top = -Infinity;
   for (let t = 0; t < tokens; t++) top = Math.max(top, highest(t));

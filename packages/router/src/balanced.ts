@@ -9,6 +9,8 @@ import { validateRouterOptions, type Router, type RouterOptions } from './router
 
 /** Bias of an expert of ratio 0: no hidden state outweighs it. */
 const NEVER = -1e4;
+/** Size of φ at the start, over that of the paper's router: small, so that what is learned soon outweighs what was drawn. */
+const START = 0.1;
 
 /**
  * A router that is causal by construction: in training and prefill, too, a token goes to the arg max of its own scores
@@ -16,7 +18,7 @@ const NEVER = -1e4;
  * it moves towards the bias under which the step's tokens would have been shared exactly at the ratios ({@link balancingShift}).
  * Balancing by a bias without a loss is Wang et al.'s (arXiv 2408.15664), who move it by a fixed step and the sign of the excess.
  *
- * `trainable` has `weight` [E, D], the transpose of φ, `buffers` has `bias` [E], the β. The loss is 0: φ learns from an estimator of
+ * φ starts normal, a tenth of the paper's. `trainable` has `weight` [E, D], the transpose of φ, `buffers` has `bias` [E], the β. The loss is 0: φ learns from an estimator of
  * the gradient through the experts (`softGates`), and stays a random projection without one.
  *
  * @throws ArgumentError when the options or the given weights do not fit
@@ -24,8 +26,8 @@ const NEVER = -1e4;
 export function balancedRouter(options: RouterOptions): Router {
   validateRouterOptions(options);
   const { ratios } = options;
-  const startBias = Float32Array.from(ratios, (ratio) => (ratio > 0 ? 0 : NEVER));
-  const { weight, bias, score, dispose } = linearScores(options, { startBias, trainableBias: false });
+  const start = { bias: Float32Array.from(ratios, (ratio) => (ratio > 0 ? 0 : NEVER)), scale: START };
+  const { weight, bias, score, dispose } = linearScores(options, start, { trainableBias: false });
   return {
     experts: ratios.length,
     causal: true,

@@ -3,6 +3,8 @@ export { balancedRouter } from './balanced';
 export { createRouter, routers } from './catalog';
 export type { RouterKind } from './catalog';
 export { consistencyLoss } from './consistency-loss';
+export { gradientEstimators } from './estimators';
+export type { EstimatorInputs, EstimatorKind, GradientEstimator } from './estimators';
 export { softGates } from './gates';
 export { randomRouter } from './random';
 export { validateRouterOptions } from './router';

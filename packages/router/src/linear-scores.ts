@@ -16,21 +16,21 @@ export interface LinearScores {
 }
 
 /**
- * S(x) = sigmoid(x φ + β) (paper section 3.2): φ He-normal (std sqrt(2/D)), or both φ and β as they are given.
+ * S(x) = sigmoid(x φ + β) (paper section 3.2).
  *
  * @param options checked by {@link validateRouterOptions}
- * @param startBias β where none is given
+ * @param start where no weights are given: β, and the standard deviation of φ, which is normal, over the sqrt(2/D) of He et al. 2015
  * @param trainableBias whether β is for an optimizer to train
  * @throws ArgumentError when the given weights do not fit
  */
 export function linearScores(
-  options: RouterOptions, { startBias, trainableBias }: { startBias: Float32Array; trainableBias: boolean },
+  options: RouterOptions, start: { bias: Float32Array; scale: number }, { trainableBias }: { trainableBias: boolean },
 ): LinearScores {
   const { hiddenSize, ratios } = options;
   const experts = ratios.length;
   const given = {
-    weight: expectSize('weight', options.weights?.weight ?? heNormal(options), [experts, hiddenSize]),
-    bias: expectSize('bias', options.weights?.bias ?? startBias, [experts]),
+    weight: expectSize('weight', options.weights?.weight ?? normal(options, start.scale), [experts, hiddenSize]),
+    bias: expectSize('bias', options.weights?.bias ?? start.bias, [experts]),
   };
   const weight = variable<tf.Rank.R2>(given.weight, [experts, hiddenSize], true);
   const bias = variable<tf.Rank.R1>(given.bias, [experts], trainableBias);
@@ -51,9 +51,9 @@ export function linearScores(
   };
 }
 
-function heNormal({ hiddenSize, ratios, seed, layer }: RouterOptions): Float32Array {
+function normal({ hiddenSize, ratios, seed, layer }: RouterOptions, scale: number): Float32Array {
   const random = new SeededRandom(seed, ROUTER_STREAM, layer);
-  const deviation = Math.sqrt(2 / hiddenSize);
+  const deviation = scale * Math.sqrt(2 / hiddenSize);
   return Float32Array.from({ length: ratios.length * hiddenSize }, () => deviation * random.normal());
 }
 

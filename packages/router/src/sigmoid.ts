@@ -16,8 +16,8 @@ import { validateRouterOptions, type Router, type RouterOptions } from './router
 export function sigmoidRouter(options: RouterOptions): Router {
   validateRouterOptions(options);
   const { ratios } = options;
-  const startBias = new Float32Array(ratios.length);
-  const { weight, bias, score, dispose } = linearScores(options, { startBias, trainableBias: true });
+  const start = { bias: new Float32Array(ratios.length), scale: 1 };
+  const { weight, bias, score, dispose } = linearScores(options, start, { trainableBias: true });
   return {
     experts: ratios.length,
     causal: false,
