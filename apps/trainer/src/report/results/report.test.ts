@@ -39,8 +39,8 @@ function task(name: string, metrics: MeasuredTask['metrics'], more: Partial<Meas
 }
 
 /** Writes a results file as `mixsga eval --out` does. @param day of January, by which files are newer */
-async function evaluated(attention: keyof typeof KV, tasks: MeasuredTask[], day = 1, model = 'm'): Promise<string> {
-  const kv = { bytesPerToken: 4096 * KV[attention], bytesPerTokenFull: 4096, budget: KV[attention], groupSizes: [1], ratios: [1] };
+async function evaluated(attention: keyof typeof KV, tasks: MeasuredTask[], day = 1, model = 'm', type?: 'int8'): Promise<string> {
+  const kv = { bytesPerToken: 4096 * KV[attention], bytesPerTokenFull: 4096, budget: KV[attention], groupSizes: [1], ratios: [1], ...(type && { type }) };
   const measured: MeasuredModel = { model, attention, backend: 'wasm', weights: 'f32', kv, contextLength: 256, tasks };
   const startedAt = new Date(Date.UTC(2026, 0, day));
   const path = join(folder, 'in', attention.replaceAll(':', '-'), resultsFileName(startedAt));
@@ -62,6 +62,18 @@ async function texts(plot: string): Promise<string[]> {
 }
 
 describe('a report of results', () => {
+  it('tells an int8 cache from a float32 one, and compares it with none at an equal share', async () => {
+    await evaluated('mha', [task('perplexity', { perplexity: 35.2, nll: 3.561 })]);
+    await evaluated('mha', [task('perplexity', { perplexity: 35.3, nll: 3.564 })], 2, 'm', 'int8');
+    await evaluated('gqa:2', [task('perplexity', { perplexity: 37.3, nll: 3.619 })], 3);
+    await evaluated('gqa:2', [task('perplexity', { perplexity: 37.4, nll: 3.622 })], 4, 'm', 'int8');
+    const { markdown } = await report();
+    expect(markdown).toContain('| m | mha | 100 % | f32 | sotu | decode | 2 | **35.20** |');
+    expect(markdown).toContain('| m | mha | 100 % in int8 | f32 | sotu | decode | 2 | 35.30 |');
+    expect(markdown).toContain('| m | gqa:2 | 50 % in int8 | f32 | sotu | decode | 2 | 37.40 |');
+    expect(markdown).not.toContain('% of the KV cache\n');
+  });
+
   it('has a table for each task, and the variants of one cost beside each other', async () => {
     const accuracy = (acc: number) => task('hellaswag', { acc, acc_stderr: 0.01, acc_norm: acc + 0.1, acc_norm_stderr: 0.02 });
     await evaluated('mha', [accuracy(0.4), task('perplexity', { perplexity: 35.2, nll: 3.561 })]);
