@@ -201,7 +201,7 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
     const run = (await exported(page)).runs[0]!;
     expect(late.own).toBe(run.cache.bytesUsed);
     const { experts } = parseAttention('mixsga:3:1:6');
-    const stored = run.cache.expertCounts.reduce((sum, count, expert) => sum + (count * 1024) / experts!.groupSizes[expert]!, 0);
+    const stored = run.cache.expertCounts.reduce((sum, count, expert) => sum + (count * 1024) / experts!.sizes[expert]!, 0);
     expect(run.cache.bytesUsed).toBeCloseTo(stored + (4 * seen * 2) / 8, -1);
     expect(await page.locator('.forecast').innerText()).toContain('8 prompt tokens and up to 60 new ones');
     await page.locator('#variant-0-ratio-0').fill('10');

@@ -105,6 +105,6 @@ describe('kvBudget', () => {
 
   it('refuses a count or a size that does not fit', () => {
     expect(() => kvBudget([1, 1], [1, 2, 4])).toThrow(/expected 3 ratios, got 1:1/);
-    expect(() => kvBudget([1, 1], [1, 0])).toThrow(/group sizes that are whole numbers from 1, got 1, 0/);
+    expect(() => kvBudget([1, 1], [1, 0])).toThrow(/sizes that are numbers from 1, got 1, 0/);
   });
 });

@@ -9,6 +9,7 @@ import type { MixsgaKey } from './config/keys';
 import { modelShape } from './config/shape';
 import { familyOf, type ModelConfig } from './families';
 import type { ParameterSource } from './io/parameter-source';
+import { constantValues, withConstants } from './layer-constants';
 
 export interface ConvertOptions {
   /** Kind of router for a variant with experts; default 'sigmoid'. */
@@ -41,8 +42,8 @@ export function convertConfig<Config extends ModelConfig>(
 
 /**
  * The parameters of a model under another attention variant, converted as they are read: GQA takes the mean of each group of K
- * and V projections; CLA those of the first layer of each run; mixSGA leaves every weight untouched and gets new routers. With
- * `align`, heads are aligned before.
+ * and V projections; CLA those of the first layer of each run; mixSGA leaves every weight untouched and gets new routers. Experts that have
+ * constants of their layer get them from its weights. With `align`, heads are aligned before.
  *
  * @param config of the source, which is as published
  * @throws ArgumentError when heads are to be aligned and the variant groups none
@@ -53,7 +54,7 @@ export function convertedSource(
   const { kvHeads } = modelShape(config);
   const attention = parseAttention(spec);
   const stored = attention.storedKvHeads(kvHeads);
-  const heads = align ? alignHeads(config, source, groupingOf(attention, kvHeads)) : source;
+  const heads = withConstants(config, align ? alignHeads(config, source, groupingOf(attention, kvHeads)) : source, attention);
   return {
     has: (name) => heads.has(name),
     async read(name) {
@@ -83,12 +84,19 @@ export function convertModel<Config extends ModelConfig>(
     const array = heads.get(name)!;
     result.set(name, isKvProjection(name) ? meanOfGroups(array, kvHeads, attention.storedKvHeads(kvHeads)) : array.slice());
   }
+  for (const [name, array] of constantValues(config, values, attention)) result.set(name, array);
   return { config: converted, values: result };
 }
 
 /** The groups that a variant makes of the KV heads of each layer. @throws ArgumentError when it makes none */
 function groupingOf(attention: AttentionVariant, kvHeads: number): (layer: number) => Grouping {
-  const { groupSizes, ratiosOf } = attention.experts ?? { groupSizes: [kvHeads / attention.storedKvHeads(kvHeads)], ratiosOf: () => [1] };
+  if (attention.layerExperts) {
+    throw new ArgumentError(
+      `convert: align is for a variant that groups the KV heads of keys and values alike, such as gqa:2, got ${attention.spec}, for whose experts there is nothing to align; leave it out`,
+    );
+  }
+  const ratiosOf = attention.experts?.ratiosOf ?? (() => [1]);
+  const groupSizes = attention.experts ? attention.grouping!.groupSizes : [kvHeads / attention.storedKvHeads(kvHeads)];
   if (groupSizes.every((size) => size === 1)) {
     throw new ArgumentError(`convert: align is for a variant that groups KV heads, such as gqa:2, got ${attention.spec}; leave it out`);
   }

@@ -1,18 +1,20 @@
 // What a model takes: numbers of its parameters, their bytes, and the work of a token.
 import { weightTypes, type KvType, type WeightType } from '@mixsga/backend';
+import { kvBudget } from '@mixsga/experts';
 import { kvBytesPerToken } from '@mixsga/kv-cache';
 import { attentionKinds, parseAttention } from './attention/index';
 import { storingLayers, type AttentionVariant } from './attention/variant';
 import { modelShape, type ModelShape } from './config/shape';
 import { familyOf, storedParameters, type ModelConfig } from './families';
+import { constantSpecs } from './layer-constants';
 
 export interface ModelCost {
   readonly parameters: number;
-  /** Bytes of the weights by the type that they are packed in; norms, positions and routers are float32 in all. */
+  /** Bytes of the weights by the type that they are packed in; norms, positions, routers and constants of layers are float32 in all. */
   readonly weightBytes: Readonly<Record<WeightType, number>>;
   /** Bytes of the largest matrix by type. */
   readonly largestBytes: Readonly<Record<WeightType, number>>;
-  /** Floating-point operations of a token in decode, two for each weight that it is multiplied by, without attention. */
+  /** Floating-point operations of a token in decode, two for each weight that it is multiplied by, without attention and what experts compute. */
   readonly flopsPerToken: number;
   /** What attention adds for each token in the cache. */
   readonly flopsPerCachedToken: number;
@@ -20,9 +22,11 @@ export interface ModelCost {
 
 export function modelCost(config: ModelConfig, variant: AttentionVariant): ModelCost {
   const { layers, heads, headDim } = modelShape(config);
-  const sizes = storedParameters(withAttention(config, variant)).map(({ name, shape }) => {
+  const own = withAttention(config, variant);
+  const constants = new Set(constantSpecs(own).map(({ name }) => name));
+  const sizes = storedParameters(own).map(({ name, shape }) => {
     const [outputs, inputs = 1] = shape as [number, number?];
-    const isPacked = shape.length === 2 && !/embed_positions|router/.test(name);
+    const isPacked = shape.length === 2 && !/embed_positions|router/.test(name) && !constants.has(name);
     return { name, count: outputs * inputs, outputs, isPacked };
   });
   const bytes = ({ count, outputs, isPacked }: (typeof sizes)[number], type: WeightType) => {
@@ -31,8 +35,8 @@ export function modelCost(config: ModelConfig, variant: AttentionVariant): Model
   };
   const byType = (of: (type: WeightType) => number) => Object.fromEntries(weightTypes.map((type) => [type, of(type)])) as Record<WeightType, number>;
   const isTied = !sizes.some(({ name }) => name === 'lm_head.weight');
-  // A token is multiplied by the keys and values that its expert stores.
-  const kvShare = variant.experts?.ratios.reduce((sum, ratio, e) => sum + ratio / variant.experts!.groupSizes[e]!, 0) ?? 1;
+  // Where heads are grouped, a token is multiplied by the keys and values that its expert stores.
+  const kvShare = variant.experts && variant.grouping ? kvBudget(variant.experts.ratios, variant.grouping.groupSizes) : 1;
   const factors = sizes.reduce((sum, { name, count, isPacked }) => {
     if (!isPacked || (!isTied && name.endsWith('embed_tokens.weight'))) return sum;
     return sum + (/\.[kv]_proj\.weight$/.test(name) ? kvShare * count : count);
@@ -48,9 +52,11 @@ export function modelCost(config: ModelConfig, variant: AttentionVariant): Model
 
 /** Bytes of KV cache a token under a variant, expert index included. Layers whose ratios differ take what their mean takes. */
 export function kvBytes({ layers, kvHeads, headDim }: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): number {
-  const { ratios, groupSizes } = variant.experts ?? { ratios: [1], groupSizes: [1] };
+  const entries = variant.layerExperts?.stored({ kvHeads, headDim });
+  const ratios = variant.experts?.ratios ?? [1];
   const stored = { layers: storingLayers(layers, variant).length, kvHeads: variant.storedKvHeads(kvHeads) };
-  return kvBytesPerToken({ ...stored, headDim, groupSizes, ratios, type });
+  const groupSizes = variant.grouping?.groupSizes ?? ratios.map(() => 1);
+  return kvBytesPerToken({ ...stored, headDim, groupSizes, ...(entries && { entries }), ratios, type });
 }
 
 /** What a model keeps of a token in its KV cache under a variant. */
@@ -63,7 +69,10 @@ export interface KvTraits {
   readonly bytesPerTokenFull: number;
   /** Share of the unmodified KV cache as asked for, the expert index not counted. */
   readonly budget: number;
-  /** KV heads of the unmodified model that share a stored one, for each expert; a single number where the model does not route. */
+  /**
+   * How many times fewer numbers each expert stores of a token than the unmodified model: KV heads that share a stored one, where heads are
+   * grouped. A single one where the model does not route.
+   */
   readonly groupSizes: readonly number[];
   /** Asked share of the tokens of each expert over all layers, summing to 1. */
   readonly ratios: readonly number[];
@@ -74,7 +83,8 @@ export interface KvTraits {
 /** @param type element type of keys and values */
 export function kvTraits(shape: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): KvTraits {
   const { experts } = variant;
-  const { groupSizes, ratios } = experts ?? { groupSizes: [shape.kvHeads / variant.storedKvHeads(shape.kvHeads)], ratios: [1] };
+  const alone = variant.layerExperts ? 1 / variant.kvBudget : shape.kvHeads / variant.storedKvHeads(shape.kvHeads);
+  const { sizes: groupSizes, ratios } = experts ?? { sizes: [alone], ratios: [1] };
   const layerRatios = Array.from({ length: experts ? shape.layers : 0 }, (_, layer) => experts!.ratiosOf(layer));
   return {
     type,
@@ -103,13 +113,13 @@ export function kvBytesByVariant(shape: ModelShape): Record<string, number> {
 }
 
 /** Beside the weights, wasm keeps the keys' and values' projections pooled for each group size: bytes by type. */
-export function pooledBytes(config: ModelConfig, { experts }: AttentionVariant, type: WeightType): number {
+export function pooledBytes(config: ModelConfig, { grouping }: AttentionVariant, type: WeightType): number {
   const perWeight = { f32: 4, bf16: 2, int8: 1 }[type];
   const weights = familyOf(config)
     .parameters(config, parseAttention('mha'))
     .filter(({ name }) => /\.[kv]_proj\.weight$/.test(name))
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
-  const share = (experts?.groupSizes ?? []).reduce((sum, size) => sum + (size > 1 ? 1 / size : 0), 0);
+  const share = (grouping?.groupSizes ?? []).reduce((sum, size) => sum + (size > 1 ? 1 / size : 0), 0);
   return Math.ceil(perWeight * share * weights);
 }
 

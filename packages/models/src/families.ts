@@ -13,6 +13,7 @@ import { loadGemma2 } from './gemma2/decoder';
 import { gemma2Parameters } from './gemma2/parameters';
 import { trainableGemma2 } from './gemma2/trainable';
 import type { ParameterSource } from './io/parameter-source';
+import { constantSpecs } from './layer-constants';
 import { loadLlama } from './llama/decoder';
 import { layerName as llamaLayerName, llamaParameters } from './llama/parameters';
 import { trainableLlama } from './llama/trainable';
@@ -58,7 +59,7 @@ export function parseModelConfig(json: unknown, where: string): ModelConfig {
   throw new FileError(where, `unknown model_type ${JSON.stringify(name)}; ${hint}${all}`);
 }
 
-/** Every parameter that a checkpoint of a configuration holds: of routers too, where they learn. */
+/** Every parameter that a checkpoint of a configuration holds: constants of layers too, and those of routers, where they learn. */
 export function storedParameters(config: ModelConfig): ParameterSpec[] {
   const { attention, layers, hiddenSize } = modelShape(config);
   const variant = parseAttention(attention);
@@ -68,7 +69,7 @@ export function storedParameters(config: ModelConfig): ParameterSpec[] {
     const at = `${family.layerName(layer)}.self_attn.router`;
     return [{ name: `${at}.weight`, shape: [experts!, hiddenSize] }, { name: `${at}.bias`, shape: [experts!] }];
   });
-  return [...family.parameters(config, variant), ...routers.flat()];
+  return [...family.parameters(config, variant), ...constantSpecs(config), ...routers.flat()];
 }
 
 /**

@@ -1,7 +1,9 @@
 export { alignHeads } from './align/align-heads';
 export type { Grouping } from './align/align-heads';
-export { attentionKinds, parseAttention } from './attention/index';
-export type { AttentionKind, AttentionVariant } from './attention/variant';
+export { attentionKinds, parseAttention, registerAttention } from './attention/index';
+export { mixtureKind } from './attention/mixture';
+export type { MixtureForm } from './attention/mixture';
+export type { AttentionKind, AttentionShape, AttentionVariant, LayerConstants, LayerExperts, LayerWeights } from './attention/variant';
 export { companionFiles, loadModel, matchTensors, readCheckpoint, saveModel, trainableOf } from './checkpoint';
 export type { Checkpoint, LoadOptions, SaveModelOptions } from './checkpoint';
 export { knownModels } from './config/known-models';

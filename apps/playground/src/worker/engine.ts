@@ -73,7 +73,7 @@ export class Engine {
     let { pretrained } = loaded;
     const { tokenizer, stopTokens } = pretrained;
     const layers = storingLayers(request.attention, report.layers);
-    const { groupSizes, ratios } = parseAttention(request.attention).experts ?? { groupSizes: [1], ratios: [1] };
+    const { sizes: groupSizes, ratios } = parseAttention(request.attention).experts ?? { sizes: [1], ratios: [1] };
     emit({
       type: 'started',
       backend: this.#started!.name,

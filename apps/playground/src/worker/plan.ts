@@ -19,7 +19,7 @@ export function storingLayers(attention: string, layers: number): number {
  * @throws ArgumentError when there is no such policy
  */
 export function planVariant(report: ModelReport, { attention, eviction }: Variant, tokens: number): VariantPlan {
-  const groupSizes = parseAttention(attention).experts?.groupSizes ?? [1];
+  const groupSizes = parseAttention(attention).experts?.sizes ?? [1];
   const layers = storingLayers(attention, report.layers);
   const policy = parseEviction(eviction)({ maxTokens: tokens + 1 });
   if (!policy) return { bytes: tokens * report.kvBytesPerToken, tokensKept: tokens, groupSizes };

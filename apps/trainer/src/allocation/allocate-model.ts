@@ -82,7 +82,7 @@ export async function allocateModel(model: string, options: AllocateOptions): Pr
     throw new ArgumentError(`--attention: expected a variant whose tokens are routed to experts, such as mixsga:3:1:6, got ${variant.spec}`);
   }
   const { layers } = await inspectModel(model, variant.spec);
-  const { groupSizes } = experts;
+  const { sizes: groupSizes } = experts;
   const ladder = ratioLadder(experts.ratios, groupSizes, steps);
   const budget = options.budget ?? variant.kvBudget;
   // Says at once what the search would say at the end.

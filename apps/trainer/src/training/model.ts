@@ -59,7 +59,7 @@ export async function openModel(
   const { from, init } = config.model;
   if (from !== undefined) return continuedModel(config, from);
   const attention = parseAttention(config.model.attention ?? 'mha');
-  attention.validate({ kvHeads: init!.kvHeads ?? init!.heads, layers: init!.layers });
+  attention.validate(modelShape(parseModelConfig(initialConfig(init!, 1), 'model.init')));
   const tokenizer = await newTokenizer(config, texts, folder, reporter);
   const mixsga = attention.spec === 'mha' ? {} : { mixsga: mixsgaKey(config) };
   const modelConfig = parseModelConfig({ ...initialConfig(init!, tokenizer.vocabularySize), ...mixsga }, 'model.init');

@@ -32,6 +32,13 @@ const alignments: { readonly [Family in keyof typeof families]: FamilyAlignment<
   gemma2: { keyTurns: rotary, gainOffset: 1, norm: (_config, layer) => `model.layers.${layer}.input_layernorm` },
 };
 
+/** The norm that a layer's attention reads, and what its gains are more than they are stored as; null where no norm has scaled its inputs. */
+export function inputNorm(config: ModelConfig, layer: number): { name: string; gainOffset: number } | null {
+  const { norm, gainOffset } = alignments[config.model_type] as unknown as FamilyAlignment<ModelConfig>;
+  const name = norm(config, layer);
+  return name === null ? null : { name, gainOffset };
+}
+
 /**
  * The same model with its KV heads in another order and basis, in which the heads of a group are as alike as can be, so that their
  * mean loses least. Each layer's KV heads are permuted with their query heads; queries and keys, and values and the columns of the

@@ -1,9 +1,10 @@
 import { ArgumentError } from '@mixsga/backend';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { attentionKinds, parseAttention } from './index';
+import { attentionKinds, parseAttention, registerAttention } from './index';
 
 const LAYERS = [0, 1, 2, 3];
+const SHAPE = { kvHeads: 8, headDim: 16, layers: 4, rotary: false };
 
 describe.each(Object.entries(attentionKinds))('%s', (name, kind) => {
   const variant = parseAttention(kind.example);
@@ -22,11 +23,14 @@ describe.each(Object.entries(attentionKinds))('%s', (name, kind) => {
   });
 
   it('has the budget that its traits add up to', () => {
-    const { ratios, groupSizes } = variant.experts ?? { ratios: [1], groupSizes: [1] };
-    const kept = ratios.reduce((sum, ratio, expert) => sum + ratio / groupSizes[expert]!, 0);
+    const ratios = variant.experts?.ratios ?? [1];
+    const stored =
+      variant.layerExperts?.stored(SHAPE).map(({ heads, headDim }) => (heads * headDim) / (2 * SHAPE.kvHeads * SHAPE.headDim)) ??
+      variant.grouping!.groupSizes.map((size) => 1 / size);
+    const kept = ratios.reduce((sum, ratio, expert) => sum + ratio * stored[expert]!, 0);
     const own = LAYERS.filter((layer) => variant.kvSource(layer) === layer).length / LAYERS.length;
     expect((variant.storedKvHeads(8) / 8) * own * kept).toBeCloseTo(variant.kvBudget, 12);
-    expect(() => variant.validate({ kvHeads: 8, layers: 4 })).not.toThrow();
+    expect(() => variant.validate(SHAPE)).not.toThrow();
   });
 });
 
@@ -34,7 +38,8 @@ describe('parseAttention', () => {
   it('normalises ratios and leaves default group sizes out of the spec', () => {
     const variant = parseAttention('mixsga:0.30:.1:0.6@1,2,4');
     expect(variant.spec).toBe('mixsga:0.3:0.1:0.6');
-    expect(parseAttention('mixsga:3:1:6').experts).toMatchObject({ ratios: [0.3, 0.1, 0.6], groupSizes: [1, 2, 4], pooling: 'mean' });
+    expect(parseAttention('mixsga:3:1:6').experts).toMatchObject({ ratios: [0.3, 0.1, 0.6], sizes: [1, 2, 4] });
+    expect(parseAttention('mixsga:3:1:6').grouping).toEqual({ groupSizes: [1, 2, 4], pooling: 'mean' });
     expect(parseAttention('mixsga:3:1:6').kvBudget).toBeCloseTo(0.5, 12);
     expect(parseAttention('mixsga:1:2@1,3').spec).toBe('mixsga:1:2@1,3');
   });
@@ -80,7 +85,56 @@ describe('parseAttention', () => {
     ['mixsga:3:1:6@1,4,2', 'strictly increasing'],
     ['mixsga:1:1:1:1:1', 'got 1, 2, 4, 8, 16; replace 16 by one of'],
   ])('%s does not fit 8 KV heads and 4 layers', (spec, message) => {
-    expect(() => parseAttention(spec).validate({ kvHeads: 8, layers: 4 })).toThrow(message);
+    expect(() => parseAttention(spec).validate(SHAPE)).toThrow(message);
+  });
+});
+
+describe('latents', () => {
+  it('store a share of the numbers, in spec as asked for, and route only when they are of several sizes', () => {
+    const single = parseAttention('latent:1@4');
+    expect([single.spec, single.kvBudget, single.experts, single.grouping]).toEqual(['latent:1@4', 0.25, null, null]);
+    expect(single.layerExperts!.stored(SHAPE)).toEqual([{ heads: 1, headDim: 64 }]);
+    const mixture = parseAttention('latent:3:1:6@4,8,16=0.125');
+    expect(mixture.experts).toMatchObject({ ratios: [0.3, 0.1, 0.6], sizes: [4, 8, 16] });
+    expect(mixture.layerExperts!.stored(SHAPE).map(({ headDim }) => headDim)).toEqual([64, 32, 16]);
+    expect(parseAttention('latent:1@5.33').layerExperts!.stored(SHAPE)).toEqual([{ heads: 1, headDim: 48 }]);
+    expect(parseAttention('latent:1:0/0:1@2,8=0.3125').experts!.ratiosOf(1)).toEqual([0, 1]);
+  });
+
+  it('group keys and values differently, routed or not', () => {
+    const alone = parseAttention('gqa:k4v2');
+    expect([alone.spec, alone.kvBudget, alone.storedKvHeads(8)]).toEqual(['gqa:k4v2', 0.375, 8]);
+    expect(alone.layerExperts!.stored(SHAPE)).toEqual([{ heads: 6, headDim: 16 }]);
+    const mixture = parseAttention('mixsga:3:1:6@1,k4v2,4');
+    expect([mixture.spec, mixture.kvBudget]).toEqual(['mixsga:3:1:6@1,k4v2,4', expect.closeTo(0.3 + 0.0375 + 0.15, 12)]);
+    expect(parseAttention('mixsga:1:1:2@1,k2v2,4').spec).toBe('mixsga:1:1:2');
+    expect(() => alone.validate({ ...SHAPE, rotary: true })).not.toThrow();
+  });
+
+  it.each([
+    ['latent:1', SHAPE, 'expected latent:RATIO:RATIO...[/RATIO:RATIO... for each layer]@SIZE,SIZE...[=BUDGET] (such as latent:1@4), got "latent:1"'],
+    ['latent:1@0.5', SHAPE, 'expected sizes that are numbers from 1, got 0.5'],
+    ['latent:1:1@8,4', SHAPE, 'expected sizes that leave fewer and fewer of the 256 numbers of a token, got 8,4, which leave 32, 64'],
+    ['latent:1:1@4,4.01', SHAPE, 'which leave 64, 64'],
+    ['latent:1@1000', SHAPE, 'which leave 0'],
+    ['latent:1@4', { ...SHAPE, rotary: true }, 'latent: expected a model whose positions are learned, such as opt, got one whose keys are turned'],
+    ['gqa:k3v2', SHAPE, 'expected divisors of the 8 KV heads, got 3'],
+    ['gqa:k0v2', SHAPE, 'got "gqa:k0v2"'],
+    ['mixsga:1:1@4,k4v2', SHAPE, 'expected experts that store fewer and fewer heads, got 4,k4v2'],
+    ['mixsga-root:1:1@1,k4v2', SHAPE, 'mixsga-root: expected keys and values in groups of the same size, got 1,k4v2; use mixsga'],
+  ])('refuses %s', (spec, shape, message) => {
+    expect(() => parseAttention(spec).validate(shape)).toThrow(message);
+  });
+});
+
+describe('registerAttention', () => {
+  it('takes a kind of your own under a name that is free', () => {
+    const kind = attentionKinds.gqa;
+    registerAttention('own-gqa', kind);
+    registerAttention('own-gqa', kind);
+    expect(parseAttention('own-gqa:2').kvBudget).toBe(0.5);
+    expect(() => registerAttention('own-gqa', attentionKinds.mha)).toThrow('expected a name that is free, got own-gqa');
+    expect(() => registerAttention('Own', kind)).toThrow('expected a name of letters, digits and hyphens, got "Own"');
   });
 });
 
@@ -91,7 +145,7 @@ describe('ratios by layer', () => {
     expect(variant.experts!.ratios).toEqual([0.325, 0.15, 0.525]);
     expect(variant.kvBudget).toBeCloseTo((1 + 0.375 + 0.5 + 0.25) / 4, 12);
     expect(variant.spec).toBe('mixsga:1:0:0/0:2:2/3:1:6/0:0:1=0.531');
-    expect(() => variant.validate({ kvHeads: 8, layers: 4 })).not.toThrow();
+    expect(() => variant.validate(SHAPE)).not.toThrow();
   });
 
   it('of a single list are those of every layer', () => {

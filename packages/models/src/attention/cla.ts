@@ -1,6 +1,6 @@
 import { ArgumentError } from '@mixsga/backend';
 import { parseCount } from './parse-count';
-import type { AttentionKind } from './variant';
+import { UNGROUPED, type AttentionKind } from './variant';
 
 /** Cross-layer attention (Brandon et al. 2024): runs of layers share the keys and values of the first. */
 export const cla: AttentionKind = {
@@ -14,6 +14,7 @@ export const cla: AttentionKind = {
       spec: `cla:${share}`,
       kvBudget: 1 / share,
       experts: null,
+      ...UNGROUPED,
       storedKvHeads: (kvHeads) => kvHeads,
       kvSource: (layer) => layer - (layer % share),
       validate({ layers }) {

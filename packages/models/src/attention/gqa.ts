@@ -1,22 +1,29 @@
 import { validateGroupSizes } from '@mixsga/experts';
-import { parseCount } from './parse-count';
-import type { AttentionKind } from './variant';
+import { formatGroups, kvCompression, kvGroupedExperts, parseGroups } from './kv-groups';
+import { UNGROUPED, type AttentionKind } from './variant';
 
-/** Grouped-query attention (Ainslie et al. 2023): runs of KV heads share one projection in every layer. */
+/**
+ * Grouped-query attention (Ainslie et al. 2023): runs of KV heads share one projection in every layer. Where keys and values differ, projections
+ * stay as they are and their means are stored.
+ */
 export const gqa: AttentionKind = {
   form: 'gqa:GROUP_SIZE',
   example: 'gqa:2',
-  description: 'each run of that many KV heads shares one',
+  description: 'each run of that many KV heads shares one; with k4v2 keys in runs of 4, values in runs of 2',
   parse(parameters) {
-    const groupSize = parseCount(parameters);
-    if (groupSize === null) return null;
+    const sizes = parseGroups(parameters ?? '');
+    if (!sizes) return null;
+    const isAlike = sizes.k === sizes.v;
     return {
-      spec: `gqa:${groupSize}`,
-      kvBudget: 1 / groupSize,
+      spec: `gqa:${formatGroups(sizes)}`,
+      kvBudget: 1 / kvCompression(sizes),
       experts: null,
-      storedKvHeads: (kvHeads) => kvHeads / groupSize,
+      ...(isAlike ? UNGROUPED : { grouping: null, layerExperts: kvGroupedExperts([sizes]) }),
+      storedKvHeads: (kvHeads) => (isAlike ? kvHeads / sizes.k : kvHeads),
       kvSource: (layer) => layer,
-      validate: ({ kvHeads }) => validateGroupSizes([groupSize], kvHeads),
+      validate({ kvHeads }) {
+        for (const size of isAlike ? [sizes.k] : [sizes.k, sizes.v]) validateGroupSizes([size], kvHeads);
+      },
     };
   },
 };

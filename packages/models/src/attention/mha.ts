@@ -1,4 +1,4 @@
-import type { AttentionKind } from './variant';
+import { UNGROUPED, type AttentionKind } from './variant';
 
 /** Multi-head attention, or whatever grouping the model was published with: unmodified. */
 export const mha: AttentionKind = {
@@ -11,6 +11,7 @@ export const mha: AttentionKind = {
           spec: 'mha',
           kvBudget: 1,
           experts: null,
+          ...UNGROUPED,
           storedKvHeads: (kvHeads) => kvHeads,
           kvSource: (layer) => layer,
           validate: () => undefined,

@@ -1,11 +1,8 @@
 import { ArgumentError } from '@mixsga/backend';
-import { defaultGroupSizes, kvBudget, normaliseRatios, validateGroupSizes } from '@mixsga/experts';
-import { parseCount } from './parse-count';
-import type { AttentionKind, AttentionVariant } from './variant';
-
-const NUMBER = /^-?(\d+\.?\d*|\.\d+)$/;
-/** How far the ratios may be from the budget that a spec states. */
-const BUDGET_TOLERANCE = 1e-3;
+import { defaultGroupSizes, validateGroupSizes } from '@mixsga/experts';
+import { formatGroups, kvCompression, kvGroupedExperts, parseGroups, type GroupSizes } from './kv-groups';
+import { mixtureKind } from './mixture';
+import type { AttentionKind } from './variant';
 
 /** Mixture of weight-shared grouped attention experts (arXiv 2506.13541): each token is routed to a group size. */
 export const mixsga = kindOf('mixsga', 'mean', 'tokens are routed, in these ratios, to experts of group sizes 1, 2, 4, ... or the given ones');
@@ -17,89 +14,24 @@ export const mixsga = kindOf('mixsga', 'mean', 'tokens are routed, in these rati
 export const mixsgaRoot = kindOf('mixsga-root', 'root', 'the same, with the sum of g heads divided by √g in the place of their mean');
 
 function kindOf(name: string, pooling: 'mean' | 'root', description: string): AttentionKind {
-  return {
-    form: `${name}:RATIO:RATIO...[/RATIO:RATIO... for each layer][@SIZE,SIZE...][=BUDGET]`,
-    example: `${name}:3:1:6`,
+  return mixtureKind<GroupSizes>({
+    name,
     description,
-    parse(parameters) {
-      const [, layersText, sizeText, budgetText] = /^([^@=]+)(?:@([^@=]+))?(?:=([^@=]+))?$/.exec(parameters ?? '') ?? [];
-      if (layersText === undefined) return null;
-      const lists = layersText.split('/').map((list) => list.split(':').map(parseNumber));
-      const sizes = sizeText?.split(',').map(parseCount) ?? defaultGroupSizes(lists[0]!.length);
-      const budget = budgetText === undefined ? undefined : parseNumber(budgetText);
-      if (!lists.every(isNumbers) || !isNumbers(sizes) || budget === null) return null;
-      return variantOf({ name, pooling, lists, sizes, budget });
+    example: '3:1:6',
+    parseSize: parseGroups,
+    formatSize: formatGroups,
+    defaultSizes: (experts) => defaultGroupSizes(experts).map((size) => ({ k: size, v: size })),
+    compression: kvCompression,
+    storage(sizes) {
+      if (sizes.every(({ k, v }) => k === v)) return { grouping: { groupSizes: sizes.map(({ k }) => k), pooling }, layerExperts: null };
+      if (pooling === 'mean') return { grouping: null, layerExperts: kvGroupedExperts(sizes) };
+      throw new ArgumentError(`${name}: expected keys and values in groups of the same size, got ${sizes.map(formatGroups).join(',')}; use mixsga`);
     },
-  };
-}
-
-interface Mixture {
-  readonly name: string;
-  readonly pooling: 'mean' | 'root';
-  /** Ratios of each layer, or one list for all. */
-  readonly lists: readonly (readonly number[])[];
-  readonly sizes: readonly number[];
-  /** As stated. */
-  readonly budget: number | undefined;
-}
-
-function variantOf({ name, pooling, lists, sizes, budget }: Mixture): AttentionVariant {
-  const experts = lists[0]!.length;
-  const unequal = lists.find(({ length }) => length !== experts);
-  if (unequal) {
-    throw new ArgumentError(`${name}: expected as many ratios for every layer, got ${experts} and ${unequal.length}; an expert without tokens has ratio 0`);
-  }
-  if (sizes.length !== experts) {
-    throw new ArgumentError(`${name}: expected as many group sizes as ratios, got ${experts} ratios and ${sizes.length} sizes`);
-  }
-  const byLayer = lists.map(normaliseRatios);
-  const kept = mean(lists.map((list) => kvBudget(list, sizes)));
-  if (budget !== undefined && !(Math.abs(kept - budget) <= BUDGET_TOLERANCE)) {
-    throw new ArgumentError(
-      `${name}: expected ratios that keep ${budget} of the KV cache, as the spec states, got ${Number(kept.toFixed(6))}; change the ratios or the budget`,
-    );
-  }
-  const isDefault = String(sizes) === String(defaultGroupSizes(experts));
-  return {
-    spec: [
-      `${name}:${lists.map((list) => list.join(':')).join('/')}`,
-      isDefault ? '' : `@${sizes.join(',')}`,
-      budget === undefined ? '' : `=${budget}`,
-    ].join(''),
-    kvBudget: kept,
-    experts: {
-      ratios: sizes.map((_, expert) => mean(byLayer.map((ratios) => ratios[expert]!))),
-      ratiosOf: (layer) => byLayer[byLayer.length === 1 ? 0 : layer]!,
-      withRatios: (own, stated) => variantOf({ name, pooling, lists: own.map(rounded), sizes, budget: stated }),
-      groupSizes: sizes,
-      pooling,
+    check(sizes, { kvHeads }) {
+      if (sizes.every(({ k, v }) => k === v)) return validateGroupSizes(sizes.map(({ k }) => k), kvHeads);
+      for (const { k, v } of sizes) for (const size of [k, v]) validateGroupSizes([size], kvHeads);
+      if (sizes.every((size, i) => i === 0 || kvCompression(size) > kvCompression(sizes[i - 1]!))) return;
+      throw new ArgumentError(`${name}: expected experts that store fewer and fewer heads, got ${sizes.map(formatGroups).join(',')}`);
     },
-    storedKvHeads: (kvHeads) => kvHeads,
-    kvSource: (layer) => layer,
-    validate({ kvHeads, layers }) {
-      validateGroupSizes(sizes, kvHeads);
-      if (lists.length === 1 || lists.length === layers) return;
-      throw new ArgumentError(
-        `${name}: expected ratios for each of the ${layers} layers, or one list for all, got ${lists.length} lists; separate them by /`,
-      );
-    },
-  };
-}
-
-function rounded(ratios: readonly number[]): number[] {
-  return ratios.map((ratio) => Number(ratio.toFixed(4)));
-}
-
-/** A number whose digits are plain, also when it is written again; null for anything else. */
-function parseNumber(text: string): number | null {
-  const value = Number(text);
-  return NUMBER.test(text) && !String(value).includes('e') ? value : null;
-}
-
-function isNumbers(values: (number | null)[]): values is number[] {
-  return !values.includes(null);
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((a, b) => a + b) / values.length;
+  });
 }

@@ -1,8 +1,11 @@
+import type { Expert, ExpertLayout, LatentInputs } from '@mixsga/experts';
+import type { Tensor } from '@tensorflow/tfjs-core';
+
 /** The attention of a model that a variant is for. */
-interface AttentionShape {
-  /** KV heads of the unmodified model. */
-  readonly kvHeads: number;
+export interface AttentionShape extends ExpertLayout {
   readonly layers: number;
+  /** Whether keys are turned by their positions. */
+  readonly rotary: boolean;
 }
 
 /** How keys and values are grouped, shared and routed: all that a model and its accounting ask of a variant. */
@@ -26,10 +29,20 @@ export interface AttentionVariant {
      * @throws ArgumentError when the ratios are none, or keep another budget
      */
     withRatios(byLayer: readonly (readonly number[])[], budget?: number): AttentionVariant;
+    /** How many times fewer numbers than the unmodified model each stores of a token: its group size, where it groups heads. */
+    readonly sizes: readonly number[];
+  } | null;
+
+  /** What the fused operations make of a token's heads, by expert; null where {@link layerExperts} store it. */
+  readonly grouping: {
+    /** Group size of each expert; [1] where none groups. */
     readonly groupSizes: readonly number[];
     /** What a group of heads becomes, see `groupMean`. */
     readonly pooling: 'mean' | 'root';
   } | null;
+
+  /** Experts of any type, by which tokens are stored and read back; null where heads are grouped. Without routing there is one. */
+  readonly layerExperts: LayerExperts | null;
 
   /** Heads that the K and V projections have, out of the unmodified model's KV heads. */
   storedKvHeads(kvHeads: number): number;
@@ -40,6 +53,37 @@ export interface AttentionVariant {
   /** @throws ArgumentError when the variant does not fit the model, saying what would. */
   validate(shape: AttentionShape): void;
 }
+
+/** How the experts of a layer are made. */
+export interface LayerExperts {
+  /** Whether keys may have been turned by rotary positions when they are stored. */
+  readonly takesRotatedKeys: boolean;
+  /** What each stores of a token, see `Expert`. @throws ArgumentError when that does not fit the layout */
+  stored(layout: ExpertLayout): readonly Expert['stored'][];
+  /** What they know of their layer beside the layout. */
+  readonly constants?: LayerConstants;
+  /**
+   * The experts of a layer, the most expensive first.
+   * @param constants by name; they belong to the caller
+   */
+  create(layout: ExpertLayout, constants: ReadonlyMap<string, Tensor>): readonly Expert[];
+}
+
+/** Tensors that belong to a layer beside its parameters and are not trained. */
+export interface LayerConstants {
+  /** Their shapes by name; in a checkpoint the name follows that of the layer and `self_attn`. */
+  shapes(layout: ExpertLayout): ReadonlyMap<string, number[]>;
+  /** Their values, from the layer's weights on conversion. */
+  fit(layer: LayerWeights, layout: ExpertLayout): ReadonlyMap<string, Float32Array>;
+  /** Looks at values that come from a file. @throws ArgumentError when they are none that `fit` could give */
+  check(values: ReadonlyMap<string, Float32Array>, layout: ExpertLayout): void;
+}
+
+/** What a layer's keys and values are made by. */
+export type LayerWeights = Omit<LatentInputs, 'rank'>;
+
+/** Every head as the model has it. */
+export const UNGROUPED = { grouping: { groupSizes: [1], pooling: 'mean' }, layerExperts: null } as const;
 
 /** The layers that have keys and values of their own, in ascending order. */
 export function storingLayers(layers: number, { kvSource }: AttentionVariant): number[] {

@@ -70,6 +70,8 @@ export function meaningful<Keys extends z.ZodRawShape>(parsed: object, keys: Key
 
 /** What a model's attention is made of. */
 export interface AttentionSizes {
+  /** Base of the rotary frequencies, where positions are rotary. */
+  readonly rope_theta?: number;
   readonly hidden_size: number;
   readonly num_attention_heads: number;
   readonly num_hidden_layers: number;
@@ -91,6 +93,8 @@ export function checkAttention(config: AttentionSizes, where: string): void {
   });
   const attention = config.mixsga?.attention;
   if (attention !== undefined) {
-    checkField(where, 'mixsga.attention', () => parseAttention(attention).validate({ kvHeads, layers }));
+    const { head_dim: headDim = config.hidden_size / heads, rope_theta: theta } = config;
+    const shape = { kvHeads, headDim, layers, rotary: theta !== undefined };
+    checkField(where, 'mixsga.attention', () => parseAttention(attention).validate(shape));
   }
 }

@@ -13,6 +13,8 @@ export interface ModelShape {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  /** Whether queries and keys are turned by their positions. */
+  readonly rotary: boolean;
   readonly vocabularySize: number;
   /** Tokens. */
   readonly contextLength: number;
@@ -29,6 +31,7 @@ export function modelShape(config: ShapedConfig): ModelShape {
     heads,
     kvHeads: config.num_key_value_heads ?? heads,
     headDim: config.head_dim ?? hiddenSize / heads,
+    rotary: config.rope_theta !== undefined,
     vocabularySize: config.vocab_size,
     contextLength: config.max_position_embeddings,
   };

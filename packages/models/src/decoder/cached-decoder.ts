@@ -1,6 +1,7 @@
 // A model of any family on a backend: packed weights, a cache for each sequence, steps that allocate nothing, and likelihoods.
-import { ArgumentError, createRuntime } from '@mixsga/backend';
-import type { InferenceRuntime, KvType, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
+import { ArgumentError, createRuntime, HostPages } from '@mixsga/backend';
+import type { InferenceRuntime, PageFormat, KvType, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
+import type { Expert } from '@mixsga/experts';
 import { CachePool } from '@mixsga/kv-cache';
 import type { CreateOptions, KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
@@ -9,6 +10,7 @@ import { modelShape, type ShapedConfig } from '../config/shape';
 import type { CacheOptions, Decoder, StepOutput, Want } from '../generation/decoder';
 import type { ParameterSource } from '../io/parameter-source';
 import { assignExperts, layerDecisions, type LayerDecisions } from './decisions';
+import { ExpertStep } from './expert-step';
 import type { ModelFamily } from './family';
 import { gatherLikelihood } from './likelihood';
 import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, windowOf, type Buffers, type Parts } from './parts';
@@ -46,6 +48,9 @@ export interface LikelihoodOptions extends TextOptions {
   readonly collapsed?: number;
 }
 
+/** Pages that hold keys and values together, for experts that the runtime does not know. */
+const HOST_PAGES = { pages: ({ heads, headDim, type, valueHeads }: PageFormat) => new HostPages(heads, headDim, type, valueHeads) };
+
 /** A model on the active backend. It owns its weights and caches: {@link CachedDecoder.dispose}. */
 export class CachedDecoder implements Decoder {
   readonly vocabularySize: number;
@@ -81,10 +86,14 @@ export class CachedDecoder implements Decoder {
     try {
       const transformer = await family.load(config, loader);
       const routers: (LayerRouter | null)[] = [];
-      for (let layer = 0; layer < shape.layers; layer++) routers.push(await loader.router(layer, family.layerName(layer)));
+      const experts: (readonly Expert[] | null)[] = [];
+      for (let layer = 0; layer < shape.layers; layer++) {
+        experts.push(await loader.experts(layer, family.layerName(layer)));
+        routers.push(await loader.router(layer, family.layerName(layer)));
+      }
       const storing = storingLayers(shape.layers, variant);
       return new CachedDecoder({
-        runtime, shape, variant, transformer, routers, kv,
+        runtime, shape, variant, transformer, routers, experts, kv,
         owned: loader.owned,
         fingerprint: String(loader.fingerprint),
         kvHeads: variant.storedKvHeads(shape.kvHeads),
@@ -104,13 +113,14 @@ export class CachedDecoder implements Decoder {
     this.contextLength = shape.contextLength;
     this.attention = variant.spec;
     this.kv = kv;
-    this.#pool = new CachePool(runtime, {
+    const entries = variant.layerExperts?.stored(shape);
+    this.#pool = new CachePool(entries ? HOST_PAGES : runtime, {
       layers: new Set(cacheLayer).size,
       kvHeads,
       headDim: shape.headDim,
       queryHeads: shape.heads,
-      groupSizes: variant.experts?.groupSizes ?? [1],
-      pooling: variant.experts?.pooling ?? 'mean',
+      ...(variant.grouping ?? { groupSizes: entries!.map(() => 1) }),
+      ...(entries && { entries }),
       type: kv,
       fingerprint,
     });
@@ -221,6 +231,7 @@ export class CachedDecoder implements Decoder {
     const buffers = this.#stepBuffers(rows);
     const { a, angles } = buffers;
     let state: 'running' | 'committed' | 'failed' = 'running';
+    const byExperts = this.#parts.variant.layerExperts && new ExpertStep(this.#parts, buffers, rows);
     try {
       embedTokens(this.#parts, tokens, Int32Array.from(caches, ({ tokensSeen }) => tokensSeen), buffers);
       const routes = caches.map(() => null) as (ReturnType<InferenceRuntime['route']> | null)[];
@@ -229,33 +240,32 @@ export class CachedDecoder implements Decoder {
         const input = transformer.startLayer(layer, a, rows);
         if (angles) runtime.rotate(a.q, angles, rows);
         const kv = transformer.kv[layer]!;
-        caches.forEach((cache, row) => {
-          const view = cache.view(stored, windowOf(transformer, layer));
-          if (kv) {
-            routes[row] = runtime.route(routers[layer]?.tokens ?? null, input, row);
-            runtime.store(kv, input, row, routes[row], view, angles ?? undefined);
-          }
-          runtime.attend(a.q, row, view, routes[row]!, a.attended, {
-            ...attentionOf(this.#parts),
-            ...(cache.observes
-              ? {
-                  // They may come as late as the next read, when this step has failed.
-                  onProbabilities: (segment, received) => {
-                    if (state === 'running') cache.observe(stored, segment, received);
-                  },
-                }
-              : {}),
+        const views = caches.map((cache) => cache.view(stored, windowOf(transformer, layer)));
+        // They may come as late as the next read, when this step has failed.
+        const observers = caches.map((cache) => cache.observes && ((segment: number, received: Float32Array) => {
+          if (state === 'running') cache.observe(stored, segment, received);
+        }));
+        if (byExperts) await byExperts.attend(layer, input, views, observers);
+        else {
+          views.forEach((view, row) => {
+            if (kv) {
+              routes[row] = runtime.route(routers[layer]?.tokens ?? null, input, row);
+              runtime.store(kv, input, row, routes[row], view, angles ?? undefined);
+            }
+            const onProbabilities = observers[row] || undefined;
+            runtime.attend(a.q, row, view, routes[row]!, a.attended, { ...attentionOf(this.#parts), ...(onProbabilities && { onProbabilities }) });
           });
-        });
+        }
         transformer.finishLayer(layer, a, rows);
       }
-      const { experts, ...output } = kept(await this.#output(buffers, rows, want), caches);
+      const { experts: routed, ...output } = kept(await this.#output(buffers, rows, want), caches);
       // Routes come layer by layer, in each the rows of the batch; those of a step that failed may come before.
-      const own = experts.slice(-rows * transformer.kv.filter((kv) => kv).length);
+      const own = byExperts?.experts ?? routed.slice(-rows * transformer.kv.filter((kv) => kv).length);
       caches.forEach((cache, row) => cache.commit(own.filter((_, i) => i % rows === row)));
       state = 'committed';
       return output;
     } finally {
+      byExperts?.dispose();
       if (state === 'running') {
         state = 'failed';
         // What a failed step observed must not count.

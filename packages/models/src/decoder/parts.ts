@@ -1,5 +1,6 @@
 // What a decoder is made of, and the buffers that its passes work in.
 import type { InferenceRuntime, KvType, Resident, Rows } from '@mixsga/backend';
+import type { Expert } from '@mixsga/experts';
 import type { AttentionVariant } from '../attention/variant';
 import type { ModelShape } from '../config/shape';
 import type { Activations, Transformer } from './family';
@@ -12,6 +13,8 @@ export interface Parts {
   readonly variant: AttentionVariant;
   readonly transformer: Transformer;
   readonly routers: readonly (LayerRouter | null)[];
+  /** Of each layer; null where heads are grouped, or another layer's keys and values are read. */
+  readonly experts: readonly (readonly Expert[] | null)[];
   /** Element type of cached keys and values. */
   readonly kv: KvType;
   readonly owned: readonly Resident[];

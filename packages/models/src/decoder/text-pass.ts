@@ -1,6 +1,7 @@
 import { nextTask, type Rows } from '@mixsga/backend';
 import type { KvCache } from '@mixsga/kv-cache';
 import type { Router } from '@mixsga/router';
+import { throughExperts } from './expert-rows';
 import type { Activations } from './family';
 import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, windowOf, type Parts } from './parts';
 
@@ -46,15 +47,21 @@ export async function passText<T>(
         runtime.project(weights, input, k, v, rows);
         if (angles) runtime.rotate(k, angles, rows);
         const experts = router ? await decide(router, input) : new Int32Array(rows);
-        if (router) runtime.group(weights, k, v, experts);
+        const own = parts.experts[layer];
+        if (own) {
+          const plans = cache?.planRows(stored, experts) ?? null;
+          await throughExperts({ k, v }, { runtime, experts: own, assigned: experts, type: parts.kv, plans });
+        } else if (router) {
+          runtime.group(weights, k, v, experts);
+        }
         if (collapsed !== undefined) {
           const alone = new Int32Array(rows);
           alone[collapsed] = 1;
           runtime.group({ headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone);
         }
         // As steps see them: what the cache gives back.
-        if (parts.kv === 'int8') for (const x of kv) runtime.roundToInt8(x, rows, headDim);
-        if (cache) runtime.storeRows(k, v, cache.planRows(stored, experts));
+        if (parts.kv === 'int8' && !own) for (const x of kv) runtime.roundToInt8(x, rows, headDim);
+        if (cache && !own) runtime.storeRows(k, v, cache.planRows(stored, experts));
       }
       runtime.causalAttention(a.q, k, v, a.attended, rows, {
         ...attentionOf(parts),

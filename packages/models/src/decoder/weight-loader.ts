@@ -1,11 +1,13 @@
 import { ArgumentError } from '@mixsga/backend';
 import type { DenseLayer, InferenceRuntime, KvWeights, LinearWeights, Resident, TokenRouter, Vector, WeightType } from '@mixsga/backend';
+import type { Expert } from '@mixsga/experts';
 import { createRouter } from '@mixsga/router';
 import type { Router } from '@mixsga/router';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
-import type { AttentionVariant } from '../attention/variant';
+import { UNGROUPED, type AttentionVariant } from '../attention/variant';
 import type { ModelShape, ShapedConfig } from '../config/shape';
 import type { ParameterSource } from '../io/parameter-source';
+import { loadExperts } from '../layer-constants';
 import type { ParameterSpec } from './family';
 import { Fingerprint } from './fingerprint';
 
@@ -74,9 +76,8 @@ export class WeightLoader {
       k: await this.#dense(`${at}.k_proj`),
       v: await this.#dense(`${at}.v_proj`),
       kvHeads: attention.storedKvHeads(shape.kvHeads),
-      groupSizes: attention.experts?.groupSizes ?? [1],
-      pooling: attention.experts?.pooling ?? 'mean',
-    } as const;
+      ...(attention.grouping ?? UNGROUPED.grouping),
+    };
     return this.#own(this.runtime.packKv(projections, type));
   }
 
@@ -97,6 +98,15 @@ export class WeightLoader {
     });
     this.#own({ bytes: 0, dispose: () => router.dispose() });
     return { router, tokens: await this.#tokenRouter(router) };
+  }
+
+  /** The experts of a layer named `at`; null where heads are grouped, or the layer reads another's keys and values. */
+  async experts(layer: number, at: string): Promise<readonly Expert[] | null> {
+    const { attention, shape } = this.options;
+    const loaded = await loadExperts(shape, attention, layer, `${at}.self_attn`, (name) => this.#values(name));
+    if (!loaded) return null;
+    for (const tensor of loaded.constants.values()) this.#own({ bytes: 4 * tensor.size, dispose: () => tensor.dispose() });
+    return loaded.experts;
   }
 
   async #tokenRouter(router: Router): Promise<TokenRouter> {

@@ -2,6 +2,7 @@
 import { SeededRandom } from '@mixsga/backend';
 import { parseAttention } from '../attention/index';
 import { familyOf, parseModelConfig, type ModelConfig } from '../families';
+import { constantValues } from '../layer-constants';
 
 const VOCABULARY = 50;
 
@@ -43,6 +44,7 @@ export function tinyValues(config: ModelConfig, seed: number): Map<string, Float
     const middle = /norm\w*\.weight$/.test(name) && config.model_type !== 'gemma2' ? 1 : 0;
     values.set(name, Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => middle + 0.3 * random.normal()));
   });
+  for (const [name, array] of constantValues(config, values, attention)) values.set(name, array);
   return values;
 }
 

@@ -1,6 +1,6 @@
 // Any family of models for training, with any attention variant of the catalog.
 import { ArgumentError, causalAttention, expertChoice, type HeadInputs, linear, linearCrossEntropy, linearDistillation, rotate, tokenNll } from '@mixsga/backend';
-import { mixKv } from '@mixsga/experts';
+import { type Expert, mixKv, mixKvByExperts } from '@mixsga/experts';
 import { createRouter, type Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Scalar, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
@@ -11,6 +11,7 @@ import { rotaryAngles } from '../decoder/rotary';
 import { sourceOf } from '../decoder/weight-loader';
 import { familyOf, type ModelConfig } from '../families';
 import type { ParameterSource } from '../io/parameter-source';
+import { loadExperts } from '../layer-constants';
 import { type DifferentiableTransformer, Variables } from './transformer';
 
 /** `prefill`: expert choice over the sequence, as in training; `decode`: each token's own arg max. */
@@ -84,6 +85,7 @@ export async function createTrainable(
   const family = familyOf(config);
   const variables = new Map<string, Variable>();
   const routers: Router[] = [];
+  const experts: (readonly Expert[] | null)[] = [];
   try {
     for (const { name, shape } of family.parameters(config, attention)) {
       const values = await from.read(name);
@@ -91,6 +93,12 @@ export async function createTrainable(
         throw new ArgumentError(`${name}: expected shape [${shape.join(', ')}], got ${values.length} values; do config.json and weights belong together?`);
       }
       variables.set(name, tf.tidy(() => tf.variable(tf.tensor(values, shape))));
+    }
+    for (let layer = 0; layer < shape.layers; layer++) {
+      const at = `${family.layerName(layer)}.self_attn`;
+      const loaded = await loadExperts(shape, attention, layer, at, (name) => from.read(name));
+      experts.push(loaded?.experts ?? null);
+      for (const [name, constant] of loaded?.constants ?? []) variables.set(`${at}.${name}`, constant);
     }
     for (let layer = 0; attention.experts && layer < shape.layers; layer++) {
       const prefix = `${family.layerName(layer)}.self_attn.router`;
@@ -107,7 +115,7 @@ export async function createTrainable(
     disposeAll(variables, routers);
     throw error;
   }
-  return new TrainableModel(config, attention, variables, routers);
+  return new TrainableModel(config, attention, variables, routers, experts);
 }
 
 /** A transformer that owns its variables: call {@link TrainableModel.dispose}. Made by {@link createTrainable}. */
@@ -116,12 +124,16 @@ export class TrainableModel {
   readonly #layers: Variables;
   readonly #transformer: DifferentiableTransformer;
 
-  /** @param routers one per layer, or none when the variant has no experts */
+  /**
+   * @param routers one per layer, or none when nothing is routed
+   * @param experts of each layer, null where heads are grouped
+   */
   constructor(
     readonly config: ModelConfig,
     readonly attention: AttentionVariant,
     private readonly variables: ReadonlyMap<string, Variable>,
     private readonly routers: readonly Router[],
+    private readonly experts: readonly (readonly Expert[] | null)[],
   ) {
     this.shape = modelShape(config);
     this.#layers = new Variables(variables);
@@ -222,15 +234,15 @@ export class TrainableModel {
         const k = turn(this.#layers.linear(`${at}.k_proj`, input)); // [B·T, K·d]
         const v = this.#layers.linear(`${at}.v_proj`, input);
         const router = this.routers[layer];
+        const own = this.experts[layer];
         if (router && this.attention.experts) {
           const scores = router.score(tf.reshape(input, [batch, length, hiddenSize]));
           const assignment = routing === 'prefill' ? router.assign(scores, mask) : router.decode(scores);
           routed.push({ scores, assignment, router });
-          const { groupSizes, pooling } = this.attention.experts;
           const mixed = annealing < 1 ? expertChoice(scores, annealed(this.attention.experts.ratiosOf(layer), annealing), mask) : assignment;
-          kvOf[layer] = mixKv(k, v, flat(mixed), { headDim, groupSizes, pooling });
+          kvOf[layer] = own ? mixKvByExperts(k, v, flat(mixed), own) : mixKv(k, v, flat(mixed), { headDim, ...this.attention.grouping! });
         } else {
-          kvOf[layer] = { k, v };
+          kvOf[layer] = own ? mixKvByExperts(k, v, tf.zeros([batch * length], 'int32'), own) : { k, v };
         }
       }
       const { k, v } = kvOf[source]!;

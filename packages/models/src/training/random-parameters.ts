@@ -2,15 +2,17 @@ import { SeededRandom } from '@mixsga/backend';
 import { parseAttention } from '../attention/index';
 import { modelShape } from '../config/shape';
 import { familyOf, type ModelConfig } from '../families';
+import { constantValues } from '../layer-constants';
 
 /** Standard deviation of matrices where the configuration names none, as in Hugging Face transformers. */
 const DEVIATION = 0.02;
 
-/** Random values for every parameter but those of routers; parameter i of the family's order draws from stream i of the seed. */
+/** Random values for every parameter but those of routers, with the constants of layers that belong to them; parameter i of the family's order draws from stream i of the seed. */
 export function randomParameters(config: ModelConfig, seed: number): Map<string, Float32Array> {
   const deviation = 'init_std' in config ? config.init_std : DEVIATION;
   const values = new Map<string, Float32Array>();
-  const specs = familyOf(config).parameters(config, parseAttention(modelShape(config).attention));
+  const variant = parseAttention(modelShape(config).attention);
+  const specs = familyOf(config).parameters(config, variant);
   specs.forEach(({ name, shape, start }, stream) => {
     const array = new Float32Array(shape.reduce((a, b) => a * b));
     if (start === 'ones') array.fill(1);
@@ -20,5 +22,6 @@ export function randomParameters(config: ModelConfig, seed: number): Map<string,
     }
     values.set(name, array);
   });
+  for (const [name, array] of constantValues(config, values, variant)) values.set(name, array);
   return values;
 }

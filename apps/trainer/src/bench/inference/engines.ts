@@ -58,7 +58,7 @@ export async function decoderEngine({ attention, config, values }: RandomModel, 
     weightBytes: decoder.weightBytes,
     decoding(context) {
       const cache = decoder.createCache();
-      const { groupSizes, ratiosOf } = variant.experts ?? { groupSizes: [1], ratiosOf: () => [1] };
+      const { sizes, ratiosOf } = variant.experts ?? { sizes: [1], ratiosOf: () => [1] };
       fillCache(cache, { layers, ratiosOf, tokens: context });
       const { used, allocated } = cache.bytes();
       let kvBytesRead = 0;
@@ -66,7 +66,7 @@ export async function decoderEngine({ attention, config, values }: RandomModel, 
         for (const { store, tokens } of cache.view(layer).segments) kvBytesRead += tokens * store.bytesPerToken;
       }
       const token = randomTokens(vocabulary);
-      const counts = groupSizes.map(() => 0);
+      const counts = sizes.map(() => 0);
       let steps = 0;
       let dispatches = 0;
       return {

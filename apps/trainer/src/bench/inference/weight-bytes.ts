@@ -3,7 +3,8 @@ import { type OptConfig, parseAttention } from '@mixsga/models';
 
 /**
  * Bytes of weights that a decode step of an OPT reads, as the runtime packs them: every matrix and vector once, of the
- * embedding tables the token's rows, and of the key and value projections those to the heads that the token's expert stores.
+ * embedding tables the token's rows, and of the key and value projections those to the heads that the token's expert stores. What experts of
+ * other types have beside is left out.
  *
  * @param expertShares share of the tokens that each expert gets; [1] where there is one
  */
@@ -13,15 +14,16 @@ export function stepWeightBytes(
   const { hidden_size: width, num_attention_heads: heads, num_hidden_layers: layers, ffn_dim: inner, vocab_size: vocabulary } = config;
   const variant = parseAttention(config.mixsga?.attention ?? 'mha');
   const kvWidth = (variant.storedKvHeads(heads) * width) / heads;
-  const groupSizes = variant.experts?.groupSizes ?? [1];
 
   const matrix = (outputs: number, inputs: number, as = type, bias = true) => {
     const weight = new Float32Array(outputs * inputs);
     return sizeOf(runtime.packLinear({ weight, bias: bias ? new Float32Array(outputs) : null, outputs, inputs }, as));
   };
   const norm = 2 * sizeOf(runtime.vector(new Float32Array(width)));
-  const keysAndValues = groupSizes.reduce((sum, size, expert) => sum + expertShares[expert]! * 2 * matrix(kvWidth / size, width), 0);
-  const router = variant.experts ? matrix(groupSizes.length, width, 'f32') : 0;
+  const keysAndValues = variant.grouping
+    ? variant.grouping.groupSizes.reduce((sum, size, expert) => sum + expertShares[expert]! * 2 * matrix(kvWidth / size, width), 0)
+    : 2 * matrix(kvWidth, width);
+  const router = variant.experts ? matrix(variant.experts.sizes.length, width, 'f32') : 0;
   const layer = 2 * norm + 2 * matrix(width, width) + keysAndValues + router + matrix(inner, width) + matrix(width, inner);
   const head = matrix(vocabulary, width, type, false);
   return Math.round(layers * layer + norm + head + head / vocabulary + 4 * width);

@@ -1,4 +1,4 @@
-import { createRuntime, type InferenceRuntime, SeededRandom, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
+import { ArgumentError, createRuntime, type InferenceRuntime, SeededRandom, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
 import { CachePool } from '@mixsga/kv-cache';
 import { parseAttention } from '@mixsga/models';
 
@@ -140,7 +140,9 @@ async function measure<T>(
 function attentionContender(runtime: InferenceRuntime, spec: string, tokens: number, shape: KernelsShape): KernelContender {
   const { heads, headDim, coldBytes } = shape;
   const variant = parseAttention(spec);
-  const { groupSizes, ratiosOf } = variant.experts ?? { groupSizes: [1], ratiosOf: () => [1] };
+  if (!variant.grouping) throw new ArgumentError(`bench: expected a variant that groups heads, which kernels attend to, got ${spec}`);
+  const { groupSizes } = variant.grouping;
+  const { ratiosOf } = variant.experts ?? { ratiosOf: () => [1] };
   const kvHeads = variant.storedKvHeads(heads);
   const layers = Math.ceil(coldBytes / (2 * 4 * tokens * heads * variant.kvBudget * headDim));
   const pool = new CachePool(runtime, { layers, kvHeads, headDim, groupSizes, fingerprint: 'bench' });

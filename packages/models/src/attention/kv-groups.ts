@@ -1,0 +1,34 @@
+// Groups of KV heads that may be of one size for keys and of another for values.
+import { createExpert } from '@mixsga/experts';
+import { parseCount } from './parse-count';
+import type { LayerExperts } from './variant';
+
+export interface GroupSizes {
+  readonly k: number;
+  readonly v: number;
+}
+
+/** `2`, or `k4v2`: keys in groups of 4, values in groups of 2. Null when the text is neither. */
+export function parseGroups(text: string): GroupSizes | null {
+  const [, k = null, v = null] = /^k(\d+)v(\d+)$/.exec(text) ?? [null, text, text];
+  const [keys, values] = [parseCount(k), parseCount(v)];
+  return keys !== null && values !== null ? { k: keys, v: values } : null;
+}
+
+export function formatGroups({ k, v }: GroupSizes): string {
+  return k === v ? String(k) : `k${k}v${v}`;
+}
+
+/** How many times fewer numbers they leave of a token. */
+export function kvCompression({ k, v }: GroupSizes): number {
+  return k === v ? k : 2 / (1 / k + 1 / v);
+}
+
+/** Experts by `compress` and `expand`, one for each size. A mean of keys turns as keys do. */
+export function kvGroupedExperts(sizes: readonly GroupSizes[]): LayerExperts {
+  return {
+    takesRotatedKeys: true,
+    stored: ({ kvHeads, headDim }) => sizes.map(({ k, v }) => ({ heads: kvHeads / k + kvHeads / v, headDim })),
+    create: (layout) => sizes.map((groupSizes) => createExpert('kv-grouped', { ...layout, groupSizes })),
+  };
+}

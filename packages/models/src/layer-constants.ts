@@ -1,0 +1,130 @@
+// Tensors of a layer that its experts are made with: their names in a checkpoint, and their values on conversion.
+import { ArgumentError } from '@mixsga/backend';
+import type { Expert } from '@mixsga/experts';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Variable } from '@tensorflow/tfjs-core';
+import { inputNorm } from './align/align-heads';
+import { parseAttention } from './attention/index';
+import { storingLayers, type AttentionVariant, type LayerWeights } from './attention/variant';
+import { modelShape, type ModelShape } from './config/shape';
+import type { ParameterSpec } from './decoder/family';
+import { familyOf, type ModelConfig } from './families';
+import type { ParameterSource } from './io/parameter-source';
+
+/** Names and shapes of all layers' constants; none where the variant's experts have none. */
+export function constantSpecs(config: ModelConfig): ParameterSpec[] {
+  const shape = modelShape(config);
+  const variant = parseAttention(shape.attention);
+  const shapes = [...(variant.layerExperts?.constants?.shapes(shape) ?? [])];
+  return storingLayers(shape.layers, variant).flatMap((layer) => shapes.map(([name, own]) => ({ name: constantName(config, layer, name), shape: own })));
+}
+
+/**
+ * Parameters with the constants that a variant's experts have, made from the weights when they are first read.
+ * @param config of the parameters, which are as published
+ */
+export function withConstants(config: ModelConfig, source: ParameterSource, variant: AttentionVariant): ParameterSource {
+  const shape = modelShape(config);
+  const names = [...(variant.layerExperts?.constants?.shapes(shape).keys() ?? [])];
+  const layers = new Map(storingLayers(shape.layers, variant).flatMap((layer) => names.map((name) => [constantName(config, layer, name), layer])));
+  const fitted = async (layer: number) => {
+    const values = new Map<string, Float32Array>();
+    for (const name of weightNames(config, layer)) if (source.has(name)) values.set(name, await source.read(name));
+    return layerConstants(config, values, variant, layer);
+  };
+  let latest: { layer: number; values: ReturnType<typeof fitted> } | undefined;
+  return {
+    has: (name) => layers.has(name) || source.has(name),
+    async read(name) {
+      const layer = layers.get(name);
+      if (layer === undefined) return source.read(name);
+      if (latest?.layer !== layer) latest = { layer, values: fitted(layer) };
+      return (await latest.values).get(name)!;
+    },
+  };
+}
+
+/** The constants of all layers, from the parameters of a model in memory. */
+export function constantValues(
+  config: ModelConfig, values: ReadonlyMap<string, Float32Array>, variant: AttentionVariant,
+): Map<string, Float32Array> {
+  const layers = variant.layerExperts?.constants ? storingLayers(modelShape(config).layers, variant) : [];
+  return new Map(layers.flatMap((layer) => [...layerConstants(config, values, variant, layer)]));
+}
+
+/** Experts, and their constants by name: variables that are not trained, which the caller disposes. */
+interface LoadedExperts {
+  readonly experts: readonly Expert[];
+  readonly constants: ReadonlyMap<string, Variable>;
+}
+
+/**
+ * The experts of a layer with the constants that they are made with; null where the variant groups heads, or the layer has no keys and
+ * values of its own.
+ *
+ * @param at the layer's attention, such as `model.decoder.layers.0.self_attn`
+ * @param read a constant by its name in a checkpoint
+ * @throws ArgumentError when a constant has another size, or values that it cannot have
+ */
+export async function loadExperts(
+  shape: ModelShape, variant: AttentionVariant, layer: number, at: string, read: (name: string) => Promise<Float32Array>,
+): Promise<LoadedExperts | null> {
+  const { layerExperts } = variant;
+  if (!layerExperts || variant.kvSource(layer) !== layer) return null;
+  const shapes = layerExperts.constants?.shapes(shape) ?? new Map<string, number[]>();
+  const values = new Map<string, Float32Array>();
+  for (const [name, own] of shapes) {
+    const array = await read(`${at}.${name}`);
+    if (array.length !== own.reduce((a, b) => a * b)) {
+      throw new ArgumentError(`${at}.${name}: expected shape [${own.join(', ')}], got ${array.length} values; do config.json and weights belong together?`);
+    }
+    values.set(name, array);
+  }
+  try {
+    layerExperts.constants?.check(values, shape);
+  } catch (error) {
+    throw ArgumentError.isInstance(error) ? new ArgumentError(`${at}: ${error.message}`, { cause: error }) : error;
+  }
+  const constants = new Map([...shapes].map(([name, own]) => [name, tf.tidy(() => tf.variable(tf.tensor(values.get(name)!.slice(), own), false))]));
+  try {
+    return { experts: layerExperts.create(shape, constants), constants };
+  } catch (error) {
+    tf.dispose([...constants.values()]);
+    throw error;
+  }
+}
+
+/** By their names in a checkpoint. */
+function layerConstants(
+  config: ModelConfig, values: ReadonlyMap<string, Float32Array>, variant: AttentionVariant, layer: number,
+): Map<string, Float32Array> {
+  const fitted = variant.layerExperts!.constants!.fit(layerWeights(config, values, layer), modelShape(config));
+  return new Map([...fitted].map(([name, array]) => [constantName(config, layer, name), array]));
+}
+
+function layerWeights(config: ModelConfig, values: ReadonlyMap<string, Float32Array>, layer: number): LayerWeights {
+  const at = attentionName(config, layer);
+  const projection = (name: string) => ({ weight: values.get(`${at}.${name}.weight`)!, bias: values.get(`${at}.${name}.bias`) ?? null });
+  const norm = inputNorm(config, layer);
+  return {
+    k: projection('k_proj'),
+    v: projection('v_proj'),
+    gain: norm && values.get(`${norm.name}.weight`)!.map((gain) => gain + norm.gainOffset),
+    inputs: config.hidden_size,
+  };
+}
+
+/** Names of what {@link layerWeights} takes, of which biases may be missing. */
+function weightNames(config: ModelConfig, layer: number): string[] {
+  const at = attentionName(config, layer);
+  const norm = inputNorm(config, layer);
+  return [...['k_proj', 'v_proj'].flatMap((name) => [`${at}.${name}.weight`, `${at}.${name}.bias`]), ...(norm ? [`${norm.name}.weight`] : [])];
+}
+
+function constantName(config: ModelConfig, layer: number, name: string): string {
+  return `${attentionName(config, layer)}.${name}`;
+}
+
+function attentionName(config: ModelConfig, layer: number): string {
+  return `${familyOf(config).layerName(layer)}.self_attn`;
+}
