@@ -55,7 +55,7 @@ export type { CheckpointContent, SaveOptions } from './save-checkpoint';
 export { streamNll } from './stream-nll';
 export type { StreamedNll, StreamOptions } from './stream-nll';
 export { createTrainable, TrainableModel } from './training/model';
-export type { LayerRouting, Loss, LossOptions, Routing, TrainingBatch } from './training/model';
+export type { BalanceBatch, LayerRouting, Loss, LossOptions, Routing, TrainingBatch } from './training/model';
 export { randomParameters } from './training/random-parameters';
 export { createTokenizer, loadTokenizer } from './tokenizer';
 export type { Tokenizer } from './tokenizer';

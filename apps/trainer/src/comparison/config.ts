@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import type { PlannedRun } from '../experiment/run-all';
-import { checkShared, routerKinds, sharedConfig } from '../training/config';
+import { checkShared, estimator, routerKinds, sharedConfig } from '../training/config';
 
 const method = z.strictObject({
   /** Name in the report. */
@@ -15,6 +15,10 @@ const method = z.strictObject({
   align: z.boolean().optional(),
   /** Takes the place of routerLoss.alpha. */
   alpha: z.number().nonnegative().optional(),
+  /** Takes the place of routerLoss.detach. */
+  detach: z.boolean().optional(),
+  /** Takes the place of routerLoss.estimator. */
+  estimator: estimator.optional(),
   /** Takes the place of distillation. */
   distillation: sharedConfig.distillation,
   /** Share of the steps in which the capacity ratios go from 1:0:… to the asked ones. */
@@ -70,7 +74,11 @@ export function planRuns(config: ComparisonConfig): MethodRun[] {
         ...shared,
         model: { from, attention: method.attention, router: method.router ? { kind: method.router } : undefined, align: method.align },
         optimizer: { ...shared.optimizer, learningRate: method.learningRate ?? shared.optimizer.learningRate },
-        routerLoss: { alpha: method.alpha ?? shared.routerLoss.alpha },
+        routerLoss: {
+          alpha: method.alpha ?? shared.routerLoss.alpha,
+          detach: method.detach ?? shared.routerLoss.detach,
+          estimator: method.estimator ?? shared.routerLoss.estimator,
+        },
         distillation: method.distillation ?? shared.distillation,
         annealRatios: method.annealRatios,
         seed,

@@ -1,12 +1,13 @@
 import { ArgumentError } from '@mixsga/backend';
 import { type AttentionVariant, families } from '@mixsga/models';
-import { type RouterKind, routers } from '@mixsga/router';
+import { type EstimatorKind, gradientEstimators, type RouterKind, routers } from '@mixsga/router';
 import { z } from 'zod';
 
 import { tasksConfig } from './tasks';
 
 /** The catalog's names: a router that is added there can be asked for here. */
 export const routerKinds = Object.keys(routers) as RouterKind[];
+const estimatorKinds = Object.keys(gradientEstimators) as EstimatorKind[];
 
 const familyNames = Object.keys(families) as (keyof typeof families)[];
 
@@ -104,6 +105,14 @@ const optimizerConfig = z
   })
   .describe('AdamW, warm-up and cosine, clipping');
 
+/** How the loss of the language model reaches routers, past a choice that has no gradient; without it, not at all. */
+export const estimator = z.strictObject({
+  /** An estimator of @mixsga/router's catalog. */
+  kind: z.enum(estimatorKinds),
+  /** Of the softmax over the router's logits: the lower, the nearer a gate is to the choice. */
+  temperature: z.number().positive().default(1),
+});
+
 /** What a single run and a comparison have in common. */
 export const sharedConfig = {
   data: dataConfig.prefault({}),
@@ -118,8 +127,16 @@ export const sharedConfig = {
   /** How often to go through the training part, in the place of tokens. */
   epochs: z.number().positive().optional(),
   optimizer: optimizerConfig,
-  /** α: weight of the router's consistency loss; the default did best in a sweep (docs/results.md). */
-  routerLoss: z.strictObject({ alpha: z.number().nonnegative() }).prefault({ alpha: 3 }),
+  /** What routers learn from. */
+  routerLoss: z
+    .strictObject({
+      /** α: weight of the consistency loss; the default did best in a sweep (docs/results.md). */
+      alpha: z.number().nonnegative().default(3),
+      /** Whether what routers learn stops at them, and does not bend the hidden states that they read. */
+      detach: z.boolean().optional(),
+      estimator: estimator.optional(),
+    })
+    .prefault({}),
   /** Draws the next-token distributions to those of a frozen teacher. */
   distillation: z
     .strictObject({

@@ -32,7 +32,7 @@ async function session({ stopAt = Infinity, checkpointEvery = 5, width = 4 } = {
     schedule: { learningRate: 0.05, minLearningRateRatio: 0, warmupSteps: 2, totalSteps: STEPS },
     optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },
     clip: 1,
-    alpha: 0.5,
+    routerLoss: { alpha: 0.5 },
     sequenceLength: 8,
   });
   const sampler = new BatchSampler(tokens, { batchSize: 4, sequenceLength: 8, seed: 1 });

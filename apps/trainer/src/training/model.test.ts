@@ -40,7 +40,7 @@ async function train({ model, tokenizer }: OpenModel, steps: number): Promise<nu
     schedule: { learningRate: 3e-3, minLearningRateRatio: 1, warmupSteps: 1, totalSteps: steps },
     optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0 },
     clip: 1,
-    alpha: 1,
+    routerLoss: { alpha: 1 },
     sequenceLength: 16,
   });
   const ids = tokenizer.encode(TEXT);

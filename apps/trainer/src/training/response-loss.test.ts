@@ -65,7 +65,7 @@ describe.each(['mha', 'mixsga:3:1:6'])('the loss of instructions: %s', (attentio
 
   it('takes the same step however rows are spread over accumulated batches', async () => {
     const step = async (batchSize: number) => {
-      const options = { schedule: { learningRate: 1e-3, minLearningRateRatio: 0, warmupSteps: 1, totalSteps: 2 }, clip: 1, alpha: 3, sequenceLength: 256 };
+      const options = { schedule: { learningRate: 1e-3, minLearningRateRatio: 0, warmupSteps: 1, totalSteps: 2 }, clip: 1, routerLoss: { alpha: 3 }, sequenceLength: 256 };
       const trainer = new Trainer(model, { ...options, optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0 } });
       const before = await values();
       const sampler = new InstructionSampler(examples, { batchSize, padding: 2, seed: 1 });

@@ -5,6 +5,7 @@ import { ArgumentError, startBackend } from '@mixsga/backend';
 import { JsonlWriter } from '../metrics/jsonl';
 import { TensorBoardWriter } from '../metrics/tensorboard';
 import { type Best, BestModel } from './best-model';
+import { calibrate } from './calibrate';
 import { CheckpointStore } from './checkpoint';
 import { annealingSteps, checkAnnealing, keepsBest, type RunConfig, totalSteps, warmupSteps } from './config';
 import { writeFileAtomic } from './files';
@@ -135,7 +136,7 @@ async function train(
     schedule: { ...config.optimizer, warmupSteps: warmupSteps(config, steps), totalSteps: steps },
     optimizer: config.optimizer,
     clip: config.optimizer.clip,
-    alpha: config.routerLoss.alpha,
+    routerLoss: config.routerLoss,
     sequenceLength: config.sequenceLength,
     annealingSteps: annealingSteps(config, steps),
     ...(teacher && { teacher }),
@@ -184,6 +185,7 @@ async function train(
       await kept!.restore(model.parameters());
       reporter.message(`kept the model of step ${best.step} of ${steps}, with a validation perplexity of ${best.perplexity.toFixed(3)}`);
     }
+    await calibrate(model, data.sampler, config.sequenceLength);
     return { tokens, best };
   } finally {
     rows.close();

@@ -10,7 +10,7 @@ const options: TrainerOptions = {
   schedule: { learningRate: 0.05, minLearningRateRatio: 0, warmupSteps: 2, totalSteps: 60 },
   optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },
   clip: 1,
-  alpha: 0.5,
+  routerLoss: { alpha: 0.5 },
   sequenceLength: 8,
 };
 

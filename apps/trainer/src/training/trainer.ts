@@ -1,16 +1,21 @@
 import { type HeadInputs, MixsgaError, sumOfSquares } from '@mixsga/backend';
-import type { Loss, LossOptions, TrainingBatch } from '@mixsga/models';
+import type { BalanceBatch, Loss, LossOptions, TrainingBatch } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { AdamW, type AdamWOptions, clippingFactor } from './optimizer';
 import { learningRateAt, type ScheduleOptions } from './schedule';
 
+/** How far a step moves routers that are balanced to where its own tokens would have them. */
+const BALANCE_RATE = 0.1;
+
 /** What the trainer needs of a model. */
 export interface TrainableModel {
-  /** Every variable that training changes, by its name in the saved model. */
+  /** Every variable of the saved model, by its name there; those that have `trainable` false are not the optimizer's. */
   parameters(): ReadonlyMap<string, tf.Variable>;
   /** The training loss of a batch: `total` is differentiated, the others are reported. */
   loss(batch: TrainingBatch, options: LossOptions): Loss;
+  /** Without a gradient, from the scores of a step's batches. */
+  balance(batches: readonly BalanceBatch[], rate: number): Promise<void>;
 }
 
 /** A frozen model that another is drawn to. */
@@ -36,8 +41,8 @@ export interface TrainerOptions {
   optimizer: AdamWOptions;
   /** Global gradient norm above which gradients are scaled down. */
   clip: number;
-  /** Weight α of the router's consistency loss. */
-  alpha: number;
+  /** Weight α of the router's consistency loss, and how gradients pass between routers and the rest. */
+  routerLoss: Pick<LossOptions, 'alpha' | 'detach' | 'estimator'>;
   /** T, tokens of a window. */
   sequenceLength: number;
   /** Its variables are not trained; stays the caller's. */
@@ -78,7 +83,7 @@ export class Trainer {
     private readonly options: TrainerOptions,
     public step = 0,
   ) {
-    this.parameters = model.parameters();
+    this.parameters = new Map([...model.parameters()].filter(([, { trainable }]) => trainable));
     this.variables = [...this.parameters.values()];
     this.nameOf = new Map([...this.parameters].map(([name, variable]) => [variable.name, name]));
     this.adamw = new AdamW(this.parameters, options.optimizer);
@@ -88,7 +93,7 @@ export class Trainer {
   async takeStep(batches: readonly Batch[]): Promise<StepResult> {
     const step = this.step + 1;
     const learningRate = learningRateAt(step, this.options.schedule);
-    const { gradients, losses } = this.accumulate(batches, step);
+    const { gradients, losses, scored } = this.accumulate(batches, step);
     const summary = tf.tidy(() => tf.concat1d([losses, tf.reshape(sumOfSquares([...gradients.values()]), [1])]));
     const values = await summary.data();
     tf.dispose([losses, summary]);
@@ -100,8 +105,10 @@ export class Trainer {
     if (finite) {
       const scale = mean * clippingFactor(gradientNorm, this.options.clip);
       this.adamw.apply(gradients, learningRate, scale, step);
+      // The mean of the first steps, and from then on one that forgets.
+      if (scored.some(({ scores }) => scores.length > 0)) await this.model.balance(scored, Math.max(BALANCE_RATE, 1 / step));
     }
-    tf.dispose([...gradients.values()]);
+    tf.dispose([...gradients.values(), ...scored.flatMap(({ scores }) => scores)]);
     if (!finite) {
       throw new MixsgaError(
         `training: step ${step} has loss ${loss * mean} and gradient norm ${gradientNorm}, expected finite numbers; ` +
@@ -118,9 +125,10 @@ export class Trainer {
     this.adamw.dispose();
   }
 
-  /** Sums over the batches: gradients by parameter name and [total, lm, consistency, kl]; the caller disposes both. */
-  private accumulate(batches: readonly Batch[], step: number): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
+  /** Gradients by parameter name and [total, lm, consistency, kl], summed over the batches, and the scores of each; the caller disposes all. */
+  private accumulate(batches: readonly Batch[], step: number): Gradients & { scored: BalanceBatch[] } {
     const gradients = new Map<string, tf.Tensor>();
+    const scored: BalanceBatch[] = [];
     let losses: tf.Tensor1D | undefined;
     const lm = shares(batches.map(({ targets }) => count(targets, (id) => id >= 0)));
     const consistency = shares(batches.map(tokensOf));
@@ -128,36 +136,44 @@ export class Trainer {
       const one = this.gradientsOf(batch, { lm: lm[i]!, consistency: consistency[i]! }, step);
       for (const [name, gradient] of one.gradients) gradients.set(name, addAndDispose(gradients.get(name), gradient));
       losses = addAndDispose(losses, one.losses);
+      scored.push({ scores: one.scores, ...(batch.mask ? { mask: batch.mask } : {}) });
     }
     if (losses === undefined) throw new MixsgaError('takeStep: expected at least one batch, got none');
-    return { gradients, losses };
+    return { gradients, losses, scored };
   }
 
   /** @param weights of the batch's means in those of the step; 1 where all batches count alike */
-  private gradientsOf(batch: Batch, weights: Weights, step: number): { gradients: Map<string, tf.Tensor>; losses: tf.Tensor1D } {
+  private gradientsOf(batch: Batch, weights: Weights, step: number): Gradients & Pick<Loss, 'scores'> {
     const length = batch.length ?? this.options.sequenceLength;
     const shape: [number, number] = [batch.inputs.length / length, length];
     const inputs = tf.tensor2d(batch.inputs, shape, 'int32');
     const targets = tf.tensor2d(batch.targets, shape, 'int32');
     const mask = batch.mask && tf.tensor2d(batch.mask, shape, 'int32');
     const tensors = { inputs, targets, ...(mask ? { mask } : {}) };
-    const { alpha, teacher, annealingSteps = 0 } = this.options;
+    const { routerLoss, teacher, annealingSteps = 0 } = this.options;
     // Outside of the tape, which would keep every activation of the teacher.
     const distillation = teacher && { teacher: teacher.model.predictions(tensors), weight: teacher.weight };
     const annealing = Math.min(1, annealingSteps > 0 ? (step - 1) / annealingSteps : 1);
     let losses: tf.Tensor1D | undefined;
+    let scores: readonly tf.Tensor3D[] = [];
     const { value, grads } = tf.variableGrads(() => {
-      const options = { alpha, annealing, ...(distillation && { distillation }) };
-      const { total, lm, consistency, kl } = weighted(this.model.loss(tensors, options), weights, alpha);
-      // variableGrads disposes all but the value it is given: what is to be reported must be kept.
+      const loss = this.model.loss(tensors, { ...routerLoss, annealing, ...(distillation && { distillation }) });
+      const { total, lm, consistency, kl } = weighted(loss, weights, routerLoss.alpha);
+      // variableGrads disposes all but the value it is given: what is to be reported or balanced must be kept.
+      scores = loss.scores.map((each) => tf.keep(each));
       losses = tf.keep(tf.stack([total, lm, consistency, kl ?? tf.scalar(0)]) as tf.Tensor1D);
       return total;
     }, this.variables);
     tf.dispose([value, ...Object.values(tensors), ...(distillation ? [distillation.teacher.x] : [])]);
     const gradients = new Map<string, tf.Tensor>();
     for (const [variable, gradient] of Object.entries(grads)) gradients.set(this.nameOf.get(variable)!, gradient);
-    return { gradients, losses: losses! };
+    return { gradients, losses: losses!, scores };
   }
+}
+
+interface Gradients {
+  gradients: Map<string, tf.Tensor>;
+  losses: tf.Tensor1D;
 }
 
 interface Weights {
@@ -165,7 +181,7 @@ interface Weights {
   consistency: number;
 }
 
-function weighted(losses: Loss, weights: Weights, alpha: number): Loss {
+function weighted(losses: Omit<Loss, 'scores'>, weights: Weights, alpha: number): Omit<Loss, 'scores'> {
   if (weights.lm === 1 && weights.consistency === 1) return losses;
   const overTargets = (loss: tf.Scalar) => tf.mul<tf.Scalar>(loss, weights.lm);
   const [prediction, lm, kl] = [overTargets(losses.prediction), overTargets(losses.lm), losses.kl && overTargets(losses.kl)];

@@ -12,6 +12,7 @@ import { sourceOf } from '../decoder/weight-loader';
 import { familyOf, type ModelConfig } from '../families';
 import type { ParameterSource } from '../io/parameter-source';
 import { loadExperts } from '../layer-constants';
+import { type EstimatorOptions, softMixture, withoutGradient } from './router-gradient';
 import { type DifferentiableTransformer, Variables } from './transformer';
 
 /** `prefill`: expert choice over the sequence, as in training; `decode`: each token's own arg max. */
@@ -37,6 +38,10 @@ export interface LossOptions {
    * choose tokens at those ratios by the routers' scores, whichever the router; the consistency loss asks for the asked ones throughout.
    */
   readonly annealing?: number;
+  /** Whether routers read hidden states without passing a gradient back to them; default false. */
+  readonly detach?: boolean;
+  /** How the gradient of `prediction` reaches routers; default: not at all. Given to those that have something to train. */
+  readonly estimator?: EstimatorOptions;
 }
 
 export interface Loss {
@@ -50,6 +55,14 @@ export interface Loss {
   readonly kl: Scalar | null;
   /** Consistency loss over the tokens that are no padding, the mean over layers; 0 without routers. */
   readonly consistency: Scalar;
+  /** float32 [B, T, E] of each layer whose router is to be balanced, for {@link TrainableModel.balance}. */
+  readonly scores: readonly Tensor3D[];
+}
+
+/** Scores of a batch of one training step. */
+export interface BalanceBatch extends Pick<Loss, 'scores'> {
+  /** As in {@link TrainingBatch}. */
+  readonly mask?: Int32Array;
 }
 
 /** What a layer's router made of a batch. */
@@ -61,6 +74,8 @@ export interface LayerRouting {
   /** int32 [B, T], by arg max */
   readonly decode: Tensor2D;
 }
+
+type ForwardOptions = Pick<LossOptions, 'annealing' | 'detach' | 'estimator'>;
 
 interface Pass {
   readonly hidden: Tensor2D;
@@ -156,16 +171,45 @@ export class TrainableModel {
     };
   }
 
-  /** Training loss of a batch under prefill routing; differentiable in {@link parameters}. */
-  loss({ inputs, targets, mask }: TrainingBatch, { alpha, distillation, annealing }: LossOptions): Loss {
-    const { hidden, routed } = this.#forward(inputs, 'prefill', mask, annealing);
+  /**
+   * Training loss of a batch under prefill routing; differentiable in {@link parameters}.
+   * @throws ArgumentError on an estimator where experts are others than groups of heads
+   */
+  loss({ inputs, targets, mask }: TrainingBatch, { alpha, distillation, ...training }: LossOptions): Loss {
+    if (training.estimator && !this.attention.grouping) {
+      throw new ArgumentError(`TrainableModel: expected experts that group heads, with an estimator, got those of ${this.attention.spec}; leave it out`);
+    }
+    const { hidden, routed } = this.#forward(inputs, 'prefill', mask, training);
     const { prediction, lm, kl } = this.#predictionLoss(hidden, flat(targets), distillation);
-    if (routed.length === 0) return { total: prediction, prediction, lm, kl, consistency: tf.scalar(0) };
+    if (routed.length === 0) return { total: prediction, prediction, lm, kl, consistency: tf.scalar(0), scores: [] };
     const losses = routed.map(({ scores, assignment, router }) => router.loss(scores, assignment, mask));
     const consistency = tf.div<Scalar>(tf.addN(losses), routed.length);
     // With alpha 0 the routers get no gradient, instead of a gradient of zeros that costs a pass.
     const total = alpha === 0 ? prediction : tf.add<Scalar>(prediction, tf.mul(consistency, alpha));
-    return { total, prediction, lm, kl, consistency };
+    return { total, prediction, lm, kl, consistency, scores: scoresToBalance(routed) };
+  }
+
+  /**
+   * Moves the biases of routers that hold their ratios by feedback by `rate` of the way to where the real tokens of some batches would
+   * have kept them. For after a step of the optimizer, with the {@link Loss.scores} of all its batches.
+   */
+  async balance(batches: readonly BalanceBatch[], rate: number): Promise<void> {
+    const balanced = this.routers.filter(({ balance }) => balance);
+    for (const [i, router] of balanced.entries()) {
+      const rows = await Promise.all(
+        batches.map(async ({ scores, mask }) => {
+          const values = await scores[i]!.data<'float32'>();
+          return mask ? values.filter((_, at) => mask[Math.floor(at / router.experts)] !== 0) : values;
+        }),
+      );
+      router.balance!(joined(rows), rate);
+    }
+  }
+
+  /** {@link Loss.scores} alone, in a pass under prefill routing, or in none where no router is balanced; the caller disposes them. */
+  balanceScores({ inputs, mask }: Pick<TrainingBatch, 'inputs' | 'mask'>): Tensor3D[] {
+    if (!this.routers.some(({ balance }) => balance)) return [];
+    return tf.tidy(() => scoresToBalance(this.#forward(inputs, 'prefill', mask).routed));
   }
 
   /** What next-token distributions are made of, under prefill routing, for a student to be drawn to; `x` is the caller's to dispose. */
@@ -210,7 +254,8 @@ export class TrainableModel {
     disposeAll(this.variables, this.routers);
   }
 
-  #forward(inputs: Tensor2D, routing: Routing, mask?: Tensor2D, annealing = 1): Pass {
+  #forward(inputs: Tensor2D, routing: Routing, mask?: Tensor2D, training: ForwardOptions = {}): Pass {
+    const { annealing = 1, detach = false, estimator } = training;
     const { heads, headDim, hiddenSize, layers, contextLength } = this.shape;
     const { scale, softCap, frequencies } = this.#transformer;
     const [batch, length] = inputs.shape;
@@ -236,11 +281,16 @@ export class TrainableModel {
         const router = this.routers[layer];
         const own = this.experts[layer];
         if (router && this.attention.experts) {
-          const scores = router.score(tf.reshape(input, [batch, length, hiddenSize]));
+          const seen = tf.reshape(input, [batch, length, hiddenSize]) as Tensor3D;
+          const scores = router.score(detach ? withoutGradient(seen) : seen);
           const assignment = routing === 'prefill' ? router.assign(scores, mask) : router.decode(scores);
           routed.push({ scores, assignment, router });
-          const mixed = annealing < 1 ? expertChoice(scores, annealed(this.attention.experts.ratiosOf(layer), annealing), mask) : assignment;
-          kvOf[layer] = own ? mixKvByExperts(k, v, flat(mixed), own) : mixKv(k, v, flat(mixed), { headDim, ...this.attention.grouping! });
+          const ratios = this.attention.experts.ratiosOf(layer);
+          const mixed = annealing < 1 ? expertChoice(scores, annealed(ratios, annealing), mask) : assignment;
+          const learns = estimator && Object.keys(router.trainable).length > 0;
+          kvOf[layer] = own
+            ? mixKvByExperts(k, v, flat(mixed), own)
+            : mixKv(k, v, flat(mixed), { headDim, ...this.attention.grouping! }, learns ? softMixture(scores, ratios, estimator) : undefined);
         } else {
           kvOf[layer] = own ? mixKvByExperts(k, v, tf.zeros([batch * length], 'int32'), own) : { k, v };
         }
@@ -281,6 +331,20 @@ function disposeAll(variables: ReadonlyMap<string, Variable>, routers: readonly 
 /** Ratios on the way from 1:0:… to the asked ones. */
 function annealed(ratios: readonly number[], progress: number): number[] {
   return ratios.map((ratio, expert) => progress * ratio + (expert === 0 ? 1 - progress : 0));
+}
+
+function scoresToBalance(routed: Pass['routed']): Tensor3D[] {
+  return routed.flatMap(({ scores, router }) => (router.balance ? [scores] : []));
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let from = 0;
+  for (const part of parts) {
+    all.set(part, from);
+    from += part.length;
+  }
+  return all;
 }
 
 /** [B, T] -> [B·T] */

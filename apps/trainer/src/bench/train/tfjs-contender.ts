@@ -25,7 +25,7 @@ export async function tfjsContender(
     schedule: { learningRate: 1e-3, minLearningRateRatio: 1, warmupSteps: 1, totalSteps: 1 },
     optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },
     clip: 1,
-    alpha: 1,
+    routerLoss: { alpha: 1 },
     sequenceLength: shape.sequenceLength,
   });
   const batch = randomBatch(shape);

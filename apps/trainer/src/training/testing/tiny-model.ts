@@ -27,7 +27,11 @@ export class TinyModel implements TrainableModel {
     const hidden = linear(x, head!, bias, 'relu');
     const lm = linearCrossEntropy(tf.add(hidden, x), out!, tf.reshape(targets, [targets.size]));
     const consistency = tf.sum<tf.Scalar>(tf.square(bias));
-    return { total: tf.add<tf.Scalar>(lm, tf.mul(consistency, alpha)), prediction: lm, lm, kl: null, consistency };
+    return { total: tf.add<tf.Scalar>(lm, tf.mul(consistency, alpha)), prediction: lm, lm, kl: null, consistency, scores: [] };
+  }
+
+  balance(): Promise<void> {
+    return Promise.resolve();
   }
 
   async values(): Promise<Map<string, Float32Array>> {
