@@ -43,7 +43,7 @@ export async function throughExperts({ k, v }: KvRows, { runtime, experts, assig
 export async function hostRows(runtime: InferenceRuntime, x: Rows, rows: number): Promise<Float32Array> {
   const tensor = runtime.tensor(x, rows);
   try {
-    return Float32Array.from(await tensor.data<'float32'>());
+    return (await tensor.data<'float32'>()).slice();
   } finally {
     tensor.dispose();
   }
@@ -54,7 +54,7 @@ export async function compressed(expert: Expert, k: Float32Array, v: Float32Arra
   const heads: [number, number, number] = [k.length / expert.kvHeads / expert.headDim, expert.kvHeads, expert.headDim];
   const stored = tf.tidy(() => expert.compress(tf.tensor(k, heads), tf.tensor(v, heads)));
   try {
-    return Float32Array.from(await stored.data<'float32'>());
+    return (await stored.data<'float32'>()).slice();
   } finally {
     stored.dispose();
   }
@@ -65,7 +65,7 @@ export async function expanded(expert: Expert, stored: Float32Array): Promise<{ 
   const { heads, headDim } = expert.stored;
   const read = tf.tidy(() => ({ ...expert.expand(tf.tensor(stored, [stored.length / heads / headDim, heads, headDim])) }));
   try {
-    return { k: Float32Array.from(await read.k.data<'float32'>()), v: Float32Array.from(await read.v.data<'float32'>()) };
+    return { k: (await read.k.data<'float32'>()).slice(), v: (await read.v.data<'float32'>()).slice() };
   } finally {
     tf.dispose([read.k, read.v]);
   }
