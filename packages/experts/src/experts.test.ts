@@ -146,6 +146,17 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     );
   });
 
+  it.each(['kv-grouped', 'latent'] as const)('mixes %s without a gradient to what decides', (kind) => {
+    const experts = examples[kind]({ kvHeads: 8, headDim: 5 });
+    const [k, v, scores] = [draw([6, 40], 1), draw([6, 40], 2), draw([6, 3], 3)];
+    const [gradK, , gradScores] = tf.grads((k, v, scores) => {
+      const mixed = mixKvByExperts(k as Tensor2D, v as Tensor2D, tf.argMax(scores, 1), experts);
+      return tf.add(tf.sum(tf.square(mixed.k)), tf.add(tf.sum(tf.square(mixed.v)), tf.mul(tf.sum(scores), 2)));
+    })([k, v, scores]);
+    expect(distance(gradScores!, tf.fill([6, 3], 2))).toBe(0);
+    expect(distance(gradK!, tf.zeros([6, 40]))).toBeGreaterThan(0.1);
+  });
+
   it('gives a token of the first expert, and padding, its own keys and values', () => {
     const [k, v] = [draw([4, 8], 1), draw([4, 8], 2)];
     const mixed = mixKv(k, v, tf.tensor1d([0, -1, 1, 2], 'int32'), { headDim: 2, groupSizes: [1, 2, 4] });

@@ -88,19 +88,30 @@ export function mixKvByExperts(
     throw new ArgumentError(`mixKvByExperts: expected ${wanted}, got ${misfit ? `a width of ${shape[1]}` : 'none'}`);
   }
   const [keys, values] = tf.tidy(() => {
-    const asWeight = (which: Tensor) => tf.reshape(tf.cast(which, 'float32'), [shape[0], 1]);
-    const padding = asWeight(tf.less(assignment, 0));
+    const column = (which: Tensor) => tf.reshape(tf.cast(which, 'float32'), [shape[0], 1]);
+    const isPadding = () => column(tf.less(assignment, 0));
     const [keyHeads, valueHeads] = [k, v].map((x) => tf.reshape(x, [shape[0], experts[0]!.kvHeads, experts[0]!.headDim]));
     const parts = areNested(experts)
-      ? [{ read: readNested(keyHeads!, valueHeads!, assignment, experts), weight: tf.sub(1, padding) }]
+      ? [{ read: readNested(keyHeads!, valueHeads!, assignment, experts), isOwn: () => column(tf.greaterEqual(assignment, 0)) }]
       : experts.map((expert, index) => ({
-          read: expert.expand(expert.compress(keyHeads!, valueHeads!)), weight: asWeight(tf.equal(assignment, index)),
+          read: expert.expand(expert.compress(keyHeads!, valueHeads!)), isOwn: () => column(tf.equal(assignment, index)),
         }));
     return (['k', 'v'] as const).map((kind) =>
-      parts.reduce<Tensor>((sum, { read, weight }) => tf.add(sum, tf.mul(tf.reshape(read[kind], shape), weight)), tf.mul(kind === 'k' ? k : v, padding)),
+      parts.reduce<Tensor>((sum, { read, isOwn }) => tf.add(sum, masked(tf.reshape(read[kind], shape), isOwn)), masked(kind === 'k' ? k : v, isPadding)),
     );
   }) as [Tensor2D, Tensor2D];
   return { k: keys, v: values };
+}
+
+/** x times a mask, which may come from what a router decided: no gradient passes to it. */
+function masked(x: Tensor, mask: () => Tensor): Tensor {
+  const multiply = tf.customGrad((...args) => {
+    const [x, save] = args as unknown as [Tensor, (tensors: Tensor[]) => void];
+    const factors = mask();
+    save([factors]);
+    return { value: tf.mul(x, factors), gradFunc: (dy: Tensor, saved: Tensor[]) => tf.mul(dy, saved[0]!) };
+  });
+  return multiply(x);
 }
 
 function areNested(experts: readonly Expert[]): boolean {
@@ -114,6 +125,9 @@ function readNested(k: Tensor, v: Tensor, assignment: Tensor1D, experts: readonl
   if (experts.length === 1) return most.expand(stored);
   const numbers = most.stored.headDim;
   const kept = experts.flatMap(({ stored }) => Array.from({ length: numbers }, (_, i) => Number(i < stored.headDim)));
-  const mask = tf.gather(tf.tensor2d(kept, [experts.length, numbers]), tf.maximum(assignment, tf.scalar(0, 'int32')));
-  return most.expand(tf.mul(stored, tf.reshape(mask, [assignment.size, 1, numbers])));
+  const mask = () => {
+    const rows = tf.gather(tf.tensor2d(kept, [experts.length, numbers]), tf.maximum(assignment, tf.scalar(0, 'int32')));
+    return tf.reshape(rows, [assignment.size, 1, numbers]);
+  };
+  return most.expand(masked(stored, mask));
 }
