@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createExpert, type Expert, type ExpertKind, fitLatentBasis, groupedExpert, type GroupedOptions, mixKv, mixKvByExperts } from './index';
+import { createExpert, distortionsByExperts, type Expert, type ExpertKind, fitLatentBasis, groupedExpert, type GroupedOptions, mixKv, mixKvByExperts } from './index';
 import { randomProjections, tensorsOf } from './latent/testing/random-projections';
 import { expertChecks, type ExpertsOf } from './testing';
 
@@ -144,6 +144,19 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     expect(() => mixKv(tf.zeros([3, 8]), tf.zeros([3, 8]), choice, { headDim: 2, groupSizes: [1, 2, 4] }, soft)).toThrow(
       'mixKv: expected gates of shape [3, 3], got [3, 2]',
     );
+  });
+
+  it.each(['grouped', 'kv-grouped', 'latent'] as const)('tells what experts of %s lose of each token', (kind) => {
+    const experts = examples[kind]({ kvHeads: 8, headDim: 5 });
+    const [k, v] = [draw([6, 40], 1), draw([6, 40], 2)];
+    const lost = distortionsByExperts(k, v, experts);
+    experts.forEach((_, expert) => {
+      const mixed = mixKvByExperts(k, v, tf.fill([6], expert, 'int32'), experts);
+      const squares = (a: Tensor2D, b: Tensor2D) => tf.sum(tf.squaredDifference(a, b), 1);
+      expect(distance(tf.slice(lost.k, [0, expert], [6, 1]), squares(mixed.k, k))).toBeLessThan(1e-4);
+      expect(distance(tf.slice(lost.v, [0, expert], [6, 1]), squares(mixed.v, v))).toBeLessThan(1e-4);
+    });
+    expect(() => distortionsByExperts(k, v, [])).toThrow('distortionsByExperts: expected at least one expert, got none');
   });
 
   it.each(['kv-grouped', 'latent'] as const)('mixes %s without a gradient to what decides', (kind) => {

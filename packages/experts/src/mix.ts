@@ -82,11 +82,7 @@ export function mixKvByExperts(
   experts: readonly Expert[],
 ): KeyValue<Tensor2D> {
   const { shape } = k;
-  const misfit = experts.find(({ kvHeads, headDim }) => shape[1] !== kvHeads * headDim);
-  if (misfit || experts.length === 0) {
-    const wanted = misfit ? `rows of ${misfit.kvHeads} KV heads of ${misfit.headDim}` : 'at least one expert';
-    throw new ArgumentError(`mixKvByExperts: expected ${wanted}, got ${misfit ? `a width of ${shape[1]}` : 'none'}`);
-  }
+  expectRows('mixKvByExperts', k, experts);
   const [keys, values] = tf.tidy(() => {
     const column = (which: Tensor) => tf.reshape(tf.cast(which, 'float32'), [shape[0], 1]);
     const isPadding = () => column(tf.less(assignment, 0));
@@ -101,6 +97,13 @@ export function mixKvByExperts(
     );
   }) as [Tensor2D, Tensor2D];
   return { k: keys, v: values };
+}
+
+/** @throws ArgumentError when there is no expert, or rows do not hold the KV heads of one */
+export function expectRows(who: string, { shape }: Tensor2D, experts: readonly Expert[]): void {
+  if (experts.length === 0) throw new ArgumentError(`${who}: expected at least one expert, got none`);
+  const misfit = experts.find(({ kvHeads, headDim }) => shape[1] !== kvHeads * headDim);
+  if (misfit) throw new ArgumentError(`${who}: expected rows of ${misfit.kvHeads} KV heads of ${misfit.headDim}, got a width of ${shape[1]}`);
 }
 
 /** x times a mask, which may come from what a router decided: no gradient passes to it. */
