@@ -6,7 +6,7 @@ export default defineConfig(
   globalIgnores(['**/dist/', '**/.turbo/', '**/generated.ts', '**/*.generated.*', 'packages/backend/assembly/', 'runs/', 'mixsga-demo/']),
   tseslint.configs.recommended,
   {
-    files: ['{packages,apps}/*/src/**/*.{ts,tsx}'],
+    files: ['{packages,apps,examples}/*/src/**/*.{ts,tsx}'],
     plugins: { mixsga: { rules: { 'import-arrows': importArrows } } },
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {

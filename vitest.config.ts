@@ -12,7 +12,7 @@ const exclude = [...configDefaults.exclude, ...(long ? [] : ['**/*.long.test.ts'
 
 const workspace = fileURLToPath(new URL('.', import.meta.url));
 
-const projects = ['packages', 'apps'].flatMap((group) =>
+const projects = ['packages', 'apps', 'examples'].flatMap((group) =>
   readdirSync(workspace + group).map((directory) => {
     const root = `${workspace}${group}/${directory}`;
     const manifest = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as { name: string };

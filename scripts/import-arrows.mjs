@@ -10,6 +10,7 @@ const arrows = {
   'packages/evaluators': ['backend'],
   'apps/trainer': ['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators'],
   'apps/playground': ['backend', 'kv-cache', 'models'],
+  'examples/own-expert': ['backend', 'experts', 'models'],
 };
 
 /** ESLint rule: imports between workspace packages follow `arrows` and go through a package's exports. */

@@ -1,0 +1,28 @@
+import { createExpert, defaultGroupSizes, validateGroupSizes } from '@mixsga/experts';
+import { mixtureKind, registerAttention } from '@mixsga/models';
+import { leadingHead } from './leading-head';
+
+/** Makes `leading:3:1:6`, `leading:1@4` and the like known to everything that takes an attention variant. */
+export function registerLeadingHeads(): void {
+  registerAttention('leading', leading);
+}
+
+const leading = mixtureKind<number>({
+  name: 'leading',
+  description: 'the first of each run of SIZE KV heads is stored',
+  example: '3:1:6',
+  parseSize: (text) => (/^[1-9]\d*$/.test(text) ? Number(text) : null),
+  formatSize: String,
+  defaultSizes: defaultGroupSizes,
+  compression: (groupSize) => groupSize,
+  storage: (sizes) => ({
+    grouping: null,
+    layerExperts: {
+      // A head that has turned with its position is a head still.
+      takesRotatedKeys: true,
+      stored: ({ kvHeads, headDim }) => sizes.map((groupSize) => ({ heads: (2 * kvHeads) / groupSize, headDim })),
+      create: ({ kvHeads, headDim }) => sizes.map((groupSize) => createExpert(leadingHead, { kvHeads, headDim, groupSize })),
+    },
+  }),
+  check: (sizes, { kvHeads }) => validateGroupSizes(sizes, kvHeads),
+});
