@@ -11,6 +11,7 @@ const arrows = {
   'apps/trainer': ['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators'],
   'apps/playground': ['backend', 'kv-cache', 'models'],
   'examples/own-expert': ['backend', 'experts', 'models'],
+  'examples/own-router': ['backend', 'router', 'models'],
 };
 
 /** ESLint rule: imports between workspace packages follow `arrows` and go through a package's exports. */

@@ -1,7 +1,6 @@
 // Checkpoint conversion: the same model with another attention variant (paper section 4; method notes section 4).
 
 import { ArgumentError } from '@mixsga/backend';
-import type { RouterKind } from '@mixsga/router';
 import { alignHeads, alignHeadValues, type Grouping } from './align/align-heads';
 import { parseAttention } from './attention/index';
 import type { AttentionVariant } from './attention/variant';
@@ -13,7 +12,7 @@ import { constantValues, withConstants } from './layer-constants';
 
 export interface ConvertOptions {
   /** Kind of router for a variant with experts; default 'sigmoid'. */
-  readonly router?: RouterKind;
+  readonly router?: string;
   /** Seed of the new routers; default 0. */
   readonly routerSeed?: number;
   /** Permute and turn heads before they are grouped so that those of a group are alike, see {@link alignHeads}; default false. */

@@ -13,16 +13,32 @@ export const routers = {
 
 export type RouterKind = keyof typeof routers;
 
+const known = new Map<string, RouterFactory>(Object.entries(routers));
+
+/** Names of all routers, those of {@link registerRouter} included. */
+export function routerNames(): string[] {
+  return [...known.keys()];
+}
+
+/**
+ * Makes a router of your own known by a name, to the configurations of models too. A checkpoint has its weight [E, D] and bias [E].
+ * @param name letters, digits and hyphens
+ * @throws ArgumentError when the name is none, or another router's
+ */
+export function registerRouter(name: string, factory: RouterFactory): void {
+  if (!/^[a-z][a-z0-9-]*$/.test(name)) throw new ArgumentError(`registerRouter: expected a name of letters, digits and hyphens, got ${JSON.stringify(name)}`);
+  if (known.has(name) && known.get(name) !== factory) throw new ArgumentError(`registerRouter: expected a name that is free, got ${name}`);
+  known.set(name, factory);
+}
+
 /**
  * Makes the router of one layer.
  *
- * @param kind a name of the catalog, or a factory of your own
- * @throws ArgumentError on a name that the catalog lacks, or when the options do not fit together
+ * @param kind a name of the catalog or of {@link registerRouter}, or a factory of your own
+ * @throws ArgumentError on a name that there is not, or when the options do not fit together
  */
-export function createRouter(kind: RouterKind | RouterFactory, options: RouterOptions): Router {
-  if (typeof kind === 'function') return kind(options);
-  if (!Object.hasOwn(routers, kind)) {
-    throw new ArgumentError(`createRouter: expected a router of ${Object.keys(routers).join(', ')}, got '${String(kind)}'`);
-  }
-  return routers[kind](options);
+export function createRouter(kind: string | RouterFactory, options: RouterOptions): Router {
+  const factory = typeof kind === 'function' ? kind : known.get(kind);
+  if (factory) return factory(options);
+  throw new ArgumentError(`createRouter: expected a router of ${routerNames().join(', ')}, got '${String(kind)}'`);
 }

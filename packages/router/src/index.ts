@@ -1,6 +1,6 @@
 export { argMaxExpert } from './arg-max';
 export { balancedRouter } from './balanced';
-export { createRouter, routers } from './catalog';
+export { createRouter, registerRouter, routerNames, routers } from './catalog';
 export type { RouterKind } from './catalog';
 export { consistencyLoss } from './consistency-loss';
 export { gradientEstimators } from './estimators';

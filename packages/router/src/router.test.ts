@@ -4,7 +4,7 @@ import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { balancingShift } from './balance';
-import { argMaxExpert, balancedRouter, consistencyLoss, createRouter, routers, routingStatistics, sigmoidRouter, softGates } from './index';
+import { argMaxExpert, balancedRouter, consistencyLoss, createRouter, registerRouter, routers, routingStatistics, sigmoidRouter, softGates } from './index';
 import type { Router, RouterFactory, RouterKind } from './index';
 import { plainExpertChoice, routerChecks } from './testing';
 
@@ -376,8 +376,12 @@ describe('createRouter', () => {
   });
 
   it('refuses an unknown name', () => {
-    expect(() => createRouter('softmax' as RouterKind, OPTIONS)).toThrow(/of sigmoid, random, balanced, got 'softmax'/);
-    expect(() => createRouter('toString' as RouterKind, OPTIONS)).toThrow(ArgumentError);
+    registerRouter('own-sigmoid', sigmoidRouter);
+    expect(createRouter('own-sigmoid', OPTIONS).experts).toBe(OPTIONS.ratios.length);
+    expect(() => registerRouter('own-sigmoid', routers.random)).toThrow('expected a name that is free, got own-sigmoid');
+    expect(() => registerRouter('', sigmoidRouter)).toThrow('expected a name of letters, digits and hyphens, got ""');
+    expect(() => createRouter('softmax', OPTIONS)).toThrow(/of sigmoid, random, balanced, own-sigmoid, got 'softmax'/);
+    expect(() => createRouter('toString', OPTIONS)).toThrow(ArgumentError);
   });
 });
 

@@ -1,6 +1,6 @@
 // What the configurations of all families have in common.
 import { ArgumentError } from '@mixsga/backend';
-import { type RouterKind, routers } from '@mixsga/router';
+import { routerNames } from '@mixsga/router';
 import { z } from 'zod';
 import { parseAttention } from '../attention/index';
 import { checkField } from './validate';
@@ -13,12 +13,10 @@ export const tokenId = z.int({ error: 'expected a token id' }).nonnegative({ err
 export const only = <T extends string | boolean>(value: T) =>
   z.literal(value, { error: `expected ${JSON.stringify(value)}, the only one implemented` }).default(value as never);
 
-const routerKinds = Object.keys(routers) as RouterKind[];
-
 const mixsga = z.strictObject({
   /** An attention variant, see {@link parseAttention}. */
   attention: z.string(),
-  router: z.enum(routerKinds, { error: `expected one of ${routerKinds.join(', ')}` }).optional(),
+  router: z.string().refine((name) => routerNames().includes(name), { error: () => `expected one of ${routerNames().join(', ')}` }).optional(),
   routerSeed: z.int({ error: 'expected a whole number' }).optional(),
   /** Whether heads were aligned before they were grouped: how the weights were made, nothing to be done. */
   align: z.boolean({ error: 'expected true or false' }).optional(),
