@@ -94,7 +94,7 @@ describe('inspectModel', () => {
     expect(opt.weightBytes.bf16).toBe(2 * matrices + 4 * positionsAndVectors);
     expect(opt.weightBytes.int8).toBe(matrices + 4 * positionsAndVectors + 4 * (50272 + 12 * (5 * 768 + 3072)));
     expect(opt.kvBytesPerTokenBy).toEqual({
-      mha: 73_728, 'gqa:2': 36_864, 'cla:2': 36_864, 'mixsga:3:1:6': 36_867, 'mixsga-root:3:1:6': 36_867,
+      mha: 73_728, 'gqa:2': 36_864, 'cla:2': 36_864, 'mixsga:3:1:6': 36_867, 'mixsga-root:3:1:6': 36_867, 'latent:1@4': 18_432,
     });
     // Its untied embeddings are looked up, not multiplied.
     const tiny = await inspectModel('TinyLlama/TinyLlama-1.1B-Chat-v1.0');
