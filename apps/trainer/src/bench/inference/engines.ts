@@ -52,7 +52,8 @@ export async function decoderEngine({ attention, config, values }: RandomModel, 
   const label = `${attention} ${weights}${kv === 'f32' ? '' : `, ${kv} cache`}`;
   return {
     attention,
-    path: runtime.path,
+    // Experts of other types go through compress and expand, whatever the runtime.
+    path: variant.layerExperts ? 'reference' : runtime.path,
     weights,
     kv,
     weightBytes: decoder.weightBytes,
