@@ -14,11 +14,11 @@ import type { ProgressLine } from '../training/progress';
 const MAXIMUM_TOKENS = 2 ** 24;
 
 export interface AllocateOptions {
-  /** A variant with experts, whose ratios are those of the uniform alternative and of the middle of the ladder. */
+  /** A variant with experts of any type, whose ratios are the middle of the ladder. */
   readonly attention: string;
   /** Share of the unmodified KV cache to keep; default: what `attention` keeps. */
   readonly budget?: number | undefined;
-  /** Whether heads are aligned before they are grouped. */
+  /** Whether heads are aligned before they are grouped; for variants that group keys and values alike. */
   readonly align?: boolean | undefined;
   /** Rungs of the ladder below and above the ratios of `attention`, each. Default 4. */
   readonly steps?: number | undefined;
@@ -66,12 +66,12 @@ export interface AllocatedModel {
 
 /**
  * Chooses each layer's capacity ratios under one KV budget. Each layer alone is moved along a ladder of ratios while all others stay at
- * its top, the unmodified model, and the loss in log-likelihood on a text is measured; `allocateRatios` then finds the ratios with the
- * least loss in sum. Routers are untrained then: the ratios are kept exactly (prefill routing) and which token gets which expert is
+ * its top, the most expensive expert (of `mixsga:3:1:6` the unmodified model), and the loss in log-likelihood on a text is measured;
+ * `allocateRatios` then finds the ratios with the least loss in sum. Routers are untrained then: the ratios are kept exactly (prefill routing) and which token gets which expert is
  * as good as random.
  *
  * @param model a folder, the name of a shipped model, or an id of the hub; with plain attention
- * @throws ArgumentError when the variant has no experts or does not fit, or the budget is beyond its ladder; FileError when model or
+ * @throws ArgumentError when the variant has no experts, does not fit or has no heads to align, or the budget is beyond its ladder; FileError when model or
  *   text cannot be had or are broken; BackendError; the signal's reason
  */
 export async function allocateModel(model: string, options: AllocateOptions): Promise<AllocatedModel> {

@@ -8,10 +8,9 @@ import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
 import { positiveInteger, print, printJson } from './options';
 
-interface Options extends Omit<AllocateOptions, 'budget' | 'signal' | 'line'> {
+interface Options extends Omit<AllocateOptions, 'signal' | 'line'> {
   readonly backend: BackendName;
   readonly weights: WeightType;
-  readonly kv?: number;
   readonly json: boolean;
 }
 
@@ -20,8 +19,8 @@ export function registerAllocate(program: Command): void {
     .command('allocate')
     .description('Choose the ratios of each layer under one KV budget, by what each layer loses on a text when its tokens are grouped.')
     .argument('<model>', 'a folder, the name of a shipped model, or an id of the hub; with plain attention (mha)')
-    .requiredOption('--attention <spec>', 'mixsga:3:1:6: the ratios that a layer may be above or below')
-    .option('--kv <share>', 'share of the KV cache to keep, such as 0.5 (default: what --attention keeps)', share)
+    .requiredOption('--attention <spec>', 'a variant with experts, such as mixsga:3:1:6: the ratios that a layer may be above or below')
+    .option('--budget <share>', 'share of the KV cache to keep, such as 0.5 (default: what --attention keeps)', share)
     .option('--align', 'align heads before they are grouped, as convert --align does', false)
     .option('--steps <n>', 'how many ratios to measure above and below those of --attention, each', positiveInteger, 4)
     .option('--data <data>', 'the text: sotu, a file or folder of text, JSON Lines or Parquet, or a data set of the hub', 'sotu')
@@ -34,9 +33,9 @@ export function registerAllocate(program: Command): void {
     .action((model: string, options: Options) => withInterruption((signal) => allocate(model, options, signal)));
 }
 
-async function allocate(model: string, { kv, json, ...options }: Options, signal: AbortSignal): Promise<void> {
+async function allocate(model: string, { json, ...options }: Options, signal: AbortSignal): Promise<void> {
   const line = new ProgressLine();
-  const allocated = await allocateModel(model, { ...options, budget: kv, signal, line })
+  const allocated = await allocateModel(model, { ...options, signal, line })
     .catch((error: unknown) => {
       throw signal.aborted ? new Interrupted('stopped; nothing was written') : error;
     })
