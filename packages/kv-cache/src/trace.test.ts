@@ -44,6 +44,7 @@ const policies = {
     // The newest, half of what fits at the finest, go last.
     importance: ({ position, score }, seen, { finest, layerBytes }) => (position < seen - Math.floor(Math.floor(layerBytes / finest) / 2) ? score : Infinity),
   },
+  'budget by margin': { ...budgeted('margin', 0.4), importance: ({ value }) => marginOf(value) },
   'budget that evicts': { ...budgeted('attention:evict', 0.15), importance: ({ position, score }, seen, { finest, layerBytes }) => (
     position < seen - Math.floor(Math.floor(layerBytes / finest) / 2) ? score : Infinity
   ) },
@@ -126,7 +127,7 @@ class Trace {
         if (!this.#fits(pair, Math.max(1, n))) return;
         pair.layers.forEach((_, layer) => this.#observe(pair, layer, this.#token(pair, layer, seed), seed));
         if (n % 2 === 0) return pair.cache.truncate(pair.seen);
-        return pair.layers.forEach((_, layer) => pair.cache.planRows(layer, new Int32Array(n)));
+        return pair.layers.forEach((_, layer) => pair.cache.planRows(layer, new Int32Array(n), new Float32Array(n)));
       }
       case 'truncate': {
         const seen = Math.floor((pair.seen * n) / 100);
@@ -198,7 +199,7 @@ class Trace {
     });
     // A fork in the middle of a step does not disturb it.
     const fork = forked && this.pairs.length < 4 ? { ...copyOf(pair), cache: cache.fork() } : null;
-    cache.commit(tokens.map(({ expert }) => expert));
+    cache.commit(tokens.map(({ expert }) => expert), cache.usesMargins ? tokens.map(({ value }) => marginOf(value)) : undefined);
     if (fork) this.pairs.push(fork);
     pair.seen++;
     layers.forEach((kept, layer) => {
@@ -212,8 +213,9 @@ class Trace {
     const rows = pair.layers.map((_, layer) =>
       Array.from({ length: n }, (_, i) => ({ ...this.#token(pair, layer, seed + i), position: pair.seen + i })),
     );
+    const margins = (tokens: Token[]) => (pair.cache.usesMargins ? Float32Array.from(tokens, ({ value }) => marginOf(value)) : undefined);
     scarce(() => rows.forEach((tokens, layer) => {
-      for (const { segment, groupSize, firstSlot, rows: numbers } of pair.cache.planRows(layer, Int32Array.from(tokens, (t) => t.expert))) {
+      for (const { segment, groupSize, firstSlot, rows: numbers } of pair.cache.planRows(layer, Int32Array.from(tokens, (t) => t.expert), margins(tokens))) {
         expect(segment.store.heads).toBe(this.layout.kvHeads / groupSize);
         numbers.forEach((row, i) => this.#write(segment.store, slotOf(segment, firstSlot + i), tokens[row]!));
       }
@@ -344,6 +346,11 @@ function probability({ value }: Token, seed: number): number {
   return Math.fround((((value * 2654435761) ^ (seed * 40503)) >>> 8) / 2 ** 24);
 }
 
+/** A token's router margin, some below 0. */
+function marginOf(value: number): number {
+  return Math.fround((((value * 2654435761) >>> 8) / 2 ** 24) - 0.25);
+}
+
 /** The tokens of a segment in slot order, as its keys tell. */
 function slotsOf(cache: KvCache, layer: number, expert: number, tokens: Token[]): Token[] {
   const segment = cache.view(layer).segments[expert]!;
@@ -368,9 +375,14 @@ describe('a history of caches', () => {
   // Of the second, tokens are stored in one arena and coarsened to others.
   const budgetLayouts: CacheLayout[] = [layouts[0]!, layouts[3]!, { layers: 2, kvHeads: 8, headDim: 2, groupSizes: [1], fingerprint: 'd' }];
 
+  const layoutsOf = (name: string) => {
+    if (name === 'budget by margin') return budgetLayouts.filter(({ groupSizes }) => groupSizes.length > 1);
+    return name.startsWith('budget') ? budgetLayouts : layouts;
+  };
+
   it.each(Object.keys(policies) as (keyof typeof policies)[])('leaves what a plain model holds, and no page behind: %s', async (name) => {
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom(...(name.startsWith('budget') ? budgetLayouts : layouts)), fc.array(command, { maxLength: 14, size: 'max' }), async (layout, commands) => {
+      fc.asyncProperty(fc.constantFrom(...layoutsOf(name)), fc.array(command, { maxLength: 14, size: 'max' }), async (layout, commands) => {
         const trace = new Trace(layout, policies[name]);
         for (const each of commands) {
           await trace.run(each);

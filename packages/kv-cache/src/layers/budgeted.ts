@@ -44,9 +44,9 @@ export class BudgetedLayer extends SlottedLayer {
     );
   }
 
-  override plan(experts: Int32Array): StorePlan[] {
+  override plan(experts: Int32Array, margins: Float32Array | null): StorePlan[] {
     this.#expectRoom('planRows', experts.length);
-    return super.plan(experts);
+    return super.plan(experts, margins);
   }
 
   protected override prepareStep(tokensSeen: number): void {
