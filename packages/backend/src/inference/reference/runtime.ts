@@ -5,11 +5,12 @@ import { causalAttention, embedding, groupMean, layerNorm, linear } from '../../
 import { expectIds } from '../../kernels/validate';
 import { HostPages, slotOf } from '../host-pages';
 import { dequantiseHeads, quantiseHeads } from '../kv-type';
+import { marginOf } from '../margin';
 import type { PageStore } from '../pages';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
-  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, LayerView, PageFormat, RmsNormOptions,
-  Route, RowLikelihood, StepResult, StorePlan, TokenRouter, WeightType,
+  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, LayerView, MarginOptions, PageFormat,
+  RmsNormOptions, Route, RowLikelihood, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
 import { attendReference, causalReference } from './attention';
 import { ReferenceKv, ReferenceLinear, ReferenceRows, ReferenceVector } from './residents';
@@ -93,7 +94,8 @@ export class ReferenceRuntime implements InferenceRuntime {
     x.write(() => rotated(x.first(rows), angles.first(rows)));
   }
 
-  route(router: TokenRouter | null, x: ReferenceRows, row: number): Route {
+  route(router: TokenRouter | null, x: ReferenceRows, row: number, margin?: MarginOptions): Route {
+    if (router && margin) margin.onMargin(marginOf(this.#read(() => margin.score(tf.reshape(x.row(row), [1, 1, x.width])))));
     const expert = router
       ? this.#read(() => router.decode(tf.reshape(x.row(row), [1, 1, x.width])))[0]!
       : 0;

@@ -2,10 +2,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
 import type { WasmHeap } from '../../wasm/register';
+import { marginOf } from '../margin';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, KvWeights,
-  LayerView, LinearWeights, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  LayerView, LinearWeights, MarginOptions, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from '../runtime';
 import { Block, blockOf } from './memory';
 import { WasmPages } from './pages';
@@ -129,7 +130,8 @@ export class WasmRuntime implements InferenceRuntime {
     this.#heap.kernels.rotate((x as HeapRows).address, (angles as HeapRows).address, rows, x.width / headDim, headDim);
   }
 
-  route(router: TokenRouter | null, x: Rows, row: number): Route {
+  route(router: TokenRouter | null, x: Rows, row: number, margin?: MarginOptions): Route {
+    if (router && margin) this.#tellMargin(margin, x as HeapRows, row);
     let expert = 0;
     if (router?.linear) {
       expert = this.#likeliest(router.linear as PackedLinear, (x as HeapRows).row(row));
@@ -306,6 +308,12 @@ export class WasmRuntime implements InferenceRuntime {
     linear.apply(x, logits, 1, logits + 4 * linear.outputs);
     const scores = this.#heap.floats(logits, linear.outputs).map((logit) => 1 / (1 + Math.exp(-logit)));
     return indexOfLargest(scores, 0, scores.length);
+  }
+
+  #tellMargin({ score, onMargin }: MarginOptions, x: HeapRows, row: number): void {
+    const scores = tf.tidy(() => score(this.#tensorAt(x.row(row), 1, x.width)));
+    onMargin(marginOf(scores.dataSync()));
+    scores.dispose();
   }
 
   #tensorAt(address: number, rows: number, width: number): Tensor3D {

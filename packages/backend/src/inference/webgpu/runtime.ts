@@ -5,10 +5,11 @@ import { linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
 import { WebgpuDevice } from '../../webgpu/device';
 import { slotOf } from '../host-pages';
+import { marginOf } from '../margin';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer,
-  LayerView, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, WeightType,
+  LayerView, MarginOptions, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
 import type { Part } from './attention';
 import {
@@ -142,8 +143,9 @@ export class WebgpuRuntime implements InferenceRuntime {
     });
   }
 
-  route(router: TokenRouter | null, x: WebgpuRows, row: number): Route {
+  route(router: TokenRouter | null, x: WebgpuRows, row: number, margin?: MarginOptions): Route {
     if (!router) return this.#step.addRoute(0);
+    if (margin) this.#observeMargin(margin, x, row);
     const route = this.#step.addRoute(null);
     if (router.linear) {
       const { layout, weights, scales, bias, product, outputs } = router.linear as WebgpuLinear;
@@ -436,6 +438,13 @@ export class WebgpuRuntime implements InferenceRuntime {
 
   #inPlace(program: typeof scaleProgram, result: Tensor, number: number, width: number, rows: number): void {
     this.#device.run(program, { result, inputs: {}, uniforms: { width, number }, groups: elementwise(width, rows) });
+  }
+
+  #observeMargin({ score, onMargin }: MarginOptions, x: WebgpuRows, row: number): void {
+    const scores = this.#device.stock(() => tf.tidy(() => score(tf.reshape(tf.slice(x.tensor, [row, 0], [1, x.width]), [1, 1, x.width]))));
+    const to = this.#step.observe(scores.size, (values) => onMargin(marginOf(values)));
+    this.#copy(scores, 0, this.#step.observed, to, scores.size);
+    scores.dispose();
   }
 
   /** What to bind as routes: any integers where the host knows the expert. */
