@@ -68,13 +68,17 @@ describe.each(backends)('on $name', ({ name, software }) => {
     },
   );
 
-  it.each(least([['llama', 'mha'], ['opt', 'gqa:2'], ['opt', 'mixsga-root:3:1:6'], ['opt', 'mixsga:3:1:6']] as const))(
-    '%s with %s changes nothing under a KV budget that holds all, and under a small one is what the reference makes of it',
-    async (form, attention) => {
+  const budgeted = [
+    ['llama', 'mha', 'oldest'], ['opt', 'gqa:2', 'attention'], ['opt', 'mixsga-root:3:1:6', 'mean-attention'],
+    ['opt', 'mixsga:3:1:6', 'mean-attention'], ['opt', 'mixsga:3:1:6', 'margin'],
+  ] as const;
+  it.each(software ? budgeted.slice(-2) : budgeted)(
+    '%s with %s changes nothing under a KV budget by %s that holds all, and under a small one is what the reference makes of it',
+    async (form, attention, kvPolicy) => {
       const decoder = await decoderOf(form, attention);
       const [prompt, next] = [tinyTokens(25, 1), tinyTokens(20, 2)];
       const run = async (of: CachedDecoder, kvBudget?: number) => {
-        const cache = of.createCache({ kvBudget, maxTokens: 46 });
+        const cache = of.createCache({ kvBudget, kvPolicy: kvBudget === undefined ? undefined : kvPolicy, maxTokens: 46 });
         await of.prefill(prompt, cache, { want: 'argMax' });
         return { logits: await feed(of, next, cache), cache };
       };
@@ -196,6 +200,14 @@ describe('a decoder', () => {
     await decoder.prefill(tinyTokens(8, 1), cache, { want: 'argMax' });
     await feed(decoder, tinyTokens(3, 2), cache);
     expect(cache.tokensKept(0)).toBe(6);
+    decoder.dispose();
+  });
+
+  it('without routers has no KV budget by router margin', async () => {
+    const decoder = await decoderOf('opt', 'gqa:2');
+    expect(() => decoder.createCache({ kvBudget: 1e6, kvPolicy: 'margin' })).toThrow(
+      'KV budget: policy margin expects a model that routes, got one without routers; use attention or oldest',
+    );
     decoder.dispose();
   });
 

@@ -9,12 +9,12 @@ import { storingLayers } from '../attention/variant';
 import { modelShape, type ShapedConfig } from '../config/shape';
 import type { CacheOptions, Decoder, StepOutput, Want } from '../generation/decoder';
 import type { ParameterSource } from '../io/parameter-source';
-import { assignExperts, layerDecisions, type LayerDecisions } from './decisions';
+import { assignExperts, layerDecisions, routerMargins, type LayerDecisions } from './decisions';
 import { ExpertStep } from './expert-step';
 import type { ModelFamily } from './family';
 import { gatherLikelihood } from './likelihood';
 import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, windowOf, type Buffers, type Parts } from './parts';
-import { passText } from './text-pass';
+import { passText, type TextPassOptions } from './text-pass';
 import type { LayerRouter } from './weight-loader';
 import { sourceOf, WeightLoader } from './weight-loader';
 
@@ -28,6 +28,8 @@ export interface DecoderOptions {
    */
   readonly kv?: KvType;
 }
+
+type Decide = TextPassOptions['decide'];
 
 /** `prefill`: progressive expert choice over the whole text; `decode`: each token's own arg max. */
 type Routing = 'prefill' | 'decode';
@@ -167,7 +169,7 @@ export class CachedDecoder implements Decoder {
     expectPrompt('prefill', prompt, rows);
     this.#expectTokens('prefill', tokens, 0);
     const last = this.#stepBuffers(1);
-    const decide = this.#decision(rows, prompt);
+    const decide = cache.usesMargins ? this.#decisionWithMargins(rows, prompt) : this.#decision(rows, prompt);
     return passText(this.#parts, tokens, { decide, cache }, async (a) => {
       runtime.copyRows(a.x, rows - 1, 1, last.a.x);
       const { experts: _, ...output } = kept(await this.#output(last, 1, want), [cache]);
@@ -211,10 +213,10 @@ export class CachedDecoder implements Decoder {
     this.#expectTokens('routingOf', inputs, 0);
     expectPrompt('routingOf', prompt, inputs.length);
     const layers: LayerDecisions[] = [];
-    const decide: Parameters<typeof passText>[2]['decide'] = async (router, x) => {
+    const decide: Decide = async (router, x) => {
       const decisions = await layerDecisions(this.runtime, router, x, { rows: inputs.length, prompt });
       layers.push(decisions);
-      return decisions[routing];
+      return { experts: decisions[routing] };
     };
     // The read waits for the pass, and says whether it went well.
     await passText(this.#parts, inputs, { decide, signal }, (a) => this.runtime.read(a.x, 1, 'argMax'));
@@ -234,6 +236,7 @@ export class CachedDecoder implements Decoder {
     const byExperts = this.#parts.variant.layerExperts && new ExpertStep(this.#parts, buffers, rows);
     try {
       embedTokens(this.#parts, tokens, Int32Array.from(caches, ({ tokensSeen }) => tokensSeen), buffers);
+      const margins = caches.map(() => new Float32Array(shape.layers));
       const routes = caches.map(() => null) as (ReturnType<InferenceRuntime['route']> | null)[];
       for (let layer = 0; layer < shape.layers; layer++) {
         const stored = cacheLayer[layer]!;
@@ -249,7 +252,11 @@ export class CachedDecoder implements Decoder {
         else {
           views.forEach((view, row) => {
             if (kv) {
-              routes[row] = runtime.route(routers[layer]?.tokens ?? null, input, row);
+              const router = routers[layer];
+              routes[row] = runtime.route(router?.tokens ?? null, input, row, router && caches[row]!.usesMargins ? {
+                score: (x) => router.router.score(x),
+                onMargin: (margin) => (margins[row]![stored] = margin),
+              } : undefined);
               runtime.store(kv, input, row, routes[row], view, angles ?? undefined);
             }
             const onProbabilities = observers[row] || undefined;
@@ -261,7 +268,10 @@ export class CachedDecoder implements Decoder {
       const { experts: routed, ...output } = kept(await this.#output(buffers, rows, want), caches);
       // Routes come layer by layer, in each the rows of the batch; those of a step that failed may come before.
       const own = byExperts?.experts ?? routed.slice(-rows * transformer.kv.filter((kv) => kv).length);
-      caches.forEach((cache, row) => cache.commit(own.filter((_, i) => i % rows === row)));
+      caches.forEach((cache, row) => {
+        const experts = own.filter((_, i) => i % rows === row);
+        cache.commit(experts, margins[row]!.subarray(0, experts.length));
+      });
       state = 'committed';
       return output;
     } finally {
@@ -284,8 +294,15 @@ export class CachedDecoder implements Decoder {
   }
 
   /** How a pass over a text decides, of which the first `prompt` tokens are routed together. */
-  #decision(rows: number, prompt: number): (router: LayerRouter['router'], x: Rows) => Promise<Int32Array> {
-    return (router, x) => assignExperts(this.runtime, router, x, { rows, prompt });
+  #decision(rows: number, prompt: number): Decide {
+    return async (router, x) => ({ experts: await assignExperts(this.runtime, router, x, { rows, prompt }) });
+  }
+
+  #decisionWithMargins(rows: number, prompt: number): Decide {
+    return async (router, x) => {
+      const { prefill: experts, scores } = await layerDecisions(this.runtime, router, x, { rows, prompt });
+      return { experts, margins: routerMargins(experts, scores) };
+    };
   }
 
   async #output({ a }: Buffers, rows: number, want: Want): Promise<StepOutput & { experts: Int32Array }> {

@@ -1,13 +1,14 @@
 import { nextTask, type Rows } from '@mixsga/backend';
 import type { KvCache } from '@mixsga/kv-cache';
 import type { Router } from '@mixsga/router';
+import type { Decided } from './decisions';
 import { throughExperts } from './expert-rows';
 import type { Activations } from './family';
 import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, windowOf, type Parts } from './parts';
 
 export interface TextPassOptions {
   /** The experts of a layer's tokens. `x` [tokens, D] is what the router reads. */
-  readonly decide: (router: Router, x: Rows) => Promise<Int32Array>;
+  readonly decide: (router: Router, x: Rows) => Promise<Decided>;
   /** Takes the keys and values of every layer; empty, and to be committed by the caller. */
   readonly cache?: KvCache;
   /** The token whose keys and values become their mean over all KV heads, in every layer. */
@@ -46,7 +47,7 @@ export async function passText<T>(
         const router = routers[layer]?.router;
         runtime.project(weights, input, k, v, rows);
         if (angles) runtime.rotate(k, angles, rows);
-        const experts = router ? await decide(router, input) : new Int32Array(rows);
+        const { experts, margins }: Decided = router ? await decide(router, input) : { experts: new Int32Array(rows) };
         const own = parts.experts[layer];
         if (own) {
           const plans = cache?.planRows(stored, experts) ?? null;
@@ -61,7 +62,7 @@ export async function passText<T>(
         }
         // As steps see them: what the cache gives back.
         if (parts.kv === 'int8' && !own) for (const x of kv) runtime.roundToInt8(x, rows, headDim);
-        if (cache && !own) runtime.storeRows(k, v, cache.planRows(stored, experts));
+        if (cache && !own) runtime.storeRows(k, v, cache.planRows(stored, experts, margins));
       }
       runtime.causalAttention(a.q, k, v, a.attended, rows, {
         ...attentionOf(parts),
