@@ -307,6 +307,30 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
     await closing(wrong);
   });
 
+  it('holds a KV budget without losing a token, and says when one is too small', async () => {
+    const page = await open(`${GREEDY}&attention=mha&kv_budget=0.5`);
+    await ended(page);
+    const run = (await exported(page)).runs[0]!;
+    expect(run.cache).toMatchObject({ tokensSeen: 67, tokensKept: 67 });
+    expect(run.cache.expertCounts.slice(1).some((count) => count > 0)).toBe(true);
+    const { own, mha } = await meter(page);
+    expect(own).toBe(run.cache.bytesUsed);
+    expect(own).toBeLessThanOrEqual(mha / 2);
+    expect(await page.locator('article h2').innerText()).toBe('mha within 50 % of the cache');
+    expect(await page.locator('.token.evicted').count()).toBe(0);
+    const counts = run.cache.expertCounts.map(() => 0);
+    for (const { experts } of run.tokens) experts?.forEach((expert) => counts[expert]!++);
+    expect(counts).toEqual(run.cache.expertCounts);
+    await page.getByLabel('KV budget').fill('0.05');
+    await addressHas(page, 'kv_budget=0.05');
+    await generate(page);
+    await ended(page);
+    expect(await page.locator('.notice').innerText()).toMatch(/^KV budget: expected at least \d+ bytes, which 68 tokens at the coarsest need, got 13721; ask for fewer tokens/);
+    await page.getByLabel('Tokens evicted').selectOption('window');
+    await page.getByLabel('KV budget').evaluate((slider) => (slider as HTMLInputElement).value === '1' || Promise.reject(new Error('still limited')));
+    await closing(page);
+  });
+
   it('takes a model of the hub when it is told to, keeps it, and stops on request', async () => {
     const names = ['config.json', 'tokenizer.json', 'model.safetensors'];
     const hub = new FakeHub(new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(zoo, name))] as const))));

@@ -18,6 +18,8 @@ export type BackendChoice = (typeof backendChoices)[number];
 export interface Variant {
   readonly attention: string;
   readonly eviction: string;
+  /** What the cache may hold, as a share of the unmodified cache at its end: tokens lose heads when that is full. Default: no limit. */
+  readonly kvBudget?: number | undefined;
 }
 
 export interface Methods {
@@ -154,8 +156,12 @@ export interface RunStarted {
   readonly generated: readonly Token[];
   /** Layers that store keys and values of their own. */
   readonly layers: number;
+  /** Of each expert, and under a KV budget of those that tokens are only coarsened to. */
   readonly groupSizes: readonly number[];
+  /** Of each expert. */
   readonly ratios: readonly number[];
+  /** Bytes that the cache may hold; null for no limit. */
+  readonly kvBudget: number | null;
   /** KV bytes a token of the unmodified model, and with one KV head for each two. */
   readonly mhaPerToken: number;
   readonly gqaPerToken: number | null;

@@ -29,7 +29,7 @@ export function ExpertMap({ id, run, revision, chosen, hovered }: Props) {
   }, []);
   useEffect(() => {
     if (width === 0) return;
-    const key = [width, theme.value, run.evictions, columns, devicePixelRatio].join();
+    const key = [width, theme.value, run.changes, columns, devicePixelRatio].join();
     const from = drawn.current.key === key && drawn.current.known <= run.known ? drawn.current.known : 0;
     drawColumns(canvas.current!, run, { cell, from, theme: theme.value });
     drawn.current = { key, known: run.known };

@@ -40,6 +40,7 @@ export function RunPanel({ id, session, run, layer, differs }: Props) {
               evicting by <code>{variant.eviction}</code>
             </>
           )}
+          {variant.kvBudget !== undefined && ` within ${formatPercent(variant.kvBudget)} of the cache`}
         </h2>
         <p class={`status ${status}`}>{statusTexts[status]}</p>
       </header>
@@ -71,9 +72,9 @@ export function RunPanel({ id, session, run, layer, differs }: Props) {
 }
 
 function Facts({ run }: { run: RunView; revision: number }) {
-  const { speed, started, routing, cache, groupSizes } = run;
+  const { speed, started, routing, cache } = run;
   const counted = cache?.expertCounts.reduce((sum, count) => sum + count, 0) ?? 0;
-  const isRouted = groupSizes.length > 1;
+  const isRouted = started!.ratios.length > 1;
   return (
     <dl class="facts">
       <div>

@@ -57,7 +57,7 @@ export function TextView({ id, run, layer, differs, chosen, hovered }: Props) {
         const marked = chosen.value !== null && chosen.value >= from && chosen.value < to ? chosen.value : null;
         return (
           <Chunk
-            key={from} id={id} run={run} from={from} to={to} known={Math.min(run.known, to)} evictions={run.evictions} layer={layer} theme={theme.value}
+            key={from} id={id} run={run} from={from} to={to} known={Math.min(run.known, to)} changes={run.changes} layer={layer} theme={theme.value}
             chosen={marked} differs={differs?.slice(Math.max(0, from - run.promptLength), Math.max(0, to - run.promptLength)).map(Number).join('') ?? ''}
           />
         );
@@ -80,7 +80,7 @@ interface ChunkProps {
   readonly from: number;
   readonly to: number;
   readonly known: number;
-  readonly evictions: number;
+  readonly changes: number;
   readonly layer: number | null;
   readonly theme: Theme;
   readonly chosen: number | null;
@@ -100,7 +100,7 @@ class Chunk extends Component<ChunkProps> {
       <>
         {run.tokens.slice(from, to).map(({ text }, i) => {
           const token = from + i;
-          const share = run.groupSizes.length > 1 || run.evictions > 0 ? run.share(layer, token) : null;
+          const share = run.groupSizes.length > 1 || run.changes > 0 ? run.share(layer, token) : null;
           const classes = ['token'];
           if (token < run.promptLength) classes.push('of-prompt');
           if (token === chosen) classes.push('chosen');

@@ -18,7 +18,7 @@ interface Props {
 export function TokenDetail({ run, session, token: asked, example }: Props) {
   const token = asked ?? example;
   const model = session.model.value;
-  const experts = run.groupSizes.length;
+  const experts = run.experts;
   if (token < 0 || token >= run.tokens.length || model.status !== 'ready') return null;
   const { kvHeads } = model.facts;
   const waiting = run.isOver ? '–' : '…';
@@ -39,7 +39,7 @@ export function TokenDetail({ run, session, token: asked, example }: Props) {
                 <th scope="col">Layer</th>
                 <th scope="col">Keeps</th>
                 {experts > 1 &&
-                  run.groupSizes.map((size, expert) => (
+                  run.groupSizes.slice(0, experts).map((size, expert) => (
                     <th scope="col" key={expert}>
                       {size === 1 ? 'all' : `1/${size}`}
                     </th>
@@ -59,7 +59,7 @@ export function TokenDetail({ run, session, token: asked, example }: Props) {
                       {run.isEvicted(layer, token) && ', evicted'}
                     </td>
                     {experts > 1 &&
-                      run.groupSizes.map((_, each) => (
+                      run.groupSizes.slice(0, experts).map((_, each) => (
                         <td key={each} class={each === expert ? 'score own' : 'score'}>
                           {scores && scores.length > 0 ? (
                             <>

@@ -14,10 +14,10 @@ interface Props {
   readonly onChange: (variant: Variant) => void;
 }
 
-/** An attention variant and an eviction policy, both from the catalogs of their packages. */
+/** An attention variant, and an eviction policy or a KV budget: specs from the catalogs of their packages. */
 export function VariantEditor({ id, title, session, variant, plan, onChange }: Props) {
   const catalog = session.catalog.value;
-  const { attention, eviction } = variant;
+  const { attention, eviction, kvBudget } = variant;
   const kind = catalog?.attention.find(({ name }) => name === partsOf(attention).name);
   return (
     <fieldset>
@@ -29,8 +29,9 @@ export function VariantEditor({ id, title, session, variant, plan, onChange }: P
       {kind && <p class="hint">{kind.description}.</p>}
       <AttentionNumbers id={id} session={session} spec={attention} plan={plan} onChange={(spec) => onChange({ ...variant, attention: spec })} />
       <label for={`${id}-eviction`}>Tokens evicted</label>
-      <KindSelect id={`${id}-eviction`} spec={eviction} choices={catalog?.eviction} onChange={(spec) => onChange({ ...variant, eviction: spec })} />
+      <KindSelect id={`${id}-eviction`} spec={eviction} choices={catalog?.eviction} onChange={(spec) => onChange({ attention, eviction: spec })} />
       <KeepRatio id={id} spec={eviction} onChange={(spec) => onChange({ ...variant, eviction: spec })} />
+      <KvBudget id={id} share={kvBudget} onChange={(share) => onChange({ attention, eviction: 'none', kvBudget: share })} />
       {plan && 'error' in plan && (
         <p class="bad-text" role="alert">
           {plan.error}
@@ -100,6 +101,25 @@ function AttentionNumbers({ id, session, spec, plan, onChange }: NumbersProps) {
         </div>
       ))}
     </div>
+  );
+}
+
+/** Only one of it and eviction: a cache that evicts keeps all heads of a token. */
+function KvBudget({ id, share, onChange }: { id: string; share: number | undefined; onChange: (share: number | undefined) => void }) {
+  return (
+    <>
+      <div class="ratio">
+        <label for={`${id}-budget`}>KV budget</label>
+        <input
+          id={`${id}-budget`} type="range" min={0.05} max={1} step={0.05} value={share ?? 1} aria-describedby={`${id}-budget-hint`}
+          onInput={({ currentTarget: { valueAsNumber } }) => onChange(valueAsNumber < 1 ? valueAsNumber : undefined)}
+        />
+        <output for={`${id}-budget`}>{share === undefined ? 'none' : formatPercent(share)}</output>
+      </div>
+      <p id={`${id}-budget-hint`} class="hint">
+        Of the unmodified cache. When it is full tokens lose heads; none goes.
+      </p>
+    </>
   );
 }
 

@@ -40,10 +40,10 @@ export function exportRuns(settings: Settings, model: ModelFacts, runs: readonly
 function decisionsOf(run: RunView, token: number) {
   if (token >= run.known) return {};
   const layers = Array.from({ length: run.layers }, (_, layer) => layer);
-  const { length } = run.groupSizes;
+  const { experts: length, groupSizes } = run;
   const experts = layers.map((layer) => {
     const expert = run.expert(layer, token);
-    return expert < length ? expert : null;
+    return expert < groupSizes.length ? expert : null;
   });
   const evicted = layers.filter((layer) => run.isEvicted(layer, token));
   const scores = run.routing?.scores.map((all) => Array.from(all.subarray(token * length, (token + 1) * length), (score) => Number(score.toFixed(4))));

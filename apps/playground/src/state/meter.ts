@@ -1,3 +1,4 @@
+import { formatBytes } from './format';
 import type { RunView } from './run-view';
 
 export interface MeterRow {
@@ -15,7 +16,8 @@ export function meterRows({ started, cache, variant }: Pick<RunView, 'started' |
   reserved: number;
 } {
   const seen = cache?.tokensSeen ?? 0;
-  const { mhaPerToken = 1, gqaPerToken = null, tokensAtMost = 1 } = started ?? {};
+  const { mhaPerToken = 1, gqaPerToken = null, tokensAtMost = 1, kvBudget = null } = started ?? {};
+  const limit = kvBudget === null ? '' : `, at most ${formatBytes(kvBudget)}`;
   const mha = seen * mhaPerToken;
   const own = cache?.bytesUsed ?? 0;
   const share = (bytes: number) => (mha > 0 ? bytes / mha : null);
@@ -24,7 +26,7 @@ export function meterRows({ started, cache, variant }: Pick<RunView, 'started' |
     rows: [
       { label: 'MHA keeps every head', bytes: mha, share: null, isOwn: false },
       ...(gqaPerToken === null ? [] : [{ label: 'GQA, two heads share', bytes: seen * gqaPerToken, share: share(seen * gqaPerToken), isOwn: false }]),
-      { label: `This run, ${variant.attention}`, bytes: own, share: share(own), isOwn: true },
+      { label: `This run, ${variant.attention}${limit}`, bytes: own, share: share(own), isOwn: true },
     ],
     scale: Math.max(mhaPerToken * tokensAtMost, reserved),
     reserved,

@@ -8,7 +8,7 @@ import { defaults } from './settings';
 
 const started: RunStarted = {
   type: 'started', backend: 'wasm', backendDetail: 'WebAssembly', weights: 'f32', prompt: [{ id: 1, text: 'A' }, { id: 2, text: ' <b>' }], generated: [],
-  layers: 2, groupSizes: [1, 2, 4], ratios: [0.3, 0.1, 0.6], mhaPerToken: 1000, gqaPerToken: 500, tokensAtMost: 4,
+  layers: 2, groupSizes: [1, 2, 4], ratios: [0.3, 0.1, 0.6], kvBudget: null, mhaPerToken: 1000, gqaPerToken: 500, tokensAtMost: 4,
 };
 
 function step(id: number, first: number, experts: readonly number[], tokensSeen: number): RunEvent {
@@ -41,9 +41,14 @@ describe('RunView', () => {
     expect(view.expert(0, 0)).toBe(0);
     expect([view.isEvicted(0, 0), view.isEvicted(1, 0), view.isEvicted(1, 1)]).toEqual([true, false, true]);
     expect([view.share(0, 0), view.share(null, 0)]).toEqual([0, 0.125]);
-    expect(view.evictions).toBe(2);
+    expect(view.changes).toBe(2);
     // Gone before it could be told.
     expect(run(step(3, 0, [EVICTED, 1, 2, 2], 2)).expert(0, 0)).toBe(EVICTED);
+  });
+
+  it('follows a token that loses heads', () => {
+    const view = run(step(3, 0, [0, 1, 2, 2], 2), step(4, 0, [2, 1, 0, 2, 2, 1], 3));
+    expect([view.expert(0, 0), view.share(0, 0), view.isEvicted(0, 0), view.changes]).toEqual([2, 0.25, false, 1]);
   });
 
   it('begins anew on another backend, with the tokens so far', () => {

@@ -20,9 +20,9 @@ export class RunView {
   readonly notes: string[] = [];
   /** Tokens whose expert is known, from the first on. */
   known = 0;
-  /** Changes with every eviction that was told. */
-  evictions = 0;
-  /** [layers, tokensAtMost]: the expert that a token got, also when it was evicted since. */
+  /** Changes with every token that was told to be evicted, or stored by another expert than before. */
+  changes = 0;
+  /** [layers, tokensAtMost]: the expert that has a token, or had it when it was evicted. */
   #experts = new Uint8Array(0);
   #evicted = new Uint8Array(0);
 
@@ -38,6 +38,11 @@ export class RunView {
 
   get groupSizes(): readonly number[] {
     return this.started?.groupSizes ?? [1];
+  }
+
+  /** How many experts routers choose from. */
+  get experts(): number {
+    return this.started?.ratios.length ?? 1;
   }
 
   get isOver(): boolean {
@@ -121,7 +126,8 @@ export class RunView {
         const at = layer * this.#width + first + i;
         const expert = experts[layer * count + i]!;
         const isGone = expert === EVICTED;
-        if (isGone && this.#evicted[at] === 0) this.evictions++;
+        const isElsewhere = !isGone && this.#experts[at] !== UNKNOWN && this.#experts[at] !== expert;
+        if (isElsewhere || (isGone && this.#evicted[at] === 0)) this.changes++;
         this.#evicted[at] = isGone ? 1 : 0;
         if (!isGone || this.#experts[at] === UNKNOWN) this.#experts[at] = expert;
       }

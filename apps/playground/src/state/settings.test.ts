@@ -6,10 +6,11 @@ import { defaults, fromFragment, readNumber, toFragment, type Settings } from '.
 const text = fc.string({ unit: 'binary', minLength: 1 });
 const spec = fc.constantFrom('mha', 'gqa:2', 'mixsga:3:1:6', 'mixsga:0.5:1@1,8');
 const eviction = fc.constantFrom('none', 'h2o:0.6', 'nacl:0.5:7');
+const kvBudget = fc.constantFrom(0.05, 0.5, 0.125);
 const settings: fc.Arbitrary<Settings> = fc.record({
   prompt: text,
   model: fc.constantFrom('sotu-mini', 'files', 'HuggingFaceTB/SmolLM2-135M@main'),
-  variants: fc.array(fc.record({ attention: spec, eviction }), { minLength: 1, maxLength: 2 }),
+  variants: fc.array(fc.record({ attention: spec, eviction, kvBudget }, { requiredKeys: ['attention', 'eviction'] }), { minLength: 1, maxLength: 2 }),
   backend: fc.constantFrom(...backendChoices),
   maxNewTokens: fc.integer({ min: 1, max: 100_000 }),
   temperature: fc.double({ min: 0, max: 5, noNaN: true }).map(Math.abs),
@@ -31,7 +32,7 @@ describe('the address', () => {
   });
 
   it('takes the defaults for what is no setting', () => {
-    expect(fromFragment('#backend=quantum&seed=-1&top_p=2&max=1.5&temperature=hot&top_k=&pace=1e9')).toEqual(defaults);
+    expect(fromFragment('#backend=quantum&kv_budget=1&seed=-1&top_p=2&max=1.5&temperature=hot&top_k=&pace=1e9')).toEqual(defaults);
     fc.assert(fc.property(fc.string(), (any) => void fromFragment(any)));
   });
 });

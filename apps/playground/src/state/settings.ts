@@ -37,6 +37,12 @@ const numbers = {
 
 export type NumberSetting = keyof typeof numbers;
 
+/** A share of the unmodified cache, from what was typed; undefined, for no limit, when it is none. */
+function readBudget(text: string | null): number | undefined {
+  const share = Number(text);
+  return share > 0 && share < 1 ? share : undefined;
+}
+
 /** A number that the setting can have, from what was typed; null when it is none. */
 export function readNumber(setting: NumberSetting, text: string): number | null {
   const { least, most, whole } = numbers[setting];
@@ -55,9 +61,11 @@ export function toFragment(settings: Settings): string {
   const [first, second] = settings.variants;
   put('attention', first!.attention, defaults.variants[0]!.attention);
   put('eviction', first!.eviction, defaults.variants[0]!.eviction);
+  if (first!.kvBudget !== undefined) given.set('kv_budget', String(first!.kvBudget));
   if (second) {
     given.set('attention2', second.attention);
     put('eviction2', second.eviction, 'none');
+    if (second.kvBudget !== undefined) given.set('kv_budget2', String(second.kvBudget));
   }
   put('backend', settings.backend, defaults.backend);
   for (const [key, { name }] of Object.entries(numbers)) put(name, settings[key as NumberSetting], defaults[key as NumberSetting]);
@@ -68,6 +76,10 @@ export function toFragment(settings: Settings): string {
 export function fromFragment(fragment: string): Settings {
   const given = new URLSearchParams(fragment.replace(/^#/, ''));
   const text = (name: string, standard: string) => given.get(name) || standard;
+  const budget = (name: string) => {
+    const kvBudget = readBudget(given.get(name));
+    return kvBudget === undefined ? {} : { kvBudget };
+  };
   const first = defaults.variants[0]!;
   const second = given.get('attention2');
   const backend = given.get('backend') as BackendChoice;
@@ -78,8 +90,8 @@ export function fromFragment(fragment: string): Settings {
     prompt: text('prompt', defaults.prompt),
     model: text('model', defaults.model),
     variants: [
-      { attention: text('attention', first.attention), eviction: text('eviction', first.eviction) },
-      ...(second ? [{ attention: second, eviction: text('eviction2', 'none') }] : []),
+      { attention: text('attention', first.attention), eviction: text('eviction', first.eviction), ...budget('kv_budget') },
+      ...(second ? [{ attention: second, eviction: text('eviction2', 'none'), ...budget('kv_budget2') }] : []),
     ],
     backend: backendChoices.includes(backend) ? backend : defaults.backend,
     ...read,

@@ -8,7 +8,7 @@ import {
 } from '../protocol';
 import { fetchCheckpoint, type Checkpoint } from './checkpoint';
 import { chooseWeights } from './fit';
-import { newTokensOf, planVariant, storingLayers } from './plan';
+import { budgetBytes, newTokensOf, planVariant, storingLayers } from './plan';
 import { CacheWatch, Pace, piecesOf, routingFacts } from './watch';
 
 type Emit = (event: RunEvent) => void;
@@ -73,7 +73,13 @@ export class Engine {
     let { pretrained } = loaded;
     const { tokenizer, stopTokens } = pretrained;
     const layers = storingLayers(request.attention, report.layers);
-    const { sizes: groupSizes, ratios } = parseAttention(request.attention).experts ?? { sizes: [1], ratios: [1] };
+    const { ratios } = parseAttention(request.attention).experts ?? { ratios: [1] };
+    const kvBudget = request.kvBudget === undefined ? null : budgetBytes(report, request.kvBudget, length - 1);
+    const limits = { eviction: request.eviction, ...(kvBudget !== null && { kvBudget }) };
+    // What does not fit is said now. It takes no page.
+    const empty = pretrained.decoder.createCache({ ...limits, maxTokens: length });
+    const { groupSizes } = empty;
+    empty.dispose();
     emit({
       type: 'started',
       backend: this.#started!.name,
@@ -81,21 +87,21 @@ export class Engine {
       weights: loaded.weights,
       prompt: piecesOf(tokenizer, prompt),
       generated: piecesOf(tokenizer, request.generated, prompt.at(-1)),
-      layers, groupSizes, ratios,
+      layers, groupSizes, ratios, kvBudget,
       mhaPerToken: report.kvBytesPerTokenFull,
       gqaPerToken: report.kvBytesPerTokenBy['gqa:2'] ?? null,
       tokensAtMost: length - 1,
     });
     emit({ type: 'phase', phase: 'prompt' });
 
-    const watch = new CacheWatch(layers, length - 1, request.eviction !== 'none');
+    const watch = new CacheWatch(layers, length - 1, request.eviction !== 'none' || kvBudget !== null);
     let seen: Omit<RunStep, 'type' | 'token' | 'speed'> | null = null;
     const pace = new Pace(request.pace);
     const generation = generate(pretrained.decoder, [prompt], {
       ...samplingOf(request),
       maxNewTokens, stopTokens, tokenizer, signal,
       generated: [request.generated],
-      eviction: request.eviction,
+      ...limits,
       onPass: (_, cache: KvCache) => {
         seen = watch.look(cache);
       },
@@ -121,7 +127,7 @@ export class Engine {
       finish = 'cancelled';
     }
     const tokens = generation.tokens(0);
-    if (finish === 'cancelled' || groupSizes.length === 1) return { finish, tokens, routing: null };
+    if (finish === 'cancelled' || ratios.length === 1) return { finish, tokens, routing: null };
     emit({ type: 'phase', phase: 'inspecting' });
     const routing = await routingFacts(pretrained.decoder, prompt, tokens, signal).catch((error: unknown) => {
       if (!signal.aborted && !DeviceLostError.isInstance(error)) throw error;

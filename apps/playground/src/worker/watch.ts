@@ -3,7 +3,7 @@ import type { KvCache } from '@mixsga/kv-cache';
 import type { Pretrained, Tokenizer } from '@mixsga/models';
 import { EVICTED, type CacheFacts, type RoutingFacts, type Token } from '../protocol';
 
-/** Under an eviction policy any token may be gone; to ask for all of them takes a while. */
+/** Under an eviction policy or a KV budget any token may be gone or elsewhere; to ask for all of them takes a while. */
 const REFRESH_MS = 250;
 
 /** Looks at the cache of a sequence after each pass. */
@@ -12,18 +12,18 @@ export class CacheWatch {
   #refreshedAt = -Infinity;
 
   /** @param length tokens that the cache sees at most */
-  constructor(readonly layers: number, readonly length: number, readonly evicts: boolean) {}
+  constructor(readonly layers: number, readonly length: number, readonly moves: boolean) {}
 
   /** The next cache is another one. */
   restart(): void {
     this.#known = 0;
   }
 
-  /** The cache's own figures, and the experts of tokens that were not seen before; under a policy now and then of all. */
+  /** The cache's own figures, and the experts of tokens that were not seen before; where tokens move now and then of all. */
   look(cache: KvCache): { cache: CacheFacts; first: number; experts: Uint8Array } {
     const { tokensSeen } = cache;
     const now = performance.now();
-    const isDue = this.evicts && (now - this.#refreshedAt >= REFRESH_MS || tokensSeen === this.length);
+    const isDue = this.moves && (now - this.#refreshedAt >= REFRESH_MS || tokensSeen === this.length);
     if (isDue) this.#refreshedAt = now;
     const first = isDue ? 0 : this.#known;
     const count = tokensSeen - first;

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { EVICTED } from '../protocol';
 import { chooseWeights } from './fit';
-import { newTokensOf, planVariant, storingLayers } from './plan';
+import { budgetBytes, newTokensOf, planVariant, storingLayers } from './plan';
 import { CacheWatch, Pace, piecesOf, routingFacts } from './watch';
 
 const zoo = fileURLToPath(new URL('../../../../packages/models/zoo/sotu-mini', import.meta.url));
@@ -27,6 +27,25 @@ describe('a plan', () => {
       for await (const _ of generation);
       expect(planVariant(report, { attention, eviction }, 100).bytes, eviction).toBe(generation.stats().kvBytesUsed);
     }
+    decoder.dispose();
+  });
+
+  it('of a KV budget is the budget, of which the cache leaves no more than a token and a 64th part free', async () => {
+    const report = await reportOf();
+    const { bytes, tokensKept } = planVariant(report, { attention: 'mha', eviction: 'none', kvBudget: 0.5 }, 100);
+    expect([bytes, tokensKept]).toEqual([100 * 2048, 100]);
+    expect(budgetBytes(report, 0.5, 100)).toBe(bytes);
+    expect(planVariant(await reportOf('gqa:4'), { attention: 'gqa:4', eviction: 'none', kvBudget: 0.5 }, 100).bytes).toBe(100 * (1024 + 4 * 8));
+    const { decoder } = await fromPretrained('sotu-mini');
+    const watch = new CacheWatch(4, 100, true);
+    let last: ReturnType<CacheWatch['look']> | null = null;
+    const generation = generate(decoder, [Array.from({ length: 90 }, (_, i) => i + 40)], { maxNewTokens: 11, kvBudget: bytes, onPass: (_, cache) => void (last = watch.look(cache)) });
+    for await (const _ of generation);
+    const { kvBytesUsed } = generation.stats();
+    expect(kvBytesUsed).toBeLessThanOrEqual(bytes);
+    expect(kvBytesUsed).toBeGreaterThan(bytes * (1 - 1 / 64) - 4 * (1024 + 8) - 4 * 1024);
+    // Of 8 heads 4, 2 or 1 are left.
+    expect(new Set(last!.experts)).toEqual(new Set([0, 1, 2, 3]));
     decoder.dispose();
   });
 
