@@ -16,8 +16,8 @@ export function cosineRouter(options: RouterOptions): Router {
   const experts = ratios.length;
   const random = new SeededRandom(seed, layer);
   const drawn = () => Float32Array.from({ length: experts * hiddenSize }, () => random.normal());
-  const weight = tf.tidy(() => tf.variable(tf.tensor2d(weights?.weight.slice() ?? drawn(), [experts, hiddenSize])));
-  const bias = tf.tidy(() => tf.variable(tf.tensor1d(weights?.bias.slice() ?? new Float32Array(experts))));
+  const weight = tf.tidy(() => tf.variable(tf.tensor2d(weights?.weight?.slice() ?? drawn(), [experts, hiddenSize])));
+  const bias = tf.tidy(() => tf.variable(tf.tensor1d(weights?.bias?.slice() ?? new Float32Array(experts))));
   const unit = (x: Tensor, axis: number) => tf.div(x, tf.sqrt(tf.add(tf.sum(tf.square(x), axis, true), 1e-12)));
   return {
     experts,

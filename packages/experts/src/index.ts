@@ -4,6 +4,7 @@ export { kvBudget } from './budget';
 export { createExpert, experts } from './catalog';
 export type { ExpertKind, ExpertOptions } from './catalog';
 export type { Expert, ExpertFactory, ExpertLayout, KeyValue } from './expert';
+export { distortions } from './distortion';
 export { distortionsByExperts } from './expert-distortion';
 export { defaultGroupSizes, validateGroupSizes } from './group-sizes';
 export { groupedExpert } from './grouped';

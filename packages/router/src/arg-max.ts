@@ -17,3 +17,13 @@ export function argMaxExpert(scores: Tensor3D): Tensor2D {
     return tf.cast(tf.minimum(tf.sub(experts, rank), experts - 1), 'int32') as Tensor2D;
   });
 }
+
+/**
+ * {@link argMaxExpert} of the tokens whose mask is not 0, and −1 for the others: how a causal router assigns.
+ * @param mask int32 or bool [B, T]; all tokens are real when left out
+ * @returns int32 [B, T]
+ */
+export function argMaxOfReal(scores: Tensor3D, mask?: Tensor2D): Tensor2D {
+  if (!mask) return argMaxExpert(scores);
+  return tf.tidy(() => tf.where(tf.notEqual(mask, 0), argMaxExpert(scores), tf.fill(mask.shape, -1, 'int32')) as Tensor2D);
+}

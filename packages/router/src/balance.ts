@@ -1,5 +1,13 @@
 import { ArgumentError } from '@mixsga/backend';
 
+/** Bias of an expert of ratio 0: nothing outweighs it. */
+export const NEVER = -1e4;
+
+/** @throws ArgumentError when a rate of balancing is out of range */
+export function expectRate(rate: number): void {
+  if (!(rate > 0 && rate <= 1)) throw new ArgumentError(`balance: expected a rate above 0, up to 1, got ${rate}`);
+}
+
 /** Sweeps over the experts after which a shift is taken as it is; three experts need about five. */
 const SWEEPS = 30;
 /** Logits. A sweep that moves no two experts further apart ends the search. */

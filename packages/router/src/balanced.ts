@@ -1,14 +1,10 @@
-import { ArgumentError } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Tensor2D } from '@tensorflow/tfjs-core';
-import { argMaxExpert } from './arg-max';
-import { balancingShift } from './balance';
+import { argMaxExpert, argMaxOfReal } from './arg-max';
+import { balancingShift, expectRate, NEVER } from './balance';
 import { logOdds } from './gates';
 import { linearScores } from './linear-scores';
 import { validateRouterOptions, type Router, type RouterOptions } from './router';
 
-/** Bias of an expert of ratio 0: no hidden state outweighs it. */
-const NEVER = -1e4;
 /** Size of φ at the start, over that of the paper's router: small, so that what is learned soon outweighs what was drawn. */
 const START = 0.1;
 
@@ -35,14 +31,11 @@ export function balancedRouter(options: RouterOptions): Router {
     buffers: { bias },
     linear: { weight, bias },
     score,
-    assign(scores, mask) {
-      if (!mask) return argMaxExpert(scores);
-      return tf.tidy(() => tf.where(tf.notEqual(mask, 0), argMaxExpert(scores), tf.fill(mask.shape, -1, 'int32')) as Tensor2D);
-    },
+    assign: argMaxOfReal,
     decode: argMaxExpert,
     loss: () => tf.scalar(0),
-    balance(scores, rate) {
-      if (!(rate > 0 && rate <= 1)) throw new ArgumentError(`balance: expected a rate above 0, up to 1, got ${rate}`);
+    async balance(scores, rate) {
+      expectRate(rate);
       const shift = balancingShift(scores.map(logOdds), ratios);
       tf.tidy(() => bias.assign(tf.add(bias, shift.map((each) => rate * each))));
     },

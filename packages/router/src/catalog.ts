@@ -1,7 +1,9 @@
 import { ArgumentError } from '@mixsga/backend';
 import { balancedRouter } from './balanced';
+import { distortionRouter } from './distortion';
+import { linearParameters } from './linear-scores';
 import { randomRouter } from './random';
-import type { Router, RouterFactory, RouterOptions } from './router';
+import type { Router, RouterFactory, RouterOptions, RouterSizes } from './router';
 import { sigmoidRouter } from './sigmoid';
 
 /** The routers that come with this package. A new one is one file and one line here. */
@@ -9,6 +11,7 @@ export const routers = {
   sigmoid: sigmoidRouter,
   random: randomRouter,
   balanced: balancedRouter,
+  distortion: distortionRouter,
 } satisfies Record<string, RouterFactory>;
 
 export type RouterKind = keyof typeof routers;
@@ -21,7 +24,7 @@ export function routerNames(): string[] {
 }
 
 /**
- * Makes a router of your own known by a name, to the configurations of models too. A checkpoint has its weight [E, D] and bias [E].
+ * Makes a router of your own known by a name, to the configurations of models too.
  * @param name letters, digits and hyphens
  * @throws ArgumentError when the name is none, or another router's
  */
@@ -38,7 +41,20 @@ export function registerRouter(name: string, factory: RouterFactory): void {
  * @throws ArgumentError on a name that there is not, or when the options do not fit together
  */
 export function createRouter(kind: string | RouterFactory, options: RouterOptions): Router {
-  const factory = typeof kind === 'function' ? kind : known.get(kind);
-  if (factory) return factory(options);
-  throw new ArgumentError(`createRouter: expected a router of ${routerNames().join(', ')}, got '${String(kind)}'`);
+  return (typeof kind === 'function' ? kind : factoryOf('createRouter', kind))(options);
+}
+
+/**
+ * Shapes of what a checkpoint has of a router, by name; none where nothing is stored. Needs no backend.
+ * @throws ArgumentError on a name that there is not
+ */
+export function routerParameters(kind: string, sizes: RouterSizes): Readonly<Record<string, number[]>> {
+  const { parameters = linearParameters } = factoryOf('routerParameters', kind);
+  return parameters(sizes);
+}
+
+function factoryOf(who: string, kind: string): RouterFactory {
+  const factory = known.get(kind);
+  if (factory) return factory;
+  throw new ArgumentError(`${who}: expected a router of ${routerNames().join(', ')}, got '${String(kind)}'`);
 }

@@ -1,14 +1,15 @@
 export { argMaxExpert } from './arg-max';
 export { balancedRouter } from './balanced';
-export { createRouter, registerRouter, routerNames, routers } from './catalog';
+export { createRouter, registerRouter, routerNames, routerParameters, routers } from './catalog';
 export type { RouterKind } from './catalog';
 export { consistencyLoss } from './consistency-loss';
+export { distortionRouter } from './distortion';
 export { gradientEstimators } from './estimators';
 export type { EstimatorInputs, EstimatorKind, GradientEstimator } from './estimators';
 export { softGates } from './gates';
 export { randomRouter } from './random';
 export { validateRouterOptions } from './router';
-export type { Router, RouterFactory, RouterOptions } from './router';
+export type { Router, RouterFactory, RouterOptions, RouterSizes } from './router';
 export { sigmoidRouter } from './sigmoid';
 export { routingStatistics } from './statistics';
 export type { RoutingStatistics } from './statistics';

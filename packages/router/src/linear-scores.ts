@@ -1,8 +1,13 @@
 import { ArgumentError, linear, SeededRandom } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
-import type { RouterOptions } from './router';
+import type { RouterOptions, RouterSizes } from './router';
 import { ROUTER_STREAM } from './stream';
+
+/** What a linear router stores. */
+export function linearParameters({ hiddenSize, experts }: RouterSizes): { weight: number[]; bias: number[] } {
+  return { weight: [experts, hiddenSize], bias: [experts] };
+}
 
 /** The variables of a linear router, and the scores that they give. */
 export interface LinearScores {
@@ -28,12 +33,9 @@ export function linearScores(
 ): LinearScores {
   const { hiddenSize, ratios } = options;
   const experts = ratios.length;
-  const given = {
-    weight: expectSize('weight', options.weights?.weight ?? normal(options, start.scale), [experts, hiddenSize]),
-    bias: expectSize('bias', options.weights?.bias ?? start.bias, [experts]),
-  };
-  const weight = variable<tf.Rank.R2>(given.weight, [experts, hiddenSize], true);
-  const bias = variable<tf.Rank.R1>(given.bias, [experts], trainableBias);
+  const [rows, size] = [[experts, hiddenSize], [experts]] as [[number, number], [number]];
+  const weight = storedVariable<tf.Rank.R2>('weight', options.weights?.weight ?? normal(options, start.scale), rows, true);
+  const bias = storedVariable<tf.Rank.R1>('bias', options.weights?.bias ?? start.bias, size, trainableBias);
   return {
     weight,
     bias,
@@ -57,14 +59,17 @@ function normal({ hiddenSize, ratios, seed, layer }: RouterOptions, scale: numbe
   return Float32Array.from({ length: ratios.length * hiddenSize }, () => deviation * random.normal());
 }
 
-function expectSize(name: string, values: Float32Array, shape: readonly number[]): Float32Array {
-  if (values.length === shape.reduce((a, b) => a * b)) return values;
-  throw new ArgumentError(
-    `createRouter: expected ${name} of ${shape.join(' x ')} values, got ${values.length}; check the ratios and hiddenSize`,
-  );
-}
-
-function variable<R extends tf.Rank>(values: Float32Array, shape: tf.ShapeMap[R], trainable: boolean): tf.Variable<R> {
-  // The copy is what the variable owns: optimizers write in place.
+/**
+ * A variable with a copy of some values: optimizers write in place.
+ * @throws ArgumentError when they are not of its shape
+ */
+export function storedVariable<R extends tf.Rank>(
+  name: string, values: Float32Array, shape: tf.ShapeMap[R], trainable: boolean,
+): tf.Variable<R> {
+  if (values.length !== tf.util.sizeFromShape(shape)) {
+    throw new ArgumentError(
+      `createRouter: expected ${name} of ${shape.join(' x ')} values, got ${values.length}; check the ratios and hiddenSize`,
+    );
+  }
   return tf.tidy(() => tf.variable(tf.tensor<R>(values.slice(), shape), trainable));
 }

@@ -61,6 +61,8 @@ export function randomRouter(options: RouterOptions): Router {
   };
 }
 
+randomRouter.parameters = () => ({});
+
 /** A draw belongs to the expert whose index is the number of thresholds it reaches: the ratios summed up, but the last. */
 function decodeThresholds(ratios: readonly number[]): number[] {
   let sum = 0;

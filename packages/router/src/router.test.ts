@@ -4,11 +4,13 @@ import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { balancingShift } from './balance';
-import { argMaxExpert, balancedRouter, consistencyLoss, createRouter, registerRouter, routers, routingStatistics, sigmoidRouter, softGates } from './index';
+import { argMaxExpert, balancedRouter, consistencyLoss, createRouter, distortionRouter, registerRouter, routerParameters, routers, routingStatistics, sigmoidRouter, softGates } from './index';
 import type { Router, RouterFactory, RouterKind } from './index';
 import { plainExpertChoice, routerChecks } from './testing';
 
 const OPTIONS = { hiddenSize: 16, ratios: [0.3, 0.1, 0.6], seed: 3, layer: 0 };
+/** Kinds that start from random numbers. */
+const DRAWN = ['sigmoid', 'random', 'balanced'];
 
 /** Ratios of sum 1, zeros among them, and scores from a small set of values so that ties are common. */
 const batches = fc
@@ -34,7 +36,7 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
   afterEach(() => tf.engine().endScope());
 
   describe.each(Object.keys(routers) as RouterKind[])('router %s', (kind) => {
-    it.each(routerChecks)('$name', ({ run }) => run((options) => createRouter(kind, options)));
+    it.each(routerChecks)('$name', ({ run }) => run(routers[kind]));
   });
 
   it.each<{ fault: string; caught: string; break: (router: Router) => Partial<Router> }>([
@@ -44,7 +46,7 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     { fault: 'has a loss without gradient', caught: 'gradient', break: () => ({ loss: () => tf.scalar(1) }) },
     { fault: 'keeps a tensor', caught: 'behind', break: (r) => ({ score: (x) => tf.keep(tf.clone(r.score(x))) }) },
     { fault: 'trains what it balances', caught: 'optimizer', break: (r) => ({ buffers: r.trainable }) },
-    { fault: 'balances to no avail', caught: 'ratios', break: () => ({ balance: () => undefined }) },
+    { fault: 'balances to no avail', caught: 'ratios', break: () => ({ balance: () => Promise.resolve() }) },
     { fault: 'trains a variable that it does not store', caught: 'stores', break: ({ trainable: { weight } }) => ({ trainable: { weight: weight! } }) },
   ])('the suite refuses a router that $fault', async ({ caught, break: fault }) => {
     await expect(conformance(caught, sigmoidRouter, fault)).rejects.toThrow(/^router check/);
@@ -60,7 +62,7 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     { fault: 'balances to other ratios', caught: 'ratios', break: (r) => ({ balance: (scores, rate) => r.balance!(scores.map((s, i) => s / (1 + (i % r.experts))), rate) }) },
     { fault: 'forgets what it balanced', caught: 'stores', break: () => ({ buffers: { bias: tf.variable(tf.zeros([1]), false) } }) },
     { fault: 'has scores without gradient', caught: 'gradient', break: (r) => ({ score: (x) => tf.tensor3d(r.score(x).dataSync(), [x.shape[0], x.shape[1], r.experts]) }) },
-    { fault: 'keeps a tensor in balancing', caught: 'behind', break: () => ({ balance: () => void tf.keep(tf.scalar(1)) }) },
+    { fault: 'keeps a tensor in balancing', caught: 'behind', break: () => ({ balance: () => Promise.resolve(void tf.keep(tf.scalar(1))) }) },
   ])('the suite refuses a causal router that $fault', async ({ caught, break: fault }) => {
     await expect(conformance(caught, balancedRouter, fault)).rejects.toThrow(/^router check/);
   });
@@ -234,7 +236,7 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     for (let step = 1; step <= 60; step++) {
       tf.tidy(() => weight.assign(tf.add(weight, Float32Array.from({ length: 16 }, () => 0.02 * random.normal()))));
       const scores = router.score(normal([1, 1000, 16], step));
-      router.balance!(scores.dataSync<'float32'>(), Math.max(0.1, 1 / step));
+      await router.balance!(scores.dataSync<'float32'>(), Math.max(0.1, 1 / step));
     }
     const scores = router.score(normal([1, 10_000, 16], 99));
     const { agreement, ratios } = await routingStatistics(router.assign(scores), router.decode(scores), 3);
@@ -244,9 +246,9 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     router.dispose();
   });
 
-  it('never gives a token to an expert of ratio 0', () => {
+  it('never gives a token to an expert of ratio 0', async () => {
     const router = balancedRouter({ ...OPTIONS, ratios: [0.5, 0, 0.5] });
-    for (const rate of [1, 0.1]) router.balance!(router.score(normal([1, 50, 16], 1)).dataSync<'float32'>(), rate);
+    for (const rate of [1, 0.1]) await router.balance!(router.score(normal([1, 50, 16], 1)).dataSync<'float32'>(), rate);
     expect(router.decode(router.score(normal([1, 500, 16], 2))).dataSync()).not.toContain(1);
     router.dispose();
   });
@@ -263,7 +265,7 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
 
   it('draws by seed and by layer', async () => {
     const x = normal([1, 50, 16], 6);
-    for (const kind of Object.keys(routers) as RouterKind[]) {
+    for (const kind of DRAWN) {
       const drawn = [OPTIONS, { ...OPTIONS, seed: 4 }, { ...OPTIONS, layer: 1 }].map((options) => {
         const router = createRouter(kind, options);
         const scores = Array.from(router.score(x).dataSync());
@@ -303,6 +305,68 @@ describe('sigmoidRouter', () => {
     for (const factory of [sigmoidRouter, balancedRouter]) {
       expect(() => factory({ ...OPTIONS, weights })).toThrow(/weight of 3 x 16 values, got 47/);
     }
+  });
+});
+
+describe('distortionRouter', () => {
+  beforeAll(() => startBackend('wasm'));
+
+  /** Of each token ‖k‖², the errors of the keys under three experts, and the same of the values. */
+  const SEEN = [
+    [8, 0, 1, 4, 2, 0, 1, 1],
+    [4, 0, 0, 1, 6, 0, 2, 3],
+  ];
+
+  it('scores what an expert saves over the last, relative to the mean energies of what it was balanced on', async () => {
+    const router = distortionRouter({ ...OPTIONS, ratios: [0.5, 0.5, 0] });
+    const before = tf.tidy(() => Array.from(router.score(tf.tensor3d([SEEN])).dataSync()));
+    expect(before).toEqual([5, 3, -1e4, 4, 2, -1e4]);
+    await router.balance!(Float32Array.from(SEEN.flat()), 0.5);
+    expect(Array.from(router.buffers['energy']!.dataSync())).toEqual([(1 + 6) / 2, (1 + 4) / 2]);
+    await router.balance!(Float32Array.from(SEEN.flat()), 1);
+    expect(Array.from(router.buffers['energy']!.dataSync())).toEqual([6, 4]);
+    const bias = router.buffers['bias']!.dataSync();
+    const scores = tf.tidy(() => router.score(tf.tensor3d([SEEN])).dataSync());
+    const last = [4 / 6 + 1 / 4, 1 / 6 + 3 / 4];
+    [last[0]!, last[0]! - 1 / 6 - 1 / 4, 0, last[1]!, last[1]! - 2 / 4, 0].forEach((saved, i) => expect(scores[i]!).toBeCloseTo(saved + bias[i % 3]!, 4));
+    expect(Array.from(tf.tidy(() => router.decode(router.score(tf.tensor3d([SEEN])))).dataSync())).toEqual([1, 0]); // who saves more
+    router.dispose();
+  });
+
+  it('holds energies and prices of tokens that are 0', async () => {
+    const router = distortionRouter(OPTIONS);
+    await router.balance!(new Float32Array(16), 1);
+    expect(Array.from(tf.tidy(() => router.score(tf.zeros([1, 1, 8]))).dataSync()).every(Number.isFinite)).toBe(true);
+    router.dispose();
+  });
+
+  it('takes stored values as a copy, and refuses those that do not fit', () => {
+    const weights = { energy: Float32Array.of(2, 4), bias: Float32Array.of(0, 1, 2) };
+    const router = distortionRouter({ ...OPTIONS, weights });
+    weights.energy.fill(9);
+    expect(Array.from(tf.tidy(() => router.score(tf.tensor3d([[[1, 0, 1, 2, 1, 0, 2, 4]]]))).dataSync())).toEqual([2, 2, 2]);
+    router.dispose();
+    expect(() => distortionRouter({ ...OPTIONS, weights: { ...weights, energy: new Float32Array(3) } })).toThrow('energy of 2 values, got 3');
+  });
+
+  it('refuses hidden states, and what it cannot balance', async () => {
+    const router = distortionRouter(OPTIONS);
+    expect(() => router.score(tf.zeros([1, 2, 16]))).toThrow('distortionRouter: expected 8 numbers for each token, of 3 experts, got 16');
+    for (const seen of [[], [1], [...SEEN[0]!.slice(1), NaN]]) {
+      await expect(router.balance!(Float32Array.from(seen), 1)).rejects.toThrow(`balance: expected 8 finite numbers for each token, got ${seen.length}`);
+    }
+    await expect(router.balance!(new Float32Array(8), 0)).rejects.toThrow('expected a rate above 0, up to 1, got 0');
+    router.dispose();
+  });
+});
+
+describe('routerParameters', () => {
+  it('has the shapes of what each kind stores', () => {
+    const sizes = { hiddenSize: 16, experts: 3 };
+    expect(routerParameters('sigmoid', sizes)).toEqual({ weight: [3, 16], bias: [3] });
+    expect(routerParameters('random', sizes)).toEqual({});
+    expect(routerParameters('distortion', sizes)).toEqual({ energy: [2], bias: [3] });
+    expect(() => routerParameters('softmax', sizes)).toThrow(/routerParameters: expected a router of sigmoid, random, .*, got 'softmax'/);
   });
 });
 
@@ -369,7 +433,8 @@ describe('createRouter', () => {
     { change: { hiddenSize: 0 }, message: /hiddenSize to be a whole number from 1, got 0/ },
     { change: { seed: 0.5 }, message: /expected integers as seed and stream, got 0.5/ },
   ])('refuses $change', ({ change, message }) => {
-    for (const kind of Object.keys(routers) as RouterKind[]) {
+    const kinds = 'seed' in change ? DRAWN : Object.keys(routers);
+    for (const kind of kinds) {
       expect(() => createRouter(kind, { ...OPTIONS, ...change })).toThrow(message);
       expect(() => createRouter(kind, { ...OPTIONS, ...change })).toThrow(ArgumentError);
     }
@@ -380,7 +445,7 @@ describe('createRouter', () => {
     expect(createRouter('own-sigmoid', OPTIONS).experts).toBe(OPTIONS.ratios.length);
     expect(() => registerRouter('own-sigmoid', routers.random)).toThrow('expected a name that is free, got own-sigmoid');
     expect(() => registerRouter('', sigmoidRouter)).toThrow('expected a name of letters, digits and hyphens, got ""');
-    expect(() => createRouter('softmax', OPTIONS)).toThrow(/of sigmoid, random, balanced, own-sigmoid, got 'softmax'/);
+    expect(() => createRouter('softmax', OPTIONS)).toThrow(/of sigmoid, random, balanced, distortion, own-sigmoid, got 'softmax'/);
     expect(() => createRouter('toString', OPTIONS)).toThrow(ArgumentError);
   });
 });

@@ -25,8 +25,16 @@ export interface Router {
   readonly linear?: { readonly weight: Variable; readonly bias: Variable };
 
   /**
-   * One score for each token and expert, from that token's hidden state alone.
-   * @param x float32 [B, T, D], the input of the layer's K and V projections
+   * Given where {@link score} reads, in the place of hidden states, what storing a token would lose: float32 [B, T, 2·(E + 1)], ‖k‖² of
+   * the layer's keys, then ‖k − k̂‖² with what each expert gives back of them, and the same of the values. {@link decode} is then the arg
+   * max of d(E − 1) − d(e) + bias(e), ties to the lower expert, where d(e) = ‖k − k̂‖² / energy(0) + ‖v − v̂‖² / energy(1): energy [2] and
+   * bias [E], in use. Inference may then decide by kernels of its own.
+   */
+  readonly distortion?: { readonly energy: Variable; readonly bias: Variable };
+
+  /**
+   * One score for each token and expert, from that token alone.
+   * @param x float32 [B, T, D], the input of the layer's K and V projections, or what {@link distortion} says
    * @returns float32 [B, T, E]
    */
   score(x: Tensor3D): Tensor3D;
@@ -55,11 +63,12 @@ export interface Router {
   /**
    * Given where the capacity ratios are held by feedback, without a gradient: moves {@link buffers} by `rate` of the way to where
    * some tokens would be routed exactly at the ratios. A trainer calls it after each optimizer step.
-   * @param scores [tokens, E], row-major, of the real tokens of a whole step
+   * @param seen row-major, of the real tokens of a whole step: the scores [tokens, E], or where there is {@link distortion} what they come
+   * from [tokens, 2·(E + 1)]
    * @param rate above 0, up to 1
-   * @throws ArgumentError when there is no token, a score is not finite, or the rate is out of range
+   * Rejects with an ArgumentError when there is no token, a number is not finite, or the rate is out of range
    */
-  balance?(scores: Float32Array, rate: number): void;
+  balance?(seen: Float32Array, rate: number): Promise<void>;
 
   /** Frees the variables and tensors that the router owns. */
   dispose(): void;
@@ -74,12 +83,23 @@ export interface RouterOptions {
   readonly seed: number;
   /** Index of the layer: routers of different layers draw different numbers from one seed. */
   readonly layer: number;
-  /** Trained and balanced values instead of drawn ones, row-major, copied: weight [E, D] and bias [E]. */
-  readonly weights?: { readonly weight: Float32Array; readonly bias: Float32Array };
+  /** Values of everything that it stores instead of those that it starts with, by name, row-major, copied. */
+  readonly weights?: Readonly<Record<string, Float32Array>>;
 }
 
 /** Makes a router; pass one of your own to {@link createRouter} to use it without registering anything. */
-export type RouterFactory = (options: RouterOptions) => Router;
+export interface RouterFactory {
+  (options: RouterOptions): Router;
+  /** Shapes of what it stores in a checkpoint, by name. Default: `weight` [E, D] and `bias` [E]. */
+  readonly parameters?: (sizes: RouterSizes) => Readonly<Record<string, number[]>>;
+}
+
+export interface RouterSizes {
+  /** D */
+  readonly hiddenSize: number;
+  /** E */
+  readonly experts: number;
+}
 
 /**
  * Checks the options that every router shares.

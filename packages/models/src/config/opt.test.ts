@@ -78,7 +78,7 @@ describe('parseOptConfig', () => {
     [{ num_attention_heads: 7 }, 'c.json: num_attention_heads: expected a divisor of hidden_size 768, got 7'],
     [{ mixsga: { attention: 'mixsga:3:1:6@1,2,5' } }, 'c.json: mixsga.attention: group sizes: expected divisors of the 12 KV heads'],
     [{ mixsga: { attention: 'mqa' } }, 'c.json: mixsga.attention: attention: expected mha, gqa:GROUP_SIZE (such as gqa:2)'],
-    [{ mixsga: { attention: 'mha', router: 'softmax' } }, 'c.json: mixsga.router: expected one of sigmoid, random, balanced, got "softmax"'],
+    [{ mixsga: { attention: 'mha', router: 'softmax' } }, 'c.json: mixsga.router: expected one of sigmoid, random, balanced, distortion, got "softmax"'],
   ])('refuses %j', (change, message) => {
     const parse = () => parseOptConfig({ ...published, ...change }, 'c.json');
     expect(parse).toThrow(FileError);

@@ -5,6 +5,7 @@
 import { SeededRandom } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import { linearParameters } from '../linear-scores';
 import type { Router, RouterFactory, RouterOptions } from '../router';
 import { plainExpertChoice } from './plain';
 
@@ -21,6 +22,8 @@ interface Setting {
   readonly options: RouterOptions;
   /** Another router, of the same options by default. */
   again(options?: RouterOptions): Router;
+  /** What its factory says that it stores. */
+  shapesOf(options: RouterOptions): Readonly<Record<string, number[]>>;
 }
 
 const BATCH = 3;
@@ -31,7 +34,7 @@ const MIXES = [[0.3, 0.1, 0.6], [0.5, 0.5, 0], [0, 0, 1], [0.25, 0.25, 0.25, 0.2
 export const routerChecks: readonly RouterCheck[] = [
   check('gives scores and decisions of the declared shapes and types', async ({ router, options }) => {
     expectEqual('experts', [router.experts], [options.ratios.length]);
-    const scores = router.score(hidden());
+    const scores = router.score(seenBy(router));
     const [prefill, decoded] = [router.assign(scores), router.decode(scores)];
     expectShape('scores', scores, [BATCH, LENGTH, router.experts], 'float32');
     expectShape('assign', prefill, [BATCH, LENGTH], 'int32');
@@ -43,14 +46,14 @@ export const routerChecks: readonly RouterCheck[] = [
 
   check('is the same router for the same seed and layer', async ({ router, again }) => {
     const other = again();
-    const scores = [router, other].map((r) => r.score(hidden()));
+    const scores = [router, other].map((r) => r.score(seenBy(r)));
     expectEqual('scores', await scores[0]!.data(), await scores[1]!.data());
     other.dispose();
   }),
 
   check('assigns by progressive expert choice over its scores, or as it decodes when it is causal, padding apart', async (setting) => {
     const { router } = setting;
-    const scores = router.score(hidden());
+    const scores = router.score(seenBy(router));
     const mask = tf.tensor2d(padded(), [BATCH, LENGTH], 'int32');
     const expected = router.causal ? await asDecoded(router, scores) : await byExpertChoice(setting, scores);
     expectEqual('assignment', await router.assign(scores).data(), expected.all);
@@ -58,17 +61,17 @@ export const routerChecks: readonly RouterCheck[] = [
   }),
 
   check('scores and decodes every token alone', async ({ router }) => {
-    const x = hidden();
+    const x = seenBy(router);
     const scores = router.score(x);
     const decoded = router.decode(scores);
-    const one = router.score(tf.slice(x, [1, 5, 0], [1, 1, HIDDEN]));
+    const one = router.score(tf.slice(x, [1, 5, 0], [1, 1, x.shape[2]]));
     await expectClose('scores of one token', one, tf.slice(scores, [1, 5, 0], [1, 1, router.experts]));
     const part = router.decode(tf.slice(scores, [1, 4, 0], [2, 3, router.experts]));
     expectEqual('decode of a part', await part.data(), await tf.slice(decoded, [1, 4], [2, 3]).data());
   }),
 
   check('has a loss that padding does not touch', async ({ router }) => {
-    const scores = router.score(hidden());
+    const scores = router.score(seenBy(router));
     const mask = tf.tensor2d(padded(), [BATCH, LENGTH], 'int32');
     const assignment = router.assign(scores, mask);
     const loss = router.loss(scores, assignment);
@@ -80,7 +83,7 @@ export const routerChecks: readonly RouterCheck[] = [
   }),
 
   check('trains each variable along the gradient of finite differences', async ({ router }) => {
-    const x = hidden();
+    const x = seenBy(router);
     const assignment = router.assign(router.score(x));
     const weights = normal(assignment.shape.concat(router.experts), 3);
     // A causal router has nothing to foresee, and no loss of its own: it learns through its scores.
@@ -102,15 +105,17 @@ export const routerChecks: readonly RouterCheck[] = [
     }
   }),
 
-  check('comes back from the variables that it stores', async ({ router, options, again }) => {
-    router.balance?.((await router.score(hidden()).data()) as Float32Array, 1);
+  check('comes back from the variables that it stores, which are those that it declares', async ({ router, options, again, shapesOf }) => {
+    await router.balance?.(await balanced(router, seenBy(router)), 1);
     const stored = { ...router.trainable, ...router.buffers };
     const names = Object.keys(stored);
-    if (names.length === 0) return;
-    expectThat(`variables named weight and bias, got ${names.join(', ')}`, names.sort().join() === 'bias,weight');
-    const values = { weight: await stored['weight']!.data<'float32'>(), bias: await stored['bias']!.data<'float32'>() };
+    const shapes = Object.entries(shapesOf(options));
+    expectThat(`variables named ${shapes.map(([name]) => name).join(' and ')}, got ${names.join(', ')}`, names.length === shapes.length);
+    for (const [name, shape] of shapes) expectEqual(`shape of ${name}`, stored[name]?.shape ?? [], shape);
+    const values: Record<string, Float32Array> = {};
+    for (const name of names) values[name] = await stored[name]!.data<'float32'>();
     const other = again({ ...options, weights: values });
-    expectEqual('scores', await other.score(hidden()).data(), await router.score(hidden()).data());
+    expectEqual('scores', await other.score(seenBy(other)).data(), await router.score(seenBy(router)).data());
     other.dispose();
   }),
 
@@ -128,10 +133,9 @@ export const routerChecks: readonly RouterCheck[] = [
     const trained = await Promise.all(Object.values(router.trainable).map((variable) => variable.data()));
     const before = trained.map((values) => Array.from(values));
     for (let step = 1; step <= 20; step++) {
-      const scores = router.score(normal([1, 400, HIDDEN], 100 + step) as Tensor3D);
-      router.balance((await scores.data()) as Float32Array, Math.max(0.1, 1 / step));
+      await router.balance(await balanced(router, seenBy(router, [1, 400], 100 + step)), Math.max(0.1, 1 / step));
     }
-    const decoded = await router.decode(router.score(normal([1, 4000, HIDDEN], 99) as Tensor3D)).data();
+    const decoded = await router.decode(router.score(seenBy(router, [1, 4000], 99))).data();
     options.ratios.forEach((ratio, expert) => {
       const share = decoded.filter((each) => each === expert).length / decoded.length;
       const bound = ratio === 0 ? 0 : 0.035; // four standard deviations of what 4,000 tokens, and the last steps' 400, can tell
@@ -141,14 +145,15 @@ export const routerChecks: readonly RouterCheck[] = [
     after.forEach((values, i) => expectEqual('trained values after balancing', values, before[i]!));
   }),
 
-  check('leaves its arguments alone, leaves nothing behind, and frees what it owns', async ({ again }) => {
-    const x = hidden();
+  check('leaves its arguments alone, leaves nothing behind, and frees what it owns', async ({ router: first, again }) => {
+    const x = seenBy(first);
     const mask = tf.tensor2d(padded(), [BATCH, LENGTH], 'int32');
+    const seen = first.balance && (await balanced(first, x));
     const before = tf.memory().numTensors;
     const router = again();
     const scores = router.score(x);
     const assignment = router.assign(scores, mask);
-    router.balance?.((await scores.data()) as Float32Array, 0.5);
+    if (seen) await router.balance?.(seen, 0.5);
     tf.dispose([router.decode(scores), router.loss(scores, assignment, mask), assignment, scores]);
     router.dispose();
     expectEqual('tensors after disposing', [tf.memory().numTensors], [before]);
@@ -185,7 +190,9 @@ function check(name: string, verify: (setting: Setting) => Promise<void>): Route
         tf.engine().startScope();
         const router = factory(options);
         try {
-          await verify({ router, options, again: (other = options) => factory(other) });
+          const { parameters = linearParameters } = factory;
+          const shapesOf = ({ hiddenSize, ratios }: RouterOptions) => parameters({ hiddenSize, experts: ratios.length });
+          await verify({ router, options, again: (other = options) => factory(other), shapesOf });
         } catch (error) {
           const where = `router check '${name}' with ratios ${ratios.join(':')}`;
           throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
@@ -198,8 +205,23 @@ function check(name: string, verify: (setting: Setting) => Promise<void>): Route
   };
 }
 
-function hidden(): Tensor3D {
-  return normal([BATCH, LENGTH, HIDDEN], 1) as Tensor3D;
+/** What a router reads: hidden states, or what experts lose of random tokens, more from one to the next. */
+function seenBy({ experts, distortion }: Router, [batch, length]: [number, number] = [BATCH, LENGTH], stream = 1): Tensor3D {
+  if (!distortion) return normal([batch, length, HIDDEN], stream) as Tensor3D;
+  return tf.tidy(() => {
+    const heads = tf.square(normal([batch, length, 2, experts + 1], stream));
+    return tf.reshape(tf.concat([tf.sum(heads, 3, true), tf.cumsum(tf.slice(heads, [0, 0, 0, 1]), 3)], 3), [batch, length, 2 * (experts + 1)]);
+  });
+}
+
+/** What {@link Router.balance} takes of what a router reads. */
+async function balanced(router: Router, x: Tensor3D): Promise<Float32Array> {
+  const seen = router.distortion ? tf.clone(x) : router.score(x);
+  try {
+    return (await seen.data()) as Float32Array;
+  } finally {
+    seen.dispose();
+  }
 }
 
 function normal(shape: number[], stream: number): Tensor {
