@@ -256,6 +256,12 @@ export interface InferenceRuntime {
   group(grouping: Grouping, k: Rows, v: Rows, experts: Int32Array): void;
   /** Each head of the first rows becomes what pages of int8 give back of it, in place. */
   roundToInt8(x: Rows, rows: number, headDim: number): void;
+  /**
+   * What each expert would lose of each row: ‖k‖², then ‖k − k̂‖² with what the expert gives back of it, one number for each of E experts,
+   * and the same of v.
+   * @param out [rows, 2·(E + 1)]
+   */
+  distortions(grouping: Grouping, k: Rows, v: Rows, out: Rows, rows: number): void;
   causalAttention(q: Rows, k: Rows, v: Rows, out: Rows, rows: number, options: CausalOptions): void;
   /** Writes grouped keys and values to the cache. */
   storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void;

@@ -3,6 +3,7 @@ import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors';
 import { causalAttention, embedding, groupMean, layerNorm, linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
+import { hostDistortions } from '../distortions';
 import { HostPages, slotOf } from '../host-pages';
 import { dequantiseHeads, quantiseHeads } from '../kv-type';
 import { marginOf } from '../margin';
@@ -129,6 +130,13 @@ export class ReferenceRuntime implements InferenceRuntime {
 
   group(grouping: Grouping, k: ReferenceRows, v: ReferenceRows, experts: Int32Array): void {
     for (const rows of [k, v]) rows.write(() => pool(grouping, rows.first(experts.length), experts));
+  }
+
+  distortions(grouping: Grouping, k: ReferenceRows, v: ReferenceRows, out: ReferenceRows, rows: number): void {
+    const [keys, values] = [k, v].map((x) => this.#read(() => x.first(rows))) as [Float32Array, Float32Array];
+    const lost = new Float32Array(rows * out.width);
+    hostDistortions(grouping, keys, values, lost, rows);
+    this.write(lost, out);
   }
 
   roundToInt8(x: ReferenceRows, rows: number, headDim: number): void {

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
 import type { WasmHeap } from '../../wasm/register';
+import { hostDistortions } from '../distortions';
 import { marginOf } from '../margin';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
@@ -238,6 +239,11 @@ export class WasmRuntime implements InferenceRuntime {
         address, assignment, sizes, address, experts.length, width / headDim, headDim, pooling === 'root',
       );
     }
+  }
+
+  distortions(grouping: Grouping, k: Rows, v: Rows, out: Rows, rows: number): void {
+    const floats = (x: Rows) => this.#heap.floats((x as HeapRows).address, rows * x.width);
+    hostDistortions(grouping, floats(k), floats(v), floats(out), rows);
   }
 
   roundToInt8(x: Rows, rows: number, headDim: number): void {

@@ -199,6 +199,37 @@ export const groupProgram: Program<'numbers', 'sizes' | 'experts' | 'width' | 'h
     }`,
 };
 
+/** A workgroup of 256 for each row and column: the sum of squares of a row, then what each group size would lose of it. */
+export const distortionsProgram: Program<'x' | 'numbers', 'sizes' | 'width' | 'headDim' | 'root' | 'to' | 'toStride'> = {
+  key: 'distortions',
+  inputs: ['x', 'numbers'],
+  uniforms: { sizes: 'i32', width: 'i32', headDim: 'i32', root: 'i32', to: 'i32', toStride: 'i32' },
+  threads: 256,
+  code: `
+    var<workgroup> terms : array<f32, 256>;
+    fn main() {
+      let t = i32(localId.x);
+      let column = i32(workgroupId.x);
+      let row = i32(workgroupId.y);
+      let size = numbers[uniforms.sizes + column];
+      var lost = 0.0;
+      for (var i = t; i < uniforms.width; i += 256) {
+        let at = row * uniforms.width + i;
+        var off = x[at];
+        if (column > 0) {
+          let first = at - (i / uniforms.headDim % size) * uniforms.headDim;
+          var sum = 0.0;
+          for (var j = 0; j < size; j++) { sum += x[first + j * uniforms.headDim]; }
+          off -= sum / select(f32(size), sqrt(f32(size)), uniforms.root == 1);
+        }
+        lost += off * off;
+      }
+      terms[t] = lost;
+      ${sumOf256}
+      if (t == 0) { result[row * uniforms.toStride + uniforms.to + column] = terms[0]; }
+    }`,
+};
+
 /** The bits of `first` elements of x, then of routes, then of observed. */
 const tail = `
   let collected = i - uniforms.first;

@@ -25,7 +25,7 @@ import {
 } from './products';
 import { WebgpuKv, WebgpuLinear, WebgpuRows, WebgpuVector } from './residents';
 import {
-  activateProgram, addProgram, copyPlusProgram, copyProgram, elementwise, groupProgram, layerNormProgram, multiplyProgram,
+  distortionsProgram, activateProgram, addProgram, copyPlusProgram, copyProgram, elementwise, groupProgram, layerNormProgram, multiplyProgram,
   rmsNormProgram, rotateProgram, scaleProgram, softCapProgram, strided, writeProgram,
 } from './rows';
 import { DeviceRoute, Step } from './step';
@@ -269,6 +269,19 @@ export class WebgpuRuntime implements InferenceRuntime {
         inputs: { numbers: this.#workspace.numbers.tensor },
         uniforms: { sizes, experts: sizes + groupSizes.length, width, headDim, root: pooling === 'root' ? 1 : 0 },
         groups: elementwise(width, experts.length),
+      });
+    }
+  }
+
+  distortions({ groupSizes, headDim, pooling }: Grouping, k: WebgpuRows, v: WebgpuRows, out: WebgpuRows, rows: number): void {
+    const sizes = this.#workspace.numbers.put(Int32Array.from([1, ...groupSizes]));
+    const columns = groupSizes.length + 1;
+    for (const [kind, { tensor, width }] of [k, v].entries()) {
+      this.#device.run(distortionsProgram, {
+        result: out.tensor,
+        inputs: { x: tensor, numbers: this.#workspace.numbers.tensor },
+        uniforms: { sizes, width, headDim, root: pooling === 'root' ? 1 : 0, to: kind * columns, toStride: out.width },
+        groups: [columns, rows],
       });
     }
   }

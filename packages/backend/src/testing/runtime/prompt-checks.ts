@@ -45,6 +45,22 @@ export const promptChecks: readonly RuntimeCheck[] = [
     }
   }),
 
+  check('distortions are the squared errors of what experts give back, of the first rows', async (s) => {
+    for (const { kvHeads, headDim, ...grouping } of s.some(variants)) {
+      const [rows, width, experts] = [3, kvHeads * headDim, grouping.groupSizes.length];
+      const [k, v] = [s.normals(5 * width), s.normals(5 * width)];
+      const out = s.filled(new Float32Array(4 * 2 * (experts + 1)).fill(7), 2 * (experts + 1));
+      s.runtime.distortions({ headDim, ...grouping }, s.filled(k, width), s.filled(v, width), out, rows);
+      const expected = Array.from({ length: rows }, (_, row) => [k, v].flatMap((x) => {
+        const own = x.subarray(row * width, (row + 1) * width);
+        const lost = (read: ArrayLike<number>) => own.reduce((sum, value, i) => sum + (value - read[i]!) ** 2, 0);
+        const heads = { kvHeads, headDim, ...grouping };
+        return [lost(new Float32Array(width)), ...grouping.groupSizes.map((_, expert) => lost(plainSpread(plainPool(own, expert, heads), expert, heads)))];
+      }));
+      close('distortions', await s.values(out), [...expected.flat(), ...new Array<number>(2 * (experts + 1)).fill(7)]);
+    }
+  }),
+
   check('roundToInt8 makes of the first rows what pages of int8 would give back', async (s) => {
     for (const { kvHeads, headDim } of s.some(variants)) {
       const width = kvHeads * headDim;
