@@ -14,6 +14,7 @@ import { gemma2Parameters } from './gemma2/parameters';
 import { trainableGemma2 } from './gemma2/trainable';
 import type { ParameterSource } from './io/parameter-source';
 import { constantSpecs } from './layer-constants';
+import { routerSpecs } from './layer-router';
 import { loadLlama } from './llama/decoder';
 import { layerName as llamaLayerName, llamaParameters } from './llama/parameters';
 import { trainableLlama } from './llama/trainable';
@@ -61,14 +62,10 @@ export function parseModelConfig(json: unknown, where: string): ModelConfig {
 
 /** Every parameter that a checkpoint of a configuration holds: constants of layers too, and those of routers, where they learn. */
 export function storedParameters(config: ModelConfig): ParameterSpec[] {
-  const { attention, layers, hiddenSize } = modelShape(config);
+  const { attention, layers } = modelShape(config);
   const variant = parseAttention(attention);
   const family = familyOf(config);
-  const experts = config.mixsga?.router === 'random' ? undefined : variant.experts?.ratios.length;
-  const routers = Array.from({ length: experts === undefined ? 0 : layers }, (_, layer): ParameterSpec[] => {
-    const at = `${family.layerName(layer)}.self_attn.router`;
-    return [{ name: `${at}.weight`, shape: [experts!, hiddenSize] }, { name: `${at}.bias`, shape: [experts!] }];
-  });
+  const routers = Array.from({ length: layers }, (_, layer) => routerSpecs(config, variant, `${family.layerName(layer)}.self_attn.router`));
   return [...family.parameters(config, variant), ...constantSpecs(config), ...routers.flat()];
 }
 

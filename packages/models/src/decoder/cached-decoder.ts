@@ -13,7 +13,8 @@ import { assignExperts, layerDecisions, routerMargins, type LayerDecisions } fro
 import { ExpertStep } from './expert-step';
 import type { ModelFamily } from './family';
 import { gatherLikelihood } from './likelihood';
-import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, windowOf, type Buffers, type Parts } from './parts';
+import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, readsDistortion, windowOf, type Buffers, type Parts } from './parts';
+import { routerInput } from './router-input';
 import { passText, type TextPassOptions } from './text-pass';
 import type { LayerRouter } from './weight-loader';
 import { sourceOf, WeightLoader } from './weight-loader';
@@ -250,10 +251,15 @@ export class CachedDecoder implements Decoder {
         }));
         if (byExperts) await byExperts.attend(layer, input, views, observers);
         else {
+          const router = routers[layer];
+          let read = input;
+          if (kv && router?.router.distortion) {
+            runtime.project(kv, input, buffers.kv!.k, buffers.kv!.v, rows);
+            read = await routerInput(this.#parts, layer, input, buffers.kv!, rows);
+          }
           views.forEach((view, row) => {
             if (kv) {
-              const router = routers[layer];
-              routes[row] = runtime.route(router?.tokens ?? null, input, row, router && caches[row]!.usesMargins ? {
+              routes[row] = runtime.route(router?.tokens ?? null, read, row, router && caches[row]!.usesMargins ? {
                 score: (x) => router.router.score(x),
                 onMargin: (margin) => (margins[row]![stored] = margin),
               } : undefined);
@@ -275,7 +281,6 @@ export class CachedDecoder implements Decoder {
       state = 'committed';
       return output;
     } finally {
-      byExperts?.dispose();
       if (state === 'running') {
         state = 'failed';
         // What a failed step observed must not count.
@@ -313,10 +318,11 @@ export class CachedDecoder implements Decoder {
 
   /** The buffers of steps, made anew only for a larger batch. */
   #stepBuffers(rows: number): Buffers {
+    const { variant } = this.#parts;
     if (this.#buffers && this.#buffers.capacity >= rows) return this.#buffers;
     if (this.#buffers) disposeBuffers(this.#buffers);
     this.#buffers = null;
-    return (this.#buffers = allocateBuffers(this.#parts, rows));
+    return (this.#buffers = allocateBuffers(this.#parts, rows, { kv: variant.layerExperts !== null || readsDistortion(this.#parts) }));
   }
 
   #logitRows(rows: number): Rows {

@@ -4,16 +4,15 @@ import type { Expert } from '@mixsga/experts';
 import { assignExperts } from './decisions';
 import { compressed, expanded, hostRows } from './expert-rows';
 import { attentionOf, type Buffers, type Parts } from './parts';
+import { routerInput } from './router-input';
 
 /** Takes for a segment the attention probabilities of its tokens, summed over the query heads. */
 type Observer = (segment: number, probabilities: Float32Array) => void;
 
-/** The layers of one step over `rows` sequences, by the meaning of the runtime's `route`, `store` and `attend`. To be disposed. */
+/** The layers of one step over `rows` sequences, by the meaning of the runtime's `route`, `store` and `attend`. */
 export class ExpertStep {
   /** Expert of each token so far, layer by layer, in each row by row. */
   readonly experts: number[] = [];
-  readonly #k: Rows;
-  readonly #v: Rows;
   /** Of the last layer that has keys and values: its number, and the expert of each row. */
   #source: { layer: number; assigned: Int32Array } = { layer: 0, assigned: new Int32Array(0) };
 
@@ -21,11 +20,7 @@ export class ExpertStep {
     private readonly parts: Parts,
     private readonly buffers: Buffers,
     private readonly rows: number,
-  ) {
-    const { runtime, kvHeads, shape } = parts;
-    this.#k = runtime.rows(rows, kvHeads * shape.headDim);
-    this.#v = runtime.rows(rows, kvHeads * shape.headDim);
-  }
+  ) {}
 
   /**
    * Stores the tokens in a layer that has keys and values of its own, and attends to them and what is cached.
@@ -54,20 +49,16 @@ export class ExpertStep {
     runtime.write(out, attended);
   }
 
-  dispose(): void {
-    this.#k.dispose();
-    this.#v.dispose();
-  }
-
   async #store(layer: number, input: Rows, views: readonly LayerView[]): Promise<void> {
     const { runtime, transformer, routers } = this.parts;
-    const { angles } = this.buffers;
+    const { angles, kv } = this.buffers;
+    const { k, v } = kv!;
     const experts = this.parts.experts[layer]!;
     const router = routers[layer]?.router;
-    runtime.project(transformer.kv[layer]!, input, this.#k, this.#v, this.rows);
-    if (angles) runtime.rotate(this.#k, angles, this.rows);
-    const assigned = router ? await assignExperts(runtime, router, input, { rows: this.rows, prompt: 0 }) : new Int32Array(this.rows);
-    const [keys, values] = await Promise.all([this.#k, this.#v].map((x) => hostRows(runtime, x, this.rows))) as [Float32Array, Float32Array];
+    runtime.project(transformer.kv[layer]!, input, k, v, this.rows);
+    if (angles) runtime.rotate(k, angles, this.rows);
+    const assigned = router ? await assignExperts(runtime, router, await routerInput(this.parts, layer, input, kv!, this.rows), { rows: this.rows, prompt: 0 }) : new Int32Array(this.rows);
+    const [keys, values] = await Promise.all([k, v].map((x) => hostRows(runtime, x, this.rows))) as [Float32Array, Float32Array];
     for (const [row, expert] of assigned.entries()) {
       const own = (x: Float32Array) => x.subarray((row * x.length) / this.rows, ((row + 1) * x.length) / this.rows);
       const { page, offset } = views[row]!.slots[expert]!;

@@ -31,10 +31,21 @@ export interface Buffers {
   readonly a: Activations;
   /** Of the tokens' positions; null where the family has no rotary ones. */
   readonly angles: Rows | null;
+  /** Keys and values of all KV heads, and what routers that read these are told of them; null where a pass needs neither. */
+  readonly kv: { readonly k: Rows; readonly v: Rows; readonly seen: Rows | null } | null;
 }
 
-/** @throws BackendError when there is no memory for all of them; then there are none */
-export function allocateBuffers({ runtime, shape, transformer }: Parts, rows: number): Buffers {
+/** Whether routers read what storing a token's keys and values would lose, in the place of hidden states. */
+export function readsDistortion({ routers }: Parts): boolean {
+  return routers.some((layer) => layer?.router.distortion);
+}
+
+/**
+ * @param kv whether the pass needs {@link Buffers.kv}
+ * @throws BackendError when there is no memory for all of them; then there are none
+ */
+export function allocateBuffers(parts: Parts, rows: number, { kv }: { kv: boolean }): Buffers {
+  const { runtime, shape, transformer, kvHeads, variant } = parts;
   const queries = shape.heads * shape.headDim;
   const widths: Record<string, number> = { ...transformer.buffers, x: shape.hiddenSize, q: queries, attended: queries };
   const made: Rows[] = [];
@@ -47,6 +58,13 @@ export function allocateBuffers({ runtime, shape, transformer }: Parts, rows: nu
       capacity: rows,
       a: Object.fromEntries(Object.entries(widths).map(([name, width]) => [name, make(width)])) as unknown as Activations,
       angles: transformer.frequencies ? make(shape.headDim) : null,
+      kv: kv
+        ? {
+            k: make(kvHeads * shape.headDim),
+            v: make(kvHeads * shape.headDim),
+            seen: readsDistortion(parts) ? make(2 * (variant.experts!.ratios.length + 1)) : null,
+          }
+        : null,
     };
   } catch (error) {
     for (const resident of made) resident.dispose();
@@ -54,8 +72,8 @@ export function allocateBuffers({ runtime, shape, transformer }: Parts, rows: nu
   }
 }
 
-export function disposeBuffers({ a, angles }: Buffers): void {
-  for (const rows of [...Object.values(a), ...(angles ? [angles] : [])]) rows.dispose();
+export function disposeBuffers({ a, angles, kv }: Buffers): void {
+  for (const rows of [...Object.values(a), angles, kv?.k, kv?.v, kv?.seen]) rows?.dispose();
 }
 
 /** Token ids at positions, to x, and the angles of the positions. */

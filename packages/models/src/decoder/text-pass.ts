@@ -5,9 +5,10 @@ import type { Decided } from './decisions';
 import { throughExperts } from './expert-rows';
 import type { Activations } from './family';
 import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, windowOf, type Parts } from './parts';
+import { routerInput } from './router-input';
 
 export interface TextPassOptions {
-  /** The experts of a layer's tokens. `x` [tokens, D] is what the router reads. */
+  /** The experts of a layer's tokens. `x` is what the router reads, a row for each. */
   readonly decide: (router: Router, x: Rows) => Promise<Decided>;
   /** Takes the keys and values of every layer; empty, and to be committed by the caller. */
   readonly cache?: KvCache;
@@ -27,12 +28,10 @@ export async function passText<T>(
   const { runtime, shape, transformer, routers, kvHeads } = parts;
   const { headDim } = shape;
   const rows = tokens.length;
-  const buffers = allocateBuffers(parts, rows);
+  const buffers = allocateBuffers(parts, rows, { kv: true });
   const { a, angles } = buffers;
-  const kv: Rows[] = [];
+  const { k, v } = buffers.kv!;
   try {
-    for (let i = 0; i < 2; i++) kv.push(runtime.rows(rows, kvHeads * headDim));
-    const [k, v] = kv as [Rows, Rows];
     embedTokens(parts, tokens, Int32Array.from(tokens, (_, position) => position), buffers);
     for (let layer = 0; layer < shape.layers; layer++) {
       if (signal) {
@@ -47,7 +46,9 @@ export async function passText<T>(
         const router = routers[layer]?.router;
         runtime.project(weights, input, k, v, rows);
         if (angles) runtime.rotate(k, angles, rows);
-        const { experts, margins }: Decided = router ? await decide(router, input) : { experts: new Int32Array(rows) };
+        const { experts, margins }: Decided = router
+          ? await decide(router, await routerInput(parts, layer, input, buffers.kv!, rows))
+          : { experts: new Int32Array(rows) };
         const own = parts.experts[layer];
         if (own) {
           const plans = cache?.planRows(stored, experts) ?? null;
@@ -61,7 +62,7 @@ export async function passText<T>(
           runtime.group({ headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone);
         }
         // As steps see them: what the cache gives back.
-        if (parts.kv === 'int8' && !own) for (const x of kv) runtime.roundToInt8(x, rows, headDim);
+        if (parts.kv === 'int8' && !own) for (const x of [k, v]) runtime.roundToInt8(x, rows, headDim);
         if (cache && !own) runtime.storeRows(k, v, cache.planRows(stored, experts, margins));
       }
       runtime.causalAttention(a.q, k, v, a.attended, rows, {
@@ -75,6 +76,5 @@ export async function passText<T>(
     return await use(a);
   } finally {
     disposeBuffers(buffers);
-    for (const resident of kv) resident.dispose();
   }
 }

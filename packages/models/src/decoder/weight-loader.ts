@@ -1,13 +1,13 @@
 import { ArgumentError } from '@mixsga/backend';
 import type { DenseLayer, InferenceRuntime, KvWeights, LinearWeights, Resident, TokenRouter, Vector, WeightType } from '@mixsga/backend';
 import type { Expert } from '@mixsga/experts';
-import { createRouter } from '@mixsga/router';
 import type { Router } from '@mixsga/router';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { UNGROUPED, type AttentionVariant } from '../attention/variant';
 import type { ModelShape, ShapedConfig } from '../config/shape';
 import type { ParameterSource } from '../io/parameter-source';
 import { loadExperts } from '../layer-constants';
+import { loadRouter } from '../layer-router';
 import type { ParameterSpec } from './family';
 import { Fingerprint } from './fingerprint';
 
@@ -83,19 +83,12 @@ export class WeightLoader {
 
   /** The router of a layer named `at`, as it is stored or drawn anew; null where the variant has no experts. */
   async router(layer: number, at: string): Promise<LayerRouter | null> {
-    const { attention, config, shape } = this.options;
-    if (!attention.experts) return null;
-    const prefix = `${at}.self_attn.router`;
-    const weights = this.source.has(`${prefix}.weight`)
-      ? { weights: { weight: await this.#values(`${prefix}.weight`), bias: await this.#values(`${prefix}.bias`) } }
-      : {};
-    const router = createRouter(config.mixsga?.router ?? 'sigmoid', {
-      hiddenSize: shape.hiddenSize,
-      ratios: attention.experts.ratiosOf(layer),
-      seed: config.mixsga?.routerSeed ?? 0,
-      layer,
-      ...weights,
+    const { attention, config } = this.options;
+    const router = await loadRouter(config, attention, layer, `${at}.self_attn.router`, {
+      has: (name) => this.source.has(name),
+      read: (name) => this.#values(name),
     });
+    if (!router) return null;
     this.#own({ bytes: 0, dispose: () => router.dispose() });
     return { router, tokens: await this.#tokenRouter(router) };
   }
@@ -111,11 +104,8 @@ export class WeightLoader {
 
   async #tokenRouter(router: Router): Promise<TokenRouter> {
     const decode = (x: Tensor3D) => router.decode(router.score(x));
-    if (!router.linear) return { linear: null, decode };
-    const { weight, bias } = router.linear;
-    const [outputs, inputs] = weight.shape as [number, number];
-    const layer = { weight: (await weight.data()) as Float32Array, bias: (await bias.data()) as Float32Array, outputs, inputs };
-    return { linear: this.#own(this.runtime.packLinear(layer, 'f32')), decode };
+    const layer = await linearOf(router);
+    return { linear: layer && this.#own(this.runtime.packLinear(layer, 'f32')), decode };
   }
 
   async #vector(name: string): Promise<Vector> {
@@ -147,6 +137,22 @@ export class WeightLoader {
     this.#owned.push(resident);
     return resident;
   }
+}
+
+/** A layer whose arg max over what the router reads is its decision; null where there is none. */
+async function linearOf({ linear, distortion, experts }: Router): Promise<DenseLayer | null> {
+  if (linear) {
+    const [weight, bias] = [await linear.weight.data<'float32'>(), await linear.bias.data<'float32'>()];
+    return { weight, bias, outputs: experts, inputs: weight.length / experts };
+  }
+  if (!distortion) return null;
+  const [energy, bias] = [await distortion.energy.data<'float32'>(), await distortion.bias.data<'float32'>()];
+  const inputs = 2 * (experts + 1);
+  const weight = new Float32Array(experts * inputs);
+  for (let expert = 0; expert < experts; expert++) {
+    energy.forEach((mean, kind) => (weight[expert * inputs + kind * (experts + 1) + 1 + expert] = -1 / mean));
+  }
+  return { weight, bias, outputs: experts, inputs };
 }
 
 /** Parameters that are in memory, as a source that copies none of them. @throws ArgumentError from `read`, when there is none */

@@ -1,7 +1,7 @@
 // Any family of models for training, with any attention variant of the catalog.
 import { ArgumentError, causalAttention, expertChoice, type HeadInputs, linear, linearCrossEntropy, linearDistillation, rotate, tokenNll } from '@mixsga/backend';
-import { type Expert, mixKv, mixKvByExperts } from '@mixsga/experts';
-import { createRouter, type Router } from '@mixsga/router';
+import { distortions, type Expert, mixKv, mixKvByExperts } from '@mixsga/experts';
+import type { Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Scalar, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
 import { parseAttention } from '../attention/index';
@@ -12,6 +12,7 @@ import { sourceOf } from '../decoder/weight-loader';
 import { familyOf, type ModelConfig } from '../families';
 import type { ParameterSource } from '../io/parameter-source';
 import { loadExperts } from '../layer-constants';
+import { loadRouter } from '../layer-router';
 import { type EstimatorOptions, softMixture, withoutGradient } from './router-gradient';
 import { type DifferentiableTransformer, Variables } from './transformer';
 
@@ -55,7 +56,7 @@ export interface Loss {
   readonly kl: Scalar | null;
   /** Consistency loss over the tokens that are no padding, the mean over layers; 0 without routers. */
   readonly consistency: Scalar;
-  /** float32 [B, T, E] of each layer whose router is to be balanced, for {@link TrainableModel.balance}. */
+  /** float32 [B, T, E] of each layer whose router is to be balanced, or what these come from, for {@link TrainableModel.balance}. */
   readonly scores: readonly Tensor3D[];
 }
 
@@ -79,7 +80,8 @@ type ForwardOptions = Pick<LossOptions, 'annealing' | 'detach' | 'estimator'>;
 
 interface Pass {
   readonly hidden: Tensor2D;
-  readonly routed: { scores: Tensor3D; assignment: Tensor2D; router: Router }[];
+  /** `seen` is what the scores come from. */
+  readonly routed: { seen: Tensor3D; scores: Tensor3D; assignment: Tensor2D; router: Router }[];
 }
 
 /**
@@ -115,14 +117,10 @@ export async function createTrainable(
       experts.push(loaded?.experts ?? null);
       for (const [name, constant] of loaded?.constants ?? []) variables.set(`${at}.${name}`, constant);
     }
-    for (let layer = 0; attention.experts && layer < shape.layers; layer++) {
+    for (let layer = 0; layer < shape.layers; layer++) {
       const prefix = `${family.layerName(layer)}.self_attn.router`;
-      const weights = from.has(`${prefix}.weight`)
-        ? { weights: { weight: await from.read(`${prefix}.weight`), bias: await from.read(`${prefix}.bias`) } }
-        : {};
-      const ratios = attention.experts.ratiosOf(layer);
-      const { router: kind = 'sigmoid', routerSeed: seed = 0 } = config.mixsga!;
-      const router = createRouter(kind, { hiddenSize: shape.hiddenSize, ratios, seed, layer, ...weights });
+      const router = await loadRouter(config, attention, layer, prefix, from);
+      if (!router) break;
       routers.push(router);
       for (const [name, variable] of Object.entries({ ...router.trainable, ...router.buffers })) variables.set(`${prefix}.${name}`, variable);
     }
@@ -186,7 +184,7 @@ export class TrainableModel {
     const consistency = tf.div<Scalar>(tf.addN(losses), routed.length);
     // With alpha 0 the routers get no gradient, instead of a gradient of zeros that costs a pass.
     const total = alpha === 0 ? prediction : tf.add<Scalar>(prediction, tf.mul(consistency, alpha));
-    return { total, prediction, lm, kl, consistency, scores: scoresToBalance(routed) };
+    return { total, prediction, lm, kl, consistency, scores: seenToBalance(routed) };
   }
 
   /**
@@ -199,17 +197,18 @@ export class TrainableModel {
       const rows = await Promise.all(
         batches.map(async ({ scores, mask }) => {
           const values = await scores[i]!.data<'float32'>();
-          return mask ? values.filter((_, at) => mask[Math.floor(at / router.experts)] !== 0) : values;
+          const width = scores[i]!.shape[2];
+          return mask ? values.filter((_, at) => mask[Math.floor(at / width)] !== 0) : values;
         }),
       );
-      router.balance!(joined(rows), rate);
+      await router.balance!(joined(rows), rate);
     }
   }
 
   /** {@link Loss.scores} alone, in a pass under prefill routing, or in none where no router is balanced; the caller disposes them. */
   balanceScores({ inputs, mask }: Pick<TrainingBatch, 'inputs' | 'mask'>): Tensor3D[] {
     if (!this.routers.some(({ balance }) => balance)) return [];
-    return tf.tidy(() => scoresToBalance(this.#forward(inputs, 'prefill', mask).routed));
+    return tf.tidy(() => seenToBalance(this.#forward(inputs, 'prefill', mask).routed));
   }
 
   /** What next-token distributions are made of, under prefill routing, for a student to be drawn to; `x` is the caller's to dispose. */
@@ -256,7 +255,7 @@ export class TrainableModel {
 
   #forward(inputs: Tensor2D, routing: Routing, mask?: Tensor2D, training: ForwardOptions = {}): Pass {
     const { annealing = 1, detach = false, estimator } = training;
-    const { heads, headDim, hiddenSize, layers, contextLength } = this.shape;
+    const { heads, headDim, layers, contextLength } = this.shape;
     const { scale, softCap, frequencies } = this.#transformer;
     const [batch, length] = inputs.shape;
     if (length > contextLength) {
@@ -281,10 +280,11 @@ export class TrainableModel {
         const router = this.routers[layer];
         const own = this.experts[layer];
         if (router && this.attention.experts) {
-          const seen = tf.reshape(input, [batch, length, hiddenSize]) as Tensor3D;
+          const read = router.distortion ? distortions(k, v, own ?? { headDim, ...this.attention.grouping! }) : input;
+          const seen = tf.reshape(read, [batch, length, read.shape[1]]) as Tensor3D;
           const scores = router.score(detach ? withoutGradient(seen) : seen);
           const assignment = routing === 'prefill' ? router.assign(scores, mask) : router.decode(scores);
-          routed.push({ scores, assignment, router });
+          routed.push({ seen, scores, assignment, router });
           const ratios = this.attention.experts.ratiosOf(layer);
           const mixed = annealing < 1 ? expertChoice(scores, annealed(ratios, annealing), mask) : assignment;
           const learns = estimator && Object.keys(router.trainable).length > 0;
@@ -333,8 +333,8 @@ function annealed(ratios: readonly number[], progress: number): number[] {
   return ratios.map((ratio, expert) => progress * ratio + (expert === 0 ? 1 - progress : 0));
 }
 
-function scoresToBalance(routed: Pass['routed']): Tensor3D[] {
-  return routed.flatMap(({ scores, router }) => (router.balance ? [scores] : []));
+function seenToBalance(routed: Pass['routed']): Tensor3D[] {
+  return routed.flatMap(({ seen, scores, router }) => (router.balance ? [router.distortion ? seen : scores] : []));
 }
 
 function joined(parts: readonly Float32Array[]): Float32Array {
