@@ -1,5 +1,6 @@
 // Small models with random weights, of each family and form.
 import { SeededRandom } from '@mixsga/backend';
+import type { RouterKind } from '@mixsga/router';
 import { parseAttention } from '../attention/index';
 import { familyOf, parseModelConfig, type ModelConfig } from '../families';
 import { constantValues } from '../layer-constants';
@@ -29,7 +30,7 @@ export const tinyForms = {
 export type TinyForm = keyof typeof tinyForms;
 
 /** Configuration of a form with an attention variant. */
-export function tinyConfig(form: TinyForm, attention = 'mha', router?: 'random'): ModelConfig {
+export function tinyConfig(form: TinyForm, attention = 'mha', router?: RouterKind): ModelConfig {
   const mixsga = attention === 'mha' ? {} : { mixsga: { attention, ...(router ? { router } : {}) } };
   return parseModelConfig({ ...tinyForms[form], ...mixsga }, 'test');
 }
