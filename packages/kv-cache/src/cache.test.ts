@@ -1,4 +1,4 @@
-import { ArgumentError, BackendError, TOKENS_PER_PAGE, type PageStore } from '@mixsga/backend';
+import { ArgumentError, BackendError, HostPages, TOKENS_PER_PAGE, type PageStore } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 import { CachePool, kvBytesPerToken, type CacheLayout, type KvCache } from './index';
 import { WatchedRuntime } from './testing/watched-pages';
@@ -296,5 +296,56 @@ describe('a sliding window', () => {
     step(cache, 2, 0);
     expect(() => cache.view(0, { window: 10 })).toThrow(ArgumentError);
     expect(() => cache.view(0, { window: 10 })).toThrow('got one from token 1 on, and token 0 is kept; keep all tokens');
+  });
+});
+
+describe('a KV budget over nested entries', () => {
+  const latent: CacheLayout = {
+    layers: 1, kvHeads: 2, headDim: 8, groupSizes: [1], entries: [{ heads: 1, headDim: 16 }], nested: true, fingerprint: 'latent',
+  };
+
+  const host: ConstructorParameters<typeof CachePool>[0] = {
+    pages: ({ heads, headDim, type, valueHeads }) => new HostPages(heads, headDim, type, valueHeads),
+  };
+
+  /** A token whose numbers tell it and their place. */
+  function append(cache: KvCache, token: number): void {
+    const { segments, slots } = cache.view(0);
+    segments[0]!.store.write(slots[0]!.page, slots[0]!.offset, Float32Array.from({ length: 16 }, (_, i) => 100 * token + i), new Float32Array(0));
+    cache.commit([0]);
+  }
+
+  it('keeps the first numbers of the least important tokens', async () => {
+    const pool = new CachePool(host, latent);
+    const bytes = 40 * (4 * 4 + 8) + 72;
+    const cache = pool.create({ budget: { bytes, policy: 'oldest@2,4' }, maxTokens: 41 });
+    for (let token = 0; token < 40; token++) {
+      append(cache, token);
+      expect(cache.bytes().used).toBeLessThanOrEqual(bytes);
+    }
+    expect(cache.tokensKept(0)).toBe(40);
+    const seen = new Set<number>();
+    for (const [arena, { store, pages, tokens }] of cache.view(0).segments.entries()) {
+      expect(store.headDim).toBe([16, 8, 4][arena]);
+      for (let first = 0; first < tokens; first += TOKENS_PER_PAGE) {
+        const { k } = await store.read(pages[first / TOKENS_PER_PAGE]!, Math.min(TOKENS_PER_PAGE, tokens - first));
+        for (let at = 0; at < k.length; at += store.headDim) {
+          const token = k[at]! / 100;
+          expect(cache.expertOf(0, token)).toBe(arena);
+          expect(Array.from(k.subarray(at, at + store.headDim))).toEqual(Array.from({ length: store.headDim }, (_, i) => 100 * token + i));
+          seen.add(token);
+        }
+      }
+    }
+    expect(seen.size).toBe(40);
+  });
+
+  it('is refused of entries that are not nested, of several, and for sizes that do not divide them', () => {
+    const create = (layout: Partial<CacheLayout>, policy = 'oldest') => () =>
+      new CachePool(host, { ...latent, ...layout }).create({ budget: { bytes: 1e6, policy }, maxTokens: 9 });
+    const refusal = 'KV budget: expected experts that group heads, or a single latent, by which tokens are coarsened, got others';
+    expect(create({ nested: false })).toThrow(refusal);
+    expect(create({ groupSizes: [1, 1], entries: [{ heads: 1, headDim: 16 }, { heads: 1, headDim: 8 }] })).toThrow(refusal);
+    expect(create({}, 'oldest@3')).toThrow('KV budget: expected sizes that divide 16, got 3');
   });
 });

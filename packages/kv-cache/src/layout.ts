@@ -19,15 +19,32 @@ export interface CacheLayout {
   readonly groupSizes: readonly number[];
   /**
    * What each expert stores of a token where that is not the heads of a group size: so many vectors, for keys and values together. Then
-   * the group sizes are all 1, and a KV budget can't be had.
+   * the group sizes are all 1.
    */
   readonly entries?: readonly StoredEntry[];
+  /**
+   * Whether the first numbers of a vector are a coarser form of it, as in a latent whose numbers come in order of weight. Then a KV budget
+   * coarsens tokens by leaving the last ones out, where there is a single expert; of other entries a budget can't be had.
+   */
+  readonly nested?: boolean;
   /** What a group of heads becomes where a KV budget coarsens tokens. Default: their mean. */
   readonly pooling?: Pooling;
   /** Element type of keys and values. Default f32. */
   readonly type?: KvType;
   /** Names the model and its weights: a cache can be restored only where this is the same. */
   readonly fingerprint: string;
+}
+
+/** What an arena has of a token: of heads that are grouped by `size` keys, and values, of so many heads; of entries their numbers, `size` times fewer. */
+export function entryOf({ kvHeads, headDim, entries }: Pick<CacheLayout, 'kvHeads' | 'headDim' | 'entries'>, size: number, arena: number): StoredEntry {
+  if (!entries) return { heads: kvHeads / size, headDim };
+  const { heads, headDim: numbers } = entries[arena] ?? entries[0]!;
+  return { heads, headDim: numbers / size };
+}
+
+/** What the sizes of a budget's arenas divide. */
+export function divisibleBy({ kvHeads, entries }: Pick<CacheLayout, 'kvHeads' | 'entries'>): number {
+  return entries ? entries[0]!.headDim : kvHeads;
 }
 
 /** @throws ArgumentError when a count is not a whole number from 1, a group size does not divide the KV heads, or entries are not one for each of them */

@@ -9,7 +9,7 @@ import { EvictingLayer } from './layers/evicting';
 import { BudgetedLayer } from './layers/budgeted';
 import { KeepAllLayer } from './layers/keep-all';
 import type { SlottedLayer } from './layers/slotted';
-import { checkLayout, type CacheLayout, type StoredEntry } from './layout';
+import { checkLayout, divisibleBy, entryOf, type CacheLayout, type StoredEntry } from './layout';
 import { SerialisedCache, type Header, type Places } from './serialise';
 import { SharedPages } from './shared-pages';
 
@@ -35,7 +35,7 @@ export class CachePool {
    */
   constructor(runtime: Pick<InferenceRuntime, 'pages'>, layout: CacheLayout) {
     checkLayout(layout);
-    const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, entries, pooling = 'mean', type = 'f32', fingerprint } = layout;
+    const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, entries, nested = false, pooling = 'mean', type = 'f32', fingerprint } = layout;
     this.#pooling = pooling;
     this.#newMemory = (entry, valueHeads) => {
       const store = runtime.pages({ ...entry, valueHeads, queryHeads, type });
@@ -45,7 +45,7 @@ export class CachePool {
       }
       return new SharedPages(store);
     };
-    this.#owner = { layout: { layers, kvHeads, headDim, groupSizes: [...groupSizes], type, fingerprint, ...(entries && { entries }) }, caches: new Set() };
+    this.#owner = { layout: { layers, kvHeads, headDim, groupSizes: [...groupSizes], type, fingerprint, ...(entries && { entries, nested }) }, caches: new Set() };
     this.#memoryOf(groupSizes);
   }
 
@@ -112,11 +112,11 @@ export class CachePool {
 
   /** Of each expert by its group size; those that store the same of a token share it. */
   #memoryOf(groupSizes: readonly number[]): SharedPages[] {
-    const { kvHeads, headDim, entries } = this.#owner.layout;
+    const { layout } = this.#owner;
     return groupSizes.map((size, expert) => {
-      const entry = entries?.[expert] ?? { heads: kvHeads / size, headDim };
+      const entry = entryOf(layout, size, expert);
       const key = `${entry.heads}x${entry.headDim}`;
-      const memory = this.#memory.get(key) ?? this.#newMemory(entry, entries ? 0 : entry.heads);
+      const memory = this.#memory.get(key) ?? this.#newMemory(entry, layout.entries ? 0 : entry.heads);
       this.#memory.set(key, memory);
       return memory;
     });
@@ -125,8 +125,11 @@ export class CachePool {
   #limitsOf({ budget, ...options }: CreateOptions): Limits {
     const eviction = evictionOf(options);
     if (!budget) return { eviction, budget: null };
-    if (this.#owner.layout.entries) {
-      throw new ArgumentError(`KV budget: expected experts that group heads, by which tokens are coarsened, got others; use eviction, such as h2o:0.5`);
+    const { entries, nested } = this.#owner.layout;
+    if (entries && !(nested && entries.length === 1)) {
+      throw new ArgumentError(
+        `KV budget: expected experts that group heads, or a single latent, by which tokens are coarsened, got others; use eviction, such as h2o:0.5`,
+      );
     }
     if (eviction) {
       throw new ArgumentError(
@@ -156,8 +159,9 @@ export class CachePool {
   }
 
   #budgetOf(options: BudgetOptions, maxTokens: number | null): Budget {
+    const { layout } = this.#owner;
     const tokenBytes = (size: number) => new Arena(this.#memoryOf([size])[0]!).bytesPerToken;
-    return budgetOf(options, { ...this.#owner.layout, tokenBytes }, maxTokens);
+    return budgetOf(options, { ...layout, divisible: divisibleBy(layout), tokenBytes }, maxTokens);
   }
 
   #expectLive(method: string): void {

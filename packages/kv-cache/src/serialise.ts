@@ -13,7 +13,7 @@ import type { Arena } from './layers/arena';
 import type { KeepAllLayer } from './layers/keep-all';
 import { SlotEntries } from './layers/slot-entries';
 import { SlottedLayer } from './layers/slotted';
-import type { CacheLayout } from './layout';
+import { divisibleBy, entryOf, type CacheLayout } from './layout';
 import { decodeRows, encodeRows, rowBytes, type RowFormat } from './rows';
 
 const MAGIC = 'mixsgakv';
@@ -223,10 +223,10 @@ function placesBytes(header: Header): number {
 }
 
 function rowsBytes(header: Header): number {
-  const { layout: { kvHeads, headDim, type = 'f32', entries }, tokens } = header;
-  const parts = entries
-    ? entries.map((entry) => [entry])
-    : groupSizesOf(header).map((size) => Array.from({ length: 2 }, () => ({ heads: kvHeads / size, headDim })));
+  const { layout, tokens } = header;
+  const { type = 'f32', entries } = layout;
+  // Keys and values, or both together.
+  const parts = groupSizesOf(header).map((size, arena) => Array.from({ length: entries ? 1 : 2 }, () => entryOf(layout, size, arena)));
   const bytes = (count: number, arena: number) => parts[arena]!.reduce((sum, part) => sum + rowBytes({ type, ...part }, count), 0);
   return tokens.flat().reduce((sum, count, i) => sum + bytes(count, i % parts.length), 0);
 }
@@ -246,11 +246,11 @@ function groupSizesOf({ layout, budget }: Header): readonly number[] {
   return budget?.groupSizes ?? layout.groupSizes;
 }
 
-function isBudget(budget: BudgetHeader | null, { groupSizes, kvHeads }: CacheLayout): boolean {
+function isBudget(budget: BudgetHeader | null, layout: CacheLayout): boolean {
   if (budget === null) return true;
   const { policy, maxTokens, bytes, groupSizes: own } = budget;
-  const fits = Array.isArray(own) && own.length <= 256 && own.every((size) => isCount(size) && size > 0 && kvHeads % size === 0);
-  return typeof policy === 'string' && (maxTokens === null || isCount(maxTokens)) && Number.isSafeInteger(bytes) && fits && groupSizes.every((size, i) => own[i] === size);
+  const fits = Array.isArray(own) && own.length <= 256 && own.every((size) => isCount(size) && size > 0 && divisibleBy(layout) % size === 0);
+  return typeof policy === 'string' && (maxTokens === null || isCount(maxTokens)) && Number.isSafeInteger(bytes) && fits && layout.groupSizes.every((size, i) => own[i] === size);
 }
 
 function indexBytes(experts: number, tokens: number): number {

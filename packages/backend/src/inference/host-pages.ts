@@ -42,6 +42,7 @@ export class HostPages implements PageStore {
   }
 
   coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void {
+    if (target.headDim < this.headDim) return this.#shorten(tokens, target as HostPages);
     const { headDim } = this;
     const groupSize = this.heads / target.heads;
     const factor = poolingFactor(pooling, groupSize);
@@ -55,6 +56,15 @@ export class HostPages implements PageStore {
           return sum * factor;
         });
         (target as HostPages).#pages[to.page]![kind].set(to.offset, coarse);
+      }
+    }
+  }
+
+  /** The first numbers of each vector. */
+  #shorten(tokens: readonly TokenMove[], target: HostPages): void {
+    for (const { from, to } of tokens) {
+      for (const kind of ['k', 'v'] as const) {
+        target.#pages[to.page]![kind].set(to.offset, this.token(kind, from).filter((_, i) => i % this.headDim < target.headDim));
       }
     }
   }

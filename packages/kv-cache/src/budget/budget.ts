@@ -18,7 +18,8 @@ export interface Budget {
 
 export interface BudgetLayout {
   readonly layers: number;
-  readonly kvHeads: number;
+  /** What group sizes divide: the KV heads, or the numbers of an entry. */
+  readonly divisible: number;
   /** Of what is stored. */
   readonly groupSizes: readonly number[];
   /** Bytes of a token's keys and values in an arena of a group size. */
@@ -33,11 +34,11 @@ export interface BudgetLayout {
 export function budgetOf({ bytes, policy: given = 'mean-attention' }: BudgetOptions, layout: BudgetLayout, maxTokens: number | null): Budget {
   if (!Number.isSafeInteger(bytes) || bytes < 1) throw new ArgumentError(`KV budget: expected a whole number of bytes from 1, got ${bytes}`);
   const policy = typeof given === 'string' ? parseBudgetPolicy(given) : given;
-  const { layers, kvHeads, tokenBytes } = layout;
+  const { layers, divisible, tokenBytes } = layout;
   if (policy.usesMargins && layout.groupSizes.length === 1) {
     throw new ArgumentError(`KV budget: policy ${policy.spec} expects a model that routes, got one without routers; use attention or oldest`);
   }
-  const groupSizes = ladder(layout.groupSizes, kvHeads, policy.groupSizes);
+  const groupSizes = ladder(layout.groupSizes, divisible, policy.groupSizes);
   const bytesOf = (size: number) => tokenBytes(size) + ENTRY_BYTES;
   const coarsestBytes = Math.max(...layout.groupSizes.map((_, expert) => bytesOf(groupSizes[coarsestOf(groupSizes, expert)]!)));
   const finestBytes = bytesOf(Math.min(...layout.groupSizes));
@@ -62,7 +63,7 @@ export function budgetOf({ bytes, policy: given = 'mean-attention' }: BudgetOpti
 }
 
 /** The arena where coarsening ends for the tokens of an arena. */
-export function coarsestOf(groupSizes: readonly number[], arena: number): number {
+function coarsestOf(groupSizes: readonly number[], arena: number): number {
   const next = coarserOf(groupSizes, arena);
   return next === null ? arena : coarsestOf(groupSizes, next);
 }

@@ -123,7 +123,7 @@ export class CachedDecoder implements Decoder {
       headDim: shape.headDim,
       queryHeads: shape.heads,
       ...(variant.grouping ?? { groupSizes: entries!.map(() => 1) }),
-      ...(entries && { entries }),
+      ...(entries && { entries, nested: parts.experts.every((own) => own?.every(({ nestedIn }) => nestedIn) ?? true) }),
       type: kv,
       fingerprint,
     });

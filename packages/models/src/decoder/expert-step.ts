@@ -39,7 +39,9 @@ export class ExpertStep {
       const seen: Seen[] = [];
       for (const [index, segment] of segments.entries()) {
         const pending = this.#source.assigned[row] === index ? slots[index]! : null;
-        seen.push(await readBack(this.parts.experts[this.#source.layer]![index]!, segment, pending));
+        const experts = this.parts.experts[this.#source.layer]!;
+        // Segments beyond the experts have what a KV budget coarsened: the first numbers of the first expert's.
+        seen.push(await readBack(experts[index] ?? experts[0]!, segment, pending));
       }
       const { result, probabilities } = attendSeen(queries.subarray(row * width, (row + 1) * width), seen, this.parts);
       out.set(result, row * width);
@@ -84,7 +86,10 @@ async function readBack(expert: Expert, { store, pages, tokens, from = 0 }: Segm
   const stored = new Float32Array(all * width);
   for (let first = 0; first < all; first += TOKENS_PER_PAGE) {
     const { k } = await store.read(pages[first / TOKENS_PER_PAGE]!, Math.min(TOKENS_PER_PAGE, all - first));
-    stored.set(k, first * width);
+    // Vectors that were cut short end in zeros.
+    for (let vector = 0; vector * store.headDim < k.length; vector++) {
+      stored.set(k.subarray(vector * store.headDim, (vector + 1) * store.headDim), first * width + vector * expert.stored.headDim);
+    }
   }
   return { ...(all === 0 ? { k: stored, v: stored } : await expanded(expert, stored)), tokens: all, from };
 }

@@ -123,13 +123,38 @@ describe('experts of other types', () => {
     expect(distance(half!, mha!)).toBeGreaterThan(1e-2);
   });
 
-  it('lose tokens under an eviction policy, and refuse a KV budget', async () => {
+  it('of a single latent are cut short under a KV budget, and keep every token', async () => {
+    const decoder = await decoderOf('opt', 'latent:1@2');
+    const [prompt, next] = [tinyTokens(25, 1), tinyTokens(20, 2)];
+    const run = async (kvBudget?: number) => {
+      const cache = decoder.createCache({ kvBudget, maxTokens: 46 });
+      await decoder.prefill(prompt, cache, { want: 'argMax' });
+      return { logits: await feed(decoder, next, cache), cache };
+    };
+    const full = await run();
+    const whole = await run(1e6);
+    expect(distance(whole.logits, full.logits)).toBeLessThan(1e-5);
+    const bytes = Math.ceil(whole.cache.bytes().used / 2);
+    const { logits, cache } = await run(bytes);
+    expect(cache.bytes().used).toBeLessThanOrEqual(bytes);
+    expect(cache.tokensKept(3)).toBe(45);
+    // Of 32 numbers, cut in half as often as it goes.
+    expect(cache.expertCounts()).toHaveLength(6);
+    expect(cache.expertCounts().filter((count) => count > 0).length).toBeGreaterThan(1);
+    expect(distance(logits, full.logits)).toBeGreaterThan(1e-3);
+    expect(distance(logits, full.logits)).toBeLessThan(1);
+    const restored = await decoder.restoreCache(await cache.serialise());
+    expect(await feed(decoder, tinyTokens(1, 3), restored)).toEqual(await feed(decoder, tinyTokens(1, 3), cache));
+    decoder.dispose();
+  });
+
+  it('lose tokens under an eviction policy, and of several types refuse a KV budget', async () => {
     const decoder = await decoderOf('opt', 'latent:1:1@4,8');
     const cache = decoder.createCache({ eviction: 'h2o:0.5', maxTokens: 20 });
     await decoder.prefill(tinyTokens(20, 1), cache, { want: 'argMax' });
     await feed(decoder, tinyTokens(5, 2), cache);
     expect([cache.tokensKept(0), cache.tokensSeen]).toEqual([10, 25]);
-    expect(() => decoder.createCache({ kvBudget: 1e6 })).toThrow('KV budget: expected experts that group heads, by which tokens are coarsened, got others; use eviction');
+    expect(() => decoder.createCache({ kvBudget: 1e6 })).toThrow('KV budget: expected experts that group heads, or a single latent, by which tokens are coarsened, got others; use eviction');
     decoder.dispose();
   });
 
