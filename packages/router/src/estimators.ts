@@ -30,13 +30,6 @@ export type GradientEstimator = (inputs: EstimatorInputs) => Tensor2D;
 const straightThrough: GradientEstimator = ({ along }) => tf.clone(along);
 
 /**
- * Score-scaled outputs (Shazeer et al. 2017, arXiv 1701.06538): as if the keys and values of the chosen expert were multiplied by its gate
- * over the gate's value, 1. Only the chosen expert's gate has a gradient.
- */
-const scoreScaled: GradientEstimator = ({ along, gates, assignment }) =>
-  tf.tidy(() => tf.div(tf.mul(along, oneHot(assignment, gates.shape[1])), tf.maximum(gates, LEAST_GATE)) as Tensor2D);
-
-/**
  * Distillation of measured importance: the cross-entropy of the gates against the experts that progressive expert choice would give all
  * these tokens by how much loss, in first order, each expert saves over the coarsest one. The sizes of the savings do not matter, only
  * their order: they are noisy, with a long tail.
@@ -54,7 +47,6 @@ const importance: GradientEstimator = ({ along, gates, assignment, ratios }) =>
 /** How the language-modelling loss can reach routers. A new one is a function here. */
 export const gradientEstimators = {
   'straight-through': straightThrough,
-  'score-scaled': scoreScaled,
   importance,
 } satisfies Record<string, GradientEstimator>;
 

@@ -1,4 +1,3 @@
-import { ArgumentError } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 
@@ -11,22 +10,17 @@ export function logOdds(score: number): number {
 }
 
 /**
- * The gates of a soft mixture of the experts: the softmax, over the experts, of the scores' log-odds (their logits) divided by a
- * temperature. What a gradient estimator differentiates where the decision itself passes no gradient.
+ * The gates of a soft mixture of the experts: the softmax, over the experts, of the scores' log-odds (their logits). What a gradient
+ * estimator differentiates where the decision itself passes no gradient.
  *
  * @param scores float32 [B, T, E], from 0 to 1, from `Router.score`
- * @param temperature above 0; the lower, the more of the gate has the expert with the highest score
  * @returns float32 [B·T, E] of row sum 1; differentiable
- * @throws ArgumentError when the temperature is not a number above 0
  */
-export function softGates(scores: Tensor3D, temperature: number): Tensor2D {
-  if (!(temperature > 0 && temperature < Infinity)) {
-    throw new ArgumentError(`softGates: expected a temperature above 0, got ${temperature}`);
-  }
+export function softGates(scores: Tensor3D): Tensor2D {
   const [batch, length, experts] = scores.shape;
   return tf.tidy(() => {
     const flat = tf.reshape(scores, [batch * length, experts]);
     const logits = tf.sub(tf.log(tf.maximum(flat, LEAST)), tf.log(tf.maximum(tf.sub(1, flat), ROOM)));
-    return tf.softmax(tf.div(logits, temperature)) as Tensor2D;
+    return tf.softmax(logits) as Tensor2D;
   });
 }

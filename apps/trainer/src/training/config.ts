@@ -105,13 +105,8 @@ const optimizerConfig = z
   })
   .describe('AdamW, warm-up and cosine, clipping');
 
-/** How the loss of the language model reaches routers, past a choice that has no gradient; without it, not at all. */
-export const estimator = z.strictObject({
-  /** An estimator of @mixsga/router's catalog. */
-  kind: z.enum(estimatorKinds),
-  /** Of the softmax over the router's logits: the lower, the nearer a gate is to the choice. */
-  temperature: z.number().positive().default(1),
-});
+/** How the loss of the language model reaches routers, past a choice that has no gradient; without it, not at all. Of @mixsga/router's catalog. */
+export const estimator = z.enum(estimatorKinds);
 
 /** What a single run and a comparison have in common. */
 export const sharedConfig = {

@@ -60,7 +60,7 @@ it('annealing begins with the predictions of the unmodified model', async () => 
   expect(plain[0]!.lm).toBeGreaterThan(Number(annealed[0]!.lm) + 0.1);
 }, 60_000);
 
-it('refuses a teacher that does not fit, and ratios where there are none, before the folder is a run', async () => {
+it('refuses a teacher that does not fit, ratios where there are none, and an estimator without use, before the folder is a run', async () => {
   const own = (name: string) => ({ model: { from: 'sotu-mini', attention: 'gqa:2' }, distillation: { weight: 0.5, teacher: join(folder, name) } });
   const init = { layers: 1, hiddenSize: 16, heads: 2, ffnSize: 16, contextLength: 16 };
   const saved = async (name: string, data: object) => {
@@ -83,6 +83,13 @@ it('refuses a teacher that does not fit, and ratios where there are none, before
   await expect(train('a', { model: { from: 'sotu-mini', attention: 'gqa:2' }, annealRatios: 0.5 })).rejects.toThrow(
     'annealRatios: expected a variant that routes tokens, such as mixsga:3:1:6, got gqa:2; leave it out',
   );
+  const latent = { from: 'sotu-mini', attention: 'latent:3:1:6@4,8,16', router: { kind: 'balanced' as const } };
+  const random = { from: 'sotu-mini', attention: 'mixsga:3:1:6', router: { kind: 'random' as const } };
+  for (const [model, got] of [[latent, 'the experts of latent:3:1:6@4,8,16'], [random, 'a random router, which has nothing to train']] as const) {
+    await expect(train('a', { model, routerLoss: { estimator: 'importance' } })).rejects.toThrow(
+      `estimator: expected routers that learn, over experts that group heads, got ${got}; leave it out`,
+    );
+  }
   await expect(readFile(join(folder, 'a', 'run.json'))).rejects.toThrow('ENOENT');
   const withInit = { ...short, model: { init }, distillation: { weight: 1 } };
   expect(runConfig.safeParse(withInit).error!.issues[0]).toMatchObject({ path: ['distillation', 'teacher'], message: 'expected a model, since there is no model.from' });

@@ -71,6 +71,7 @@ export async function runTraining(config: RunConfig, folder: string, options: Ru
   try {
     checkContext(config, open);
     checkAnnealing(config, open.model.attention);
+    if (config.routerLoss.estimator) open.model.checkEstimator();
     data = await beforeTraining(options, () => found.encode(open.tokenizer, [open.model.config.eos_token_id ?? []].flat()[0]));
     reporter.message(data.description);
     teacher = await openTeacher(config, open);

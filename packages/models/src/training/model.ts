@@ -1,7 +1,7 @@
 // Any family of models for training, with any attention variant of the catalog.
 import { ArgumentError, causalAttention, expertChoice, type HeadInputs, linear, linearCrossEntropy, linearDistillation, rotate, tokenNll } from '@mixsga/backend';
 import { distortions, type Expert, mixKv, mixKvByExperts } from '@mixsga/experts';
-import type { Router } from '@mixsga/router';
+import type { EstimatorKind, Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Scalar, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
 import { parseAttention } from '../attention/index';
@@ -13,7 +13,7 @@ import { familyOf, type ModelConfig } from '../families';
 import type { ParameterSource } from '../io/parameter-source';
 import { loadExperts } from '../layer-constants';
 import { loadRouter } from '../layer-router';
-import { type EstimatorOptions, softMixture, withoutGradient } from './router-gradient';
+import { softMixture, withoutGradient } from './router-gradient';
 import { type DifferentiableTransformer, Variables } from './transformer';
 
 /** `prefill`: expert choice over the sequence, as in training; `decode`: each token's own arg max. */
@@ -41,8 +41,8 @@ export interface LossOptions {
   readonly annealing?: number;
   /** Whether routers read hidden states without passing a gradient back to them; default false. */
   readonly detach?: boolean;
-  /** How the gradient of `prediction` reaches routers; default: not at all. Given to those that have something to train. */
-  readonly estimator?: EstimatorOptions;
+  /** How the gradient of `prediction` reaches routers; default: not at all. See {@link TrainableModel.checkEstimator}. */
+  readonly estimator?: EstimatorKind;
 }
 
 export interface Loss {
@@ -161,6 +161,17 @@ export class TrainableModel {
     return this.variables;
   }
 
+  /**
+   * For before training with {@link LossOptions.estimator}, which a model without routers leaves aside.
+   * @throws ArgumentError when a router has nothing to train, or its experts do not group heads
+   */
+  checkEstimator(): void {
+    const { grouping, spec } = this.attention;
+    if (this.routers.every(({ trainable }) => grouping && Object.keys(trainable).length > 0)) return;
+    const got = grouping ? `a ${this.config.mixsga?.router} router, which has nothing to train` : `the experts of ${spec}`;
+    throw new ArgumentError(`estimator: expected routers that learn, over experts that group heads, got ${got}; leave it out`);
+  }
+
   /** The present values of {@link parameters}, for a decoder or a file. */
   source(): ParameterSource {
     return {
@@ -171,12 +182,10 @@ export class TrainableModel {
 
   /**
    * Training loss of a batch under prefill routing; differentiable in {@link parameters}.
-   * @throws ArgumentError on an estimator where experts are others than groups of heads
+   * @throws ArgumentError on an estimator as {@link checkEstimator}
    */
   loss({ inputs, targets, mask }: TrainingBatch, { alpha, distillation, ...training }: LossOptions): Loss {
-    if (training.estimator && !this.attention.grouping) {
-      throw new ArgumentError(`TrainableModel: expected experts that group heads, with an estimator, got those of ${this.attention.spec}; leave it out`);
-    }
+    if (training.estimator) this.checkEstimator();
     const { hidden, routed } = this.#forward(inputs, 'prefill', mask, training);
     const { prediction, lm, kl } = this.#predictionLoss(hidden, flat(targets), distillation);
     if (routed.length === 0) return { total: prediction, prediction, lm, kl, consistency: tf.scalar(0), scores: [] };
@@ -287,10 +296,9 @@ export class TrainableModel {
           routed.push({ seen, scores, assignment, router });
           const ratios = this.attention.experts.ratiosOf(layer);
           const mixed = annealing < 1 ? expertChoice(scores, annealed(ratios, annealing), mask) : assignment;
-          const learns = estimator && Object.keys(router.trainable).length > 0;
           kvOf[layer] = own
             ? mixKvByExperts(k, v, flat(mixed), own)
-            : mixKv(k, v, flat(mixed), { headDim, ...this.attention.grouping! }, learns ? softMixture(scores, ratios, estimator) : undefined);
+            : mixKv(k, v, flat(mixed), { headDim, ...this.attention.grouping! }, estimator && softMixture(scores, ratios, estimator));
         } else {
           kvOf[layer] = own ? mixKvByExperts(k, v, tf.zeros([batch * length], 'int32'), own) : { k, v };
         }

@@ -4,16 +4,10 @@ import { type EstimatorKind, gradientEstimators, softGates } from '@mixsga/route
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor3D } from '@tensorflow/tfjs-core';
 
-export interface EstimatorOptions {
-  readonly kind: EstimatorKind;
-  /** Of the gates, see `softGates`; default 1. */
-  readonly temperature?: number;
-}
-
 /** The experts as the gates of these scores weigh them, for a gradient that reaches the scores. */
-export function softMixture(scores: Tensor3D, ratios: readonly number[], { kind, temperature = 1 }: EstimatorOptions): SoftMixture {
+export function softMixture(scores: Tensor3D, ratios: readonly number[], kind: EstimatorKind): SoftMixture {
   return {
-    gates: softGates(scores, temperature),
+    gates: softGates(scores),
     gradient: (along, gates, assignment) => gradientEstimators[kind]({ along, gates, assignment, ratios }),
   };
 }
