@@ -26,7 +26,7 @@ export default defineConfig({
   test: {
     maxWorkers: 2,
     slowTestThreshold: 10_000,
-    testTimeout: 30_000,
+    testTimeout: 120_000,
     projects: [...projects, ...(long ? [] : [{ extends: true as const, test: { name: 'scripts', root: `${workspace}scripts`, include: ['*.test.mjs'] } }])],
     passWithNoTests: long,
   },
