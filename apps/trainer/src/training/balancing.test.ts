@@ -76,17 +76,16 @@ it('holds the ratios after the last step to 1 % of held-out tokens in each layer
   expect(routersOf(model, 'bias')).not.toEqual(before);
   expect(routersOf(model, 'weight')).toEqual(weights);
   const furthest = (shares: number[][]) => Math.max(...shares.flatMap((layer) => layer.map((share, e) => Math.abs(share - RATIOS[e]!))));
-  expect(furthest(sharesOf(model))).toBeLessThan(Math.min(furthest(trained), 0.01));
+  expect(furthest(sharesOf(model))).toBeLessThan(Math.min(furthest(trained) / 3, 0.01));
   trainer.dispose();
   model.dispose();
 });
 
-it('calibrates nothing where nothing is balanced, and takes one batch to see that', async () => {
+it('calibrates nothing where nothing is balanced', async () => {
   const model = await modelWith('sigmoid');
   const before = routersOf(model, 'bias');
-  let taken = 0;
-  const { tensors } = await trackTensors(() => calibrate(model, { next: () => (taken++, rows(text.slice(0, 64))) }, LENGTH));
-  expect([taken, tensors]).toEqual([1, 0]);
+  const { tensors } = await trackTensors(() => calibrate(model, samplerOf(), LENGTH));
+  expect(tensors).toBe(0);
   expect(routersOf(model, 'bias')).toEqual(before);
   model.dispose();
 });
