@@ -83,15 +83,7 @@ function attendPages<T>(
           else if (together == 2) scores2(query, keys, headSize, count, row);
           else scores1(query, keys, headSize, count, row);
         }
-        if (cap) softCap(row, together * PAGE, 1, cap);
-        if (count < PAGE) hideRows(row, together, count, PAGE, -Infinity);
-        if (hidden) hideRows(row, together, 0, hidden, -Infinity);
-        for (let i = h; i < h + together; i++) {
-          raiseMaximum(weights + at(i * PAGE), state + at(i * width), width, tops + at(i), tops + at(heads + i));
-        }
-        for (let i = h; i < h + together; i++) exponentiate(weights + at(i * PAGE), tops + at(i), tops + at(heads + i));
-        if (count < PAGE) hideRows(row, together, count, PAGE, 0);
-        if (hidden) hideRows(row, together, 0, hidden, 0);
+        weigh(row, h, together, count, hidden, heads, width, state, cap);
         const sums = state + at(h * width);
         if (isInteger<T>()) {
           const shares = quantiseWeights(work, heads, width, together, count, scales + at(PAGE), row);
@@ -99,8 +91,8 @@ function attendPages<T>(
           else if (together == 2) int8Values2(shares, values, width, count, sums);
           else int8Values1(shares, values, width, count, sums);
         } else {
-          if (together == 4) values4(row, values, chunk, width, count, sums);
-          else if (together == 2) values2(row, values, width, count, sums);
+          if (together == 4) values4(row, values, chunk, width, count, sums, width);
+          else if (together == 2) values2(row, values, width, count, sums, width);
           else values1(row, values, width, count, sums);
         }
         h += together;
@@ -148,6 +140,25 @@ export function attendProbabilities(
   }
 }
 
+/**
+ * Scores of some heads from `h` on, of which the first `hidden` and those from `count` on do not count, become weights; sums
+ * [heads, width] so far are scaled to a new maximum.
+ */
+export function weigh(
+  row: usize, h: i32, together: i32, count: i32, hidden: i32, heads: i32, width: i32, state: usize, cap: f32,
+): void {
+  const tops = state + at(heads * width);
+  if (cap) softCap(row, together * PAGE, 1, cap);
+  if (count < PAGE) hideRows(row, together, count, PAGE, -Infinity);
+  if (hidden) hideRows(row, together, 0, hidden, -Infinity);
+  for (let i = 0; i < together; i++) {
+    raiseMaximum(row + at(i * PAGE), state + at((h + i) * width), width, tops + at(h + i), tops + at(heads + h + i));
+  }
+  for (let i = 0; i < together; i++) exponentiate(row + at(i * PAGE), tops + at(h + i), tops + at(heads + h + i));
+  if (count < PAGE) hideRows(row, together, count, PAGE, 0);
+  if (hidden) hideRows(row, together, 0, hidden, 0);
+}
+
 // Sets tokens `first` to `end` − 1 of some rows.
 function hideRows(row: usize, rows: i32, first: i32, end: i32, value: f32): void {
   for (let r = 0; r < rows; r++) {
@@ -190,7 +201,7 @@ function exponentiate(row: usize, top: usize, normaliser: usize): void {
 
 // Scores of the first `count` tokens of a page, and of some more, for four, two or one query heads; keys are [PAGE / chunk, stride, chunk].
 
-function scores4(q: usize, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
+export function scores4(q: usize, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
   const q1 = q + at(headSize), q2 = q1 + at(headSize), q3 = q2 + at(headSize);
   const step = at(stride(headSize) * chunk);
   for (let t = 0; t < count; t += 8) {
@@ -220,7 +231,7 @@ function scores4(q: usize, keys: usize, chunk: i32, headSize: i32, count: i32, r
   }
 }
 
-function scores2(q: usize, keys: usize, headSize: i32, count: i32, row: usize): void {
+export function scores2(q: usize, keys: usize, headSize: i32, count: i32, row: usize): void {
   const other = q + at(headSize);
   const padding = at((stride(headSize) - headSize) * CHUNK);
   for (let t = 0; t < count; t += CHUNK) {
@@ -250,7 +261,7 @@ function scores2(q: usize, keys: usize, headSize: i32, count: i32, row: usize): 
   }
 }
 
-function scores1(q: usize, keys: usize, headSize: i32, count: i32, row: usize): void {
+export function scores1(q: usize, keys: usize, headSize: i32, count: i32, row: usize): void {
   const padding = at((stride(headSize) - headSize) * CHUNK);
   for (let t = 0; t < count; t += CHUNK) {
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
@@ -268,10 +279,11 @@ function scores1(q: usize, keys: usize, headSize: i32, count: i32, row: usize): 
   }
 }
 
-// sums += weights · values of the first `count` tokens for four, two or one query heads; values are [stride / chunk, PAGE, chunk].
+// sums += weights · values of the first `count` tokens for four, two or one query heads, whose sums are `step` apart; values are
+// [stride / chunk, PAGE, chunk].
 
-function values4(row: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize): void {
-  const s1 = at(width), s2 = 2 * s1, s3 = 3 * s1;
+export function values4(row: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize, step: i32): void {
+  const s1 = at(step), s2 = 2 * s1, s3 = 3 * s1;
   for (let d = 0; d < width; d += 8) {
     const sum = sums + at(d);
     let value = values + at((d & ~(chunk - 1)) * PAGE + (d & (chunk - 1)));
@@ -302,9 +314,9 @@ function values4(row: usize, values: usize, chunk: i32, width: i32, count: i32, 
   }
 }
 
-function values2(row: usize, values: usize, width: i32, count: i32, sums: usize): void {
+export function values2(row: usize, values: usize, width: i32, count: i32, sums: usize, step: i32): void {
   for (let d = 0; d < width; d += CHUNK) {
-    const sum = sums + at(d), other = sum + at(width);
+    const sum = sums + at(d), other = sum + at(step);
     let a0 = v128.load(sum), a1 = v128.load(sum, 16), a2 = v128.load(sum, 32), a3 = v128.load(sum, 48);
     let b0 = v128.load(other), b1 = v128.load(other, 16), b2 = v128.load(other, 32), b3 = v128.load(other, 48);
     for (let weight = row; weight < row + at(count); weight += 4) {
@@ -331,7 +343,7 @@ function values2(row: usize, values: usize, width: i32, count: i32, sums: usize)
   }
 }
 
-function values1(row: usize, values: usize, width: i32, count: i32, sums: usize): void {
+export function values1(row: usize, values: usize, width: i32, count: i32, sums: usize): void {
   for (let d = 0; d < width; d += CHUNK) {
     const sum = sums + at(d);
     let a0 = v128.load(sum), a1 = v128.load(sum, 16), a2 = v128.load(sum, 32), a3 = v128.load(sum, 48);

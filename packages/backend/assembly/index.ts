@@ -13,6 +13,7 @@ export { linear, linearGradient, linearScratch } from './linear';
 export { attendBegin, attendEnd, attendProbabilities, attendSegment, attendState, scaleQuery } from './decode-attention';
 export { clearPage, coarsenToken, pageBytes, readToken, writeToken } from './pages';
 export { coarsenInt8Token, int8PageBytes, readInt8Token, roundToInt8, writeInt8Token } from './int8-pages';
+export { attendLatents, latentPageBytes, latentWork, readLatent, writeLatent } from './latents';
 export { readStream } from './bandwidth';
 export { rmsNormGradient } from './rms-norm';
 export {

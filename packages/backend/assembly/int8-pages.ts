@@ -114,7 +114,7 @@ export function roundToInt8(x: usize, heads: i32, headSize: i32): void {
   }
 }
 
-function scaleOf(x: usize, count: i32): f32 {
+export function scaleOf(x: usize, count: i32): f32 {
   let largest: f32 = 0;
   for (let d = 0; d < count; d++) largest = max(largest, abs<f32>(load<f32>(x + at(d))));
   return scaleFor(largest);
@@ -127,7 +127,7 @@ function scaleFor(largest: f32): f32 {
 
 // @ts-ignore: decorator
 @inline
-function quantised(x: f32, scale: f32): i8 {
+export function quantised(x: f32, scale: f32): i8 {
   // Where the scale is not finite, the number does not matter.
   return scale == 0 ? 0 : <i8><i32>nearest<f32>(x / scale);
 }

@@ -1,4 +1,5 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
+import type { LatentBasis } from './latent/latent';
 
 /** Keys and values of the same tokens. */
 export interface KeyValue<T extends Tensor = Tensor> {
@@ -37,6 +38,8 @@ export interface Expert extends ExpertLayout {
    * and read the rest as 0. Then a mixture is computed by one expert instead of all.
    */
   readonly nestedIn?: object;
+  /** Set when what is stored is the latent of a basis: such experts are decoded by kernels where the runtime has them. */
+  readonly latent?: LatentBasis;
 
   /**
    * @param k, v float32 [..., KV heads, head dimension]

@@ -14,7 +14,7 @@ export type { PageStore, Segment, Slot, TokenMove } from './pages';
 export { weightTypes } from './runtime';
 export { streamingBandwidth } from './wasm/index';
 export type {
-  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer, KvWeights, LayerView, LinearWeights,
+  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer, KvWeights, LatentKernels, LatentLayer, LatentWeights, LayerView, LinearWeights,
   MarginOptions, PageFormat, Pooling, Resident, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from './runtime';
 

@@ -35,6 +35,25 @@ export interface KvWeights extends Resident, Grouping {
   readonly kvHeads: number;
 }
 
+/** A layer whose keys and values are read back from latents c: of a KV head as k·c and v·c + offset. */
+export interface LatentLayer {
+  /** From what the layer reads to a latent, of as many outputs as the longest latent has numbers; shorter ones are the first of these. */
+  readonly latent: DenseLayer;
+  /** [kvHeads·headDim, rank], but for a part that is the same for all tokens, which a softmax does not see. */
+  readonly k: Float32Array;
+  /** [kvHeads·headDim, rank] */
+  readonly v: Float32Array;
+  /** [kvHeads·headDim] */
+  readonly offset: Float32Array;
+  readonly kvHeads: number;
+}
+
+/** A {@link LatentLayer}, ready for single tokens. */
+export interface LatentWeights extends Resident {
+  /** Numbers of the longest latent. */
+  readonly rank: number;
+}
+
 /** What a group of g heads becomes: their mean, or their sum over √g. */
 export type Pooling = 'mean' | 'root';
 
@@ -163,7 +182,7 @@ export interface StorePlan {
 export interface PageFormat {
   /** Stored KV heads. */
   readonly heads: number;
-  /** Heads of the values, where they are not as many: 0 where keys and values are stored together. Pages of the host alone can do that. */
+  /** Heads of the values, where they are not as many: 0 where keys and values are stored together. That is for pages of the host and for latents. */
   readonly valueHeads?: number;
   readonly headDim: number;
   /** Query heads that will read them, where that is known: the layout may suit them. */
@@ -198,10 +217,22 @@ export interface DeviceWork {
   readonly reads: number;
 }
 
+/** Single tokens whose keys and values are latents, in pages of one head of keys and none of values. */
+export interface LatentKernels {
+  /** @throws BackendError when there is no memory for it */
+  pack(layer: LatentLayer, type: WeightType): LatentWeights;
+  /** Computes a token's latent and writes it, or as many of its numbers as its expert's pages take, to the expert's slot. */
+  store(weights: LatentWeights, x: Rows, row: number, route: Route, view: LayerView): void;
+  /** As `attend` of the runtime. Segments may have latents of different lengths. */
+  attend(weights: LatentWeights, q: Rows, row: number, view: LayerView, route: Route, out: Rows, options: Omit<AttendOptions, 'softCap'>): void;
+}
+
 export interface InferenceRuntime {
   /** `fused`: kernels of this package. `reference`: stock operations, with keys and values on the host. */
   readonly path: 'fused' | 'reference';
   readonly work: DeviceWork;
+  /** Where the runtime has kernels for latents; then its {@link pages} can hold them. */
+  readonly latents?: LatentKernels;
 
   // What stays for the life of a model. @throws BackendError when there is no memory for it.
 

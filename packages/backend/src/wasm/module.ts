@@ -98,6 +98,14 @@ export interface WasmKernels {
   attendProbabilities(
     state: Address, heads: number, headSize: number, weights: Address, maxima: Address, tokens: number, probabilities: Address,
   ): void;
+  latentPageBytes(rank: number, int8: boolean): number;
+  writeLatent(page: Address, token: number, x: Address, rank: number, int8: boolean): void;
+  readLatent(page: Address, token: number, to: Address, pageRank: number, rank: number, int8: boolean): void;
+  latentWork(rank: number): number;
+  attendLatents(
+    q: Address, pages: Address, int8: boolean, start: number, tokens: number, heads: number, rank: number, stateRank: number,
+    state: Address, weights: Address, maxima: Address, keepWeights: boolean, work: Address,
+  ): void;
   multiply(x: Address, by: Address, count: number): void;
   scale(x: Address, factor: number, count: number): void;
   softCap(x: Address, count: number, factor: number, cap: number): void;

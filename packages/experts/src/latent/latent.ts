@@ -45,6 +45,7 @@ export function latentExpert({ kvHeads, headDim, rank, basis }: LatentOptions): 
     headDim,
     stored: { heads: 1, headDim: rank },
     nestedIn: weight,
+    latent: basis,
     compress(k, v) {
       for (const x of [k, v]) expectShape('compress', x, kvHeads, headDim);
       return tf.tidy(() => {

@@ -1,6 +1,6 @@
 // A model of any family on a backend: packed weights, a cache for each sequence, steps that allocate nothing, and likelihoods.
 import { ArgumentError, createRuntime, HostPages } from '@mixsga/backend';
-import type { InferenceRuntime, PageFormat, KvType, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
+import type { InferenceRuntime, PageFormat, KvType, LatentWeights, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
 import type { Expert } from '@mixsga/experts';
 import { CachePool } from '@mixsga/kv-cache';
 import type { CreateOptions, KvCache } from '@mixsga/kv-cache';
@@ -13,7 +13,7 @@ import { assignExperts, layerDecisions, routerMargins, type LayerDecisions } fro
 import { ExpertStep } from './expert-step';
 import type { ModelFamily } from './family';
 import { gatherLikelihood } from './likelihood';
-import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, readsDistortion, windowOf, type Buffers, type Parts } from './parts';
+import { allocateBuffers, attentionOf, decodesLatents, disposeBuffers, embedTokens, readsDistortion, windowOf, type Buffers, type Parts } from './parts';
 import { routerInput } from './router-input';
 import { passText, type TextPassOptions } from './text-pass';
 import type { LayerRouter } from './weight-loader';
@@ -65,6 +65,8 @@ export class CachedDecoder implements Decoder {
   readonly runtime: InferenceRuntime;
   readonly #parts: Parts;
   readonly #pool: CachePool;
+  /** Whether a step reads cached tokens back through experts. */
+  readonly #readsBack: boolean;
   /** What steps need, and the last token of a prompt. */
   #buffers: Buffers | null = null;
   #logits: Rows | null = null;
@@ -90,13 +92,15 @@ export class CachedDecoder implements Decoder {
       const transformer = await family.load(config, loader);
       const routers: (LayerRouter | null)[] = [];
       const experts: (readonly Expert[] | null)[] = [];
+      const latents: (LatentWeights | null)[] = [];
       for (let layer = 0; layer < shape.layers; layer++) {
         experts.push(await loader.experts(layer, family.layerName(layer)));
+        latents.push(await loader.latents(experts[layer]!, family.layerName(layer)));
         routers.push(await loader.router(layer, family.layerName(layer)));
       }
       const storing = storingLayers(shape.layers, variant);
       return new CachedDecoder({
-        runtime, shape, variant, transformer, routers, experts, kv,
+        runtime, shape, variant, transformer, routers, experts, latents, kv,
         owned: loader.owned,
         fingerprint: String(loader.fingerprint),
         kvHeads: variant.storedKvHeads(shape.kvHeads),
@@ -117,7 +121,8 @@ export class CachedDecoder implements Decoder {
     this.attention = variant.spec;
     this.kv = kv;
     const entries = variant.layerExperts?.stored(shape);
-    this.#pool = new CachePool(entries ? HOST_PAGES : runtime, {
+    this.#readsBack = variant.layerExperts !== null && !decodesLatents(parts);
+    this.#pool = new CachePool(this.#readsBack ? HOST_PAGES : runtime, {
       layers: new Set(cacheLayer).size,
       kvHeads,
       headDim: shape.headDim,
@@ -127,6 +132,11 @@ export class CachedDecoder implements Decoder {
       type: kv,
       fingerprint,
     });
+  }
+
+  /** `fused` where kernels of this project attend to what is cached, `reference` where it is read back on the host. */
+  get path(): InferenceRuntime['path'] {
+    return this.#readsBack ? 'reference' : this.runtime.path;
   }
 
   /** Tells models and weights apart: 16 hexadecimal digits from the configuration and samples of the parameters. */
@@ -225,7 +235,7 @@ export class CachedDecoder implements Decoder {
   }
 
   async step(tokens: Int32Array, caches: readonly KvCache[], { want }: { want: Want }): Promise<StepOutput> {
-    const { runtime, shape, transformer, routers, cacheLayer } = this.#parts;
+    const { runtime, shape, transformer, routers, latents, cacheLayer } = this.#parts;
     const rows = tokens.length;
     if (rows !== caches.length || new Set(caches).size !== rows) {
       throw new ArgumentError(`step: expected a cache of its own for each of ${rows} tokens, got ${new Set(caches).size}`);
@@ -234,7 +244,7 @@ export class CachedDecoder implements Decoder {
     const buffers = this.#stepBuffers(rows);
     const { a, angles } = buffers;
     let state: 'running' | 'committed' | 'failed' = 'running';
-    const byExperts = this.#parts.variant.layerExperts && new ExpertStep(this.#parts, buffers, rows);
+    const byExperts = this.#readsBack ? new ExpertStep(this.#parts, buffers, rows) : null;
     try {
       embedTokens(this.#parts, tokens, Int32Array.from(caches, ({ tokensSeen }) => tokensSeen), buffers);
       const margins = caches.map(() => new Float32Array(shape.layers));
@@ -252,6 +262,7 @@ export class CachedDecoder implements Decoder {
         if (byExperts) await byExperts.attend(layer, input, views, observers);
         else {
           const router = routers[layer];
+          const latent = latents[layer];
           let read = input;
           if (kv && router?.router.distortion) {
             runtime.project(kv, input, buffers.kv!.k, buffers.kv!.v, rows);
@@ -263,10 +274,13 @@ export class CachedDecoder implements Decoder {
                 score: (x) => router.router.score(x),
                 onMargin: (margin) => (margins[row]![stored] = margin),
               } : undefined);
-              runtime.store(kv, input, row, routes[row], view, angles ?? undefined);
+              if (latent) runtime.latents!.store(latent, input, row, routes[row], view);
+              else runtime.store(kv, input, row, routes[row], view, angles ?? undefined);
             }
             const onProbabilities = observers[row] || undefined;
-            runtime.attend(a.q, row, view, routes[row]!, a.attended, { ...attentionOf(this.#parts), ...(onProbabilities && { onProbabilities }) });
+            const options = { ...attentionOf(this.#parts), ...(onProbabilities && { onProbabilities }) };
+            if (latent) runtime.latents!.attend(latent, a.q, row, view, routes[row]!, a.attended, options);
+            else runtime.attend(a.q, row, view, routes[row]!, a.attended, options);
           });
         }
         transformer.finishLayer(layer, a, rows);
@@ -322,7 +336,7 @@ export class CachedDecoder implements Decoder {
     if (this.#buffers && this.#buffers.capacity >= rows) return this.#buffers;
     if (this.#buffers) disposeBuffers(this.#buffers);
     this.#buffers = null;
-    return (this.#buffers = allocateBuffers(this.#parts, rows, { kv: variant.layerExperts !== null || readsDistortion(this.#parts) }));
+    return (this.#buffers = allocateBuffers(this.#parts, rows, { kv: this.#readsBack || readsDistortion(this.#parts) }));
   }
 
   #logitRows(rows: number): Rows {

@@ -1,5 +1,5 @@
 // Attention variants whose experts are of other types than groups of heads: one pass, steps, caches.
-import { describeBackends, startBackend, trackTensors } from '@mixsga/backend';
+import { describeBackends, startBackend, trackTensors, useReferenceKernels } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseAttention } from '../attention/index';
@@ -107,6 +107,24 @@ describe('experts of other types', () => {
     const steps = await streamNll(decoder, inputs, targets, { windows: 1, eviction: 'none' });
     nll.forEach((value, t) => expect(Math.abs(value - steps.nll[t]!)).toBeLessThan(0.02));
     decoder.dispose();
+  });
+
+  it('are decoded by kernels where they are latents, as the reference decodes them', async () => {
+    for (const [form, attention] of cases) {
+      const [path, logits] = [[] as string[], [] as Float32Array[]];
+      for (const reference of [false, true]) {
+        useReferenceKernels(reference);
+        const decoder = await decoderOf(form, attention);
+        useReferenceKernels(false);
+        const cache = decoder.createCache(form === 'gemma2' ? {} : { eviction: 'h2o:0.8', maxTokens: 50 }); // whose window is too small
+        await decoder.prefill(tinyTokens(37, 1), cache, { want: 'argMax' });
+        logits.push(await feed(decoder, tinyTokens(9, 2), cache));
+        path.push(decoder.path);
+        decoder.dispose();
+      }
+      expect(path).toEqual([attention.startsWith('latent') ? 'fused' : 'reference', 'reference']);
+      expect(distance(logits[0]!, logits[1]!)).toBeLessThan(1e-4);
+    }
   });
 
   it('are the unmodified model at full rank, and another below', async () => {

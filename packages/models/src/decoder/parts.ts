@@ -1,5 +1,5 @@
 // What a decoder is made of, and the buffers that its passes work in.
-import type { InferenceRuntime, KvType, Resident, Rows } from '@mixsga/backend';
+import type { InferenceRuntime, KvType, LatentWeights, Resident, Rows } from '@mixsga/backend';
 import type { Expert } from '@mixsga/experts';
 import type { AttentionVariant } from '../attention/variant';
 import type { ModelShape } from '../config/shape';
@@ -15,6 +15,8 @@ export interface Parts {
   readonly routers: readonly (LayerRouter | null)[];
   /** Of each layer; null where heads are grouped, or another layer's keys and values are read. */
   readonly experts: readonly (readonly Expert[] | null)[];
+  /** Of each layer whose experts kernels decode as latents; null elsewhere. */
+  readonly latents: readonly (LatentWeights | null)[];
   /** Element type of cached keys and values. */
   readonly kv: KvType;
   readonly owned: readonly Resident[];
@@ -33,6 +35,11 @@ export interface Buffers {
   readonly angles: Rows | null;
   /** Keys and values of all KV heads, and what routers that read these are told of them; null where a pass needs neither. */
   readonly kv: { readonly k: Rows; readonly v: Rows; readonly seen: Rows | null } | null;
+}
+
+/** Whether the runtime attends to what experts of other types than groups of heads store; elsewhere they are read back, step by step. */
+export function decodesLatents({ latents, transformer }: Pick<Parts, 'latents' | 'transformer'>): boolean {
+  return latents.every((own, layer) => own || !transformer.kv[layer]) && transformer.softCap === undefined;
 }
 
 /** Whether routers read what storing a token's keys and values would lose, in the place of hidden states. */

@@ -1,5 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
-import type { DenseLayer, InferenceRuntime, KvWeights, LinearWeights, Resident, TokenRouter, Vector, WeightType } from '@mixsga/backend';
+import type { DenseLayer, InferenceRuntime, KvWeights, LatentWeights, LinearWeights, Resident, TokenRouter, Vector, WeightType } from '@mixsga/backend';
 import type { Expert } from '@mixsga/experts';
 import type { Router } from '@mixsga/router';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
@@ -8,6 +8,7 @@ import type { ModelShape, ShapedConfig } from '../config/shape';
 import type { ParameterSource } from '../io/parameter-source';
 import { loadExperts } from '../layer-constants';
 import { loadRouter } from '../layer-router';
+import { latentLayer } from './latent-layer';
 import type { ParameterSpec } from './family';
 import { Fingerprint } from './fingerprint';
 
@@ -100,6 +101,20 @@ export class WeightLoader {
     if (!loaded) return null;
     for (const tensor of loaded.constants.values()) this.#own({ bytes: 4 * tensor.size, dispose: () => tensor.dispose() });
     return loaded.experts;
+  }
+
+  /**
+   * What latents are made by, where all experts of the layer named `at` store the latent of one basis and the runtime has kernels for them;
+   * else null.
+   */
+  async latents(experts: readonly Expert[] | null, at: string): Promise<LatentWeights | null> {
+    const { attention, shape, type } = this.options;
+    const { latents } = this.runtime;
+    const basis = experts?.[0]?.latent;
+    if (!latents || !basis || !experts!.every(({ latent }) => latent === basis)) return null;
+    const [k, v] = [await this.#dense(`${at}.self_attn.k_proj`), await this.#dense(`${at}.self_attn.v_proj`)];
+    const layer = await latentLayer(basis, k, v, attention.storedKvHeads(shape.kvHeads));
+    return this.#own(latents.pack(layer, type));
   }
 
   async #tokenRouter(router: Router): Promise<TokenRouter> {

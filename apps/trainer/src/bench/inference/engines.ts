@@ -52,8 +52,7 @@ export async function decoderEngine({ attention, config, values }: RandomModel, 
   const label = `${attention} ${weights}${kv === 'f32' ? '' : `, ${kv} cache`}`;
   return {
     attention,
-    // Experts of other types go through compress and expand, whatever the runtime.
-    path: variant.layerExperts ? 'reference' : runtime.path,
+    path: decoder.path,
     weights,
     kv,
     weightBytes: decoder.weightBytes,

@@ -6,35 +6,21 @@ import { PageNumbers, poolingFactor } from '../pages';
 import type { PageFormat, Pooling } from '../runtime';
 import { Block } from './memory';
 
-/** The kernels of an element type. */
-const kernelsOf = {
-  f32: { pageBytes: 'pageBytes', write: 'writeToken', read: 'readToken', coarsen: 'coarsenToken' },
-  int8: { pageBytes: 'int8PageBytes', write: 'writeInt8Token', read: 'readInt8Token', coarsen: 'coarsenInt8Token' },
-} as const;
-
-/** Pages in the wasm heap, a block each, as assembly/pages.ts and int8-pages.ts lay them out. */
-export class WasmPages implements PageStore {
-  readonly type: KvType;
-  readonly heads: number;
-  readonly headDim: number;
-  readonly bytesPerToken: number;
+/** Pages in the wasm heap, a block each. */
+abstract class HeapPages implements PageStore {
+  abstract readonly heads: number;
+  abstract readonly bytesPerToken: number;
   readonly bytesPerPage: number;
-  /** Numbers that lie together, see assembly/pages.ts. */
-  readonly chunk: 8 | 16;
-  readonly #pageBytes: number;
   readonly #numbers = new PageNumbers();
   readonly #blocks: Block[] = [];
-  readonly #heap: WasmHeap;
 
-  constructor(heap: WasmHeap, { heads, headDim, queryHeads = heads, type = 'f32' }: PageFormat) {
-    this.#heap = heap;
-    this.type = type;
-    this.heads = heads;
-    this.headDim = headDim;
-    this.bytesPerToken = 2 * heads * headBytes(type, headDim);
-    this.chunk = (queryHeads / heads) % 4 === 0 ? 8 : 16;
-    this.#pageBytes = heap.kernels[this.#kernels.pageBytes](heads, headDim);
-    this.bytesPerPage = this.#pageBytes + CACHE_LINE;
+  constructor(
+    protected readonly heap: WasmHeap,
+    readonly headDim: number,
+    readonly type: KvType,
+    private readonly pageBytes: number,
+  ) {
+    this.bytesPerPage = pageBytes + CACHE_LINE;
   }
 
   get allocatedBytes(): number {
@@ -43,7 +29,7 @@ export class WasmPages implements PageStore {
 
   allocate(): number {
     return this.#numbers.take(() => {
-      this.#blocks.push(new Block(this.#heap, this.#pageBytes));
+      this.#blocks.push(new Block(this.heap, this.pageBytes));
     });
   }
 
@@ -61,8 +47,39 @@ export class WasmPages implements PageStore {
   }
 
   copy(from: number, to: number): void {
-    const floats = this.#pageBytes / 4;
-    this.#heap.floats(this.address(to), floats).set(this.#heap.floats(this.address(from), floats));
+    const floats = this.pageBytes / 4;
+    this.heap.floats(this.address(to), floats).set(this.heap.floats(this.address(from), floats));
+  }
+
+  dispose(): void {
+    for (const block of this.#blocks) block.dispose();
+    this.#blocks.length = 0;
+  }
+
+  abstract move(from: Slot, to: Slot): void;
+  abstract coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void;
+  abstract read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }>;
+  abstract write(page: number, first: number, k: Float32Array, v: Float32Array): void;
+}
+
+/** The kernels of an element type. */
+const kernelsOf = {
+  f32: { pageBytes: 'pageBytes', write: 'writeToken', read: 'readToken', coarsen: 'coarsenToken' },
+  int8: { pageBytes: 'int8PageBytes', write: 'writeInt8Token', read: 'readInt8Token', coarsen: 'coarsenInt8Token' },
+} as const;
+
+/** Heads of keys and values, as assembly/pages.ts and int8-pages.ts lay them out. */
+export class WasmPages extends HeapPages {
+  readonly heads: number;
+  readonly bytesPerToken: number;
+  /** Numbers that lie together, see assembly/pages.ts. */
+  readonly chunk: 8 | 16;
+
+  constructor(heap: WasmHeap, { heads, headDim, queryHeads = heads, type = 'f32' }: PageFormat) {
+    super(heap, headDim, type, heap.kernels[kernelsOf[type].pageBytes](heads, headDim));
+    this.heads = heads;
+    this.bytesPerToken = 2 * heads * headBytes(type, headDim);
+    this.chunk = (queryHeads / heads) % 4 === 0 ? 8 : 16;
   }
 
   move(from: Slot, to: Slot): void {
@@ -76,7 +93,7 @@ export class WasmPages implements PageStore {
     const groupSize = this.heads / target.heads;
     const factor = poolingFactor(pooling, groupSize);
     for (const { from, to } of tokens) {
-      this.#heap.kernels[this.#kernels.coarsen](
+      this.heap.kernels[this.#kernels.coarsen](
         this.address(from.page), this.chunk, from.offset, coarse.address(to.page), coarse.chunk, to.offset,
         coarse.heads, this.headDim, groupSize, factor,
       );
@@ -88,8 +105,8 @@ export class WasmPages implements PageStore {
     const result = { k: new Float32Array(tokens * width), v: new Float32Array(tokens * width) };
     for (let token = 0; token < tokens; token++) {
       this.#load({ page, offset: token }, k, v);
-      result.k.set(this.#heap.floats(k, width), token * width);
-      result.v.set(this.#heap.floats(v, width), token * width);
+      result.k.set(this.heap.floats(k, width), token * width);
+      result.v.set(this.heap.floats(v, width), token * width);
     }
     return Promise.resolve(result);
   }
@@ -98,20 +115,15 @@ export class WasmPages implements PageStore {
     const buffers = this.#buffers();
     const { width } = buffers;
     for (let token = 0; token < k.length / width; token++) {
-      this.#heap.floats(buffers.k, width).set(k.subarray(token * width, (token + 1) * width));
-      this.#heap.floats(buffers.v, width).set(v.subarray(token * width, (token + 1) * width));
+      this.heap.floats(buffers.k, width).set(k.subarray(token * width, (token + 1) * width));
+      this.heap.floats(buffers.v, width).set(v.subarray(token * width, (token + 1) * width));
       this.store({ page, offset: first + token }, buffers.k, buffers.v, 1);
     }
   }
 
   /** Writes a token whose stored head j is the head j·step at the addresses of its keys and values. */
   store({ page, offset }: Slot, k: number, v: number, step: number): void {
-    this.#heap.kernels[this.#kernels.write](this.address(page), this.chunk, offset, k, v, this.heads, this.headDim, step);
-  }
-
-  dispose(): void {
-    for (const block of this.#blocks) block.dispose();
-    this.#blocks.length = 0;
+    this.heap.kernels[this.#kernels.write](this.address(page), this.chunk, offset, k, v, this.heads, this.headDim, step);
   }
 
   get #kernels() {
@@ -119,12 +131,64 @@ export class WasmPages implements PageStore {
   }
 
   #load({ page, offset }: Slot, k: number, v: number): void {
-    this.#heap.kernels[this.#kernels.read](this.address(page), this.chunk, offset, k, v, this.heads, this.headDim);
+    this.heap.kernels[this.#kernels.read](this.address(page), this.chunk, offset, k, v, this.heads, this.headDim);
   }
 
   #buffers(): { k: number; v: number; width: number } {
     const width = this.heads * this.headDim;
-    const k = this.#heap.scratch(2 * width);
+    const k = this.heap.scratch(2 * width);
     return { k, v: k + 4 * width, width };
+  }
+}
+
+/** Latents, keys and values of a token in one vector, as assembly/latents.ts lays them out. */
+export class WasmLatents extends HeapPages {
+  readonly heads = 1;
+  readonly valueHeads = 0;
+  readonly bytesPerToken: number;
+
+  constructor(heap: WasmHeap, rank: number, type: KvType) {
+    super(heap, rank, type, heap.kernels.latentPageBytes(rank, type === 'int8'));
+    this.bytesPerToken = headBytes(type, rank);
+  }
+
+  move(from: Slot, to: Slot): void {
+    this.#moveTo(this, from, to);
+  }
+
+  /** The first numbers of each latent. */
+  coarsen(tokens: readonly TokenMove[], target: PageStore): void {
+    for (const { from, to } of tokens) this.#moveTo(target as WasmLatents, from, to);
+  }
+
+  read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }> {
+    const { headDim: rank } = this;
+    const k = new Float32Array(tokens * rank);
+    const at = this.heap.scratch(rank);
+    for (let token = 0; token < tokens; token++) {
+      this.heap.kernels.readLatent(this.address(page), token, at, rank, rank, this.type === 'int8');
+      k.set(this.heap.floats(at, rank), token * rank);
+    }
+    return Promise.resolve({ k, v: new Float32Array(0) });
+  }
+
+  write(page: number, first: number, latents: Float32Array): void {
+    const { headDim: rank } = this;
+    const at = this.heap.scratch(rank);
+    for (let token = 0; token < latents.length / rank; token++) {
+      this.heap.floats(at, rank).set(latents.subarray(token * rank, (token + 1) * rank));
+      this.store({ page, offset: first + token }, at);
+    }
+  }
+
+  /** Writes a latent, the first numbers at an address. */
+  store({ page, offset }: Slot, from: number): void {
+    this.heap.kernels.writeLatent(this.address(page), offset, from, this.headDim, this.type === 'int8');
+  }
+
+  #moveTo(target: WasmLatents, from: Slot, to: Slot): void {
+    const at = this.heap.scratch(target.headDim);
+    this.heap.kernels.readLatent(this.address(from.page), from.offset, at, this.headDim, target.headDim, this.type === 'int8');
+    target.store(to, at);
   }
 }

@@ -9,50 +9,17 @@ import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, KvWeights,
   LayerView, LinearWeights, MarginOptions, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from '../runtime';
-import { Block, blockOf } from './memory';
-import { WasmPages } from './pages';
+import { attendSegments } from './attend';
+import { WasmLatentKernels } from './latents';
+import { WasmLatents, WasmPages } from './pages';
+import { HeapRows, HeapVector } from './rows';
 import { PackedKv, PackedLinear } from './weights';
-
-class HeapRows extends Block implements Rows {
-  constructor(
-    heap: WasmHeap,
-    readonly capacity: number,
-    readonly width: number,
-  ) {
-    super(heap, 4 * capacity * width);
-  }
-
-  row(row: number): number {
-    return this.address + 4 * row * this.width;
-  }
-}
-
-class HeapVector implements Vector {
-  readonly size: number;
-  readonly #block: Block;
-
-  constructor(heap: WasmHeap, values: Float32Array) {
-    this.size = values.length;
-    this.#block = blockOf(heap, values);
-  }
-
-  get address(): number {
-    return this.#block.address;
-  }
-
-  get bytes(): number {
-    return this.#block.bytes;
-  }
-
-  dispose(): void {
-    this.#block.dispose();
-  }
-}
 
 /** Kernels on fixed addresses of the wasm heap: a step makes no tensor and returns nothing to JavaScript but numbers. */
 export class WasmRuntime implements InferenceRuntime {
   readonly path = 'fused';
   readonly work = { dispatches: null, reads: 0 };
+  readonly latents: WasmLatentKernels;
   readonly #heap: WasmHeap;
   /** Experts of the step's routes, since the last read. */
   readonly #routes: number[] = [];
@@ -61,6 +28,7 @@ export class WasmRuntime implements InferenceRuntime {
 
   constructor(heap: WasmHeap) {
     this.#heap = heap;
+    this.latents = new WasmLatentKernels(heap);
   }
 
   packLinear(layer: DenseLayer, type: WeightType): PackedLinear {
@@ -79,8 +47,11 @@ export class WasmRuntime implements InferenceRuntime {
     return new HeapRows(this.#heap, capacity, width);
   }
 
-  pages(format: PageFormat): WasmPages {
-    return new WasmPages(this.#heap, format);
+  pages(format: PageFormat): WasmPages | WasmLatents {
+    const { heads, headDim, type = 'f32', valueHeads = heads } = format;
+    if (heads === 1 && valueHeads === 0) return new WasmLatents(this.#heap, headDim, type);
+    if (heads === valueHeads) return new WasmPages(this.#heap, format);
+    throw new ArgumentError(`pages: expected as many heads of values as of keys, or one head of keys and none of values, got ${heads} and ${valueHeads}; use HostPages`);
   }
 
   embed(table: LinearWeights, ids: Int32Array, out: Rows): void {
@@ -163,63 +134,20 @@ export class WasmRuntime implements InferenceRuntime {
     const { heads, scale, softCap = 0, onProbabilities } = options;
     const { kernels } = this.#heap;
     const headDim = q.width / heads;
-    const parts = view.segments.map(({ store, pages, tokens, from = 0 }, expert) => {
-      // Pages that are hidden altogether are left out.
-      const hidden = Math.floor(from / TOKENS_PER_PAGE);
-      const addresses = (store as WasmPages).addresses(pages, hidden, Math.ceil(tokens / TOKENS_PER_PAGE));
-      const pending = expert === route?.expert;
-      if (pending && tokens % TOKENS_PER_PAGE === 0) addresses.push((store as WasmPages).address(view.slots[expert]!.page));
-      const skipped = hidden * TOKENS_PER_PAGE;
-      const seen = tokens - skipped + (pending ? 1 : 0);
-      const groupSize = heads / store.heads;
-      const { chunk, type } = store as WasmPages;
-      if (chunk === 8 && groupSize % 4 !== 0) {
-        throw new ArgumentError(`attend: expected pages made for ${heads} query heads, which ${store.heads} stored heads would serve in ${groupSize}s`);
-      }
-      return { groupSize, chunk, int8: type === 'int8', addresses, skipped, start: from - skipped, tokens: seen };
-    });
-    const pages = parts.reduce((sum, { addresses }) => sum + addresses.length, 0);
-    const longest = onProbabilities ? Math.max(...parts.map(({ skipped, tokens }) => skipped + tokens)) : 0;
-    const kept = onProbabilities ? pages : 1;
-    const state = this.#heap.scratch(
-      kernels.attendState(heads, headDim) + q.width + kept * heads * (TOKENS_PER_PAGE + 1) + pages + longest,
-    );
-    const query = state + 4 * kernels.attendState(heads, headDim);
-    const weights = query + 4 * q.width;
-    const maxima = weights + 4 * kept * heads * TOKENS_PER_PAGE;
-    const table = maxima + 4 * kept * heads;
-    kernels.scaleQuery((q as HeapRows).row(row), softCap ? scale / softCap : scale * Math.LOG2E, q.width, query);
-    kernels.attendBegin(state, heads, headDim);
-    let done = 0; // pages
-    const at = () => ({
-      weights: weights + (onProbabilities ? 4 * done * heads * TOKENS_PER_PAGE : 0),
-      maxima: maxima + (onProbabilities ? 4 * done * heads : 0),
-    });
-    for (const { groupSize, chunk, int8, addresses, start, tokens } of parts) {
-      if (start >= tokens) continue;
-      this.#heap.writeInt32(table + 4 * done, addresses);
-      const { weights, maxima } = at();
-      kernels.attendSegment(
-        query, table + 4 * done, chunk, int8, start, tokens, groupSize, heads, headDim, state, weights, maxima,
-        onProbabilities !== undefined, softCap * Math.LOG2E,
-      );
-      done += addresses.length;
-    }
-    kernels.attendEnd(state, heads, headDim, (out as HeapRows).row(row));
-    if (!onProbabilities) return;
-    done = 0;
-    const probabilities = table + 4 * pages;
-    parts.forEach(({ addresses, skipped, start, tokens }, segment) => {
-      const { weights, maxima } = at();
-      const all = this.#heap.floats(probabilities, skipped + tokens);
-      if (start >= tokens) {
-        all.fill(0);
-      } else {
-        all.fill(0, 0, skipped);
-        kernels.attendProbabilities(state, heads, headDim, weights, maxima, tokens, probabilities + 4 * skipped);
-        done += addresses.length;
-      }
-      onProbabilities(segment, all);
+    attendSegments(this.#heap, view, route, { heads, width: headDim, work: q.width, onProbabilities }, {
+      begin: (query) => kernels.scaleQuery((q as HeapRows).row(row), softCap ? scale / softCap : scale * Math.LOG2E, q.width, query),
+      add({ store, table, start, tokens, weights, maxima, state }, query) {
+        const { chunk, type } = store as WasmPages;
+        const groupSize = heads / store.heads;
+        if (chunk === 8 && groupSize % 4 !== 0) {
+          throw new ArgumentError(`attend: expected pages made for ${heads} query heads, which ${store.heads} stored heads would serve in ${groupSize}s`);
+        }
+        kernels.attendSegment(
+          query, table, chunk, type === 'int8', start, tokens, groupSize, heads, headDim, state, weights, maxima,
+          onProbabilities !== undefined, softCap * Math.LOG2E,
+        );
+      },
+      end: (state) => kernels.attendEnd(state, heads, headDim, (out as HeapRows).row(row)),
     });
   }
 

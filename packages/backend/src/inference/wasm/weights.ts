@@ -1,5 +1,5 @@
 import type { WasmHeap } from '../../wasm/register';
-import type { Activation, DenseLayer, KvLayer, KvWeights, LinearWeights, WeightType } from '../runtime';
+import type { Activation, DenseLayer, KvLayer, KvWeights, LatentLayer, LatentWeights, LinearWeights, WeightType } from '../runtime';
 import { allOrNone, Block } from './memory';
 
 /** Rows that are copied to the heap at a time while packing; a multiple of the panels' 8. */
@@ -131,6 +131,53 @@ export class PackedKv implements KvWeights {
   #distinct(): PackedLinear[] {
     return [...new Set([this.whole, ...this.experts].flat())];
   }
+}
+
+/** What latents are made by, and by KV head what queries and results go through. */
+export class PackedLatents implements LatentWeights {
+  readonly rank: number;
+  readonly latent: PackedLinear;
+  /** To queries in the latents' basis: [rank, headDim] for each KV head. */
+  readonly queries: readonly PackedLinear[];
+  /** From sums of latents to values: [headDim, rank] for each KV head. */
+  readonly values: readonly PackedLinear[];
+
+  constructor(heap: WasmHeap, { latent, k, v, offset, kvHeads }: LatentLayer, type: WeightType) {
+    const rank = latent.outputs;
+    const headDim = offset.length / kvHeads;
+    const heads = Array.from({ length: kvHeads }, (_, head) => head);
+    const of = (x: Float32Array, head: number) => x.subarray(head * headDim * rank, (head + 1) * headDim * rank);
+    const layers: (() => PackedLinear)[] = [
+      () => new PackedLinear(heap, latent, type),
+      ...heads.map((head) => () => new PackedLinear(heap, { weight: transposed(of(k, head), headDim, rank), bias: null, outputs: rank, inputs: headDim }, 'f32')),
+      ...heads.map((head) => () => {
+        const bias = offset.subarray(head * headDim, (head + 1) * headDim);
+        return new PackedLinear(heap, { weight: of(v, head), bias, outputs: headDim, inputs: rank }, 'f32');
+      }),
+    ];
+    const packed = allOrNone(layers);
+    this.rank = rank;
+    this.latent = packed[0]!;
+    this.queries = packed.slice(1, 1 + kvHeads);
+    this.values = packed.slice(1 + kvHeads);
+  }
+
+  get bytes(): number {
+    return this.#all().reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  dispose(): void {
+    for (const linear of this.#all()) linear.dispose();
+  }
+
+  #all(): PackedLinear[] {
+    return [this.latent, ...this.queries, ...this.values];
+  }
+}
+
+/** [rows, columns] to [columns, rows]. */
+function transposed(x: Float32Array, rows: number, columns: number): Float32Array {
+  return Float32Array.from({ length: x.length }, (_, i) => x[(i % rows) * columns + Math.floor(i / rows)]!);
 }
 
 /** The projection to the means (or root means) of runs of `size` heads. */
