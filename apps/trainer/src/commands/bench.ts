@@ -1,4 +1,5 @@
 import { type KvType, kvTypes, streamingBandwidth, type WeightType, weightTypes } from '@mixsga/backend';
+import { parseAttention } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { benchDecode, type BenchDecodeOptions, formatBenchDecode } from '../bench/inference/decode';
@@ -31,8 +32,9 @@ export function registerBench(program: Command): void {
     .addOption(listOption('--contexts <list>', 'tokens in the cache', count, [16, 1024, 4096, 8192]))
     .addOption(listOption('--weights <list>', 'element types of the weights', weightType, weightTypes))
     .addOption(listOption('--kv <list>', 'element types of the KV cache; f32,int8 runs each variant with both in turn', kvType, ['f32']))
+    .addOption(listOption('--also <list>', 'attention variants without routing that run beside these, such as latent:1@8', unrouted, []))
     .addOption(new Option('--backend <name>', 'webgpu: tells dispatches and bytes a token').choices(['wasm', 'webgpu']).default('wasm'))
-    .action(({ json, ...options }: Common & Pick<BenchDecodeOptions, 'contexts' | 'weights' | 'kv' | 'backend' | 'seconds'>) =>
+    .action(({ json, ...options }: Common & Pick<BenchDecodeOptions, 'contexts' | 'weights' | 'kv' | 'also' | 'backend' | 'seconds'>) =>
       report(json, formatBenchDecode, (onSlice) =>
         benchDecode({ ...options, bandwidth: options.backend === 'wasm' ? streamingBandwidth : null, onSlice }),
       ),
@@ -59,7 +61,7 @@ function withCommon(command: Command, seconds: number): Command {
 
 /** Values separated by commas. */
 function listOption<T>(flags: string, description: string, parse: (text: string) => T, values: readonly T[]): Option {
-  return new Option(flags, description).argParser((list: string) => list.split(',').map(parse)).default(values, values.join(','));
+  return new Option(flags, description).argParser((list: string) => list.split(',').map(parse)).default(values, values.join(',') || 'none');
 }
 
 /** Measures with a line of progress, and writes the result. */
@@ -81,6 +83,11 @@ function count(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError(`expected a whole number above 0, got ${JSON.stringify(text)}`);
   return value;
+}
+
+function unrouted(spec: string): string {
+  if (parseAttention(spec).experts) throw new InvalidArgumentError(`expected a variant without routing, such as latent:1@8, got ${spec}`);
+  return spec;
 }
 
 const weightType = (text: string): WeightType => oneOf(weightTypes, text);

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import type { PlannedRun } from '../experiment/run-all';
 import { checkShared, estimator, routerKinds, sharedConfig } from '../training/config';
+import { taskName, tasksConfig } from '../training/tasks';
 
 const method = z.strictObject({
   /** Name in the report. */
@@ -25,6 +26,8 @@ const method = z.strictObject({
   annealRatios: z.number().min(0).max(1).optional(),
   /** Takes the place of optimizer.learningRate. */
   learningRate: z.number().positive().optional(),
+  /** What to measure of it beside the shared tasks. */
+  tasks: tasksConfig.optional(),
 });
 
 /**
@@ -47,6 +50,13 @@ export const comparisonConfig = checkShared(
   .refine((c) => allDiffer(c.methods.map((m) => folderName(m.name))), {
     path: ['methods'],
     message: 'expected names that differ in their letters and digits',
+  })
+  .superRefine(({ methods, tasks }, context) => {
+    const shared = tasks.map(taskName);
+    methods.forEach(({ tasks: own = [] }, i) => {
+      const twice = own.map(taskName).find((name) => shared.includes(name));
+      if (twice) context.addIssue({ code: 'custom', path: ['methods', i, 'tasks'], message: `expected other names than those of the shared tasks, got ${twice}` });
+    });
   })
   .refine((c) => allDiffer(c.seeds), { path: ['seeds'], message: 'expected seeds that differ' });
 
@@ -81,6 +91,7 @@ export function planRuns(config: ComparisonConfig): MethodRun[] {
         },
         distillation: method.distillation ?? shared.distillation,
         annealRatios: method.annealRatios,
+        tasks: [...shared.tasks, ...(method.tasks ?? [])],
         seed,
       },
     })),

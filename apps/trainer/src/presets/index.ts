@@ -13,7 +13,7 @@ export const presets: Readonly<Presets> = Object.freeze(
     'sotu-mini': { about: 'the shipped model, from random weights', config: sotuMini },
     demo: { about: 'eight methods on the shipped model, one seed', config: demo },
     'compare/sotu-long': { about: 'the same with three seeds and more tokens', config: compareSotuLong },
-    'frontier/sotu': { about: 'perplexity against KV bytes per token, from 12.5 % of the cache to all, three seeds', config: frontier },
+    'frontier/sotu': { about: 'perplexity against KV bytes per token, from 6.25 % of the cache to all, three seeds', config: frontier },
     ...supervised,
     ...continuedPretraining,
     ...converted,

@@ -76,13 +76,13 @@ export function frontierPlot(methods: readonly MethodSummary[]): Promise<string>
   });
 }
 
-/** What tasks measured of a method whose tokens went through a cache. */
+/** What tasks measured of a method whose tokens went through a cache; those whose names differ after ` at ` are one line. */
 function throughCaches({ series, name, evaluations }: MethodSummary) {
   return Object.entries(evaluations).flatMap(([metric, { mean: bytes }]) => {
     if (!metric.endsWith(BYTES)) return [];
     const task = metric.slice(0, -BYTES.length);
     const perplexity = evaluations[`${task}.perplexity`];
-    return perplexity ? [{ series: series ?? name, cache: task, bytes, ...perplexity }] : [];
+    return perplexity ? [{ series: series ?? name, cache: task.replace(/ at .*/, ''), bytes, ...perplexity }] : [];
   });
 }
 

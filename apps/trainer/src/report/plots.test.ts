@@ -90,6 +90,16 @@ describe('the plot of methods of series', () => {
     expect(marks(svg, 'line mark')).toHaveLength(4);
   });
 
+  it('joins tasks whose names differ after " at " to one line', async () => {
+    const report = frontierReport([1]);
+    const through = (name: string, share: number) => ({ [name]: { task: 'perplexity', routing: 'decode' as const, metrics: { perplexity: 40 - share, nll: 3, kv_bytes_per_token_cache: 4096 * share } } });
+    const evaluations = { ...through('KV budget at 64 bytes', 0.5), ...through('KV budget at 32 bytes', 0.25) };
+    const svg = await budgetPlot({ ...report, methods: report.methods.map((method) => (method.series === 'MHA' ? { ...method, evaluations } : method)) });
+    expect(texts(svg)).toEqual(expect.arrayContaining(['all tokens, f32', 'KV budget']));
+    expect(texts(svg).filter((text) => text.includes('bytes'))).toHaveLength(1); // of the axis
+    expect(marks(svg, 'point').filter((point) => point.getAttribute('fill') === '#ffffff')).toHaveLength(2);
+  });
+
   it('takes a logarithmic axis of perplexity where numbers are far apart', async () => {
     const report = frontierReport([1]);
     const far = { ...report, methods: report.methods.map((method, i) => (i === 3 ? { ...method, perplexity: { decode: 900, prefill: 900 } } : method)) };

@@ -114,7 +114,7 @@ describe('comparison', () => {
     from: 'sotu-mini',
     methods: [
       { name: 'MHA', attention: 'mha' },
-      { name: 'mixSGA, no loss', attention: 'mixsga:3:1:6', alpha: 0, learningRate: 2e-3, router: 'random', align: true, distillation: { weight: 1 }, annealRatios: 0.5 },
+      { name: 'mixSGA, no loss', attention: 'mixsga:3:1:6', alpha: 0, learningRate: 2e-3, router: 'random', align: true, distillation: { weight: 1 }, annealRatios: 0.5, tasks: [{ task: 'routing' }] },
     ],
     seeds: [3, 4],
     sequenceLength: 64,
@@ -123,6 +123,7 @@ describe('comparison', () => {
     optimizer: { learningRate: 1e-3 },
     routerLoss: { alpha: 0.5 },
     distillation: { weight: 0.5 },
+    tasks: [{ task: 'perplexity' }],
   };
 
   it('plans a run for each method and seed that differs in nothing but what the method says', () => {
@@ -141,8 +142,16 @@ describe('comparison', () => {
       routerLoss: { alpha: 0 },
       distillation: { weight: 1 },
       annealRatios: 0.5,
+      tasks: [{ task: 'perplexity', routing: 'decode' }, { task: 'routing', routing: 'decode' }],
     });
     expect(plain).toMatchObject({ distillation: { weight: 0.5 } });
+  });
+
+  it("refuses tasks of a method that have the name of a shared one", () => {
+    const methods = [comparison.methods[0], { name: 'b', attention: 'gqa:2', tasks: [{ task: 'perplexity', maxWindows: 3 }] }];
+    expect(() => parseStrict(comparisonConfig, { ...comparison, methods }, 'c.json')).toThrow(
+      'c.json: methods.1.tasks: expected other names than those of the shared tasks, got perplexity',
+    );
   });
 
   it('refuses methods and seeds that would share a folder', () => {

@@ -93,6 +93,21 @@ describe('benchDecode', () => {
     expect(text).toContain('One thread reads memory at 5.0 GB/s');
   });
 
+  it('runs other variants beside the three, and counts what latents go through', async () => {
+    mockClock();
+    const { results, ratios } = await benchDecode({
+      backend: 'wasm', contexts: [40], weights: ['bf16'], kv: ['f32'], also: ['latent:1@4'], seconds: 0.001, bandwidth: () => 5, shape: TINY,
+    });
+    const [mha, , , latent] = results;
+    expect(results.map(({ attention, path }) => `${attention} ${path}`)).toEqual([...VARIANTS, 'latent:1@4'].map((attention) => `${attention} fused`));
+    expect(latent!.kvBytesUsed).toBe(mha!.kvBytesUsed / 4);
+    // Of 16 numbers: a projection in bf16 in the place of two of 32, and for each of 4 heads 16 numbers by 8 twice, in f32.
+    const projections = 2 * 2 * (2 * 32 * 32 + 4 * 32);
+    const latents = 2 * (2 * 16 * 32 + 4 * 16 + 4 * 4 * (2 * 16 * 8 + 8));
+    expect(latent!.weightBytes).toBe(mha!.weightBytes - projections + latents);
+    expect(Object.keys(ratios.byWeights.bf16!)).toEqual(['mixsgaOverGqa', 'mixsgaOverMha']);
+  });
+
   it('runs one weight type alone, without what needs f32', async () => {
     mockClock();
     const result = await benchDecode({ backend: 'wasm', contexts: [4], weights: ['int8'], kv: ['f32'], seconds: 0.001, bandwidth: () => 5, shape: TINY });

@@ -23,6 +23,8 @@ export interface BenchDecodeOptions {
   weights: readonly WeightType[];
   /** Element types of the cache: the first is that of all contenders, and with a second each variant also runs with both in turn. */
   kv: readonly KvType[];
+  /** Attention variants, without routing, that take their turns beside the three that are compared. */
+  also?: readonly string[];
   /** Seconds of steps for each contender and context, at least. */
   seconds: number;
   /** Probes the streaming bandwidth of one thread, GB/s; null where there is none to probe. */
@@ -105,7 +107,7 @@ export async function benchDecode(options: BenchDecodeOptions): Promise<BenchDec
   const shape = options.shape ?? OPT_125M_SHAPE;
   await startBackend('wasm'); // which runs the model faster that the routers are fitted to, and reads tensors at once
   options.onSlice?.('drawing random weights');
-  const models = await randomModels(shape, ATTENTIONS, Math.max(...options.contexts) + 1);
+  const models = await randomModels(shape, [...ATTENTIONS, ...(options.also ?? [])], Math.max(...options.contexts) + 1);
   const { name, detail } = await startBackend(options.backend);
   const runtime = createRuntime();
   const { heats, ratios } = plan(models, options);
@@ -127,7 +129,7 @@ export async function benchDecode(options: BenchDecodeOptions): Promise<BenchDec
 
 /** Who meets whom: the variants in each weight type, the weight types at the shortest context, the naive path, and the types of cache. */
 function plan(models: readonly RandomModel[], { backend, contexts, weights, kv: kvs }: BenchDecodeOptions) {
-  const [mha, gqa, mixsga] = models as [RandomModel, RandomModel, RandomModel];
+  const [mha, gqa, mixsga, ...others] = models as [RandomModel, RandomModel, RandomModel, ...RandomModel[]];
   const byWeights: BenchDecodeResult['ratios']['byWeights'] = {};
   const int8KvOverF32: BenchDecodeResult['ratios']['int8KvOverF32'] = {};
   const ratios = { overNaive: {}, bf16OverF32: {}, int8OverF32: {}, byWeights, int8KvOverF32 };
@@ -136,7 +138,7 @@ function plan(models: readonly RandomModel[], { backend, contexts, weights, kv: 
     const own = (byWeights[type] = { mixsgaOverGqa: {}, mixsgaOverMha: {} });
     return {
       contexts,
-      entrants: [mha, gqa, mixsga].map((model) => ({ model, weights: type, kv })),
+      entrants: [mha, gqa, mixsga, ...others].map((model) => ({ model, weights: type, kv })),
       ratios: [{ into: own.mixsgaOverGqa, of: 2, over: 1 }, { into: own.mixsgaOverMha, of: 2, over: 0 }],
     };
   });

@@ -3,8 +3,8 @@ import { type OptConfig, parseAttention } from '@mixsga/models';
 
 /**
  * Bytes of weights that a decode step of an OPT reads, as the runtime packs them: every matrix and vector once, of the
- * embedding tables the token's rows, and of the key and value projections those to the heads that the token's expert stores. What experts of
- * other types have beside is left out.
+ * embedding tables the token's rows, and of the key and value projections those to the heads that the token's expert stores; in their place what
+ * latents go through. What experts of other types have beside is left out.
  *
  * @param expertShares share of the tokens that each expert gets; [1] where there is one
  */
@@ -20,7 +20,10 @@ export function stepWeightBytes(
     return sizeOf(runtime.packLinear({ weight, bias: bias ? new Float32Array(outputs) : null, outputs, inputs }, as));
   };
   const norm = 2 * sizeOf(runtime.vector(new Float32Array(width)));
-  const keysAndValues = variant.grouping
+  const latent = variant.layerExperts?.constants && variant.layerExperts.stored({ kvHeads: heads, headDim: width / heads })[0]!.headDim;
+  const throughLatents = (rank: number) =>
+    matrix(rank, width) + heads * (matrix(rank, width / heads, 'f32', false) + matrix(width / heads, rank, 'f32'));
+  const keysAndValues = latent ? throughLatents(latent) : variant.grouping
     ? variant.grouping.groupSizes.reduce((sum, size, expert) => sum + expertShares[expert]! * 2 * matrix(kvWidth / size, width), 0)
     : 2 * matrix(kvWidth, width);
   const router = variant.experts ? matrix(variant.experts.sizes.length, width, 'f32') : 0;
