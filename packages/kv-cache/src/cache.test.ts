@@ -340,6 +340,20 @@ describe('a KV budget over nested entries', () => {
     expect(seen.size).toBe(40);
   });
 
+  it('is coarsened no further than until all tokens at the coarsest would take two thirds of the bytes, also when it is restored for more', async () => {
+    const pool = new CachePool(host, latent);
+    // 16, 8, 4, 2 and 1 numbers, and 8 bytes.
+    for (const [share, sizes] of [[60, [1, 2]], [36, [1, 2, 4]], [35, [1, 2, 4, 8]], [24, [1, 2, 4, 8]], [18, [1, 2, 4, 8, 16]], [13, [1, 2, 4, 8, 16]]] as const) {
+      expect(pool.create({ budget: { bytes: 100 * share, policy: 'oldest' }, maxTokens: 100 }).groupSizes).toEqual(sizes);
+    }
+    expect(pool.create({ budget: { bytes: 7200, policy: 'oldest:evict' } }).groupSizes).toEqual([1, 2, 4, 8, 16]);
+    const cache = pool.create({ budget: { bytes: 3600 }, maxTokens: 100 });
+    append(cache, 0);
+    const restored = await pool.restore(await cache.serialise(), { maxTokens: 140 });
+    expect(restored.groupSizes).toEqual([1, 2, 4]);
+    expect(() => pool.create({ budget: { bytes: 3600, policy: 'oldest@2' }, maxTokens: 140 })).toThrow('KV budget: expected at least');
+  });
+
   it('is refused of entries that are not nested, of several, and for sizes that do not divide them', () => {
     const create = (layout: Partial<CacheLayout>, policy = 'oldest') => () =>
       new CachePool(host, { ...latent, ...layout }).create({ budget: { bytes: 1e6, policy }, maxTokens: 9 });

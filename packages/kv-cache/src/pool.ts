@@ -122,7 +122,7 @@ export class CachePool {
     });
   }
 
-  #limitsOf({ budget, ...options }: CreateOptions): Limits {
+  #limitsOf({ budget, ...options }: CreateOptions, knownSizes?: readonly number[]): Limits {
     const eviction = evictionOf(options);
     if (!budget) return { eviction, budget: null };
     const { entries, nested } = this.#owner.layout;
@@ -137,7 +137,7 @@ export class CachePool {
           `${budget.bytes} bytes and ${eviction.policy.spec}`,
       );
     }
-    return { eviction, budget: this.#budgetOf(budget, options.maxTokens ?? null) };
+    return { eviction, budget: this.#budgetOf(budget, options.maxTokens ?? null, knownSizes) };
   }
 
   #restoredLimits({ eviction: was, budget: had }: Header, { eviction, budget, maxTokens }: CreateOptions): Limits {
@@ -145,7 +145,7 @@ export class CachePool {
       eviction: eviction ?? was?.policy ?? 'none',
       budget: budget ?? (had ? { bytes: had.bytes, policy: had.policy } : undefined),
       maxTokens: maxTokens ?? (was ?? had)?.maxTokens ?? undefined,
-    });
+    }, had?.groupSizes);
     for (const [name, before, now] of [
       ['eviction', was?.policy, limits.eviction?.policy.spec],
       ['a KV budget by', had?.policy, limits.budget?.policy.spec],
@@ -158,10 +158,10 @@ export class CachePool {
     return limits;
   }
 
-  #budgetOf(options: BudgetOptions, maxTokens: number | null): Budget {
+  #budgetOf(options: BudgetOptions, maxTokens: number | null, knownSizes?: readonly number[]): Budget {
     const { layout } = this.#owner;
     const tokenBytes = (size: number) => new Arena(this.#memoryOf([size])[0]!).bytesPerToken;
-    return budgetOf(options, { ...layout, divisible: divisibleBy(layout), tokenBytes }, maxTokens);
+    return budgetOf(options, { ...layout, divisible: divisibleBy(layout), tokenBytes }, maxTokens, knownSizes);
   }
 
   #expectLive(method: string): void {

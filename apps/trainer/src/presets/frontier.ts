@@ -4,7 +4,7 @@ import type { Method } from './preset';
 
 /** Through a cache of so many bytes, whose least important tokens are cut short; or one that forgets them. Windows have 256 tokens of 4,096 bytes. */
 const cached = { task: 'perplexity', maxWindows: 256 } as const;
-const budget = (kvBudget: number) => ({ ...cached, name: `KV budget at ${kvBudget} bytes`, kvBudget, kvPolicy: 'mean-attention@2,4,8,16' });
+const budget = (kvBudget: number) => ({ ...cached, name: `KV budget at ${kvBudget} bytes`, kvBudget });
 const h2o = (share: number) => ({ ...cached, name: `H2O at ${256 * share} tokens`, eviction: `h2o:${share}` });
 
 /**

@@ -4,6 +4,12 @@ import { ENTRY_BYTES } from '../layers/slot-entries';
 import { coarserOf, ladder } from './ladder';
 import type { BudgetOptions, BudgetPolicy } from './policy';
 
+/**
+ * Share of the bytes that all tokens at the coarsest may take where sizes are chosen. A size more makes room for more tokens at the finest, but tokens
+ * at the coarsest are then hardly more than evicted: that lost more of latents, and as much of heads (docs/beyond.md).
+ */
+const COARSEST_SHARE = 2 / 3;
+
 /** A budget of a layout, checked. */
 export interface Budget {
   readonly policy: BudgetPolicy;
@@ -28,18 +34,20 @@ export interface BudgetLayout {
 
 /**
  * @param maxTokens the length that the sequence can reach
+ * @param known the group sizes where the policy names none and a cache has them already
  * @throws ArgumentError when the bytes are none, there is no such policy, it needs what the model has not, or `maxTokens` tokens at
  *   the coarsest are more than the bytes and the policy does not evict
  */
-export function budgetOf({ bytes, policy: given = 'mean-attention' }: BudgetOptions, layout: BudgetLayout, maxTokens: number | null): Budget {
+export function budgetOf({ bytes, policy: given = 'mean-attention' }: BudgetOptions, layout: BudgetLayout, maxTokens: number | null, known?: readonly number[]): Budget {
   if (!Number.isSafeInteger(bytes) || bytes < 1) throw new ArgumentError(`KV budget: expected a whole number of bytes from 1, got ${bytes}`);
   const policy = typeof given === 'string' ? parseBudgetPolicy(given) : given;
   const { layers, divisible, tokenBytes } = layout;
   if (policy.usesMargins && layout.groupSizes.length === 1) {
     throw new ArgumentError(`KV budget: policy ${policy.spec} expects a model that routes, got one without routers; use attention or oldest`);
   }
-  const groupSizes = ladder(layout.groupSizes, divisible, policy.groupSizes);
   const bytesOf = (size: number) => tokenBytes(size) + ENTRY_BYTES;
+  const enough = (size: number) => maxTokens !== null && layers * maxTokens * bytesOf(size) <= COARSEST_SHARE * bytes;
+  const groupSizes = ladder(layout.groupSizes, divisible, policy.groupSizes ?? known, enough);
   const coarsestBytes = Math.max(...layout.groupSizes.map((_, expert) => bytesOf(groupSizes[coarsestOf(groupSizes, expert)]!)));
   const finestBytes = bytesOf(Math.min(...layout.groupSizes));
   const layerBytes = Math.floor(bytes / layers);

@@ -7,7 +7,10 @@ import type { KeptTokens } from '../eviction/policy';
 export interface BudgetPolicy {
   /** Names the policy with its settings: what `parseBudgetPolicy` reads, or a name of your own. */
   readonly spec: string;
-  /** Group sizes that tokens can be coarsened to, beside those that tokens are stored with. Default: these, doubled as often as the heads allow. */
+  /**
+   * Group sizes that tokens can be coarsened to, beside those that tokens are stored with. Default: these, doubled until all tokens at the coarsest
+   * would take two thirds of the bytes, or as often as the heads allow.
+   */
   readonly groupSizes?: readonly number[];
   /** Whether tokens go when all are at the coarsest. Without it the cache is refused if it could come to that. */
   readonly evicts: boolean;

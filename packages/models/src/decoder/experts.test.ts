@@ -156,8 +156,8 @@ describe('experts of other types', () => {
     const { logits, cache } = await run(bytes);
     expect(cache.bytes().used).toBeLessThanOrEqual(bytes);
     expect(cache.tokensKept(3)).toBe(45);
-    // Of 32 numbers, cut in half as often as it goes.
-    expect(cache.expertCounts()).toHaveLength(6);
+    // Of 32 numbers, cut in half until two thirds of the bytes would do.
+    expect(cache.expertCounts()).toHaveLength(3);
     expect(cache.expertCounts().filter((count) => count > 0).length).toBeGreaterThan(1);
     expect(distance(logits, full.logits)).toBeGreaterThan(1e-3);
     expect(distance(logits, full.logits)).toBeLessThan(1);
