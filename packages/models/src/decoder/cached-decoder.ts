@@ -332,7 +332,6 @@ export class CachedDecoder implements Decoder {
 
   /** The buffers of steps, made anew only for a larger batch. */
   #stepBuffers(rows: number): Buffers {
-    const { variant } = this.#parts;
     if (this.#buffers && this.#buffers.capacity >= rows) return this.#buffers;
     if (this.#buffers) disposeBuffers(this.#buffers);
     this.#buffers = null;
