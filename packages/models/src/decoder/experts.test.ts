@@ -111,7 +111,7 @@ describe('experts of other types', () => {
 
   it('are decoded by kernels where they are latents, as the reference decodes them', async () => {
     for (const [form, attention] of cases) {
-      const [path, logits] = [[] as string[], [] as Float32Array[]];
+      const [path, logits, fingerprints] = [[] as string[], [] as Float32Array[], new Set<string>()];
       for (const reference of [false, true]) {
         useReferenceKernels(reference);
         const decoder = await decoderOf(form, attention);
@@ -120,8 +120,10 @@ describe('experts of other types', () => {
         await decoder.prefill(tinyTokens(37, 1), cache, { want: 'argMax' });
         logits.push(await feed(decoder, tinyTokens(9, 2), cache));
         path.push(decoder.path);
+        fingerprints.add(decoder.fingerprint); // by which a cache of one is restored in the other
         decoder.dispose();
       }
+      expect(fingerprints.size).toBe(1);
       expect(path).toEqual([attention.startsWith('latent') ? 'fused' : 'reference', 'reference']);
       expect(distance(logits[0]!, logits[1]!)).toBeLessThan(1e-4);
     }

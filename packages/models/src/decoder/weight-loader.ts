@@ -112,7 +112,9 @@ export class WeightLoader {
     const { latents } = this.runtime;
     const basis = experts?.[0]?.latent;
     if (!latents || !basis || !experts!.every(({ latent }) => latent === basis)) return null;
-    const [k, v] = [await this.#dense(`${at}.self_attn.k_proj`), await this.#dense(`${at}.self_attn.v_proj`)];
+    // Read once more: to keep them from when they were packed would be to hold all layers.
+    const again = (name: string) => this.#dense(`${at}.self_attn.${name}`, (parameter) => this.source.read(parameter));
+    const [k, v] = [await again('k_proj'), await again('v_proj')];
     const layer = await latentLayer(basis, k, v, attention.storedKvHeads(shape.kvHeads));
     return this.#own(latents.pack(layer, type));
   }
@@ -127,10 +129,10 @@ export class WeightLoader {
     return this.#own(this.runtime.vector(await this.#read(name)));
   }
 
-  async #dense(name: string): Promise<DenseLayer> {
+  async #dense(name: string, read = (parameter: string) => this.#read(parameter)): Promise<DenseLayer> {
     const [outputs, inputs] = this.#specs.get(`${name}.weight`)!.shape as [number, number];
-    const bias = this.#specs.has(`${name}.bias`) ? await this.#read(`${name}.bias`) : null;
-    return { weight: await this.#read(`${name}.weight`), bias, outputs, inputs };
+    const bias = this.#specs.has(`${name}.bias`) ? await read(`${name}.bias`) : null;
+    return { weight: await read(`${name}.weight`), bias, outputs, inputs };
   }
 
   async #read(name: string): Promise<Float32Array> {
