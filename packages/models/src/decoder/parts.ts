@@ -37,9 +37,9 @@ export interface Buffers {
   readonly kv: { readonly k: Rows; readonly v: Rows; readonly seen: Rows | null } | null;
 }
 
-/** Whether the runtime attends to what experts of other types than groups of heads store; elsewhere they are read back, step by step. */
+/** Whether the runtime attends to what experts store as latents; elsewhere they are read back, step by step. */
 export function decodesLatents({ latents, transformer }: Pick<Parts, 'latents' | 'transformer'>): boolean {
-  return latents.every((own, layer) => own || !transformer.kv[layer]) && transformer.softCap === undefined;
+  return latents.every((own) => own) && transformer.softCap === undefined;
 }
 
 /** Whether routers read what storing a token's keys and values would lose, in the place of hidden states. */
