@@ -33,9 +33,9 @@ export function markdownTable(report: Report): string {
   return markdownRows(tableRows(report));
 }
 
-/** What the tasks found as rows of text: a row for each method, a column for each metric; null where there were no tasks. */
+/** What the tasks found as rows of text: a row for each method that had any, a column for each metric; null where there were no tasks. */
 function evaluationRows(report: Report): string[][] | null {
-  const methods = summarise(report);
+  const methods = summarise(report).filter(({ evaluations }) => Object.keys(evaluations).length > 0);
   const names = [...new Set(methods.flatMap(({ evaluations }) => Object.keys(evaluations)))].filter((name) => !name.endsWith('_stderr'));
   if (names.length === 0) return null;
   const rows = methods.map(({ name, kvBudget, evaluations }) => [
