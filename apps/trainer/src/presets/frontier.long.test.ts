@@ -17,7 +17,8 @@ afterAll(() => rm(folder, { recursive: true }));
 const read = (...path: string[]) => readFileSync(join(folder, ...path), 'utf8');
 
 it('trains every variant, goes on where it was, and ends with table, plot and the best at each budget', async () => {
-  const settings = ['seeds=[1,2]', 'tokens=1024', 'finalEvaluationWindows=4', 'evaluateEvery=0'].flatMap((setting) => ['--set', setting]);
+  const few = frontier.methods.flatMap(({ tasks = [] }, method) => tasks.map((_, task) => `methods.${method}.tasks.${task}.maxWindows=2`));
+  const settings = ['seeds=[1,2]', 'tokens=1024', 'finalEvaluationWindows=4', 'evaluateEvery=0', ...few].flatMap((setting) => ['--set', setting]);
   const train = () => run(folder, ['train', 'frontier/sotu', '--out', 'out', '--resume', ...settings]);
   const first = await train();
   expect(`${first.code} ${first.err}`).toMatch(/^0 /);
@@ -27,6 +28,14 @@ it('trains every variant, goes on where it was, and ends with table, plot and th
   for (const { attention, kvBytesPerToken, realisedKvBytesPerToken, agreement } of report.methods) {
     expect(kvBytesPerToken, attention).toBeGreaterThanOrEqual(256);
     if (agreement !== null) expect(realisedKvBytesPerToken!.prefill / kvBytesPerToken, attention).toBeCloseTo(1, 0);
+  }
+  const latents = report.methods.filter(({ name }) => name === 'Latent 1/2');
+  expect(latents).toHaveLength(2);
+  for (const { evaluations } of latents) {
+    const bytes = (task: string) => evaluations![task]!.metrics.kv_bytes_per_token_cache!;
+    expect([262_144, 131_072, 65_536].map((budget) => bytes(`KV budget at ${budget} bytes`) <= budget / 256)).toEqual([true, true, true]);
+    // Eviction keeps 8 bytes of each token and layer beside the latent.
+    expect([128, 64, 32].map((tokens) => bytes(`H2O at ${tokens} tokens`))).toEqual([1040, 520, 260]);
   }
   const markdown = read('out', 'report.md');
   expect(markdown).toContain('## The best at each budget\n\n- **50 % of the KV cache**: ');
