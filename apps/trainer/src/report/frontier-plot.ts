@@ -11,6 +11,8 @@ const LOG_FROM = 3;
 const BYTES = '.kv_bytes_per_token_cache';
 /** What the validation at the end of a run measures. */
 const WHOLE = 'all tokens, f32';
+/** A whole line, then long, short and mixed dashes. */
+const DASHES = [[1, 0], [8, 3], [2, 2], [8, 2, 2, 2]];
 /** Marks of the x-axis, as shares of the unmodified cache. */
 const BUDGETS = [0.03125, 0.0625, 0.125, 0.25, 0.375, 0.5, 0.75, 1];
 
@@ -38,7 +40,7 @@ export function frontierPlot(methods: readonly MethodSummary[]): Promise<string>
   const strokeDash = {
     field: 'cache',
     type: 'nominal' as const,
-    scale: { domain: caches, range: [[1, 0], ...caches.slice(1).map((_, i) => [5 - i, 2 + i])] },
+    scale: { domain: caches, range: caches.map((_, i) => DASHES[i % DASHES.length]!) },
     legend: caches.length > 1 ? { title: 'KV cache' } : null,
   };
   const x = {
