@@ -399,7 +399,7 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
     await closing(page);
   });
 
-  it('keeps its memory over 20 runs, and draws while it generates', async () => {
+  it('keeps its memory over 20 runs, and 30 frames a second', async () => {
     const page = await open(`${GREEDY}&attention2=mha&max=120`.replace('max=60&', ''));
     await ended(page, 2);
     const session = await page.context().newCDPSession(page);
@@ -415,15 +415,14 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
         await ended(page, 2);
       }
     };
-    await times(5);
+    await times(20); // until the engine's own heaps have grown to what they need
     const [before, residentBefore] = [await settle(), await renderers(browser)];
     await times(20);
     const [after, residentAfter] = [await settle(), await renderers(browser)];
     report(`20 runs: page heap ${mb(after.JSHeapUsedSize! - before.JSHeapUsedSize!)}, renderer ${mb(residentAfter - residentBefore)}`);
     expect(after.Nodes! - before.Nodes!).toBeLessThan(100);
     expect(after.JSHeapUsedSize! - before.JSHeapUsedSize!).toBeLessThan(2e6);
-    // A renderer gives memory back when it likes: 40.5 MB were seen beside other work.
-    expect(residentAfter - residentBefore).toBeLessThan(60e6);
+    expect(residentAfter - residentBefore).toBeLessThan(40e6);
 
     await page.getByLabel('Pace, tokens/s').fill('200');
     await page.getByLabel('New tokens').fill('240');
@@ -441,7 +440,7 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
         }),
     );
     report(`while generating: ${rate.toFixed(0)} frames a second`);
-    expect(rate).toBeGreaterThan(1); // how fast is for the report: other work on the machine shows in it
+    expect(rate).toBeGreaterThan(30);
     await page.getByRole('button', { name: 'Stop', exact: true }).click();
     await closing(page);
   }, 120_000);

@@ -2,9 +2,11 @@ import type { ComparisonConfigInput } from '../comparison/config';
 import { compareSotuLong } from './compare-sotu-long';
 import type { Method } from './preset';
 
-/** Through a cache of so many bytes, whose least important tokens are cut short; or one that forgets them. Windows have 256 tokens of 4,096 bytes. */
+/** Windows of 256 tokens through a cache. */
 const cached = { task: 'perplexity', maxWindows: 256 } as const;
+/** Of so many bytes: unmodified, a window takes 1,048,576. */
 const budget = (kvBudget: number) => ({ ...cached, name: `KV budget at ${kvBudget} bytes`, kvBudget });
+/** Of so many of the tokens. */
 const h2o = (share: number) => ({ ...cached, name: `H2O at ${256 * share} tokens`, eviction: `h2o:${share}` });
 
 /**
@@ -24,7 +26,7 @@ const variants: Method[] = [
   { name: 'mixSGA 3:1:6, aligned', series: 'mixSGA, aligned', attention: 'mixsga:3:1:6', align: true, learningRate: 5e-4 },
   { name: 'mixSGA 1:1:2 of 2, 4, 8, aligned', series: 'mixSGA, aligned', attention: 'mixsga:1:1:2@2,4,8', align: true, learningRate: 5e-4 },
 
-  { name: 'mixSGA 3:1:6, distortion router, aligned', series: 'mixSGA, distortion router, aligned', attention: 'mixsga:3:1:6', router: 'distortion', align: true, learningRate: 5e-4 },
+  { name: 'mixSGA 3:1:6, distortion router, aligned', series: 'mixSGA 3:1:6, distortion router, aligned', attention: 'mixsga:3:1:6', router: 'distortion', align: true, learningRate: 5e-4 },
   { name: 'mixSGA 2:4:4, distortion router, aligned', series: 'mixSGA, distortion router, aligned', attention: 'mixsga:2:4:4', router: 'distortion', align: true, learningRate: 5e-4 },
   { name: 'mixSGA 1:1:2 of 2, 4, 8, distortion router, aligned', series: 'mixSGA, distortion router, aligned', attention: 'mixsga:1:1:2@2,4,8', router: 'distortion', align: true, learningRate: 5e-4 },
 

@@ -40,7 +40,7 @@ describe.each(names)('%s', (name) => {
 });
 
 describe('the frontier', () => {
-  it('has budgets from 6.25 % to 100 %, with rivals at 25 % and 50 %', async () => {
+  it('has budgets from 6.25 % to 100 %, with rivals at 25 % and 50 %, and no series twice at one', async () => {
     const budgets = new Map<string, number[]>();
     for (const { series, attention } of (parse('frontier/sotu') as ComparisonConfig).methods) {
       budgets.set(series!, [...(budgets.get(series!) ?? []), (await inspectModel('sotu-mini', attention)).kvBudget]);
@@ -48,6 +48,7 @@ describe('the frontier', () => {
     const all = [...budgets.values()].flat();
     expect([Math.min(...all), Math.max(...all)]).toEqual([0.0625, 1]);
     for (const budget of [0.25, 0.5]) expect([...budgets.values()].filter((own) => own.some((each) => Math.abs(each - budget) < 1e-9)).length).toBeGreaterThan(3);
+    for (const own of budgets.values()) expect(new Set(own).size).toBe(own.length);
     expect(budgets.get('latent')).toEqual([1 / 2, 1 / 4, 1 / 8, 1 / 16]);
   });
 });

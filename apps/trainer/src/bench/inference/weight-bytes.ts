@@ -21,11 +21,12 @@ export function stepWeightBytes(
   };
   const norm = 2 * sizeOf(runtime.vector(new Float32Array(width)));
   const latent = variant.layerExperts?.constants && variant.layerExperts.stored({ kvHeads: heads, headDim: width / heads })[0]!.headDim;
-  const throughLatents = (rank: number) =>
-    matrix(rank, width) + heads * (matrix(rank, width / heads, 'f32', false) + matrix(width / heads, rank, 'f32'));
-  const keysAndValues = latent ? throughLatents(latent) : variant.grouping
-    ? variant.grouping.groupSizes.reduce((sum, size, expert) => sum + expertShares[expert]! * 2 * matrix(kvWidth / size, width), 0)
-    : 2 * matrix(kvWidth, width);
+  let keysAndValues = 2 * matrix(kvWidth, width);
+  if (latent) {
+    keysAndValues = matrix(latent, width) + heads * (matrix(latent, width / heads, 'f32', false) + matrix(width / heads, latent, 'f32'));
+  } else if (variant.grouping) {
+    keysAndValues = variant.grouping.groupSizes.reduce((sum, size, expert) => sum + expertShares[expert]! * 2 * matrix(kvWidth / size, width), 0);
+  }
   const router = variant.experts ? matrix(variant.experts.sizes.length, width, 'f32') : 0;
   const layer = 2 * norm + 2 * matrix(width, width) + keysAndValues + router + matrix(inner, width) + matrix(width, inner);
   const head = matrix(vocabulary, width, type, false);
