@@ -1,7 +1,8 @@
+import { SeededRandom } from '@mixsga/backend';
 import { describe, expect, it, vi } from 'vitest';
 
 import { type Contender, timeSteps } from './contender';
-import { measured, ratioOf, runRounds } from './rounds';
+import { measured, ratioErrorOf, ratioOf, runRounds } from './rounds';
 
 describe('runRounds', () => {
   it('gives everyone a turn in every round, in both orders, after one that is not counted', async () => {
@@ -30,6 +31,22 @@ describe('ratioOf', () => {
     // Twice as fast in each round, while the machine gets ten times slower.
     expect(ratioOf([slice(200), slice(60), slice(20)], [slice(100), slice(30), slice(10)])).toBe(2);
     expect(measured([5, 1, 2, 8])).toEqual({ median: 3.5, min: 1, max: 8 });
+  });
+
+  it('tells its standard error, which is that of medians of so many normal ratios', () => {
+    const random = new SeededRandom(7);
+    const normal = () => Array.from({ length: 12 }, () => random.next() - 0.5).reduce((sum, x) => sum + x); // nearly, of deviation 1
+    const one = [{ steps: 1, seconds: 1 }];
+    const draws = Array.from({ length: 400 }, () => {
+      const ratios = Array.from({ length: 32 }, () => ({ steps: 1 + 0.05 * normal(), seconds: 1 }));
+      const ones = ratios.map(() => one[0]!);
+      return { ratio: ratioOf(ratios, ones), error: ratioErrorOf(ratios, ones) };
+    });
+    const spread = Math.sqrt(draws.reduce((sum, { ratio }) => sum + (ratio - 1) ** 2, 0) / draws.length);
+    const told = draws.reduce((sum, { error }) => sum + error, 0) / draws.length;
+    expect(told / spread).toBeGreaterThan(0.9);
+    expect(told / spread).toBeLessThan(1.1);
+    expect(ratioErrorOf(one, one)).toBe(0);
   });
 });
 

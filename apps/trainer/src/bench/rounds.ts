@@ -58,11 +58,31 @@ export function stepsOf(slices: readonly Slice[]): number {
 
 /** Median over rounds of `a`'s speed over `b`'s in the same round, from which the machine's drift cancels out. */
 export function ratioOf(a: readonly Slice[], b: readonly Slice[]): number {
-  return median(a.map((slice, round) => speed(slice) / speed(b[round]!)));
+  return median(ratiosOf(a, b));
+}
+
+/**
+ * Standard error of {@link ratioOf}: 1.2533·σ/√n, as of the median of n normal numbers, with σ the interquartile range / 1.349,
+ * which single outliers do not move.
+ */
+export function ratioErrorOf(a: readonly Slice[], b: readonly Slice[]): number {
+  const ratios = ratiosOf(a, b);
+  const deviation = (quantile(ratios, 0.75) - quantile(ratios, 0.25)) / 1.349;
+  return (1.2533 * deviation) / Math.sqrt(ratios.length);
+}
+
+function ratiosOf(a: readonly Slice[], b: readonly Slice[]): number[] {
+  return a.map((slice, round) => speed(slice) / speed(b[round]!));
 }
 
 function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+/** Linear between the two nearest values. */
+function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return sorted.length % 2 === 1 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  const at = share * (sorted.length - 1);
+  const below = sorted[Math.floor(at)]!;
+  return below + (at % 1) * (sorted[Math.ceil(at)]! - below);
 }

@@ -75,20 +75,22 @@ describe('benchDecode', () => {
       expect(r.spread.min).toBeCloseTo(1000, 6);
       expect(r.shareOfBandwidth).toBeCloseTo((1000 * r.bytesPerToken) / 5e9, 9);
       expect(r.dispatchesPerToken).toBeNull();
-      expect(r.rounds).toBe(8 * (1 + Number(r.attention === 'mixsga:3:1:6' && r.context === 10) + Number(r.attention === 'mixsga:3:1:6' && r.weights === 'f32')));
+      expect(r.rounds).toBe(32 * (1 + Number(r.attention === 'mixsga:3:1:6' && r.context === 10) + Number(r.attention === 'mixsga:3:1:6' && r.weights === 'f32')));
     }
     expect(result.bandwidthGBs).toBe(5);
     const both = { 10: expect.closeTo(1, 6), 40: expect.closeTo(1, 6) };
-    const variants = { mixsgaOverGqa: both, mixsgaOverMha: both };
+    const none = { 10: expect.closeTo(0, 6), 40: expect.closeTo(0, 6) };
+    const variants = { mixsgaOverGqa: both, mixsgaOverMha: both, standardErrors: { mixsgaOverGqa: none, mixsgaOverMha: none } };
     expect(result.ratios).toEqual({
       ...variants, overNaive: both, bf16OverF32: { 10: both[10] }, int8OverF32: { 10: both[10] },
       byWeights: { f32: variants, bf16: variants, int8: variants }, int8KvOverF32: {},
     });
-    expect(said).toContain('round 4 of 4: naive gqa:2 at 40');
+    expect(said).toContain('round 16 of 16: naive gqa:2 at 40');
     expect(JSON.parse(JSON.stringify(result))).toEqual(result);
     const text = formatBenchDecode(result);
     expect(text).toMatch(/^mixsga:3:1:6 bf16 +1000\.0 +1000\.0$/m);
     expect(text).toMatch(/^gqa:2, plain TensorFlow\.js +1000\.0 +1000\.0$/m);
+    expect(text).toContain('mixsga:3:1:6 over gqa:2, bf16: 1.000 ± 0.000 × at 10, 1.000 ± 0.000 × at 40');
     expect(text).toContain('mixsga:3:1:6 over plain TensorFlow.js with gqa:2: 1.00 × at 10, 1.00 × at 40');
     expect(text).toContain('One thread reads memory at 5.0 GB/s');
   });
@@ -105,16 +107,17 @@ describe('benchDecode', () => {
     const projections = 2 * 2 * (2 * 32 * 32 + 4 * 32);
     const latents = 2 * (2 * 16 * 32 + 4 * 16 + 4 * 4 * (2 * 16 * 8 + 8));
     expect(latent!.weightBytes).toBe(mha!.weightBytes - projections + latents);
-    expect(Object.keys(ratios.byWeights.bf16!)).toEqual(['mixsgaOverGqa', 'mixsgaOverMha']);
+    expect(Object.keys(ratios.byWeights.bf16!)).toEqual(['mixsgaOverGqa', 'mixsgaOverMha', 'standardErrors']);
   });
 
   it('runs one weight type alone, without what needs f32', async () => {
     mockClock();
     const result = await benchDecode({ backend: 'wasm', contexts: [4], weights: ['int8'], kv: ['f32'], seconds: 0.001, bandwidth: () => 5, shape: TINY });
     expect(result.results.map(({ path, weights }) => `${path} ${weights}`)).toEqual(['fused int8', 'fused int8', 'fused int8']);
+    const of = (byContext: object) => ({ mixsgaOverGqa: byContext, mixsgaOverMha: byContext });
     expect(result.ratios).toEqual({
-      mixsgaOverGqa: {}, mixsgaOverMha: {}, overNaive: {}, bf16OverF32: {}, int8OverF32: {},
-      byWeights: { int8: { mixsgaOverGqa: { 4: expect.closeTo(1, 6) }, mixsgaOverMha: { 4: expect.closeTo(1, 6) } } }, int8KvOverF32: {},
+      ...of({}), standardErrors: of({}), overNaive: {}, bf16OverF32: {}, int8OverF32: {},
+      byWeights: { int8: { ...of({ 4: expect.closeTo(1, 6) }), standardErrors: of({ 4: expect.closeTo(0, 6) }) } }, int8KvOverF32: {},
     });
   });
 });

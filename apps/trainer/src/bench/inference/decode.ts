@@ -3,17 +3,17 @@ import { createRuntime, type InferenceRuntime, type KvType, startBackend, type W
 import type { Slice } from '../contender';
 import { formatMachine, type Machine, thisMachine } from '../machine';
 import type { ModelShape } from '../model-shape';
-import { measured, ratioOf, runRounds, speed, stepsOf } from '../rounds';
+import { measured, ratioErrorOf, ratioOf, runRounds, speed, stepsOf } from '../rounds';
 import { alignedTable, times } from '../table';
 import { type DecodeFacts, decoderEngine, type Engine, naiveEngine } from './engines';
 import { type RandomModel, randomModels } from './random-model';
 import { ATTENTIONS, OPT_125M_SHAPE } from './shape';
 
 /**
- * Rounds of a sitting. A heat has two, with its models packed in one order and in the other, since where a model lies in the
- * heap can show in its speed by a tenth.
+ * Rounds of a sitting. Many short ones, since a shared machine drifts within seconds by more than what is compared. A heat has
+ * two sittings, with its models packed in one order and in the other, since where a model lies in the heap can show, too.
  */
-const ROUNDS = 4;
+const ROUNDS = 16;
 const SITTINGS = 2;
 
 export interface BenchDecodeOptions {
@@ -39,6 +39,8 @@ type ByContext = Record<number, number>;
 interface VariantRatios {
   mixsgaOverGqa: ByContext;
   mixsgaOverMha: ByContext;
+  /** Of the medians above. */
+  standardErrors: { mixsgaOverGqa: ByContext; mixsgaOverMha: ByContext };
 }
 
 /** What `mixsga bench decode --json` writes. */
@@ -91,7 +93,7 @@ interface Heat {
   contexts: readonly number[];
   entrants: { model: RandomModel; weights: WeightType | 'naive'; kv: KvType }[];
   /** Ratios to take: one entrant over another. */
-  ratios: { into: ByContext; of: number; over: number }[];
+  ratios: { into: ByContext; errorInto?: ByContext; of: number; over: number }[];
 }
 
 /** A contender at a context, over all the rounds that it took part in. */
@@ -122,7 +124,7 @@ export async function benchDecode(options: BenchDecodeOptions): Promise<BenchDec
     shape,
     bandwidthGBs: bandwidths.length > 0 ? measured(bandwidths).median : null,
     results: [...entries.values()].map(resultOf),
-    ratios: { ...(ratios.byWeights.f32 ?? { mixsgaOverGqa: {}, mixsgaOverMha: {} }), ...ratios },
+    ratios: { ...(ratios.byWeights.f32 ?? noRatios()), ...ratios },
     machine: thisMachine(),
   };
 }
@@ -135,11 +137,15 @@ function plan(models: readonly RandomModel[], { backend, contexts, weights, kv: 
   const ratios = { overNaive: {}, bf16OverF32: {}, int8OverF32: {}, byWeights, int8KvOverF32 };
   const kv = kvs[0]!;
   const heats = weights.map((type): Heat => {
-    const own = (byWeights[type] = { mixsgaOverGqa: {}, mixsgaOverMha: {} });
+    const own = (byWeights[type] = noRatios());
+    const { standardErrors } = own;
     return {
       contexts,
       entrants: [mha, gqa, mixsga, ...others].map((model) => ({ model, weights: type, kv })),
-      ratios: [{ into: own.mixsgaOverGqa, of: 2, over: 1 }, { into: own.mixsgaOverMha, of: 2, over: 0 }],
+      ratios: [
+        { into: own.mixsgaOverGqa, errorInto: standardErrors.mixsgaOverGqa, of: 2, over: 1 },
+        { into: own.mixsgaOverMha, errorInto: standardErrors.mixsgaOverMha, of: 2, over: 0 },
+      ],
     };
   });
   const f32 = weights.indexOf('f32');
@@ -169,6 +175,10 @@ function plan(models: readonly RandomModel[], { backend, contexts, weights, kv: 
     }
   }
   return { heats, ratios };
+}
+
+function noRatios(): VariantRatios {
+  return { mixsgaOverGqa: {}, mixsgaOverMha: {}, standardErrors: { mixsgaOverGqa: {}, mixsgaOverMha: {} } };
 }
 
 /** @param entries takes what was measured, more rounds of a contender that is in it already among it */
@@ -218,7 +228,10 @@ async function runHeat(
     }
   }
   for (const [context, slices] of slicesAt) {
-    for (const { into, of, over } of heat.ratios) into[context] = ratioOf(slices[of]!, slices[over]!);
+    for (const { into, errorInto, of, over } of heat.ratios) {
+      into[context] = ratioOf(slices[of]!, slices[over]!);
+      if (errorInto) errorInto[context] = ratioErrorOf(slices[of]!, slices[over]!);
+    }
   }
 }
 
@@ -252,8 +265,10 @@ export function formatBenchDecode({ results, ratios, bandwidthGBs, machine, deta
     ]);
     return alignedTable([[heading, ...contexts.map(String)], ...rows], contexts.map((_, i) => i + 1));
   };
-  const compared = (text: string, ratio: ByContext) =>
-    Object.keys(ratio).length === 0 ? [] : [`${text}: ${Object.entries(ratio).map(([context, r]) => `${times(r)} at ${context}`).join(', ')}`];
+  const compared = (text: string, ratio: ByContext, errors?: ByContext) => {
+    const each = Object.entries(ratio).map(([context, r]) => `${errors ? `${r.toFixed(3)} ± ${errors[Number(context)]!.toFixed(3)} ×` : times(r)} at ${context}`);
+    return each.length === 0 ? [] : [`${text}: ${each.join(', ')}`];
+  };
   return [
     table('tokens/s at a context of', (r) => r.tokensPerSecond.toFixed(1)),
     '',
@@ -262,8 +277,8 @@ export function formatBenchDecode({ results, ratios, bandwidthGBs, machine, deta
       : [table('share of the bandwidth', (r) => r.shareOfBandwidth!.toFixed(2))]),
     '',
     ...Object.entries(ratios.byWeights).flatMap(([weights, r]) => [
-      ...compared(`mixsga:3:1:6 over gqa:2, ${weights}`, r.mixsgaOverGqa),
-      ...compared(`mixsga:3:1:6 over mha, ${weights}`, r.mixsgaOverMha),
+      ...compared(`mixsga:3:1:6 over gqa:2, ${weights}`, r.mixsgaOverGqa, r.standardErrors.mixsgaOverGqa),
+      ...compared(`mixsga:3:1:6 over mha, ${weights}`, r.mixsgaOverMha, r.standardErrors.mixsgaOverMha),
     ]),
     ...compared('bf16 over f32', ratios.bf16OverF32),
     ...compared('int8 over f32', ratios.int8OverF32),
