@@ -3,7 +3,7 @@
 // serves all the query heads that share its stored head. The inner loops of int8 are in int8-attention.ts.
 
 import { softCap } from './elementwise';
-import { at, maxLane, multiplyAdd, powerOfTwo, sumLanes } from './simd';
+import { at, maxLane, multiplyAdd, powerOfTwo, sumLanes, transpose } from './simd';
 import {
   finishScores, int8Scores1, int8Scores2, int8Scores4, int8Values1, int8Values2, int8Values4, int8Work, quantiseQueries, quantiseWeights,
 } from './int8-attention';
@@ -14,16 +14,34 @@ import { PAGE, stride } from './pages';
 // @ts-ignore: decorator
 @inline const CHUNK: i32 = 16;
 
-// The running state of a call: sums [heads, stride] of values, then maxima [heads] and normalisers [heads], and what int8 works on.
+// The running state of a call: sums [heads, stride] of values, then maxima [heads] and normalisers [heads], and then queries in
+// fours, or what int8 works on.
 
 /** Floats of the state. */
 export function attendState(heads: i32, headSize: i32): i32 {
-  return heads * (stride(headSize) + 2) + int8Work(heads, stride(headSize));
+  return heads * (stride(headSize) + 2) + max(heads * headSize, int8Work(heads, stride(headSize)));
 }
 
 /** scaled [count] = q·factor, which should include log2(e), or with a soft cap be scale/cap. */
 export function scaleQuery(q: usize, factor: f32, count: i32, scaled: usize): void {
   for (let i = 0; i < count; i++) store<f32>(scaled + at(i), load<f32>(q + at(i)) * factor);
+}
+
+/** Every four heads of q [heads, headSize] as [headSize, 4], as `scores4` reads them; heads that are left over are not there. */
+export function queriesInFours(q: usize, heads: i32, headSize: i32, to: usize): void {
+  for (let h = 0; h + 4 <= heads; h += 4) {
+    const from = q + at(h * headSize);
+    let d = 0;
+    for (; d + 4 <= headSize; d += 4) {
+      const row = from + at(d);
+      const a = v128.load(row), b = v128.load(row + at(headSize)), c = v128.load(row + at(2 * headSize)), e = v128.load(row + at(3 * headSize));
+      transpose(a, b, c, e, to + at(4 * d), 16);
+    }
+    for (; d < headSize; d++) {
+      for (let i = 0; i < 4; i++) store<f32>(to + at(4 * d + i), load<f32>(from + at(i * headSize + d)));
+    }
+    to += at(4 * headSize);
+  }
 }
 
 /** Starts a softmax over nothing. */
@@ -58,7 +76,9 @@ function attendPages<T>(
   const headBytes = isInteger<T>() ? int8HeadBytes(width) : at(2 * PAGE * width);
   const tops = state + at(heads * width);
   const work = tops + at(2 * heads);
-  if (isInteger<T>()) quantiseQueries(q, heads, headSize, work);
+  const inFours = groupSize % 4 == 0;
+  if (isInteger<T>()) quantiseQueries(q, heads, headSize, inFours, work);
+  else if (inFours) queriesInFours(q, heads, headSize, work);
   for (let first = 0; first < tokens; first += PAGE) {
     const page: usize = load<u32>(pages + at(first / PAGE));
     const count = min(PAGE, tokens - first);
@@ -70,8 +90,8 @@ function attendPages<T>(
       const lastHead = (j + 1) * groupSize;
       let h = j * groupSize;
       while (h < lastHead) {
-        const together = lastHead - h >= 4 ? 4 : lastHead - h >= 2 ? 2 : 1;
-        const query = q + at(h * headSize);
+        const together = inFours ? 4 : lastHead - h >= 2 ? 2 : 1;
+        const query = (inFours ? work : q) + at(h * headSize);
         const row = weights + at(h * PAGE);
         if (isInteger<T>()) {
           if (together == 4) int8Scores4(work, h, heads, keys, chunk, headSize, count, row);
@@ -201,24 +221,32 @@ function exponentiate(row: usize, top: usize, normaliser: usize): void {
 
 // Scores of the first `count` tokens of a page, and of some more, for four, two or one query heads; keys are [PAGE / chunk, stride, chunk].
 
-export function scores4(q: usize, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
-  const q1 = q + at(headSize), q2 = q1 + at(headSize), q3 = q2 + at(headSize);
-  const step = at(stride(headSize) * chunk);
+export function scores4(queries: usize, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
+  if (chunk == 8) scoresInFours(queries, keys, 8, headSize, count, row);
+  else scoresInFours(queries, keys, CHUNK, headSize, count, row);
+}
+
+// With a constant chunk.
+// @ts-ignore: decorator
+@inline
+function scoresInFours(queries: usize, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
+  const width = stride(headSize);
+  const end = queries + at(4 * headSize);
   for (let t = 0; t < count; t += 8) {
     let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-    let key = keys + step * (t / chunk) + at(t & (chunk - 1));
-    for (let d: usize = 0; d < at(headSize); d += 4) {
+    let key = keys + at((t & ~(chunk - 1)) * width + (t & (chunk - 1)));
+    for (let q = queries; q < end; q += 16) {
       const k0 = v128.load(key), k1 = v128.load(key, 16);
-      let x = v128.load32_splat(q + d);
+      let x = v128.load32_splat(q);
       a0 = multiplyAdd(x, k0, a0);
       a1 = multiplyAdd(x, k1, a1);
-      x = v128.load32_splat(q1 + d);
+      x = v128.load32_splat(q, 4);
       b0 = multiplyAdd(x, k0, b0);
       b1 = multiplyAdd(x, k1, b1);
-      x = v128.load32_splat(q2 + d);
+      x = v128.load32_splat(q, 8);
       c0 = multiplyAdd(x, k0, c0);
       c1 = multiplyAdd(x, k1, c1);
-      x = v128.load32_splat(q3 + d);
+      x = v128.load32_splat(q, 12);
       d0 = multiplyAdd(x, k0, d0);
       d1 = multiplyAdd(x, k1, d1);
       key += at(chunk);
@@ -283,6 +311,13 @@ export function scores1(q: usize, keys: usize, headSize: i32, count: i32, row: u
 // [stride / chunk, PAGE, chunk].
 
 export function values4(row: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize, step: i32): void {
+  if (chunk == 8) valuesInFours(row, values, 8, width, count, sums, step);
+  else valuesInFours(row, values, CHUNK, width, count, sums, step);
+}
+
+// @ts-ignore: decorator
+@inline
+function valuesInFours(row: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize, step: i32): void {
   const s1 = at(step), s2 = 2 * s1, s3 = 3 * s1;
   for (let d = 0; d < width; d += 8) {
     const sum = sums + at(d);

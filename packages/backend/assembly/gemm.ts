@@ -3,7 +3,7 @@
 // B is packed into panels of 8 columns and A into panels of 4 rows, so that the inner loop reads both in order and
 // keeps a 4×8 tile of C in eight registers. Packing also absorbs every transposition: NN, NT and TN run alike.
 
-import { at, multiplyAdd } from './simd';
+import { at, multiplyAdd, transpose } from './simd';
 
 /** Columns of a packed panel of B. */
 // @ts-ignore: decorator
@@ -39,20 +39,6 @@ export function panelSize(): i32 {
   return KC * MR;
 }
 
-// Rows a, b, c, d of four become the columns of the 4×4 block stored at `to`, `stride` bytes apart.
-// @ts-ignore: decorator
-@inline
-function storeTransposed(a: v128, b: v128, c: v128, d: v128, to: usize, stride: usize): void {
-  const ab0 = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const ab1 = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  const cd0 = i8x16.shuffle(c, d, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const cd1 = i8x16.shuffle(c, d, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  v128.store(to, i8x16.shuffle(ab0, cd0, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-  v128.store(to + stride, i8x16.shuffle(ab0, cd0, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
-  v128.store(to + 2 * stride, i8x16.shuffle(ab1, cd1, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-  v128.store(to + 3 * stride, i8x16.shuffle(ab1, cd1, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
-}
-
 // One panel: [kc][NR] from B's rows k0.. and columns n.., zero beyond the last column.
 export function packPanelB(b: usize, ldb: i32, transposed: bool, k0: i32, kc: i32, n: i32, width: i32, to: usize): void {
   const ld = at(ldb);
@@ -80,10 +66,10 @@ export function packPanelB(b: usize, ldb: i32, transposed: bool, k0: i32, kc: i3
     for (; k + 4 <= kc; k += 4) {
       let p = from + at(k);
       const row0 = v128.load(p), row1 = v128.load(p + ld), row2 = v128.load(p + 2 * ld), row3 = v128.load(p + 3 * ld);
-      storeTransposed(row0, row1, row2, row3, to + at(k * NR), NR * 4);
+      transpose(row0, row1, row2, row3, to + at(k * NR), NR * 4);
       p += 4 * ld;
       const row4 = v128.load(p), row5 = v128.load(p + ld), row6 = v128.load(p + 2 * ld), row7 = v128.load(p + 3 * ld);
-      storeTransposed(row4, row5, row6, row7, to + at(k * NR + 4), NR * 4);
+      transpose(row4, row5, row6, row7, to + at(k * NR + 4), NR * 4);
     }
   }
   for (; k < kc; k++) {
@@ -122,7 +108,7 @@ function packPanelA(a: usize, lda: i32, transposed: bool, m: i32, height: i32, k
     for (; k + 4 <= kc; k += 4) {
       const p = from + at(k);
       const row0 = v128.load(p), row1 = v128.load(p + ld), row2 = v128.load(p + 2 * ld), row3 = v128.load(p + 3 * ld);
-      storeTransposed(row0, row1, row2, row3, to + at(k * MR), MR * 4);
+      transpose(row0, row1, row2, row3, to + at(k * MR), MR * 4);
     }
   }
   for (; k < kc; k++) {

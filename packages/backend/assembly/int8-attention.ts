@@ -12,8 +12,8 @@ import { PAGE, stride } from './pages';
 // @ts-ignore: decorator
 @inline const ROW: usize = 2 * PAGE;
 
-// Working memory: queries int16 [heads, width] and their scales [heads]; of up to four heads the weights int16 [4, PAGE] and their
-// scales [4]. `width` is the stride of a head.
+// Working memory: the scales of queries [heads], and queries int16 [heads, width], or in fours [heads / 4, width / 2, 4, 2]; of up to
+// four heads the weights int16 [4, PAGE] and their scales [4]. `width` is the stride of a head.
 
 /** Floats of the working memory. */
 // @ts-ignore: decorator
@@ -28,19 +28,22 @@ function queryOf(work: usize, h: i32, heads: i32, width: i32): usize {
   return work + at(heads) + <usize>(2 * h * width);
 }
 
-/** Queries [heads, headSize] to 16 bits. Sums of 32 bits hold their products with keys. */
-export function quantiseQueries(q: usize, heads: i32, headSize: i32, work: usize): void {
+/** Queries [heads, headSize] to 16 bits, for `int8Scores4` in fours. Sums of 32 bits hold their products with keys. */
+export function quantiseQueries(q: usize, heads: i32, headSize: i32, inFours: bool, work: usize): void {
   const width = stride(headSize);
   const levels: f32 = min<f32>(32767, <f32>16777216 / <f32>headSize);
   for (let h = 0; h < heads; h++) {
     const from = q + at(h * headSize);
-    const to = queryOf(work, h, heads, width);
+    const to = inFours ? queryOf(work, h & ~3, heads, width) + 4 * (h & 3) : queryOf(work, h, heads, width);
+    const step: usize = inFours ? 16 : 4; // from one pair of numbers to the next
     let largest: f32 = 0;
     for (let d = 0; d < headSize; d++) largest = max(largest, abs<f32>(load<f32>(from + at(d))));
     const factor: f32 = largest == 0 ? 0 : levels / largest;
     store<f32>(work + at(h), largest / levels);
-    memory.fill(to, 0, 2 * width);
-    for (let d = 0; d < headSize; d++) store<i16>(to + 2 * d, <i16><i32>nearest<f32>(load<f32>(from + at(d)) * factor));
+    for (let d = 0; d < headSize; d++) {
+      store<i16>(to + step * (d >> 1) + 2 * (d & 1), <i16><i32>nearest<f32>(load<f32>(from + at(d)) * factor));
+    }
+    if (headSize & 1) store<i16>(to + step * (headSize >> 1) + 2, 0);
   }
 }
 
@@ -97,25 +100,32 @@ function addProducts(sum: v128, a: v128, b: v128): v128 {
 // Scores of the first `count` tokens of a page, and of some more, for four, two or one query heads from `h` on, as integers.
 
 export function int8Scores4(work: usize, h: i32, heads: i32, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
+  if (chunk == 8) scoresInFours(work, h, heads, keys, 8, headSize, count, row);
+  else scoresInFours(work, h, heads, keys, CHUNK, headSize, count, row);
+}
+
+// With a constant chunk.
+// @ts-ignore: decorator
+@inline
+function scoresInFours(work: usize, h: i32, heads: i32, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
   const width = stride(headSize);
   const q = queryOf(work, h, heads, width);
-  const end = q + <usize>(2 * headSize);
-  const s1 = <usize>(2 * width), s2 = s1 + s1, s3 = s2 + s1;
+  const end = q + 16 * <usize>((headSize + 1) >> 1);
   for (let t = 0; t < count; t += 8) {
     let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
     let key = keys + <usize>((t & ~(chunk - 1)) * width + 2 * (t & (chunk - 1)));
-    for (let pair = q; pair < end; pair += 4) {
+    for (let pair = q; pair < end; pair += 16) {
       const k0 = v128.load8x8_s(key), k1 = v128.load8x8_s(key, 8);
       let x = v128.load32_splat(pair);
       a0 = addProducts(a0, x, k0);
       a1 = addProducts(a1, x, k1);
-      x = v128.load32_splat(pair + s1);
+      x = v128.load32_splat(pair, 4);
       b0 = addProducts(b0, x, k0);
       b1 = addProducts(b1, x, k1);
-      x = v128.load32_splat(pair + s2);
+      x = v128.load32_splat(pair, 8);
       c0 = addProducts(c0, x, k0);
       c1 = addProducts(c1, x, k1);
-      x = v128.load32_splat(pair + s3);
+      x = v128.load32_splat(pair, 12);
       d0 = addProducts(d0, x, k0);
       d1 = addProducts(d1, x, k1);
       key += 2 * chunk;
@@ -183,6 +193,13 @@ export function int8Scores1(work: usize, h: i32, heads: i32, keys: usize, headSi
 // sums += weights · values of the first `count` tokens for four, two or one query heads; `shares` are of quantiseWeights.
 
 export function int8Values4(shares: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize): void {
+  if (chunk == 8) valuesInFours(shares, values, 8, width, count, sums);
+  else valuesInFours(shares, values, CHUNK, width, count, sums);
+}
+
+// @ts-ignore: decorator
+@inline
+function valuesInFours(shares: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize): void {
   const end = shares + <usize>(2 * count);
   for (let d = 0; d < width; d += 8) {
     let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;

@@ -4,10 +4,10 @@
 // A page has PAGE latents: float32 as pages.ts has values, [stride / 16, PAGE, 16]; or with int8 scales float32 [PAGE], then int8
 // [PAGE, stride]. Keys are laid out anew for each page, [PAGE / 16, stride, 16]: that is one pass for all heads, and cheap beside them.
 
-import { scores1, scores2, scores4, values1, values2, values4, weigh } from './decode-attention';
+import { queriesInFours, scores1, scores2, scores4, values1, values2, values4, weigh } from './decode-attention';
 import { quantised, scaleOf } from './int8-pages';
 import { PAGE, stride } from './pages';
-import { at } from './simd';
+import { at, transpose } from './simd';
 
 /** Numbers that lie together. */
 // @ts-ignore: decorator
@@ -52,8 +52,8 @@ export function readLatent(page: usize, token: i32, to: usize, pageRank: i32, ra
 }
 
 /** Floats of `work` for latents of up to `rank` numbers. */
-export function latentWork(rank: i32): i32 {
-  return 2 * PAGE * stride(rank);
+export function latentWork(heads: i32, rank: i32): i32 {
+  return 2 * PAGE * stride(rank) + heads * rank;
 }
 
 /**
@@ -65,7 +65,8 @@ export function attendLatents(
   state: usize, weights: usize, maxima: usize, keepWeights: bool, work: usize,
 ): void {
   const width = stride(rank), step = stride(stateRank);
-  const keys = work, widened = work + at(PAGE * width);
+  const keys = work, widened = keys + at(PAGE * width), fours = widened + at(PAGE * width);
+  queriesInFours(q, heads, rank, fours);
   for (let first = 0; first < tokens; first += PAGE) {
     const page: usize = load<u32>(pages + at(first / PAGE));
     const count = min(PAGE, tokens - first);
@@ -78,7 +79,7 @@ export function attendLatents(
     layOutKeys(values, width, count, keys);
     for (let h = 0, together = 0; h < heads; h += together) {
       together = heads - h >= 4 ? 4 : heads - h >= 2 ? 2 : 1;
-      const query = q + at(h * rank);
+      const query = (together == 4 ? fours : q) + at(h * rank);
       const row = weights + at(h * PAGE);
       if (together == 4) scores4(query, keys, CHUNK, rank, count, row);
       else if (together == 2) scores2(query, keys, rank, count, row);
@@ -117,15 +118,7 @@ function layOutKeys(values: usize, width: i32, count: i32, keys: usize): void {
     for (let token = 0; token < count; token += 4) {
       const from = values + numberAt(token, d);
       const a = v128.load(from), b = v128.load(from, 4 * CHUNK), c = v128.load(from, 8 * CHUNK), e = v128.load(from, 12 * CHUNK);
-      const ab = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-      const ce = i8x16.shuffle(c, e, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-      const abHigh = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-      const ceHigh = i8x16.shuffle(c, e, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-      const to = keys + at((token & ~(CHUNK - 1)) * width + d * CHUNK + (token & (CHUNK - 1)));
-      v128.store(to, i8x16.shuffle(ab, ce, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-      v128.store(to, i8x16.shuffle(ab, ce, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 4 * CHUNK);
-      v128.store(to, i8x16.shuffle(abHigh, ceHigh, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 8 * CHUNK);
-      v128.store(to, i8x16.shuffle(abHigh, ceHigh, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 12 * CHUNK);
+      transpose(a, b, c, e, keys + at((token & ~(CHUNK - 1)) * width + d * CHUNK + (token & (CHUNK - 1))), 4 * CHUNK);
     }
   }
 }

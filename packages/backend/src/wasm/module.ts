@@ -101,7 +101,7 @@ export interface WasmKernels {
   latentPageBytes(rank: number, int8: boolean): number;
   writeLatent(page: Address, token: number, x: Address, rank: number, int8: boolean): void;
   readLatent(page: Address, token: number, to: Address, pageRank: number, rank: number, int8: boolean): void;
-  latentWork(rank: number): number;
+  latentWork(heads: number, rank: number): number;
   attendLatents(
     q: Address, pages: Address, int8: boolean, start: number, tokens: number, heads: number, rank: number, stateRank: number,
     state: Address, weights: Address, maxima: Address, keepWeights: boolean, work: Address,

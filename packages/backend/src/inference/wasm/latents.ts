@@ -30,7 +30,7 @@ export class WasmLatentKernels implements LatentKernels {
     const kvHead = (head: number) => Math.floor((head * queries.length) / heads);
     // In the working memory: queries, those of shorter latents or at last the sums, what the kernel needs.
     const [shorter, rest] = [4 * heads * rank, 8 * heads * rank];
-    attendSegments(heap, view, route, { heads, width: rank, work: 2 * heads * rank + kernels.latentWork(rank), onProbabilities }, {
+    attendSegments(heap, view, route, { heads, width: rank, work: 2 * heads * rank + kernels.latentWork(heads, rank), onProbabilities }, {
       begin(work) {
         for (let head = 0; head < heads; head++) {
           queries[kvHead(head)]!.apply((q as HeapRows).row(row) + 4 * head * headDim, work + 4 * head * rank, 1, 0);

@@ -18,6 +18,8 @@ export const variants: readonly Variant[] = [
   { heads: 1, kvHeads: 1, headDim: 4, groupSizes: [1], pooling: 'mean' },
   { heads: 2, kvHeads: 2, headDim: 16, groupSizes: [1, 2], pooling: 'mean' },
   { heads: 8, kvHeads: 2, headDim: 16, groupSizes: [2], pooling: 'mean' },
+  { heads: 14, kvHeads: 2, headDim: 16, groupSizes: [1], pooling: 'mean' },
+  { heads: 8, kvHeads: 2, headDim: 7, groupSizes: [1, 2], pooling: 'mean' },
   { heads: 12, kvHeads: 12, headDim: 4, groupSizes: [1, 4, 12], pooling: 'root' },
   { heads: 4, kvHeads: 4, headDim: 128, groupSizes: [1, 2, 4], pooling: 'root' },
   { heads: 2, kvHeads: 2, headDim: 256, groupSizes: [2, 1], pooling: 'mean' },

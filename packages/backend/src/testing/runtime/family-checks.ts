@@ -96,7 +96,7 @@ export const familyChecks: readonly RuntimeCheck[] = [
   }),
 
   storageCheck('store turns the keys before it writes them: means of turned keys are turned means', async (s) => {
-    for (const variant of s.some(variants)) {
+    for (const variant of s.some(variants.filter(({ headDim }) => headDim % 2 === 0))) { // which turn in pairs
       const { headDim, groupSizes } = variant;
       for (let expert = 0; expert < groupSizes.length; expert++) {
         const { weights, layer } = kv(s, variant);
