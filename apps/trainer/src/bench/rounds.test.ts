@@ -35,18 +35,17 @@ describe('ratioOf', () => {
 
   it('tells its standard error, which is that of medians of so many normal ratios', () => {
     const random = new SeededRandom(7);
-    const normal = () => Array.from({ length: 12 }, () => random.next() - 0.5).reduce((sum, x) => sum + x); // nearly, of deviation 1
-    const one = [{ steps: 1, seconds: 1 }];
+    const slice = (steps: number) => ({ steps, seconds: 1 });
+    const even = Array.from({ length: 32 }, () => slice(1));
     const draws = Array.from({ length: 400 }, () => {
-      const ratios = Array.from({ length: 32 }, () => ({ steps: 1 + 0.05 * normal(), seconds: 1 }));
-      const ones = ratios.map(() => one[0]!);
-      return { ratio: ratioOf(ratios, ones), error: ratioErrorOf(ratios, ones) };
+      const ratios = even.map(() => slice(1 + 0.05 * random.normal()));
+      return { ratio: ratioOf(ratios, even), error: ratioErrorOf(ratios, even) };
     });
     const spread = Math.sqrt(draws.reduce((sum, { ratio }) => sum + (ratio - 1) ** 2, 0) / draws.length);
     const told = draws.reduce((sum, { error }) => sum + error, 0) / draws.length;
     expect(told / spread).toBeGreaterThan(0.9);
     expect(told / spread).toBeLessThan(1.1);
-    expect(ratioErrorOf(one, one)).toBe(0);
+    expect(ratioErrorOf([slice(1)], [slice(1)])).toBe(0);
   });
 });
 

@@ -36,11 +36,14 @@ export interface BenchDecodeOptions {
 /** A ratio at each context. */
 type ByContext = Record<number, number>;
 
-interface VariantRatios {
+interface OverRivals {
   mixsgaOverGqa: ByContext;
   mixsgaOverMha: ByContext;
-  /** Of the medians above. */
-  standardErrors: { mixsgaOverGqa: ByContext; mixsgaOverMha: ByContext };
+}
+
+interface VariantRatios extends OverRivals {
+  /** Of the medians. */
+  standardErrors: OverRivals;
 }
 
 /** What `mixsga bench decode --json` writes. */

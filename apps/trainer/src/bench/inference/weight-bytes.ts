@@ -21,14 +21,14 @@ export function stepWeightBytes(
   };
   const norm = 2 * sizeOf(runtime.vector(new Float32Array(width)));
   const latent = variant.layerExperts?.constants && variant.layerExperts.stored({ kvHeads: heads, headDim: width / heads })[0]!.headDim;
-  let keysAndValues = 2 * matrix(kvWidth, width);
-  if (latent) {
-    keysAndValues = matrix(latent, width) + heads * (matrix(latent, width / heads, 'f32', false) + matrix(width / heads, latent, 'f32'));
-  } else if (variant.grouping) {
-    keysAndValues = variant.grouping.groupSizes.reduce((sum, size, expert) => sum + expertShares[expert]! * 2 * matrix(kvWidth / size, width), 0);
-  }
+  const keysAndValues = () => {
+    if (latent) return matrix(latent, width) + heads * (matrix(latent, width / heads, 'f32', false) + matrix(width / heads, latent, 'f32'));
+    const stored = (size: number) => 2 * matrix(kvWidth / size, width);
+    if (!variant.grouping) return stored(1);
+    return variant.grouping.groupSizes.reduce((sum, size, expert) => sum + expertShares[expert]! * stored(size), 0);
+  };
   const router = variant.experts ? matrix(variant.experts.sizes.length, width, 'f32') : 0;
-  const layer = 2 * norm + 2 * matrix(width, width) + keysAndValues + router + matrix(inner, width) + matrix(width, inner);
+  const layer = 2 * norm + 2 * matrix(width, width) + keysAndValues() + router + matrix(inner, width) + matrix(width, inner);
   const head = matrix(vocabulary, width, type, false);
   return Math.round(layers * layer + norm + head + head / vocabulary + 4 * width);
 }
