@@ -3,11 +3,8 @@
 // is a hundred times finer than that of the keys and values.
 
 import { at, multiplyAdd } from './simd';
-import { PAGE, stride } from './pages';
+import { CHUNK, FOURS_CHUNK, PAGE, stride } from './pages';
 
-/** Numbers that one and two heads work on at a time: the chunk of the pages that they read. */
-// @ts-ignore: decorator
-@inline const CHUNK: i32 = 16;
 /** Bytes of a row of weights. */
 // @ts-ignore: decorator
 @inline const ROW: usize = 2 * PAGE;
@@ -99,21 +96,13 @@ function addProducts(sum: v128, a: v128, b: v128): v128 {
 
 // Scores of the first `count` tokens of a page, and of some more, for four, two or one query heads from `h` on, as integers.
 
-export function int8Scores4(work: usize, h: i32, heads: i32, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
-  if (chunk == 8) scoresInFours(work, h, heads, keys, 8, headSize, count, row);
-  else scoresInFours(work, h, heads, keys, CHUNK, headSize, count, row);
-}
-
-// With a constant chunk.
-// @ts-ignore: decorator
-@inline
-function scoresInFours(work: usize, h: i32, heads: i32, keys: usize, chunk: i32, headSize: i32, count: i32, row: usize): void {
+export function int8Scores4(work: usize, h: i32, heads: i32, keys: usize, headSize: i32, count: i32, row: usize): void {
   const width = stride(headSize);
   const q = queryOf(work, h, heads, width);
   const end = q + 16 * <usize>((headSize + 1) >> 1);
   for (let t = 0; t < count; t += 8) {
     let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-    let key = keys + <usize>((t & ~(chunk - 1)) * width + 2 * (t & (chunk - 1)));
+    let key = keys + <usize>(t * width);
     for (let pair = q; pair < end; pair += 16) {
       const k0 = v128.load8x8_s(key), k1 = v128.load8x8_s(key, 8);
       let x = v128.load32_splat(pair);
@@ -128,7 +117,7 @@ function scoresInFours(work: usize, h: i32, heads: i32, keys: usize, chunk: i32,
       x = v128.load32_splat(pair, 12);
       d0 = addProducts(d0, x, k0);
       d1 = addProducts(d1, x, k1);
-      key += 2 * chunk;
+      key += 2 * FOURS_CHUNK;
     }
     const to = row + at(t);
     storePair(to, a0, a1);
@@ -192,18 +181,11 @@ export function int8Scores1(work: usize, h: i32, heads: i32, keys: usize, headSi
 
 // sums += weights · values of the first `count` tokens for four, two or one query heads; `shares` are of quantiseWeights.
 
-export function int8Values4(shares: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize): void {
-  if (chunk == 8) valuesInFours(shares, values, 8, width, count, sums);
-  else valuesInFours(shares, values, CHUNK, width, count, sums);
-}
-
-// @ts-ignore: decorator
-@inline
-function valuesInFours(shares: usize, values: usize, chunk: i32, width: i32, count: i32, sums: usize): void {
+export function int8Values4(shares: usize, values: usize, width: i32, count: i32, sums: usize): void {
   const end = shares + <usize>(2 * count);
   for (let d = 0; d < width; d += 8) {
     let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-    let value = values + <usize>((d & ~(chunk - 1)) * PAGE + 2 * (d & (chunk - 1)));
+    let value = values + <usize>(d * PAGE);
     for (let pair = shares; pair < end; pair += 4) {
       const v0 = v128.load8x8_s(value), v1 = v128.load8x8_s(value, 8);
       let p = v128.load32_splat(pair);
@@ -218,7 +200,7 @@ function valuesInFours(shares: usize, values: usize, chunk: i32, width: i32, cou
       p = v128.load32_splat(pair, 3 * ROW);
       d0 = addProducts(d0, p, v0);
       d1 = addProducts(d1, p, v1);
-      value += 2 * chunk;
+      value += 2 * FOURS_CHUNK;
     }
     let sum = sums + at(d);
     addPair(sum, shares, 0, a0, a1);

@@ -4,14 +4,12 @@
 // A page has PAGE latents: float32 as pages.ts has values, [stride / 16, PAGE, 16]; or with int8 scales float32 [PAGE], then int8
 // [PAGE, stride]. Keys are laid out anew for each page, [PAGE / 16, stride, 16]: that is one pass for all heads, and cheap beside them.
 
-import { queriesInFours, scores1, scores2, scores4, values1, values2, values4, weigh } from './decode-attention';
+import { queriesInFours, scores1, scores2, scores4, values1, values2, values4 } from './f32-attention';
 import { quantised, scaleOf } from './int8-pages';
-import { PAGE, stride } from './pages';
+import { beginSoftmax, endSoftmax, softmaxState, weigh } from './online-softmax';
+import { CHUNK, PAGE, stride } from './pages';
+import { isInt8, pageCount, pagesOf, segmentAfter, sizeOf, startOf, tokensOf } from './segments';
 import { at, transpose } from './simd';
-
-/** Numbers that lie together. */
-// @ts-ignore: decorator
-@inline const CHUNK: i32 = 16;
 
 /** Bytes of a page. */
 export function latentPageBytes(rank: i32, int8: bool): i32 {
@@ -51,28 +49,54 @@ export function readLatent(page: usize, token: i32, to: usize, pageRank: i32, ra
   }
 }
 
-/** Floats of `work` for latents of up to `rank` numbers. */
+// Working memory: the state of the softmax, queries in fours, queries of shorter latents, keys as they are worked on, latents of int8 as
+// float32.
+
+/** Floats of the working memory for latents of up to `rank` numbers. */
 export function latentWork(heads: i32, rank: i32): i32 {
-  return 2 * PAGE * stride(rank) + heads * rank;
+  return softmaxState(heads, rank) + 2 * heads * rank + 2 * PAGE * stride(rank);
 }
 
 /**
- * Adds a segment, as `attendSegment` does, to a state of sums [heads, stride(stateRank)].
- * @param q [heads, rank], in the basis of the latents
+ * out [heads, rank] = attention over `count` segments, as `attend` has it, of which a latent has up to `rank` numbers.
+ * @param q [heads, rank], in the basis of the latents, times the scale of the scores and log2(e)
  */
 export function attendLatents(
-  q: usize, pages: usize, int8: bool, start: i32, tokens: i32, heads: i32, rank: i32, stateRank: i32,
-  state: usize, weights: usize, maxima: usize, keepWeights: bool, work: usize,
+  q: usize, segments: usize, count: i32, heads: i32, rank: i32, work: usize, weights: usize, maxima: usize, out: usize,
 ): void {
+  const fours = work + at(softmaxState(heads, rank));
+  const shorter = fours + at(heads * rank);
+  const rest = shorter + at(heads * rank);
+  beginSoftmax(work, heads, rank);
+  for (let segment = segments; count > 0; count--, segment = segmentAfter(segment)) {
+    const numbers = sizeOf(segment);
+    let query = q;
+    if (numbers < rank) {
+      for (let h = 0; h < heads; h++) memory.copy(shorter + at(h * numbers), q + at(h * rank), at(numbers));
+      query = shorter;
+    }
+    queriesInFours(query, heads, numbers, fours);
+    attendPages(query, fours, segment, heads, rank, work, rest, weights, maxima);
+    if (maxima) {
+      weights += at(pageCount(segment) * heads * PAGE);
+      maxima += at(pageCount(segment) * heads);
+    }
+  }
+  endSoftmax(work, heads, rank, out);
+}
+
+function attendPages(
+  q: usize, fours: usize, segment: usize, heads: i32, stateRank: i32, state: usize, keys: usize, weights: usize, maxima: usize,
+): void {
+  const pages = pagesOf(segment), tokens = tokensOf(segment), rank = sizeOf(segment);
   const width = stride(rank), step = stride(stateRank);
-  const keys = work, widened = keys + at(PAGE * width), fours = widened + at(PAGE * width);
-  queriesInFours(q, heads, rank, fours);
+  const widened = keys + at(PAGE * width);
   for (let first = 0; first < tokens; first += PAGE) {
     const page: usize = load<u32>(pages + at(first / PAGE));
     const count = min(PAGE, tokens - first);
-    const hidden = first == 0 ? start : 0;
+    const hidden = first == 0 ? startOf(segment) : 0;
     let values = page;
-    if (int8) {
+    if (isInt8(segment)) {
       widen(page, width, count, widened);
       values = widened;
     }
@@ -90,7 +114,7 @@ export function attendLatents(
       else if (together == 2) values2(row, values, width, count, sums, step);
       else values1(row, values, width, count, sums);
     }
-    if (keepWeights) {
+    if (maxima) {
       memory.copy(maxima, state + at(heads * step), at(heads));
       weights += at(heads * PAGE);
       maxima += at(heads);

@@ -4,7 +4,7 @@
 //     keys    [PAGE / chunk, stride, chunk]   dimension d of `chunk` neighbouring tokens together
 //     values  [stride / chunk, PAGE, chunk]   `chunk` neighbouring dimensions of a token together
 //
-// `chunk` is 8 for pages whose stored heads serve query heads in fours, which work on 8 numbers at a time, and else 16.
+// `chunk` is FOURS_CHUNK for pages whose stored heads serve query heads in fours, which work on so many numbers at a time, and else CHUNK.
 // `stride` is the head size rounded up to a multiple of 16; what that adds stays zero.
 
 import { at } from './simd';
@@ -12,6 +12,13 @@ import { at } from './simd';
 /** Tokens of a page: TOKENS_PER_PAGE of src/inference/pages.ts. */
 // @ts-ignore: decorator
 @inline export const PAGE: i32 = 32;
+/** Numbers that one and two heads work on at a time. */
+// @ts-ignore: decorator
+@inline export const CHUNK: i32 = 16;
+/** Numbers that four heads work on at a time. */
+// @ts-ignore: decorator
+@inline export const FOURS_CHUNK: i32 = 8;
+
 // @ts-ignore: decorator
 @inline
 export function stride(headSize: i32): i32 {

@@ -87,14 +87,11 @@ export interface WasmKernels {
   ): void;
   roundToInt8(x: Address, heads: number, headSize: number): void;
   readToken(page: Address, chunk: number, token: number, k: Address, v: Address, heads: number, headSize: number): void;
-  attendState(heads: number, headSize: number): number;
-  scaleQuery(q: Address, factor: number, count: number, scaled: Address): void;
-  attendBegin(state: Address, heads: number, headSize: number): void;
-  attendSegment(
-    q: Address, pages: Address, chunk: number, int8: boolean, start: number, tokens: number, groupSize: number, heads: number, headSize: number,
-    state: Address, weights: Address, maxima: Address, keepWeights: boolean, cap: number,
+  attendWork(heads: number, headSize: number): number;
+  attend(
+    q: Address, scale: number, cap: number, segments: Address, count: number, heads: number, headSize: number,
+    work: Address, weights: Address, maxima: Address, out: Address,
   ): void;
-  attendEnd(state: Address, heads: number, headSize: number, out: Address): void;
   attendProbabilities(
     state: Address, heads: number, headSize: number, weights: Address, maxima: Address, tokens: number, probabilities: Address,
   ): void;
@@ -103,8 +100,7 @@ export interface WasmKernels {
   readLatent(page: Address, token: number, to: Address, pageRank: number, rank: number, int8: boolean): void;
   latentWork(heads: number, rank: number): number;
   attendLatents(
-    q: Address, pages: Address, int8: boolean, start: number, tokens: number, heads: number, rank: number, stateRank: number,
-    state: Address, weights: Address, maxima: Address, keepWeights: boolean, work: Address,
+    q: Address, segments: Address, count: number, heads: number, rank: number, work: Address, weights: Address, maxima: Address, out: Address,
   ): void;
   multiply(x: Address, by: Address, count: number): void;
   scale(x: Address, factor: number, count: number): void;

@@ -28,6 +28,8 @@ export interface WasmHeap {
   /** Puts int32 values at `start`, an address inside scratch. */
   writeInt32(start: number, values: ArrayLike<number>): void;
   writeFloat32(start: number, value: number): void;
+  /** `count` int32 values at an address, as a view that is valid until the heap grows. */
+  int32s(start: number, count: number): Int32Array;
   /** `count` floats at an address, as a view that is valid until the heap grows. */
   floats(start: number, count: number): Float32Array;
 }
@@ -102,6 +104,7 @@ function heapOf(backend: WasmBackend, kernels: WasmKernels): WasmHeap {
       writeFloat32: (start, value) => {
         backend.wasm.HEAPF32[elementAt(start)] = value;
       },
+      int32s: (start, count) => backend.wasm.HEAP32.subarray(elementAt(start), elementAt(start) + count),
       floats: (start, count) => backend.wasm.HEAPF32.subarray(elementAt(start), elementAt(start) + count),
     };
     heaps.set(backend, heap);

@@ -28,34 +28,19 @@ export class WasmLatentKernels implements LatentKernels {
     const { rank, queries, values } = weights as PackedLatents;
     const headDim = q.width / heads;
     const kvHead = (head: number) => Math.floor((head * queries.length) / heads);
-    // In the working memory: queries, those of shorter latents or at last the sums, what the kernel needs.
-    const [shorter, rest] = [4 * heads * rank, 8 * heads * rank];
-    attendSegments(heap, view, route, { heads, width: rank, work: 2 * heads * rank + kernels.latentWork(heads, rank), onProbabilities }, {
-      begin(work) {
-        for (let head = 0; head < heads; head++) {
-          queries[kvHead(head)]!.apply((q as HeapRows).row(row) + 4 * head * headDim, work + 4 * head * rank, 1, 0);
-        }
-        kernels.scale(work, scale * Math.LOG2E, heads * rank);
-      },
-      add({ store: { headDim: numbers, type }, table, start, tokens, state, weights, maxima }, work) {
-        let query = work;
-        if (numbers < rank) {
-          query = work + shorter;
-          for (let head = 0; head < heads; head++) {
-            heap.floats(query + 4 * head * numbers, numbers).set(heap.floats(work + 4 * head * rank, numbers));
-          }
-        }
-        kernels.attendLatents(
-          query, table, type === 'int8', start, tokens, heads, numbers, rank, state, weights, maxima, onProbabilities !== undefined, work + rest,
-        );
-      },
-      end(state, work) {
-        const sums = work + shorter;
-        kernels.attendEnd(state, heads, rank, sums);
-        for (let head = 0; head < heads; head++) {
-          values[kvHead(head)]!.apply(sums + 4 * head * rank, (out as HeapRows).row(row) + 4 * head * headDim, 1, 0);
-        }
-      },
+    const workFloats = kernels.latentWork(heads, rank);
+    // Queries in the latents' basis come after what the kernel works on, and in their place what it sums.
+    const softmax = { heads, width: rank, work: workFloats + heads * rank, onProbabilities };
+    attendSegments(heap, view, route, softmax, ({ work, segments, count, weights, maxima }) => {
+      const inBasis = (head: number) => work + 4 * (workFloats + head * rank);
+      for (let head = 0; head < heads; head++) {
+        queries[kvHead(head)]!.apply((q as HeapRows).row(row) + 4 * head * headDim, inBasis(head), 1, 0);
+      }
+      kernels.scale(inBasis(0), scale * Math.LOG2E, heads * rank);
+      kernels.attendLatents(inBasis(0), segments, count, heads, rank, work, weights, maxima, inBasis(0));
+      for (let head = 0; head < heads; head++) {
+        values[kvHead(head)]!.apply(inBasis(head), (out as HeapRows).row(row) + 4 * head * headDim, 1, 0);
+      }
     });
   }
 }

@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../errors';
 import { CACHE_LINE } from '../../wasm/heap';
 import type { WasmHeap } from '../../wasm/register';
 import { headBytes, type KvType } from '../kv-type';
@@ -7,12 +8,14 @@ import type { PageFormat, Pooling } from '../runtime';
 import { Block } from './memory';
 
 /** Pages in the wasm heap, a block each. */
-abstract class HeapPages implements PageStore {
+export abstract class HeapPages implements PageStore {
   abstract readonly heads: number;
   abstract readonly bytesPerToken: number;
   readonly bytesPerPage: number;
   readonly #numbers = new PageNumbers();
   readonly #blocks: Block[] = [];
+  /** Of the blocks, side by side: a step reads them all. */
+  readonly #addresses: number[] = [];
 
   constructor(
     protected readonly heap: WasmHeap,
@@ -29,7 +32,9 @@ abstract class HeapPages implements PageStore {
 
   allocate(): number {
     return this.#numbers.take(() => {
-      this.#blocks.push(new Block(this.heap, this.pageBytes));
+      const block = new Block(this.heap, this.pageBytes);
+      this.#blocks.push(block);
+      this.#addresses.push(block.address);
     });
   }
 
@@ -38,12 +43,7 @@ abstract class HeapPages implements PageStore {
   }
 
   address(page: number): number {
-    return this.#blocks[page]!.address;
-  }
-
-  /** Where some of the pages lie, those from index `first` to `end` − 1. */
-  addresses(pages: readonly number[], first: number, end: number): number[] {
-    return pages.slice(first, end).map((page) => this.address(page));
+    return this.#addresses[page]!;
   }
 
   copy(from: number, to: number): void {
@@ -54,8 +54,11 @@ abstract class HeapPages implements PageStore {
   dispose(): void {
     for (const block of this.#blocks) block.dispose();
     this.#blocks.length = 0;
+    this.#addresses.length = 0;
   }
 
+  /** The size that kernels know a segment of these pages by, see assembly/segments.ts. */
+  abstract sizeFor(queryHeads: number): number;
   abstract move(from: Slot, to: Slot): void;
   abstract coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void;
   abstract read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }>;
@@ -79,7 +82,16 @@ export class WasmPages extends HeapPages {
     super(heap, headDim, type, heap.kernels[kernelsOf[type].pageBytes](heads, headDim));
     this.heads = heads;
     this.bytesPerToken = 2 * heads * headBytes(type, headDim);
-    this.chunk = (queryHeads / heads) % 4 === 0 ? 8 : 16;
+    this.chunk = chunkOf(queryHeads / heads);
+  }
+
+  /** @throws ArgumentError when the pages are laid out for other query heads */
+  sizeFor(queryHeads: number): number {
+    const groupSize = queryHeads / this.heads;
+    if (chunkOf(groupSize) !== this.chunk) {
+      throw new ArgumentError(`attend: expected pages made for ${queryHeads} query heads, which ${this.heads} stored heads would serve in ${groupSize}s`);
+    }
+    return groupSize;
   }
 
   move(from: Slot, to: Slot): void {
@@ -141,6 +153,11 @@ export class WasmPages extends HeapPages {
   }
 }
 
+/** Groups of heads that are worked on in fours have another layout. */
+function chunkOf(groupSize: number): 8 | 16 {
+  return groupSize % 4 === 0 ? 8 : 16;
+}
+
 /** Latents, keys and values of a token in one vector, as assembly/latents.ts lays them out. */
 export class WasmLatents extends HeapPages {
   readonly heads = 1;
@@ -150,6 +167,10 @@ export class WasmLatents extends HeapPages {
   constructor(heap: WasmHeap, rank: number, type: KvType) {
     super(heap, rank, type, heap.kernels.latentPageBytes(rank, type === 'int8'));
     this.bytesPerToken = headBytes(type, rank);
+  }
+
+  sizeFor(): number {
+    return this.headDim;
   }
 
   move(from: Slot, to: Slot): void {

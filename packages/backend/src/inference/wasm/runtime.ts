@@ -134,20 +134,9 @@ export class WasmRuntime implements InferenceRuntime {
     const { heads, scale, softCap = 0, onProbabilities } = options;
     const { kernels } = this.#heap;
     const headDim = q.width / heads;
-    attendSegments(this.#heap, view, route, { heads, width: headDim, work: q.width, onProbabilities }, {
-      begin: (query) => kernels.scaleQuery((q as HeapRows).row(row), softCap ? scale / softCap : scale * Math.LOG2E, q.width, query),
-      add({ store, table, start, tokens, weights, maxima, state }, query) {
-        const { chunk, type } = store as WasmPages;
-        const groupSize = heads / store.heads;
-        if (chunk === 8 && groupSize % 4 !== 0) {
-          throw new ArgumentError(`attend: expected pages made for ${heads} query heads, which ${store.heads} stored heads would serve in ${groupSize}s`);
-        }
-        kernels.attendSegment(
-          query, table, chunk, type === 'int8', start, tokens, groupSize, heads, headDim, state, weights, maxima,
-          onProbabilities !== undefined, softCap * Math.LOG2E,
-        );
-      },
-      end: (state) => kernels.attendEnd(state, heads, headDim, (out as HeapRows).row(row)),
+    const softmax = { heads, width: headDim, work: kernels.attendWork(heads, headDim), onProbabilities };
+    attendSegments(this.#heap, view, route, softmax, ({ work, segments, count, weights, maxima }) => {
+      kernels.attend((q as HeapRows).row(row), scale, softCap, segments, count, heads, headDim, work, weights, maxima, (out as HeapRows).row(row));
     });
   }
 
@@ -238,10 +227,12 @@ export class WasmRuntime implements InferenceRuntime {
 
   /** The arg max of sigmoid(x·wᵀ + bias), ties to the lower: in float32, where large logits saturate to one score. */
   #likeliest(linear: PackedLinear, x: number): number {
-    const logits = this.#heap.scratch(linear.outputs + linear.scratch(1));
-    linear.apply(x, logits, 1, logits + 4 * linear.outputs);
-    const scores = this.#heap.floats(logits, linear.outputs).map((logit) => 1 / (1 + Math.exp(-logit)));
-    return indexOfLargest(scores, 0, scores.length);
+    const { outputs } = linear;
+    const address = this.#heap.scratch(outputs + linear.scratch(1));
+    linear.apply(x, address, 1, address + 4 * outputs);
+    const scores = this.#heap.floats(address, outputs);
+    for (let expert = 0; expert < outputs; expert++) scores[expert] = 1 / (1 + Math.exp(-scores[expert]!));
+    return indexOfLargest(scores, 0, outputs);
   }
 
   #tellMargin({ score, onMargin }: MarginOptions, x: HeapRows, row: number): void {
