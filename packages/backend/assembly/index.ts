@@ -8,7 +8,7 @@ export { gatherRows, scatterAddRows } from './embedding';
 export { gatedActivation, gatedActivationGradient } from './gated';
 export { multiply, rmsNorm, rotate, scale, softCap } from './elementwise';
 export { layerNorm, layerNormGradient } from './layer-norm';
-export { likelihood } from './likelihood';
+export { argMax, likelihood } from './likelihood';
 export { linear, linearGradient, linearScratch } from './linear';
 export { attend, attendWork } from './decode-attention';
 export { attendProbabilities } from './online-softmax';
@@ -17,6 +17,7 @@ export { coarsenInt8Token, int8PageBytes, readInt8Token, roundToInt8, writeInt8T
 export { attendLatents, latentPageBytes, latentWork, readLatent, writeLatent } from './latents';
 export { readStream } from './bandwidth';
 export { rmsNormGradient } from './rms-norm';
+export { routerLogits } from './router';
 export {
   gemmMany, gemvBf16, gemvF32, gemvInt8, gemvInt8Scratch, int8Bytes, manyScratch, packBf16, packF32, packInt8, unpackRow,
 } from './packed-linear';

@@ -21,13 +21,27 @@ export function likelihood(logits: usize, targets: usize, nll: usize, greedy: us
   }
 }
 
+/** The place of the first of the largest of a row; 0 where there are only NaN. */
+export function argMax(row: usize, size: i32): i32 {
+  const top = largest(row, size);
+  const tops = f32x4.splat(top);
+  let i = 0;
+  while (i + 4 <= size && !v128.any_true(f32x4.eq(v128.load(row + at(i)), tops))) i += 4;
+  for (; i < size; i++) if (load<f32>(row + at(i)) == top) return i;
+  return 0;
+}
+
+// NaN is smaller than everything.
 function largest(row: usize, size: i32): f32 {
   const vectors = size & ~3;
   let tops = f32x4.splat(-Infinity);
   let i = 0;
   for (; i < vectors; i += 4) tops = f32x4.pmax(tops, v128.load(row + at(i)));
   let top = maxLane(tops);
-  for (; i < size; i++) top = max(top, load<f32>(row + at(i)));
+  for (; i < size; i++) {
+    const value = load<f32>(row + at(i));
+    if (value > top) top = value;
+  }
   return top;
 }
 

@@ -15,7 +15,7 @@ export { weightTypes } from './runtime';
 export { streamingBandwidth } from './wasm/index';
 export type {
   ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer, KvWeights, LatentKernels, LatentLayer, LatentWeights, LayerView, LinearWeights,
-  MarginOptions, PageFormat, Pooling, Resident, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  MarginOptions, PageFormat, Pooling, Resident, RmsNormOptions, Route, RouterWeights, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from './runtime';
 
 /** Runtimes of this package's own kernels, by backend; null where they can't be used. */

@@ -30,6 +30,11 @@ export interface Grouping {
   readonly pooling: Pooling;
 }
 
+/** A router's matrix [experts, D] and bias, in float32. */
+export interface RouterWeights extends Resident {
+  readonly experts: number;
+}
+
 /** The key and value projections of a layer, ready for each of its experts. */
 export interface KvWeights extends Resident, Grouping {
   readonly kvHeads: number;
@@ -89,10 +94,10 @@ export interface KvLayer {
 /** How a layer's router decides for single tokens. A layer without routing has none. */
 export interface TokenRouter {
   /**
-   * Given where the decision is the arg max of sigmoid(x·weightᵀ + bias), ties to the lower expert. The runtime may then
-   * decide without tensors. Packed as `f32`.
+   * Given where the decision is the arg max of sigmoid(x·weightᵀ + bias), ties to the lower expert, and the runtime has kernels for
+   * that: made by {@link InferenceRuntime.packRouter}.
    */
-  readonly linear: LinearWeights | null;
+  readonly linear: RouterWeights | null;
   /** The decision of any router: float32 [1, 1, D] to int32 [1, 1]. */
   decode(x: Tensor3D): Tensor2D;
 }
@@ -238,6 +243,8 @@ export interface InferenceRuntime {
 
   packLinear(layer: DenseLayer, type: WeightType): LinearWeights;
   packKv(layer: KvLayer, type: WeightType): KvWeights;
+  /** Null where the runtime decides by {@link TokenRouter.decode} all the same. */
+  packRouter(layer: DenseLayer): RouterWeights | null;
   vector(values: Float32Array): Vector;
   rows(capacity: number, width: number): Rows;
   pages(format: PageFormat): PageStore;

@@ -39,6 +39,7 @@ export interface WasmKernels {
     rows: number, size: number, teacherSize: number, vocabulary: number, counted: number, scratch: Address,
     cap: number, teacherCap: number, share: number,
   ): void;
+  argMax(row: Address, size: number): number;
   likelihood(logits: Address, targets: Address, nll: Address, greedy: Address, rows: number, vocabulary: number): void;
   gatherRows(table: Address, ids: Address, to: Address, count: number, size: number): void;
   scatterAddRows(rows: Address, ids: Address, to: Address, count: number, size: number, tableRows: number): void;
@@ -111,6 +112,7 @@ export interface WasmKernels {
   gatedActivationGradient(
     gate: Address, up: Address, dy: Address, dgate: Address, dup: Address, count: number, activation: number,
   ): void;
+  routerLogits(x: Address, w: Address, bias: Address, logits: Address, inputs: number, experts: number): void;
   rotate(x: Address, angles: Address, rows: number, heads: number, headSize: number): void;
   readStream(from: Address, bytes: number): number;
 }

@@ -122,7 +122,8 @@ export class WeightLoader {
   async #tokenRouter(router: Router): Promise<TokenRouter> {
     const decode = (x: Tensor3D) => router.decode(router.score(x));
     const layer = await linearOf(router);
-    return { linear: layer && this.#own(this.runtime.packLinear(layer, 'f32')), decode };
+    const linear = layer && this.runtime.packRouter(layer);
+    return { linear: linear && this.#own(linear), decode };
   }
 
   async #vector(name: string): Promise<Vector> {

@@ -33,6 +33,10 @@ export class ReferenceRuntime implements InferenceRuntime {
     return new ReferenceKv(layer, type);
   }
 
+  packRouter(): null {
+    return null;
+  }
+
   vector(values: Float32Array): ReferenceVector {
     return new ReferenceVector(values);
   }

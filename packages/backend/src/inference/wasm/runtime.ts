@@ -13,6 +13,7 @@ import { attendSegments } from './attend';
 import { WasmLatentKernels } from './latents';
 import { WasmLatents, WasmPages } from './pages';
 import { HeapRows, HeapVector } from './rows';
+import { PackedRouter } from './router';
 import { PackedKv, PackedLinear } from './weights';
 
 /** Kernels on fixed addresses of the wasm heap: a step makes no tensor and returns nothing to JavaScript but numbers. */
@@ -37,6 +38,10 @@ export class WasmRuntime implements InferenceRuntime {
 
   packKv(layer: KvLayer, type: WeightType): PackedKv {
     return new PackedKv(this.#heap, layer, type);
+  }
+
+  packRouter(layer: DenseLayer): PackedRouter {
+    return new PackedRouter(this.#heap, layer);
   }
 
   vector(values: Float32Array): Vector {
@@ -106,7 +111,7 @@ export class WasmRuntime implements InferenceRuntime {
     if (router && margin) this.#tellMargin(margin, x as HeapRows, row);
     let expert = 0;
     if (router?.linear) {
-      expert = this.#likeliest(router.linear as PackedLinear, (x as HeapRows).row(row));
+      expert = (router.linear as PackedRouter).decide((x as HeapRows).row(row));
     } else if (router) {
       const decided = tf.tidy(() => router.decode(this.#tensorAt((x as HeapRows).row(row), 1, x.width)));
       expert = decided.dataSync()[0]!;
@@ -203,9 +208,10 @@ export class WasmRuntime implements InferenceRuntime {
   read(x: Rows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
     const experts = Int32Array.from(this.#routes);
     this.#routes.length = 0;
-    const values = this.#heap.floats((x as HeapRows).address, rows * x.width);
-    if (want === 'values') return Promise.resolve({ experts, argMax: null, values });
-    const argMax = Int32Array.from({ length: rows }, (_, row) => indexOfLargest(values, row * x.width, x.width));
+    if (want === 'values') {
+      return Promise.resolve({ experts, argMax: null, values: this.#heap.floats((x as HeapRows).address, rows * x.width) });
+    }
+    const argMax = Int32Array.from({ length: rows }, (_, row) => this.#heap.kernels.argMax((x as HeapRows).row(row), x.width));
     return Promise.resolve({ experts, argMax, values: null });
   }
 
@@ -225,16 +231,6 @@ export class WasmRuntime implements InferenceRuntime {
     linear.apply(x.address, out.address, rows, this.#heap.scratch(linear.scratch(rows)), activation, residual);
   }
 
-  /** The arg max of sigmoid(x·wᵀ + bias), ties to the lower: in float32, where large logits saturate to one score. */
-  #likeliest(linear: PackedLinear, x: number): number {
-    const { outputs } = linear;
-    const address = this.#heap.scratch(outputs + linear.scratch(1));
-    linear.apply(x, address, 1, address + 4 * outputs);
-    const scores = this.#heap.floats(address, outputs);
-    for (let expert = 0; expert < outputs; expert++) scores[expert] = 1 / (1 + Math.exp(-scores[expert]!));
-    return indexOfLargest(scores, 0, outputs);
-  }
-
   #tellMargin({ score, onMargin }: MarginOptions, x: HeapRows, row: number): void {
     const scores = tf.tidy(() => score(this.#tensorAt(x.row(row), 1, x.width)));
     onMargin(marginOf(scores.dataSync()));
@@ -251,10 +247,4 @@ export class WasmRuntime implements InferenceRuntime {
 /** 0 for none. */
 function addressOf(rows: Rows | undefined): number {
   return rows ? (rows as HeapRows).address : 0;
-}
-
-function indexOfLargest(values: Float32Array, first: number, count: number): number {
-  let best = first;
-  for (let i = first + 1; i < first + count; i++) if (values[i]! > values[best]!) best = i;
-  return best - first;
 }

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import type { WebgpuDevice } from '../../webgpu/device';
 import { quantiseRows, roundToBf16 } from '../quantise';
-import type { DenseLayer, KvLayer, KvWeights, LinearWeights, Rows, Vector, WeightType } from '../runtime';
+import type { DenseLayer, KvLayer, KvWeights, LinearWeights, RouterWeights, Rows, Vector, WeightType } from '../runtime';
 import type { Layout } from './products';
 import { strideOf, valuesPerWord } from './products';
 
@@ -47,6 +47,16 @@ export class WebgpuLinear implements LinearWeights {
 
   dispose(): void {
     for (const tensor of [this.weights, this.scales, this.bias]) tensor?.dispose();
+  }
+}
+
+export class WebgpuRouter extends WebgpuLinear implements RouterWeights {
+  constructor(device: WebgpuDevice, layer: DenseLayer) {
+    super(device, layer, 'f32');
+  }
+
+  get experts(): number {
+    return this.outputs;
   }
 }
 

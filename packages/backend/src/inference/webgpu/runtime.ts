@@ -23,7 +23,7 @@ import { WebgpuPages } from './pages';
 import {
   activationNumbers, applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, widenProgram,
 } from './products';
-import { WebgpuKv, WebgpuLinear, WebgpuRows, WebgpuVector } from './residents';
+import { WebgpuKv, WebgpuLinear, WebgpuRouter, WebgpuRows, WebgpuVector } from './residents';
 import {
   distortionsProgram, activateProgram, addProgram, copyPlusProgram, copyProgram, elementwise, groupProgram, layerNormProgram, multiplyProgram,
   rmsNormProgram, rotateProgram, scaleProgram, softCapProgram, strided, writeProgram,
@@ -52,6 +52,10 @@ export class WebgpuRuntime implements InferenceRuntime {
 
   packLinear(layer: DenseLayer, type: WeightType): WebgpuLinear {
     return new WebgpuLinear(this.#device, layer, type);
+  }
+
+  packRouter(layer: DenseLayer): WebgpuRouter {
+    return new WebgpuRouter(this.#device, layer);
   }
 
   packKv(layer: KvLayer, type: WeightType): WebgpuKv {
@@ -148,11 +152,11 @@ export class WebgpuRuntime implements InferenceRuntime {
     if (margin) this.#observeMargin(margin, x, row);
     const route = this.#step.addRoute(null);
     if (router.linear) {
-      const { layout, weights, scales, bias, product, outputs } = router.linear as WebgpuLinear;
+      const { layout, weights, scales, bias, product, experts } = router.linear as WebgpuRouter;
       this.#device.run(routeProgram(layout, bias !== null), {
         result: this.#step.routes,
         inputs: { x: x.tensor, weights, scales, bias },
-        uniforms: { ...product, row, experts: outputs, at: route.at },
+        uniforms: { ...product, row, experts, at: route.at },
         groups: [1, 1],
       });
     } else {

@@ -88,7 +88,7 @@ describe.skipIf(!available)(`on webgpu${available ? '' : ` (${reason})`}`, () =>
     const [normed, out] = [runtime.rows(1, 16), runtime.rows(1, 24)];
     const norm = runtime.vector(normals(16));
     const weights = runtime.packLinear(layer, 'int8');
-    const linear = runtime.packLinear({ weight: normals(48), bias: normals(3), outputs: 3, inputs: 16 }, 'f32');
+    const linear = runtime.packRouter({ weight: normals(48), bias: normals(3), outputs: 3, inputs: 16 });
     const router = { linear, decode: vi.fn() };
     const { dispatches, reads } = runtime.work;
     runtime.layerNorm(x, norm, norm, normed, 1);

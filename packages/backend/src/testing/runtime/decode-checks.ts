@@ -44,7 +44,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     const expected = Array.from({ length: rows }, (_, row) => argMax([...scores.subarray(row * experts, (row + 1) * experts)]));
     equal('different experts', new Set(expected).size > 1, true);
     const input = s.filled(x, inputs);
-    const linear = s.own(s.runtime.packLinear(layer, 'f32'));
+    const linear = s.router(layer);
     const decode = (x: Tensor3D): Tensor2D => tf.tidy(() => {
       const product = tf.matMul(tf.reshape(x, [1, inputs]), tf.tensor2d(layer.weight, [experts, inputs]), false, true);
       return tf.reshape(tf.argMax(tf.add(product, tf.tensor1d(layer.bias!)), 1), [1, 1]);
@@ -75,9 +75,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     const row = s.normals(inputs);
     const x = s.filled(s.normals(inputs), inputs);
     const decide = async (weight: number[], bias: number[]) => {
-      const linear = s.own(s.runtime.packLinear(
-        { weight: Float32Array.from(weight), bias: Float32Array.from(bias), outputs: 3, inputs }, 'f32',
-      ));
+      const linear = s.router({ weight: Float32Array.from(weight), bias: Float32Array.from(bias), outputs: 3, inputs });
       s.runtime.route({ linear, decode: () => tf.tidy(() => tf.reshape(tf.argMax(tf.sigmoid(tf.tensor2d(bias, [1, 3])), 1), [1, 1])) }, x, 0);
       return (await s.runtime.read(x, 1, 'argMax')).experts[0];
     };

@@ -2,7 +2,7 @@ import { MixsgaError } from '../../errors';
 import { dequantiseHeads, quantiseHeads, type KvType } from '../../inference/kv-type';
 import type { PageStore, Segment } from '../../inference/pages';
 import { TOKENS_PER_PAGE } from '../../inference/pages';
-import type { DenseLayer, InferenceRuntime, KvLayer, Resident, Rows } from '../../inference/runtime';
+import type { DenseLayer, InferenceRuntime, KvLayer, Resident, RouterWeights, Rows } from '../../inference/runtime';
 import { SeededRandom } from '../../random';
 import type { Heads, Numbers, StoredToken } from './plain';
 
@@ -42,6 +42,11 @@ export class Setting {
   own<R extends { dispose(): void }>(made: R): R {
     this.#made.push(made);
     return made;
+  }
+
+  router(layer: DenseLayer): RouterWeights | null {
+    const packed = this.runtime.packRouter(layer);
+    return packed && this.own(packed);
   }
 
   rows(capacity: number, width: number): Rows {
