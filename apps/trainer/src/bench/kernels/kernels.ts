@@ -1,4 +1,4 @@
-import { ArgumentError, createRuntime, type InferenceRuntime, SeededRandom, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
+import { ArgumentError, createRuntime, type InferenceRuntime, type Rows, SeededRandom, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
 import { CachePool } from '@mixsga/kv-cache';
 import { parseAttention } from '@mixsga/models';
 
@@ -149,7 +149,7 @@ function attentionContender(runtime: InferenceRuntime, spec: string, tokens: num
   const cache = pool.create();
   fillCache(cache, { layers, ratiosOf, tokens });
   const views = Array.from({ length: layers }, (_, layer) => cache.view(layer));
-  const q = runtime.rows(1, heads * headDim);
+  const q = randomRow(runtime, heads * headDim);
   const out = runtime.rows(1, heads * headDim);
   let turn = 0;
   return {
@@ -174,7 +174,7 @@ function productContender(
   const first = runtime.packLinear(layer, type);
   const matrices = [first];
   while (matrices.length * first.bytes < coldBytes) matrices.push(runtime.packLinear(layer, type));
-  const x = runtime.rows(1, inputs);
+  const x = randomRow(runtime, inputs);
   const out = runtime.rows(1, outputs);
   let turn = 0;
   return {
@@ -188,6 +188,15 @@ function productContender(
       for (const owned of [...matrices, x, out]) owned.dispose();
     },
   };
+}
+
+/** Not whatever is in memory, since arithmetic with denormal numbers takes many times as long. */
+function randomRow(runtime: InferenceRuntime, width: number): Rows {
+  const values = new Float32Array(width);
+  fillUniform(values, 1, new SeededRandom(4));
+  const row = runtime.rows(1, width);
+  runtime.write(values, row);
+  return row;
 }
 
 /** A result as a table for the terminal. */
