@@ -2,7 +2,7 @@
 // more than the 15 registers that V8 hands out, loops ran at half the speed; so one and two heads take 16 numbers at a time and four
 // heads 8.
 
-import { at, multiplyAdd, transpose } from './simd';
+import { at, multiplyAdd, storePair, transpose } from './simd';
 import { CHUNK, FOURS_CHUNK, PAGE, stride } from './pages';
 
 /** Every four heads of q [heads, headSize] as [headSize, 4], as `scores4` reads them; heads that are left over are not there. */
@@ -197,11 +197,4 @@ export function values1(row: usize, values: usize, width: i32, count: i32, sums:
     storePair(sum, a0, a1);
     storePair(sum + 32, a2, a3);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function storePair(to: usize, low: v128, high: v128): void {
-  v128.store(to, low);
-  v128.store(to, high, 16);
 }

@@ -2,7 +2,7 @@
 // multiplies eight pairs of integers and sums them in twos, exactly. Their rounding, 1/65,534 of the largest of a head or of a page,
 // is a hundred times finer than that of the keys and values.
 
-import { at, multiplyAdd } from './simd';
+import { at, multiplyAdd, storePair } from './simd';
 import { CHUNK, FOURS_CHUNK, PAGE, stride } from './pages';
 
 /** Bytes of a row of weights. */
@@ -255,13 +255,6 @@ export function int8Values1(shares: usize, values: usize, width: i32, count: i32
     addPair(sums + at(d), shares, 0, a0, a1);
     addPair(sums + at(d) + 32, shares, 0, a2, a3);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function storePair(to: usize, low: v128, high: v128): void {
-  v128.store(to, low);
-  v128.store(to, high, 16);
 }
 
 // Eight sums of a row += integers, times the row's scale.

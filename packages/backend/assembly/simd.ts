@@ -125,3 +125,11 @@ export function logarithm(x: f64): f64 {
 export function at(index: i32): usize {
   return (<usize>index) << 2;
 }
+
+/** Eight numbers side by side. */
+// @ts-ignore: decorator
+@inline
+export function storePair(to: usize, low: v128, high: v128): void {
+  v128.store(to, low);
+  v128.store(to, high, 16);
+}
