@@ -13,7 +13,7 @@ export interface CacheLayout {
   /** KV heads of the unmodified model. */
   readonly kvHeads: number;
   readonly headDim: number;
-  /** Query heads, where they are more than `kvHeads`: memory can be laid out to suit them. */
+  /** Query heads, where they are more than `kvHeads`: memory is laid out to suit them. */
   readonly queryHeads?: number;
   /** Group size of each expert; each divides `kvHeads`. One expert of size g is GQA, of size 1 the unmodified model. */
   readonly groupSizes: readonly number[];

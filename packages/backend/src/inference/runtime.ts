@@ -190,7 +190,7 @@ export interface PageFormat {
   /** Heads of the values, where they are not as many: 0 where keys and values are stored together. That is for pages of the host and for latents. */
   readonly valueHeads?: number;
   readonly headDim: number;
-  /** Query heads that will read them, where that is known: the layout may suit them. */
+  /** Query heads that attend to them, which the layout may suit; others may be refused. Default: as many as `heads`. */
   readonly queryHeads?: number;
   /** Element type of keys and values. Default f32. */
   readonly type?: KvType;
