@@ -16,19 +16,23 @@ export function likelihood(logits: usize, targets: usize, nll: usize, greedy: us
     const distance = <f64>top - <f64>load<f32>(logits + at(target));
     // The logarithm knows no NaN.
     store<f32>(nll + at(r), sum == sum ? <f32>(distance + logarithm(sum)) : NaN);
-    store<f32>(greedy + at(r), isFirst(logits, target, top) ? 1 : 0);
+    store<f32>(greedy + at(r), firstOf(logits, vocabulary, top) == target ? 1 : 0);
     logits += at(vocabulary);
   }
 }
 
 /** The place of the first of the largest of a row; 0 where there are only NaN. */
 export function argMax(row: usize, size: i32): i32 {
-  const top = largest(row, size);
-  const tops = f32x4.splat(top);
+  return max(0, firstOf(row, size, largest(row, size)));
+}
+
+// The place of the first element that is `value`; -1 where none is.
+function firstOf(row: usize, size: i32, value: f32): i32 {
+  const values = f32x4.splat(value);
   let i = 0;
-  while (i + 4 <= size && !v128.any_true(f32x4.eq(v128.load(row + at(i)), tops))) i += 4;
-  for (; i < size; i++) if (load<f32>(row + at(i)) == top) return i;
-  return 0;
+  while (i + 4 <= size && !v128.any_true(f32x4.eq(v128.load(row + at(i)), values))) i += 4;
+  for (; i < size; i++) if (load<f32>(row + at(i)) == value) return i;
+  return -1;
 }
 
 // NaN is smaller than everything.
@@ -59,11 +63,4 @@ function sumOfExponentials(row: usize, size: i32, top: f32): f64 {
   }
   for (; i < size; i++) sum += <f64>exponentialScalar(load<f32>(row + at(i)) - top);
   return sum;
-}
-
-/** Whether the element at `place` is `value`, and none before it is. */
-function isFirst(row: usize, place: i32, value: f32): bool {
-  if (load<f32>(row + at(place)) != value) return false;
-  for (let i = 0; i < place; i++) if (load<f32>(row + at(i)) == value) return false;
-  return true;
 }

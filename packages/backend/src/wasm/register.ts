@@ -25,8 +25,6 @@ export interface WasmHeap {
   /** Working memory for one call, in floats. */
   scratch(floats: number): number;
   int32View(tensor: TensorInfo): Int32Array;
-  /** Puts int32 values at `start`, an address inside scratch. */
-  writeInt32(start: number, values: ArrayLike<number>): void;
   writeFloat32(start: number, value: number): void;
   /** `count` int32 values at an address, as a view that is valid until the heap grows. */
   int32s(start: number, count: number): Int32Array;
@@ -100,7 +98,6 @@ function heapOf(backend: WasmBackend, kernels: WasmKernels): WasmHeap {
       output: (shape, dtype) => output(backend, shape, dtype),
       scratch: (floats) => scratch(backend, floats),
       int32View: (tensor) => int32View(backend, tensor),
-      writeInt32: (start, values) => backend.wasm.HEAP32.set(values, elementAt(start)),
       writeFloat32: (start, value) => {
         backend.wasm.HEAPF32[elementAt(start)] = value;
       },

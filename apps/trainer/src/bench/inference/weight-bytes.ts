@@ -28,11 +28,12 @@ export function stepWeightBytes(
     return variant.grouping.groupSizes.reduce((sum, size, expert) => sum + expertShares[expert]! * stored(size), 0);
   };
   const router = () => {
-    const outputs = variant.experts!.sizes.length;
+    if (!variant.experts) return 0;
+    const outputs = variant.experts.sizes.length;
     const packed = runtime.packRouter({ weight: new Float32Array(outputs * width), bias: new Float32Array(outputs), outputs, inputs: width });
     return packed ? sizeOf(packed) : 4 * outputs * (width + 1); // else it decides by its parameters as they are
   };
-  const layer = 2 * norm + 2 * matrix(width, width) + keysAndValues() + (variant.experts ? router() : 0) + matrix(inner, width) + matrix(width, inner);
+  const layer = 2 * norm + 2 * matrix(width, width) + keysAndValues() + router() + matrix(inner, width) + matrix(width, inner);
   const head = matrix(vocabulary, width, type, false);
   return Math.round(layers * layer + norm + head + head / vocabulary + 4 * width);
 }

@@ -154,8 +154,8 @@ export class WasmRuntime implements InferenceRuntime {
   group({ headDim, groupSizes, pooling }: Grouping, k: Rows, v: Rows, experts: Int32Array): void {
     const assignment = this.#heap.scratch(experts.length + groupSizes.length);
     const sizes = assignment + 4 * experts.length;
-    this.#heap.writeInt32(assignment, experts);
-    this.#heap.writeInt32(sizes, Int32Array.from(groupSizes));
+    this.#heap.int32s(assignment, experts.length).set(experts);
+    this.#heap.int32s(sizes, groupSizes.length).set(groupSizes);
     for (const { address, width } of [k as HeapRows, v as HeapRows]) {
       this.#heap.kernels.groupMean(
         address, assignment, sizes, address, experts.length, width / headDim, headDim, pooling === 'root',
@@ -219,7 +219,7 @@ export class WasmRuntime implements InferenceRuntime {
     const rows = targets.length;
     const at = this.#heap.scratch(3 * rows);
     const [nll, greedy] = [at + 4 * rows, at + 8 * rows];
-    this.#heap.writeInt32(at, targets);
+    this.#heap.int32s(at, rows).set(targets);
     this.#heap.kernels.likelihood((logits as HeapRows).address, at, nll, greedy, rows, logits.width);
     return Promise.resolve({
       nll: this.#heap.floats(nll, rows).slice(),

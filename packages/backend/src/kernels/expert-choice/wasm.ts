@@ -14,7 +14,7 @@ export const expertChoiceWasm: WasmKernel[] = [
         const real = mask
           ? heap.int32View(mask).subarray(b * length, (b + 1) * length).reduce((n, m) => n + (m === 0 ? 0 : 1), 0)
           : length;
-        heap.writeInt32(capacities, ratios.map((ratio) => expertCapacity(ratio, real)));
+        heap.int32s(capacities, ratios.length).set(ratios.map((ratio) => expertCapacity(ratio, real)));
         heap.kernels.expertChoice(
           heap.address(scores!) + b * length * experts * 4, mask ? heap.address(mask) + b * length * 4 : 0,
           capacities, heap.address(assignment) + b * length * 4, length, experts, histogram,

@@ -11,7 +11,7 @@ export const groupMeanWasm: WasmKernel[] = [
       expectIds('groupMean', 'assignment', heap.int32View(assignment!), -(2 ** 31), groupSizes.length);
       const y = heap.output([tokens, width]);
       const sizes = heap.scratch(groupSizes.length);
-      heap.writeInt32(sizes, groupSizes);
+      heap.int32s(sizes, groupSizes.length).set(groupSizes);
       heap.kernels.groupMean(
         heap.address(x!), heap.address(assignment!), sizes, heap.address(y), tokens, width / headDim, headDim,
         attributes['root'] as boolean,
