@@ -2,7 +2,7 @@ import { FileError } from '@mixsga/backend';
 import { downloadModel, type DownloadOptions } from './hub/snapshot';
 import { folderFiles, listedFiles, openTensors, readConfig, readFile, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
 import { decodeUtf8 } from './io/fs';
-import { isNode } from './io/http';
+import { isNode } from './io/environment';
 import type { JsonValue } from './io/json';
 import type { TensorSource } from './io/tensor-source';
 import { resolveModel } from './zoo';

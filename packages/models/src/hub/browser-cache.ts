@@ -54,7 +54,8 @@ export class BrowserCache implements ModelCache {
     const url = fileUrl(this.id, commit, file.path, this.settings);
     meter.start(file.path, file.size, 0);
     if (!(await cache.match(url))) {
-      const bytes = checked(file, url, fetchRange(url, 0, file.size, { signal, token: this.settings.token }), meter);
+      const { token, timeoutMs } = this.settings;
+      const bytes = checked(file, url, fetchRange(url, 0, file.size, { signal, token, timeoutMs }), meter);
       try {
         // An entry appears when its stream ends well, and only then.
         await cache.put(url, new Response(streamOf(bytes), { headers: { 'content-length': String(file.size) } }));

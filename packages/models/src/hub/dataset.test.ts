@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { downloadDataset } from './dataset';
 import type { DownloadProgress } from './progress';
-import { COMMIT, hashOf, HubServer } from './testing/hub-server';
+import { COMMIT, hashOf, HubServer, HUB_VARIABLES } from './testing/hub-server';
 
 const text = (content: string) => new TextEncoder().encode(content);
 const large = Uint8Array.from({ length: 20_000 }, (_, i) => i * i);
@@ -23,7 +23,7 @@ const repository = () => join(home, 'hub/datasets--org--tiny');
 
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'mixsga-hub-'));
-  for (const name of ['HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE', 'HF_TOKEN', 'HF_HUB_OFFLINE']) vi.stubEnv(name, '');
+  for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
   vi.stubEnv('HF_HOME', home);
   server = new HubServer(files, 'dataset');
   await server.start();
@@ -95,7 +95,7 @@ it('refuses what is not there, not sound or not allowed', async () => {
   await fails('expected the hub to list names, sizes and hashes');
   server.listing = null;
   server.requiredToken = 'hf_right';
-  await fails(/if the data set is gated or private, get access at .*datasets\/org\/tiny and set HF_TOKEN/);
+  await fails(/if the data set is gated or private, get access at .*datasets\/org\/tiny, and run `hf auth login` or set HF_TOKEN/);
   await expect(downloadDataset('org/tiny@../x', { select: all })).rejects.toThrow(ArgumentError);
   await expect(downloadDataset('org/..', { select: all })).rejects.toThrow('data set "org/..": expected "organisation/name"');
 });

@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { openFile } from '../io/byte-source';
 import type { CheckpointFiles } from '../io/checkpoint-files';
 import { asFileError, writeFileAtomic } from '../io/fs';
-import { fetchRange, HttpStatusError } from '../io/http';
+import { fetchRange, HttpStatusError, type HttpOptions } from '../io/http';
 import { isCommit, wrongContent, type ModelCache } from './cache';
 import type { ProgressMeter } from './progress';
 import { fileUrl, repositoryUrl, withAdvice, type HubFile, type HubId } from './repository';
@@ -65,14 +65,14 @@ export class FolderCache implements ModelCache {
 
   async #download(file: HubFile, commit: string, blob: string, meter: ProgressMeter, signal: AbortSignal | undefined): Promise<void> {
     const { rename, rm } = await import('node:fs/promises');
-    const { token } = this.settings;
+    const { token, timeoutMs } = this.settings;
     const url = fileUrl(this.id, commit, file.path, this.settings);
     // Beside Python's <hash>.incomplete, to which another process may be appending. Bytes are written at their places, so that
     // two processes that fetch the same file write the same.
     const partial = `${blob}.mixsga.incomplete`;
     try {
       for (;;) {
-        const { begun, sound } = await fill(partial, file, url, meter, token, signal);
+        const { begun, sound } = await fill(partial, file, url, meter, { token, timeoutMs, signal });
         if (sound) return await rename(partial, blob);
         await rm(partial, { force: true });
         // What an earlier run left may have been the wrong part: once more from the start.
@@ -110,7 +110,7 @@ export class FolderCache implements ModelCache {
  * @returns how many bytes were there before, and whether the whole has the right hash
  */
 async function fill(
-  partial: string, file: HubFile, url: string, meter: ProgressMeter, token: string | undefined, signal: AbortSignal | undefined,
+  partial: string, file: HubFile, url: string, meter: ProgressMeter, options: HttpOptions,
 ): Promise<{ begun: number; sound: boolean }> {
   const { open } = await import('node:fs/promises');
   const target = await open(partial, 'r+').catch(() => open(partial, 'w+'));
@@ -120,7 +120,7 @@ async function fill(
     await addBytes(hash, target, begun);
     meter.start(file.path, file.size, begun);
     let at = begun;
-    for await (const chunk of fetchRange(url, begun, file.size, { signal, token })) {
+    for await (const chunk of fetchRange(url, begun, file.size, options)) {
       for (let done = 0; done < chunk.length; ) done += (await target.write(chunk, done, chunk.length - done, at + done)).bytesWritten;
       hash.update(chunk);
       at += chunk.length;

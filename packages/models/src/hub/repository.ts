@@ -1,5 +1,5 @@
-import { ArgumentError, FileError } from '@mixsga/backend';
-import { HttpStatusError, request, unreachable } from '../io/http';
+import { ArgumentError, FileError, MixsgaError } from '@mixsga/backend';
+import { HttpStatusError, readBody, request, SilenceWatch, SilentServerError, unreachable } from '../io/http';
 import type { HubSettings } from './settings';
 
 /** A model or a data set on the hub at a revision. */
@@ -26,9 +26,11 @@ export interface HubListing {
   readonly files: readonly HubFile[];
 }
 
-/** A sanity limit on what a hub answers. */
+/** Sanity limits on what a hub answers. The hub itself lists up to 1,000 files a page, some 200 bytes each. */
 const MAX_FILES = 10_000;
 const MAX_FILE_BYTES = 2 ** 43;
+const MAX_LISTING_ANSWERS = 50;
+const MAX_LISTING_BYTES = 2 ** 24;
 
 /** Whether a name has the form of a hub id: "organisation/name" or "organisation/name@revision". */
 export function isHubId(name: string): boolean {
@@ -63,16 +65,23 @@ export async function listRepository(
   id: HubId, settings: HubSettings, signal: AbortSignal | undefined,
 ): Promise<HubListing> {
   const { datasetInfo, listFiles, modelInfo } = await import('@huggingface/hub');
-  const { endpoint, token } = settings;
+  const { endpoint, token, timeoutMs } = settings;
+  const where = repositoryUrl(id, settings);
+  let answers = 0;
+  let bytesLeft = MAX_LISTING_BYTES;
   // The library's requests take the way of all others, which knows aborting and keeps the token to the endpoint.
   const viaEndpoint: typeof fetch = async (input) => {
     const url = input instanceof Request ? input.url : String(input);
     const own = new URL(url).origin === new URL(endpoint).origin;
-    const response = await request(url, { accept: 'application/json' }, { signal, token: own ? token : undefined });
+    if (++answers > MAX_LISTING_ANSWERS) throw tooLong(where);
+    const watch = new SilenceWatch({ signal, timeoutMs });
+    const response = await request(url, { accept: 'application/json' }, { token: own ? token : undefined }, watch);
     if (!response.ok) throw new HttpStatusError(url, response.status);
-    return response;
+    const body = await readBody(response, bytesLeft, watch, (silence) => new SilentServerError(where, silence));
+    if (body === null) throw tooLong(where);
+    bytesLeft -= body.length;
+    return new Response(body, { headers: response.headers });
   };
-  const where = repositoryUrl(id, settings);
   const isDataset = id.kind === 'dataset';
   try {
     const asked = { name: id.name, revision: id.revision, hubUrl: endpoint, fetch: viaEndpoint };
@@ -95,16 +104,22 @@ export async function listRepository(
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof HttpStatusError) throw withAdvice(error, id, where, token);
-    if (FileError.isInstance(error)) throw error;
+    if (error instanceof SilentServerError) throw new OfflineError(where, error);
+    if (MixsgaError.isInstance(error)) throw error;
     if (error instanceof TypeError && /fetch|network|load failed/i.test(error.message)) throw new OfflineError(where, unreachable(where, error));
     throw new FileError(where, `expected the answers of a Hugging Face hub, got others; check HF_ENDPOINT`, { cause: error });
   }
 }
 
+function tooLong(where: string): FileError {
+  const limit = `${MAX_LISTING_ANSWERS} pages and ${MAX_LISTING_BYTES / 2 ** 20} MiB`;
+  return new FileError(where, `expected a list of files of at most ${limit}, got a longer one; check HF_ENDPOINT`);
+}
+
 /** There is no connection to the hub: what the cache has may do. */
 export class OfflineError extends FileError {
-  constructor(where: string, { message }: Error) {
-    super(where, message.slice(where.length + 2));
+  constructor(where: string, { message }: FileError) {
+    super(where, message.replace(/^\S+: /, ''));
   }
 }
 
@@ -118,8 +133,8 @@ export function withAdvice(error: HttpStatusError, { kind, name, revision }: Hub
   const { status } = error;
   if (status === 401 || status === 403) {
     const advice = token
-      ? `the token in HF_TOKEN has no access; ask for it at ${where}, or use a token of an account that has it`
-      : `check the name; if the ${nameOfKind(kind)} is gated or private, get access at ${where} and set HF_TOKEN to a token of yours`;
+      ? `the token (HF_TOKEN, or that of \`hf auth login\`) has no access; ask for it at ${where}, or use a token of an account that has it`
+      : `check the name; if the ${nameOfKind(kind)} is gated or private, get access at ${where}, and run \`hf auth login\` or set HF_TOKEN to a token of yours`;
     return new FileError(where, `the hub answers ${status}: ${advice}`, { cause: error });
   }
   if (status === 404) {

@@ -9,7 +9,7 @@ import { openCheckpoint } from '../open-checkpoint';
 import { resolveModel } from '../zoo';
 import type { DownloadProgress } from './progress';
 import { downloadModel } from './snapshot';
-import { COMMIT, hashOf, HubServer } from './testing/hub-server';
+import { COMMIT, hashOf, HubServer, HUB_VARIABLES } from './testing/hub-server';
 
 const text = (content: string) => new TextEncoder().encode(content);
 const values = Float32Array.from({ length: 5000 }, (_, i) => i / 7);
@@ -42,7 +42,7 @@ const blobs = () => readdir(join(repository(), 'blobs'));
 
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'mixsga-hub-'));
-  for (const name of ['HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE', 'HF_TOKEN', 'HF_HUB_OFFLINE']) vi.stubEnv(name, '');
+  for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
   vi.stubEnv('HF_HOME', home);
   await serve(whole);
 });
@@ -189,9 +189,9 @@ describe('what is refused', () => {
   it.each([false, true])('a private or gated model (%s) without a token, or with one that has no access', async (gated) => {
     server.requiredToken = 'hf_right';
     server.gated = gated;
-    await fails(/the hub answers 401: check the name; if the model is gated or private, get access at .*org\/tiny and set HF_TOKEN/);
+    await fails(/the hub answers 401: check the name; if the model is gated or private, get access at .*org\/tiny, and run `hf auth login` or set HF_TOKEN/);
     vi.stubEnv('HF_TOKEN', 'hf_wrong');
-    await fails(/the hub answers 401: the token in HF_TOKEN has no access/);
+    await fails(/the hub answers 401: the token \(HF_TOKEN, or that of `hf auth login`\) has no access/);
   });
 
   it('a model or revision that there is not', async () => {
@@ -213,6 +213,16 @@ describe('what is refused', () => {
     server.listing = ([first, ...rest]) => [{ ...first, ...change }, ...rest];
     await fails('expected the hub to list names, sizes and hashes');
     expect(existsSync(repository())).toBe(false);
+  });
+
+  it('a listing without an end, or of too many bytes', async () => {
+    server.endless = true;
+    server.listing = () => [{ type: 'directory', oid: 'a', size: 0, path: 'folder' }];
+    await fails('expected a list of files of at most 50 pages and 16 MiB, got a longer one; check HF_ENDPOINT');
+    expect(server.requests.length).toBe(50);
+    server.endless = false;
+    server.listing = () => [{ type: 'directory', oid: 'a', size: 0, path: 'x'.repeat(2 ** 24) }];
+    await fails('expected a list of files of at most 50 pages and 16 MiB, got a longer one; check HF_ENDPOINT');
   });
 
   it('an index that lists a shard that there is not', async () => {
@@ -242,6 +252,23 @@ describe('tokens', () => {
     const seen = (at: string) => [...new Set(server.requests.filter((r) => r.at === at).map(({ token }) => token))];
     expect(seen('hub')).toEqual(['Bearer hf_right']);
     expect(seen('cdn')).toEqual([undefined]);
+  });
+
+  it('are those of `hf auth login` where HF_TOKEN is not set', async () => {
+    server.requiredToken = 'hf_saved';
+    await writeFile(join(home, 'token'), 'hf_saved\n');
+    await downloadModel('org/tiny');
+    vi.stubEnv('HF_HUB_DISABLE_IMPLICIT_TOKEN', '1');
+    await expect(downloadModel('org/tiny')).rejects.toThrow('the hub answers 401');
+    vi.stubEnv('HF_HUB_DISABLE_IMPLICIT_TOKEN', '');
+    vi.stubEnv('HF_TOKEN', 'hf_other');
+    await expect(downloadModel('org/tiny')).rejects.toThrow('the hub answers 401');
+    vi.stubEnv('HF_TOKEN', '');
+    await rm(join(home, 'token'));
+    await expect(downloadModel('org/tiny')).rejects.toThrow('the hub answers 401');
+    vi.stubEnv('HF_TOKEN_PATH', join(home, 'elsewhere'));
+    await writeFile(join(home, 'elsewhere'), 'hf_saved');
+    await downloadModel('org/tiny');
   });
 });
 

@@ -1,6 +1,6 @@
 import { FileError } from '@mixsga/backend';
 import { readFile, weightsFile, type CheckpointFiles } from '../io/checkpoint-files';
-import { isNode } from '../io/http';
+import { isNode } from '../io/environment';
 import { MAX_INDEX_BYTES, parseShardIndex } from '../io/shards';
 import { BrowserCache } from './browser-cache';
 import type { ModelCache } from './cache';

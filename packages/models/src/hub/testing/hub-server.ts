@@ -3,6 +3,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 
 export const COMMIT = '0123456789abcdef0123456789abcdef01234567';
+/** Variables of the environment that a test of the hub clears. */
+export const HUB_VARIABLES = [
+  ...['HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE', 'HF_TOKEN', 'HF_TOKEN_PATH', 'HF_HUB_DISABLE_IMPLICIT_TOKEN', 'HF_HUB_OFFLINE'],
+  ...['HF_HUB_DOWNLOAD_TIMEOUT', 'HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy', 'NO_PROXY', 'no_proxy'],
+];
 /** From this size on a file is stored by its SHA-256 and served by the CDN. */
 const LARGE = 1000;
 
@@ -37,6 +42,10 @@ export class HubServer {
   corrupt = false;
   /** What the hub lists, when it lies. */
   listing: ((honest: object[]) => object[]) | null = null;
+  /** Whether each page of the listing names another after it. */
+  endless = false;
+  /** Who takes requests and never answers, after so many bytes of a file. */
+  silent: { readonly at: 'hub' | 'cdn'; readonly after: number } | null = null;
   readonly #servers: Server[] = [];
   #endpoint = '';
   #cdn = '';
@@ -70,6 +79,7 @@ export class HubServer {
   }
 
   #hub(request: IncomingMessage, response: ServerResponse): void {
+    if (this.silent?.at === 'hub') return this.#see(request, 'hub');
     const url = new URL(request.url!, this.#endpoint);
     const api = `/api/${this.kind}s/org/tiny`;
     const [, revision] = new RegExp(`^${api}/revision/([^/]+)$`).exec(url.pathname) ?? [];
@@ -85,6 +95,7 @@ export class HubServer {
     }
     if (url.pathname === `${api}/tree/${COMMIT}`) {
       this.#see(request, 'hub');
+      if (this.endless) response.setHeader('link', `<${this.#endpoint}${url.pathname}?cursor=next>; rel="next"`);
       return json(response, (this.listing ?? ((honest) => honest))(this.#tree(url.searchParams.get('recursive') === 'true')));
     }
     const [, name] = new RegExp(`^${this.kind === 'dataset' ? '/datasets' : ''}/org/tiny/resolve/${COMMIT}/(.+)$`).exec(url.pathname) ?? [];
@@ -109,6 +120,7 @@ export class HubServer {
     this.#see(request, at);
     if (this.failures && this.failures.times-- > 0) return void response.writeHead(this.failures.status).end();
     const address = decodeURIComponent(new URL(request.url!, this.#cdn).pathname);
+    if (at === this.silent?.at && this.silent.after === 0) return;
     const content = Buffer.from(this.files.get(address.slice(1)) ?? this.files.get(address.split(`/resolve/${COMMIT}/`)[1]!)!);
     if (this.corrupt && at === 'cdn') content[content.length - 1]! ^= 1;
     const range = this.ranges ? /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') : null;
@@ -118,6 +130,7 @@ export class HubServer {
       'content-length': part.length,
       ...(range ? { 'content-range': `bytes ${begin}-${end - 1}/${content.length}` } : {}),
     });
+    if (at === this.silent?.at) return void response.write(part.subarray(0, this.silent.after));
     const cut = at === 'cdn' ? this.cuts.shift() : undefined;
     if (cut === undefined) return void response.end(part);
     response.write(part.subarray(0, cut), () => setTimeout(() => response.destroy(), 20));
