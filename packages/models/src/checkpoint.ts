@@ -103,12 +103,18 @@ export async function trainableOf(checkpoint: OpenCheckpoint, { attention, ...op
 /** What a checkpoint has beside configuration and weights. */
 const COMPANIONS = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json', 'chat_template.jinja'];
 
-/** The files of a checkpoint that belong beside a model made from it: tokenizer, settings of generation. */
+/**
+ * The files of a checkpoint that belong beside a model made from it: tokenizer, settings of generation. Of a slow tokenizer there
+ * is the tokenizer.json that it is read as.
+ */
 export async function companionFiles(checkpoint: OpenCheckpoint): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
   for (const name of COMPANIONS) {
     const bytes = await checkpoint.file(name);
     if (bytes) files.set(name, bytes);
+  }
+  if (!files.has('tokenizer.json') && ['vocab.json', 'merges.txt'].every((name) => checkpoint.files.includes(name))) {
+    files.set('tokenizer.json', new TextEncoder().encode(JSON.stringify((await checkpoint.tokenizer()).json)));
   }
   return files;
 }

@@ -58,6 +58,7 @@ export { createTrainable, TrainableModel } from './training/model';
 export type { BalanceBatch, LayerRouting, Loss, LossOptions, Routing, TrainingBatch } from './training/model';
 export { randomParameters } from './training/random-parameters';
 export { createTokenizer, loadTokenizer } from './tokenizer';
+export { tokenizerFiles } from './tokenizers/tokenizer-files';
 export type { Tokenizer } from './tokenizer';
 export { resolveModel, zooModels } from './zoo';
 export type { ResolvedModel } from './zoo';

@@ -117,7 +117,7 @@ describe('openCheckpoint of a folder', () => {
     await put('model.safetensors', encodeSafetensors(new Map()));
     const { tensors, tokenizer } = await openCheckpoint(folder);
     await tensors.close();
-    await expect(tokenizer()).rejects.toThrow(`${folder}/tokenizer.json: expected the tokenizer, and there is none`);
+    await expect(tokenizer()).rejects.toThrow(`${folder}: expected a tokenizer: tokenizer.json, or vocab.json and merges.txt as GPT-2 has; got none`);
     await put('config.json', '{"a": 1, "a": 2}');
     await expect(openCheckpoint(folder)).rejects.toThrow(`${folder}/config.json: JSON at byte 9: expected each key once`);
     await put('config.json', ' '.repeat(5_000_000));

@@ -1,14 +1,11 @@
 import { FileError } from '@mixsga/backend';
 import { downloadModel, type DownloadOptions } from './hub/snapshot';
 import { folderFiles, listedFiles, openTensors, readConfig, readFile, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
-import { decodeUtf8 } from './io/fs';
 import { isNode } from './io/environment';
 import type { JsonValue } from './io/json';
 import type { TensorSource } from './io/tensor-source';
+import { MAX_TOKENIZER_BYTES, readTokenizerFiles, type TokenizerContent } from './tokenizers/tokenizer-files';
 import { resolveModel } from './zoo';
-
-/** That of Gemma has 34 MB. */
-const MAX_TOKENIZER_BYTES = 2 ** 27;
 
 /** A checkpoint whose files are known and whose tensors can be read. */
 export interface OpenCheckpoint {
@@ -23,10 +20,10 @@ export interface OpenCheckpoint {
   /** Names of all its files. */
   readonly files: readonly string[];
   /**
-   * tokenizer.json and tokenizer_config.json, of any content, the second null when there is none.
-   * @throws FileError when there is no tokenizer.json, or one is malformed
+   * The tokenizer: its tokenizer.json, or one made of vocab.json and merges.txt, and tokenizer_config.json.
+   * @throws FileError when there is none of a form that can be read, or a file is malformed
    */
-  tokenizer(): Promise<{ json: unknown; config: JsonValue; where: string }>;
+  tokenizer(): Promise<TokenizerContent>;
   /** The bytes of a file beside the weights, or null when there is none. @throws FileError when it cannot be read */
   file(name: string): Promise<Uint8Array | null>;
 }
@@ -50,17 +47,7 @@ export async function openCheckpoint(source: string | readonly FileReference[], 
     configWhere: files.path('config.json'),
     tensors: await openTensors(files),
     files: files.names,
-    async tokenizer() {
-      const where = files.path('tokenizer.json');
-      if (!files.names.includes('tokenizer.json')) throw new FileError(where, 'expected the tokenizer, and there is none; save it as tokenizer.json');
-      const text = decodeUtf8(await readFile(files, 'tokenizer.json', MAX_TOKENIZER_BYTES), where);
-      try {
-        return { json: JSON.parse(text) as unknown, config: await readConfig(files, 'tokenizer_config.json'), where };
-      } catch (error) {
-        if (!(error instanceof SyntaxError)) throw error;
-        throw new FileError(where, `expected JSON: ${error.message.replaceAll('\n', ' ')}`, { cause: error });
-      }
-    },
+    tokenizer: () => readTokenizerFiles(files),
     file: async (name) => (files.names.includes(name) ? readFile(files, name, MAX_TOKENIZER_BYTES) : null),
   };
 }

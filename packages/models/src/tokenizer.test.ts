@@ -70,7 +70,8 @@ describe('loadTokenizer', () => {
     await writeFile(path, '{"model": {"type": "BPE"}}');
     await expect(loadTokenizer(folder)).rejects.toThrow(`${path}: expected a tokenizer.json of Hugging Face tokenizers`);
     await rm(path);
-    await expect(loadTokenizer(folder)).rejects.toThrow(`${path}: cannot read: no such file`);
+    await expect(loadTokenizer(path)).rejects.toThrow(`${path}: cannot read: no such file`);
+    await expect(loadTokenizer(folder)).rejects.toThrow(`${folder}: expected a tokenizer: tokenizer.json, or vocab.json and merges.txt`);
     await rm(folder, { recursive: true });
   });
 

@@ -1,6 +1,8 @@
 import { ByteFallbackDecoder, SequenceDecoder, Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { ArgumentError, FileError } from '@mixsga/backend';
+import { folderFiles } from './io/checkpoint-files';
 import { readFileText } from './io/fs';
+import { parseJson, readTokenizerFiles } from './tokenizers/tokenizer-files';
 
 /** Text to token ids and back, by a tokenizer.json of Hugging Face tokenizers. */
 export interface Tokenizer {
@@ -30,19 +32,14 @@ export interface Tokenizer {
 }
 
 /**
- * Reads a tokenizer.json.
- * @param path the file, or a folder that holds one under this name
+ * Reads a tokenizer (Node).
+ * @param path a tokenizer.json, or a folder that holds one, or vocab.json and merges.txt as GPT-2 has
  * @throws FileError when it is missing or malformed
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
-  const file = path.endsWith('.json') ? path : `${path}/tokenizer.json`;
-  const text = await readFileText(file);
-  try {
-    return createTokenizer(JSON.parse(text), file);
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new FileError(file, `expected JSON: ${error.message}`, { cause: error });
-    throw error;
-  }
+  if (path.endsWith('.json')) return createTokenizer(parseJson(await readFileText(path), path), path);
+  const { json, where } = await readTokenizerFiles(await folderFiles(path));
+  return createTokenizer(json, where);
 }
 
 /**
