@@ -1,6 +1,7 @@
 // Writing a checkpoint as Hugging Face tools read it (Node).
 import { ArgumentError } from '@mixsga/backend';
-import { asFileError, writeFileAtomic } from './io/fs';
+import { removeLeftovers, syncFolder, temporaryPath, writeSynced } from './io/atomic';
+import { orFileError } from './io/fs';
 import { encodeHeader, inFileOrder, show, tensorBytes, type SafetensorsDtype } from './io/safetensors-header';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorSource } from './io/tensor-source';
@@ -48,25 +49,29 @@ export async function saveCheckpoint(folder: string, { config, tensors, files }:
   const written: { temporary: string; path: string }[] = [];
   const stage = async (name: string, write: (path: string) => Promise<void>) => {
     const path = `${folder}/${name}`;
-    const temporary = `${folder}/.${name}.${process.pid}.tmp`;
+    const temporary = await temporaryPath(path);
     written.push({ temporary, path });
     await write(temporary);
   };
-  try {
+  const write = async () => {
     await mkdir(folder, { recursive: true });
+    await removeLeftovers(folder);
     const shards = planShards(tensors, dtype, maxShardBytes);
     for (const [name, shard] of shards) await stage(name, (path) => writeShard(path, shard, tensors));
-    for (const [name, content] of files ?? []) await stage(name, (path) => writeFileAtomic(path, content));
-    if (shards.size > 1) await stage('model.safetensors.index.json', (path) => writeFileAtomic(path, shardIndex(shards)));
-    await stage('config.json', (path) => writeFileAtomic(path, `${JSON.stringify(config, null, 2)}\n`));
+    for (const [name, content] of files ?? []) await stage(name, (path) => writeSynced(path, content));
+    if (shards.size > 1) await stage('model.safetensors.index.json', (path) => writeSynced(path, shardIndex(shards)));
+    await stage('config.json', (path) => writeSynced(path, `${JSON.stringify(config, null, 2)}\n`));
 
     await rm(`${folder}/config.json`, { force: true });
     for (const name of await readdir(folder)) if (STALE.test(name)) await rm(`${folder}/${name}`, { force: true });
     for (const { temporary, path } of written) await rename(temporary, path);
     await syncFolder(folder);
+  };
+  try {
+    await orFileError(folder, 'write', write);
   } catch (error) {
     for (const { temporary } of written) await rm(temporary, { force: true });
-    throw asFileError(folder, error, 'write');
+    throw error;
   }
 }
 
@@ -107,7 +112,7 @@ function shardIndex(shards: ReadonlyMap<string, ReadonlyMap<string, PlannedTenso
 async function writeShard(path: string, shard: ReadonlyMap<string, PlannedTensor>, tensors: TensorSource): Promise<void> {
   const { open } = await import('node:fs/promises');
   const order = inFileOrder(shard);
-  const file = await open(path, 'w');
+  const file = await open(path, 'wx');
   try {
     await file.writeFile(encodeHeader(order, { format: 'pt' }));
     for (const [name, { dtype, shape }] of order) {
@@ -118,12 +123,4 @@ async function writeShard(path: string, shard: ReadonlyMap<string, PlannedTensor
   } finally {
     await file.close();
   }
-}
-
-/** The names reach the disk with the folder. Some systems (Windows) cannot sync one. */
-async function syncFolder(folder: string): Promise<void> {
-  const { open } = await import('node:fs/promises');
-  const handle = await open(folder, 'r').catch(() => null);
-  await handle?.sync().catch(() => undefined);
-  await handle?.close();
 }

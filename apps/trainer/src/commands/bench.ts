@@ -1,12 +1,11 @@
 import { type KvType, kvTypes, streamingBandwidth, type WeightType, weightTypes } from '@mixsga/backend';
-import { parseAttention } from '@mixsga/models';
+import { parseAttention, writeFileAtomic } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { benchDecode, type BenchDecodeOptions, formatBenchDecode } from '../bench/inference/decode';
 import { benchPrefill, formatBenchPrefill } from '../bench/inference/prefill';
 import { benchKernels, formatBenchKernels } from '../bench/kernels/kernels';
 import { benchTrain, formatBenchTrain } from '../bench/train/train';
-import { writeFileAtomic } from '../training/files';
 import { ProgressLine } from '../training/progress';
 import { print, printJson } from './options';
 

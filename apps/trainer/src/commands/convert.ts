@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 
 import { ArgumentError, startBackend } from '@mixsga/backend';
-import { convertCheckpoint, parseAttention } from '@mixsga/models';
+import { convertCheckpoint, parseAttention, removeLeftovers } from '@mixsga/models';
 import type { RouterKind } from '@mixsga/router';
 import { type Command, Option } from 'commander';
 
@@ -33,6 +33,7 @@ export function registerConvert(program: Command): void {
       if (!Number.isInteger(routerSeed) || routerSeed < 0) {
         throw new ArgumentError(`--seed: expected a whole number, got ${JSON.stringify(options.seed)}`);
       }
+      await removeLeftovers(options.out);
       if ((await readdir(options.out).catch((): string[] => [])).length > 0) {
         throw new ArgumentError(`--out: ${options.out} is not empty; give a new folder`);
       }

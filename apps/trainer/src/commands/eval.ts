@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { ArgumentError, type BackendName, type KvType, type WeightType, weightTypes } from '@mixsga/backend';
 import { type EvaluationOptions, type Evaluator, evaluatorNamed, evaluators, type MeasuredModel, type MeasuredTask, type Routing } from '@mixsga/evaluators';
 import { parseEviction } from '@mixsga/kv-cache';
+import { writeFileAtomic } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
 import { UNFINISHED, writeResults } from '../evaluation/write-results';
-import { writeFileAtomic } from '../training/files';
 import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
 import { budgetOption, type BudgetOptions, checkBudget, evictionExamples, kvOption, policyOption, positiveInteger, print, printJson } from './options';

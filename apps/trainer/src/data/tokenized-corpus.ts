@@ -1,13 +1,13 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, readSync, rmSync } from 'node:fs';
-import { type FileHandle, mkdir, mkdtemp, open, readFile, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, mkdtemp, open, readFile, rmdir, stat } from 'node:fs/promises';
 import { endianness, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { FileError } from '@mixsga/backend';
+import { temporaryPath, writeDirectoryAtomic, writeSynced } from '@mixsga/models';
 import { z } from 'zod';
 
-import { writeDirectoryAtomic, writeSynced } from '../training/files';
 import type { TokenStream } from './batch-sampler';
 import type { Corpus } from './corpus';
 import { textEncoder, type TextTokenizer } from './encode';
@@ -78,8 +78,9 @@ export async function tokenizeCorpus(
 async function writableFolder(cacheFolder: string): Promise<string> {
   try {
     await mkdir(cacheFolder, { recursive: true });
-    const probe = await mkdtemp(join(cacheFolder, '.tmp-'));
-    await rm(probe, { recursive: true });
+    const probe = await temporaryPath(join(cacheFolder, 'probe'));
+    await mkdir(probe);
+    await rmdir(probe);
     return cacheFolder;
   } catch {
     const folder = await mkdtemp(join(tmpdir(), 'mixsga-cache-'));

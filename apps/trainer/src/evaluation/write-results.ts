@@ -2,8 +2,8 @@ import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { harnessResults, type MeasuredModel, resultsFileName, type RunTime, samplesFileName } from '@mixsga/evaluators';
+import { writeFileAtomic } from '@mixsga/models';
 
-import { writeFileAtomic } from '../training/files';
 import { sampleFilePath } from './sample-file';
 
 /** Folder of the samples of unfinished tasks, below that of the results. */

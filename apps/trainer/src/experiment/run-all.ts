@@ -1,11 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
-import { inspectModel, loadTokenizer, parseAttention, resolveModel } from '@mixsga/models';
+import { inspectModel, loadTokenizer, parseAttention, resolveModel, writeFileAtomic } from '@mixsga/models';
 
 import { type Evaluated, isEvaluated, readEvaluations } from '../training/evaluate-run';
 import { checkAnnealing, type RunConfig, runConfig, type RunConfigInput } from '../training/config';
-import { writeFileAtomic } from '../training/files';
 import { checkRunFolder, claimRunFolder, readJsonIfThere } from '../training/run-folder';
 import { ProgressLine } from '../training/progress';
 import type { RunResult } from '../training/run';

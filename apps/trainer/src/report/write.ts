@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 
-import { writeFileAtomic } from '../training/files';
+import { writeFileAtomic } from '@mixsga/models';
+
 import { budgetPlot } from './budget-plot';
 import { curvesPlot } from './curves-plot';
 import type { ReportExtras } from './extras';

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 
+import { writeFileAtomic } from '@mixsga/models';
+
 import { higherIsBetter } from '../experiment/metrics';
 import { type ExperimentOptions, runAll } from '../experiment/run-all';
 import { runConfig } from '../training/config';
-import { writeFileAtomic } from '../training/files';
 import { collate } from './collate';
 import { planSweep, type SweepConfig } from './config';
 import { PLOT, sweepMarkdown, sweepPlot } from './render';

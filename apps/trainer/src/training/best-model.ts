@@ -2,11 +2,11 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { FileError } from '@mixsga/backend';
+import { writeDirectoryAtomic, writeSynced } from '@mixsga/models';
 import type * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 
 import { assignValues, readVariables, saveVariables } from './checkpoint';
-import { writeDirectoryAtomic, writeSynced } from './files';
 import { readJsonIfThere } from './run-folder';
 
 const bestSchema = z.strictObject({

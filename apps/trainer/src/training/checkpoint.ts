@@ -2,11 +2,11 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { FileError } from '@mixsga/backend';
-import { encodeSafetensors, fromFloat32, readSafetensors, type SafetensorsEntry, toFloat32 } from '@mixsga/models';
+import {
+  encodeSafetensors, fromFloat32, orFileError, readSafetensors, type SafetensorsEntry, toFloat32, writeDirectoryAtomic, writeFileAtomic, writeSynced,
+} from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
-
-import { orFileError, writeDirectoryAtomic, writeFileAtomic, writeSynced } from './files';
 
 /** Checkpoints of a run that are kept: the newest, and the one before it. */
 const KEPT = 2;
@@ -81,10 +81,7 @@ export class CheckpointStore {
     const steps = entries
       .filter((name) => /^step-\d+$/.test(name) && name !== newest)
       .sort((a, b) => Number(b.slice(5)) - Number(a.slice(5)));
-    const leftovers = entries.filter((name) => name.startsWith('.tmp-'));
-    for (const name of [...steps.slice(KEPT - 1), ...leftovers]) {
-      await rm(join(this.directory, name), { recursive: true, force: true });
-    }
+    for (const name of steps.slice(KEPT - 1)) await rm(join(this.directory, name), { recursive: true, force: true });
   }
 }
 
@@ -98,7 +95,7 @@ export async function saveVariables(path: string, variables: ReadonlyMap<string,
 }
 
 async function readState(path: string): Promise<CheckpointState> {
-  const text = await orFileError(path, () => readFile(path, 'utf8'));
+  const text = await orFileError(path, 'read', () => readFile(path, 'utf8'));
   let value: unknown;
   try {
     value = JSON.parse(text);

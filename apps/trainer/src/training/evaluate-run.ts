@@ -2,11 +2,11 @@ import { join } from 'node:path';
 
 import type { KvType } from '@mixsga/backend';
 import { evaluatorNamed } from '@mixsga/evaluators';
+import { writeFileAtomic } from '@mixsga/models';
 
 import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
 import { UNFINISHED, writeResults } from '../evaluation/write-results';
 import type { RunConfig } from './config';
-import { writeFileAtomic } from './files';
 import { Interrupted } from './interruption';
 import type { Reporter } from './reporter';
 import { readJsonIfThere } from './run-folder';

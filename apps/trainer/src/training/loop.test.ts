@@ -1,8 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { FileError, SeededRandom, startBackend } from '@mixsga/backend';
+import { temporaryPath } from '@mixsga/models';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { BatchSampler } from '../data/batch-sampler';
@@ -87,10 +89,12 @@ describe('trainLoop', () => {
     await rm(folder, { recursive: true });
     await session({ stopAt: 7, checkpointEvery: 100 });
     // As a kill leaves it: half a checkpoint, and steps after the last checkpoint that are lost.
-    await writeFile(join(folder, '.tmp-dead'), 'half');
+    const { pid } = spawnSync(process.execPath, ['-e', '']);
+    const half = (await temporaryPath(join(folder, 'step-8'))).replace(`-${process.pid}-`, `-${pid}-`);
+    await writeFile(half, 'half');
     const { rows } = await session();
     expect(rows).toEqual(whole.rows.filter(({ step }) => step > 7));
-    expect(await readdir(folder)).not.toContain('.tmp-dead');
+    expect(await readdir(folder)).not.toContain(basename(half));
   });
 
   it('keeps the two newest checkpoints and points to the newest', async () => {

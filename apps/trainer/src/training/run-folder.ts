@@ -2,9 +2,9 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { ArgumentError, FileError } from '@mixsga/backend';
+import { orFileError, writeFileAtomic } from '@mixsga/models';
 
 import type { RunConfig } from './config';
-import { orFileError, writeFileAtomic } from './files';
 
 const RUN_FILE = 'run.json';
 
@@ -37,7 +37,7 @@ export async function claimRunFolder(folder: string, config: RunConfig): Promise
 
 /** @throws FileError when the file is there and is not JSON. */
 export async function readJsonIfThere(path: string): Promise<unknown> {
-  return orFileError(path, async () => {
+  return orFileError(path, 'read', async () => {
     let text: string;
     try {
       text = await readFile(path, 'utf8');

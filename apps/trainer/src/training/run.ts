@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 
 import { ArgumentError, startBackend } from '@mixsga/backend';
+import { writeFileAtomic } from '@mixsga/models';
 
 import { JsonlWriter } from '../metrics/jsonl';
 import { TensorBoardWriter } from '../metrics/tensorboard';
@@ -8,7 +9,6 @@ import { type Best, BestModel } from './best-model';
 import { calibrate } from './calibrate';
 import { CheckpointStore } from './checkpoint';
 import { annealingSteps, checkAnnealing, keepsBest, type RunConfig, totalSteps, warmupSteps } from './config';
-import { writeFileAtomic } from './files';
 import { Interrupted } from './interruption';
 import { trainLoop } from './loop';
 import { languageModel, modelFacts, type ModelFacts, type OpenModel, openModel, saveModel } from './model';

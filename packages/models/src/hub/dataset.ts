@@ -1,6 +1,6 @@
 import { FileError } from '@mixsga/backend';
 import type { CheckpointFiles } from '../io/checkpoint-files';
-import { writeFileAtomic } from '../io/fs';
+import { writeFileAtomic } from '../io/atomic';
 import { FolderCache } from './folder-cache';
 import { ProgressMeter } from './progress';
 import { type HubListing, listRepository, OfflineError, parseHubId, repositoryUrl } from './repository';

@@ -1,9 +1,10 @@
 // The cache of Python's huggingface_hub (Node): {models,datasets}--organisation--name/{blobs,snapshots,refs}.
 import type { Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
+import { removeLeftovers, temporaryPath, writeFileAtomic } from '../io/atomic';
 import { openFile } from '../io/byte-source';
 import type { CheckpointFiles } from '../io/checkpoint-files';
-import { asFileError, writeFileAtomic } from '../io/fs';
+import { asFileError } from '../io/fs';
 import { fetchRange, HttpStatusError, type HttpOptions } from '../io/http';
 import { isCommit, wrongContent, type ModelCache } from './cache';
 import type { ProgressMeter } from './progress';
@@ -88,12 +89,13 @@ export class FolderCache implements ModelCache {
   /** A relative link to the blob, or where the system has none, the same file under a second name. */
   async #link(file: HubFile, commit: string, blob: string): Promise<void> {
     const { copyFile, link, mkdir, rename, rm, symlink } = await import('node:fs/promises');
+    const { dirname } = await import('node:path');
     const path = `${this.where}/snapshots/${commit}/${file.path}`;
-    const temporary = `${path}.${process.pid}.tmp`;
+    const temporary = await temporaryPath(path);
     const folders = file.path.split('/').slice(0, -1);
     try {
       if (folders.length > 0) await mkdir(`${this.where}/snapshots/${commit}/${folders.join('/')}`, { recursive: true });
-      await rm(temporary, { force: true });
+      await removeLeftovers(dirname(path));
       await symlink(`${'../'.repeat(2 + folders.length)}blobs/${file.hash}`, temporary)
         .catch(() => link(blob, temporary))
         .catch(() => copyFile(blob, temporary));

@@ -1,4 +1,4 @@
-import { FileError } from '@mixsga/backend';
+import { FileError, MixsgaError } from '@mixsga/backend';
 
 // Node's modules are imported when a function runs, so that browsers can load this package.
 
@@ -48,56 +48,34 @@ export function decodeUtf8(bytes: Uint8Array, where: string): string {
 }
 
 /**
- * Writes a file so that at every moment, also after a crash, `path` holds either its old content or the whole
- * new one: a temporary file beside it, fsync, rename. Whatever fails, the temporary file is removed. Its folder is
- * made when there is none.
- * @throws FileError when it cannot be written; a full disk is named as such
+ * Runs `body`; a system error becomes a FileError of `path`, see {@link asFileError}. Other errors, such as the reason of an aborted
+ * signal, are passed on as they are.
  */
-export async function writeFileAtomic(path: string, content: Uint8Array | string): Promise<void> {
-  const { mkdir, open, rename, rm } = await import('node:fs/promises');
-  const { dirname } = await import('node:path');
-  const temporary = `${path}.${process.pid}-${Math.random().toString(36).slice(2, 10)}.tmp`;
+export async function orFileError<T>(path: string, action: 'read' | 'write', body: () => Promise<T>): Promise<T> {
   try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeSynced(temporary, content, 'wx');
-    await rename(temporary, path);
+    return await body();
   } catch (error) {
-    await rm(temporary, { force: true });
-    throw asFileError(path, error, 'write');
-  }
-  // The rename itself reaches the disk with the folder. Some systems (Windows) cannot sync a folder.
-  const folder = await open(dirname(path), 'r').catch(() => null);
-  await folder?.sync().catch(() => undefined);
-  await folder?.close();
-}
-
-/** Writes a file and waits until the disk has it. Errors are the system's own; see {@link asFileError}. */
-export async function writeSynced(path: string, content: Uint8Array | string, flag: 'w' | 'wx'): Promise<void> {
-  const { open } = await import('node:fs/promises');
-  const file = await open(path, flag);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
+    const isSystem = typeof (error as NodeJS.ErrnoException | undefined)?.code === 'string';
+    throw isSystem ? asFileError(path, error, action) : error;
   }
 }
 
 /** A system error as a FileError that says what was being done, and for the common ones what to do. */
 export function asFileError(path: string, error: unknown, action: 'read' | 'write'): Error {
-  if (FileError.isInstance(error)) return error;
+  if (MixsgaError.isInstance(error)) return error;
   const code = (error as NodeJS.ErrnoException).code ?? '';
+  const elsewhere = action === 'write' ? '; choose another folder' : '';
   const reasons: Record<string, string> = {
-    ENOSPC: 'disk full; free some space and run again',
-    EDQUOT: 'disk quota used up; free some space and run again',
+    ENOSPC: 'disk full; free some space, or choose another folder',
+    EDQUOT: 'disk quota used up; free some space, or choose another folder',
     ENOENT: action === 'read' ? 'no such file; check the path' : 'its folder is gone; run again',
-    ENOTDIR: 'a part of the path is a file, expected a folder',
-    EEXIST: 'a file is there, expected a folder',
+    ENOTDIR: `a part of the path is a file, expected a folder${elsewhere}`,
+    EEXIST: 'a file is there, expected a folder; choose another name',
     EFBIG: 'the file is larger than the system allows; raise the limit',
     EISDIR: 'a folder is there, expected a file',
-    EACCES: `no permission to ${action} it`,
-    EPERM: `no permission to ${action} it`,
-    EROFS: 'the file system is read-only',
+    EACCES: `no permission to ${action} it${elsewhere}`,
+    EPERM: `no permission to ${action} it${elsewhere}`,
+    EROFS: 'the file system is read-only; choose another folder',
   };
   const reason = reasons[code] ?? (error instanceof Error ? error.message : String(error));
   return new FileError(path, `cannot ${action}: ${reason}`, { cause: error });

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 
-import { writeFileAtomic } from '../../training/files';
+import { writeFileAtomic } from '@mixsga/models';
+
 import { bestLine, sweepMarkdownTable, sweepPlot } from '../../sweep/render';
 import { budgetPlot } from '../budget-plot';
 import { frontierLines } from '../frontier';
