@@ -41,7 +41,7 @@ export async function convertCheckpoint(source: string, folder: string, options:
   }
 }
 
-/** Tensors of a checkpoint as those of the converted model, each in the type that it has. */
+/** Tensors of a checkpoint as those of the converted model, each in the type that it has, but F32 for F64. */
 function convertedTensors(
   published: ModelConfig, config: ModelConfig, original: TensorSource, stored: ReadonlyMap<string, string>,
   routers: ReadonlyMap<string, Float32Array>,
@@ -54,7 +54,7 @@ function convertedTensors(
   const tensors = new Map<string, TensorInfo>();
   for (const { name, shape } of storedParameters(config)) {
     const { dtype, where } = original.tensors.get(storedName(name)) ?? { dtype: 'F32', where: original.where };
-    tensors.set(name, { dtype, shape, where });
+    tensors.set(name, { dtype: dtype === 'F64' ? 'F32' : dtype, shape, where });
   }
   const read = async (name: string): Promise<Float32Array<ArrayBuffer>> => (
     (routers.get(name) ?? (await source.read(name))) as Float32Array<ArrayBuffer>
@@ -67,7 +67,7 @@ function convertedTensors(
     async readRaw(name) {
       const { dtype, shape } = tensors.get(name)!;
       const before = original.tensors.get(storedName(name));
-      const isSame = before?.shape.join() === shape.join() && !(config.mixsga?.align && isTurned(name));
+      const isSame = before?.dtype === dtype && before.shape.join() === shape.join() && !(config.mixsga?.align && isTurned(name));
       if (isSame) return original.readRaw(storedName(name));
       return fromFloat32(await read(name), shape, dtype as FloatDtype).data as Uint8Array<ArrayBuffer>;
     },

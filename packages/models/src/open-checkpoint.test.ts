@@ -41,7 +41,7 @@ describe('openCheckpoint of a folder', () => {
     expect([...files].sort()).toEqual(['config.json', 'model.safetensors']);
     for (const name of ['a', 'b', 'c']) expect(same(await tensors.read(name), toFloat32(entries.get(name)!)), name).toBe(true);
     expect(await tensors.readRaw('ids')).toEqual(new Uint8Array(8).fill(1));
-    await expect(tensors.read('ids')).rejects.toThrow(`${folder}/model.safetensors: tensor "ids": expected F32, F16 or BF16, got I64`);
+    await expect(tensors.read('ids')).rejects.toThrow(`${folder}/model.safetensors: tensor "ids": expected F32, F16, BF16 or F64, got I64`);
     await expect(tensors.read('none')).rejects.toThrow('expected a tensor "none", and there is none');
     await tensors.close();
   });

@@ -4,6 +4,7 @@ import { removeLeftovers, syncFolder, temporaryPath, writeSynced } from './io/at
 import { orFileError } from './io/fs';
 import { encodeHeader, inFileOrder, show, tensorBytes, type SafetensorsDtype } from './io/safetensors-header';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
+import { isReadable } from './io/widen';
 import type { TensorSource } from './io/tensor-source';
 
 export interface CheckpointContent {
@@ -80,7 +81,7 @@ function planShards(tensors: TensorSource, dtype: FloatDtype | undefined, maxSha
   const shards: Map<string, PlannedTensor>[] = [new Map()];
   let bytes = 0;
   for (const [name, info] of tensors.tensors) {
-    const isFloat = info.dtype === 'F32' || info.dtype === 'F16' || info.dtype === 'BF16';
+    const isFloat = isReadable(info.dtype);
     const planned = { dtype: isFloat && dtype ? dtype : info.dtype, shape: info.shape };
     const size = tensorBytes(planned.dtype, planned.shape);
     if (bytes + size > maxShardBytes && shards.at(-1)!.size > 0) {

@@ -18,9 +18,9 @@ export interface Tokenizer {
   /**
    * The text of any run of ids. Bytes that are not UTF-8, as where a run begins or ends inside a character,
    * become U+FFFD. (For byte fallback, as in Llama 2 and Gemma, Python's tokenizers give up the whole characters beside such
-   * bytes too; here a character once whole stays.) An id without a token is no text, as in a vocabulary that a model pads.
+   * bytes too; here a character once whole stays.)
    * @param skipSpecialTokens whether to leave out special tokens; default false
-   * @throws ArgumentError when an id is not a whole number from 0
+   * @throws ArgumentError when an id is not in the vocabulary
    */
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
 
@@ -49,7 +49,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
  */
 export function createTokenizer(json: unknown, where = 'tokenizer.json'): Tokenizer {
   const tokenizer = parse(json, where);
-  const ids = new Set([...tokenizer.get_vocab()].filter(([token]) => token !== undefined).map(([, id]) => id));
+  const ids = new Set(tokenizer.get_vocab().values());
   const vocabularySize = [...ids].reduce((size, id) => Math.max(size, id + 1), 0);
 
   return {
@@ -57,10 +57,11 @@ export function createTokenizer(json: unknown, where = 'tokenizer.json'): Tokeni
     encode: (text, { addSpecialTokens = true } = {}) =>
       tokenizer.encode(text.replace(LONE_SURROGATE, '\ufffd'), { add_special_tokens: addSpecialTokens }).ids,
     decode(tokenIds, { skipSpecialTokens = false } = {}) {
-      const given = Array.from(tokenIds);
-      const none = given.find((id) => !Number.isInteger(id) || id < 0);
-      if (none !== undefined) throw new ArgumentError(`decode: expected token ids, whole numbers from 0, got ${none}`);
-      const run = given.filter((id) => ids.has(id));
+      const run = Array.from(tokenIds);
+      const unknown = run.find((id) => !ids.has(id));
+      if (unknown !== undefined) {
+        throw new ArgumentError(`decode: expected token ids below ${vocabularySize}, got ${unknown}; is it this model's tokenizer?`);
+      }
       if (run.length === 0) return '';
       // Hugging Face's Python tokenizers leave spaces as they are; the library would remove some by default.
       return tokenizer.decode(run, { skip_special_tokens: skipSpecialTokens, clean_up_tokenization_spaces: false });

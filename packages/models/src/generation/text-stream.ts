@@ -20,13 +20,12 @@ export class TextStream {
   #text: string | null = null;
   /** Length of their text that has been given out. */
   #given = 0;
-  /** Text that may be the beginning of a stop string; that of special tokens is looked at, and never given out. */
-  #held: Marked = NOTHING;
+  /** Text that may be the beginning of a stop string. */
+  #held = '';
   #stopped = false;
 
   /**
-   * @param stopStrings the one that is whole first ends the text; of two at once, the longer one. They are looked for in the text
-   * with its special tokens, so that `<|im_end|>` can be one
+   * @param stopStrings the one that is whole first ends the text; of two at once, the longer one
    * @param prompt ids of the text before, on which the first token's text may depend: SentencePiece drops a leading space
    * @throws ArgumentError when a stop string is empty
    */
@@ -45,15 +44,7 @@ export class TextStream {
 
   /** Takes a token; gives the text that is certain now and has not been given before. Special tokens have none. */
   push(token: number): string {
-    const given = this.#beforeStop(visible(this.#decoded(token)));
-    const special = this.#stopped || this.#stopStrings.length === 0 ? '' : this.#specialText(token);
-    if (special === '') return given;
-    const unfinished = (this.#text ?? '').slice(this.#given);
-    const before = this.#held;
-    const text = given + this.#beforeStop(joined(visible(unfinished), hidden(special)));
-    if (this.#stopped || unfinished === '') return text;
-    this.#held = before; // the character may still become whole, and is not to be given twice
-    return given;
+    return this.#beforeStop(this.#decoded(token));
   }
 
   /** The rest of the text, be it half a character or the beginning of a stop string. */
@@ -62,14 +53,9 @@ export class TextStream {
     this.#ids = [];
     this.#text = null;
     this.#given = 0;
-    const rest = this.#beforeStop(visible(text)) + shown(this.#held);
-    this.#held = NOTHING;
+    const rest = this.#beforeStop(text) + this.#held;
+    this.#held = '';
     return rest;
-  }
-
-  /** What a special token is called, which is no part of the text; '' for any other token. */
-  #specialText(token: number): string {
-    return this.#decode([token]) === '' ? this.#tokenizer.decode([token]) : '';
   }
 
   #decoded(token: number): string {
@@ -100,44 +86,26 @@ export class TextStream {
     return this.#tokenizer.decode(ids, { skipSpecialTokens: true });
   }
 
-  #beforeStop(marked: Marked): string {
+  #beforeStop(text: string): string {
     if (this.#stopped) return '';
-    const whole = joined(this.#held, marked);
-    const { text } = whole;
-    let begin = text.length;
+    const whole = this.#held + text;
+    let begin = whole.length;
     let end = Infinity;
     for (const stop of this.#stopStrings) {
-      const at = text.indexOf(stop);
+      const at = whole.indexOf(stop);
       if (at < 0 || at + stop.length > end || (at + stop.length === end && at > begin)) continue;
       begin = at;
       end = at + stop.length;
     }
     if (end < Infinity) {
       this.#stopped = true;
-      this.#held = NOTHING;
-      return shown(cut(whole, 0, begin));
+      this.#held = '';
+      return whole.slice(0, begin);
     }
-    const held = text.length - this.#stopStrings.reduce((most, stop) => Math.max(most, overlap(text, stop)), 0);
-    this.#held = cut(whole, held);
-    return shown(cut(whole, 0, held));
+    const held = this.#stopStrings.reduce((most, stop) => Math.max(most, overlap(whole, stop)), 0);
+    this.#held = whole.slice(whole.length - held);
+    return whole.slice(0, whole.length - held);
   }
-}
-
-/** A text, and for each of its UTF-16 units whether it is seen ('v') or of a special token ('h'). */
-interface Marked {
-  readonly text: string;
-  readonly marks: string;
-}
-
-const NOTHING: Marked = { text: '', marks: '' };
-const visible = (text: string): Marked => ({ text, marks: 'v'.repeat(text.length) });
-const hidden = (text: string): Marked => ({ text, marks: 'h'.repeat(text.length) });
-const joined = (a: Marked, b: Marked): Marked => ({ text: a.text + b.text, marks: a.marks + b.marks });
-const cut = ({ text, marks }: Marked, begin: number, end?: number): Marked => ({ text: text.slice(begin, end), marks: marks.slice(begin, end) });
-
-function shown({ text, marks }: Marked): string {
-  if (!marks.includes('h')) return text;
-  return Array.from(marks, (mark, i) => (mark === 'v' ? text[i]! : '')).join('');
 }
 
 /** Length of a text without the U+FFFD at its end that may become a character. */

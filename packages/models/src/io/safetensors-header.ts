@@ -6,17 +6,20 @@ import { JsonReader, type JsonValue } from './json';
  * header, a JSON header, then the tensors' bytes without holes or overlaps.
  */
 
-export const BYTES_PER_VALUE = { F32: 4, F16: 2, BF16: 2, I32: 4, I64: 8, U8: 1 } as const;
+export const BYTES_PER_VALUE = {
+  ...{ F64: 8, F32: 4, F16: 2, BF16: 2, F8_E4M3: 1, F8_E5M2: 1 },
+  ...{ I64: 8, I32: 4, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1 },
+} as const;
 export const METADATA = '__metadata__';
 const MAX_HEADER_BYTES = 100_000_000;
 /** More than any published checkpoint has; with the limit of a name it bounds the memory that a header can ask for. */
 export const MAX_TENSORS = 100_000;
 export const MAX_NAME_BYTES = 1024;
 const MAX_METADATA_BYTES = 2 ** 20;
-/** Values of which a tensor's description may be made: 3 keys and a shape of some 50 dimensions. */
+/** Values of which a tensor's description may be made: 3 keys, a shape of some 50 dimensions, and what others add. */
 const MAX_DESCRIPTION = 64;
 
-/** Element types that are read and written here. */
+/** Element types of stored tensors. */
 export type SafetensorsDtype = keyof typeof BYTES_PER_VALUE;
 
 /** Where a tensor lies: bytes `begin` to `end` of the data, which follow the header. */
@@ -110,9 +113,10 @@ function headerEntries(header: Uint8Array, where: string): [string, TensorPlace]
 }
 
 function tensorPlace(name: string, description: JsonValue, where: string): TensorPlace {
-  const keys = isObject(description) ? Object.keys(description).sort().join(', ') : null;
-  if (!isObject(description) || keys !== 'data_offsets, dtype, shape') {
-    throw tensorError(where, name, `expected the keys data_offsets, dtype, shape, got ${keys ?? show(description)}`);
+  // Other keys are passed over, as the reference reader does.
+  if (!isObject(description) || !['data_offsets', 'dtype', 'shape'].every((key) => Object.hasOwn(description, key))) {
+    const keys = isObject(description) ? Object.keys(description).sort().join(', ') || 'none' : show(description);
+    throw tensorError(where, name, `expected the keys data_offsets, dtype, shape, got ${keys}`);
   }
   const { dtype, shape, data_offsets: offsets } = description;
   if (!isDtype(dtype)) {

@@ -1,14 +1,15 @@
 import { ArgumentError } from '@mixsga/backend';
-import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './float16';
+import { float32ToBfloat16, float32ToFloat16 } from './float16';
 import { readFileBytes } from './fs';
 import { encodeHeader, headerLength, inFileOrder, METADATA, parseHeader, show, tensorBytes } from './safetensors-header';
 import type { SafetensorsDtype } from './safetensors-header';
+import { isReadable, READABLE, widened } from './widen';
 
 // Whole files in memory; safetensors-source.ts reads tensor by tensor.
 
 export type { SafetensorsDtype } from './safetensors-header';
 
-/** Element types that hold fractions; see {@link toFloat32} and {@link fromFloat32}. */
+/** Element types of weights that are written; see {@link fromFloat32}. */
 export type FloatDtype = 'F32' | 'F16' | 'BF16';
 
 /** One tensor of a safetensors file. */
@@ -76,21 +77,12 @@ export function encodeSafetensors(
 }
 
 /**
- * The values of an F32, F16 or BF16 tensor, row-major, in memory of their own.
+ * The values of an F32, F16, BF16 or F64 tensor, row-major, in memory of their own.
  * @throws ArgumentError when the tensor holds integers
  */
 export function toFloat32({ dtype, data }: SafetensorsEntry): Float32Array<ArrayBuffer> {
-  const aligned = new Uint8Array(data).buffer; // a copy, so aligned whatever the file has before it
-  switch (dtype) {
-    case 'F32':
-      return new Float32Array(aligned);
-    case 'F16':
-      return float16ToFloat32(new Uint16Array(aligned));
-    case 'BF16':
-      return bfloat16ToFloat32(new Uint16Array(aligned));
-    default:
-      throw new ArgumentError(`toFloat32: expected a tensor of F32, F16 or BF16, got ${dtype}`);
-  }
+  if (!isReadable(dtype)) throw new ArgumentError(`toFloat32: expected a tensor of ${READABLE}, got ${dtype}`);
+  return widened(dtype, new Uint8Array(data).buffer); // a copy, so aligned whatever the file has before it
 }
 
 /** A tensor of the given element type, rounded to nearest, ties to even. Its data may share memory with `values`. */

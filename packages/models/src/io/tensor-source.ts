@@ -1,9 +1,10 @@
 import { FileError } from '@mixsga/backend';
 import type { ByteSource } from './byte-source';
-import { bfloat16ToFloat32, float16ToFloat32 } from './float16';
 import type { ParameterSource } from './parameter-source';
 import type { SafetensorsEntry } from './safetensors';
-import { show, tensorBytes, tensorError, type SafetensorsDtype } from './safetensors-header';
+import { BYTES_PER_VALUE, show, tensorBytes, tensorError, type SafetensorsDtype } from './safetensors-header';
+import { gather, spanOf } from './strided';
+import { isReadable, READABLE, readWidened, widened } from './widen';
 
 /** What is known of a tensor before it is read. */
 export interface TensorInfo {
@@ -20,7 +21,7 @@ export interface TensorSource extends ParameterSource {
   /** Every tensor by name. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /**
-   * The values of an F32, F16 or BF16 tensor as float32, row-major, in memory of the caller's own.
+   * The values of an F32, F16, BF16 or F64 tensor as float32, row-major, in memory of the caller's own.
    * @throws FileError when there is no such tensor, it holds integers, or it cannot be read
    */
   read(name: string): Promise<Float32Array<ArrayBuffer>>;
@@ -34,9 +35,11 @@ export interface TensorSource extends ParameterSource {
 export interface StoredTensor extends TensorInfo {
   /** First byte in the file. */
   readonly position: number;
+  /** Elements between neighbours in each dimension, of a tensor that does not lie row by row. */
+  readonly strides?: readonly number[] | undefined;
 }
 
-/** Half-precision values that are widened at a time. */
+/** Values that are widened at a time. */
 const WIDEN_CHUNK = 2 ** 20;
 
 /** The tensors of one file, given where each lies. Owns `bytes`. */
@@ -56,28 +59,19 @@ export class FileTensors implements TensorSource {
   }
 
   async read(name: string): Promise<Float32Array<ArrayBuffer>> {
-    const { dtype, shape, position } = this.#find(name);
-    if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16') throw notFloat(this.where, name, dtype);
-    const values = new Float32Array(shape.reduce((product, n) => product * n, 1));
-    if (dtype === 'F32') {
-      await this.#bytes.readInto(new Uint8Array(values.buffer), position);
-      return values;
-    }
-    const widen = dtype === 'F16' ? float16ToFloat32 : bfloat16ToFloat32;
-    const bits = new Uint16Array(Math.min(WIDEN_CHUNK, values.length));
-    for (let at = 0; at < values.length; at += bits.length) {
-      const part = bits.subarray(0, Math.min(bits.length, values.length - at));
-      await this.#bytes.readInto(new Uint8Array(part.buffer, 0, part.byteLength), position + 2 * at);
-      widen(part, values.subarray(at, at + part.length));
-    }
-    return values;
+    const { dtype, shape, position, strides } = this.#find(name);
+    if (!isReadable(dtype)) throw notFloat(this.where, name, dtype);
+    if (strides) return widened(dtype, (await this.readRaw(name)).buffer);
+    const count = shape.reduce((product, n) => product * n, 1);
+    return readWidened(dtype, count, WIDEN_CHUNK, (target, at) => this.#bytes.readInto(target, position + at));
   }
 
   async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    const { dtype, shape, position } = this.#find(name);
-    const raw = new Uint8Array(tensorBytes(dtype, shape));
+    const { dtype, shape, position, strides } = this.#find(name);
+    const size = BYTES_PER_VALUE[dtype];
+    const raw = new Uint8Array(strides ? size * spanOf({ shape, strides }) : tensorBytes(dtype, shape));
     await this.#bytes.readInto(raw, position);
-    return raw;
+    return strides ? gather(raw, { shape, strides }, size) : raw;
   }
 
   close(): Promise<void> {
@@ -146,11 +140,8 @@ export function memoryTensors(entries: ReadonlyMap<string, SafetensorsEntry>, wh
     has: (name) => entries.has(name),
     async read(name) {
       const { dtype, data } = find(name);
-      const own = new Uint8Array(data).buffer;
-      if (dtype === 'F32') return new Float32Array(own);
-      if (dtype === 'F16') return float16ToFloat32(new Uint16Array(own));
-      if (dtype === 'BF16') return bfloat16ToFloat32(new Uint16Array(own));
-      throw notFloat(where, name, dtype);
+      if (!isReadable(dtype)) throw notFloat(where, name, dtype);
+      return widened(dtype, new Uint8Array(data).buffer);
     },
     readRaw: async (name) => new Uint8Array(find(name).data),
     close: async () => undefined,
@@ -162,5 +153,5 @@ function missing(where: string, name: string): FileError {
 }
 
 function notFloat(where: string, name: string, dtype: string): FileError {
-  return tensorError(where, name, `expected F32, F16 or BF16, got ${dtype}`);
+  return tensorError(where, name, `expected ${READABLE}, got ${dtype}`);
 }

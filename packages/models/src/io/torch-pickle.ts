@@ -1,18 +1,37 @@
 import { FileError } from '@mixsga/backend';
-import { show } from './safetensors-header';
+import { show, type SafetensorsDtype } from './safetensors-header';
+import { spanOf } from './strided';
 
 /*
  * The pickle of a state dict, and nothing else: an unpickler that knows the opcodes and the few names that torch.save
  * uses for an ordered dict of tensors. It has no way to import or call anything.
  */
 
-/** A tensor of a state dict: contiguous, and the whole of its storage. */
-export interface TorchTensor {
-  readonly dtype: 'F32' | 'F16' | 'BF16';
-  readonly shape: readonly number[];
-  /** Name of its storage in the archive. */
-  readonly storage: string;
+/** The values that tensors are views of. */
+export class TorchStorage {
+  constructor(
+    readonly dtype: SafetensorsDtype,
+    /** Its name in the file. */
+    readonly key: string,
+    /** Of its values. */
+    readonly count: number,
+  ) {}
 }
+
+/** A tensor of a state dict: a view that lies within its storage and is no larger. */
+export class TorchTensor {
+  constructor(
+    readonly storage: TorchStorage,
+    /** Place of its first value in the storage. */
+    readonly offset: number,
+    readonly shape: readonly number[],
+    /** In values. */
+    readonly strides: readonly number[],
+  ) {}
+}
+
+/** Finds the first byte of a storage of a tensor of that name. @throws FileError when it is not as long as it should be */
+export type FindStorage = (storage: TorchStorage, name: string) => number;
 
 /** Size of a pickle: a tensor takes some 200 bytes of it. */
 export const MAX_PICKLE_BYTES = 4 * 2 ** 20;
@@ -20,10 +39,16 @@ export const MAX_PICKLE_BYTES = 4 * 2 ** 20;
 const MAX_STACK = 10_000;
 const MAX_TUPLE = 64;
 
-const STORAGES = { 'torch.FloatStorage': 'F32', 'torch.HalfStorage': 'F16', 'torch.BFloat16Storage': 'BF16' } as const;
+const STORAGES: Readonly<Record<string, SafetensorsDtype>> = {
+  ...{ 'torch.FloatStorage': 'F32', 'torch.HalfStorage': 'F16', 'torch.BFloat16Storage': 'BF16', 'torch.DoubleStorage': 'F64' },
+  // Of buffers, such as positions and masks.
+  ...{ 'torch.LongStorage': 'I64', 'torch.IntStorage': 'I32', 'torch.ShortStorage': 'I16', 'torch.CharStorage': 'I8' },
+  ...{ 'torch.ByteStorage': 'U8', 'torch.BoolStorage': 'BOOL' },
+};
 const REBUILD = 'torch._utils._rebuild_tensor_v2';
+const PARAMETER = 'torch._utils._rebuild_parameter';
 const ORDERED_DICT = 'collections.OrderedDict';
-const GLOBALS = [...Object.keys(STORAGES), REBUILD, ORDERED_DICT];
+const GLOBALS = [...Object.keys(STORAGES), REBUILD, PARAMETER, ORDERED_DICT];
 
 /** Every opcode of the format, so that what is refused is refused by name. */
 const OPCODES = new Map(
@@ -43,45 +68,60 @@ const OPCODES = new Map(
 class Tuple {
   constructor(readonly items: readonly Value[]) {}
 }
+class List {
+  readonly items: Value[] = [];
+}
 class Dict {
   readonly items = new Map<string, Value>();
 }
 class Global {
   constructor(readonly name: string) {}
 }
-class Storage {
-  constructor(
-    readonly dtype: TorchTensor['dtype'],
-    readonly key: string,
-    readonly count: number,
-  ) {}
-}
-class Tensor {
-  constructor(
-    readonly storage: Storage,
-    readonly shape: readonly number[],
-  ) {}
-}
-type Value = null | boolean | number | string | Tuple | Dict | Global | Storage | Tensor;
+type Value = null | boolean | number | string | Tuple | List | Dict | Global | TorchStorage | TorchTensor;
 
 const EMPTY_TUPLE = new Tuple([]);
+
+/** What a pickle holds, and where the next may begin. */
+interface Read<T> {
+  readonly value: T;
+  readonly end: number;
+}
 
 /**
  * The tensors of a pickled state dict, by name.
  * @param where the file's path, for error messages
+ * @param what part of the file the pickle is, for error messages
+ * @param start its first byte
  * @throws FileError naming the opcode, global or tensor that a state dict does not have
  */
-export function readStateDict(pickle: Uint8Array, where: string): Map<string, TorchTensor> {
-  const machine = new Machine(pickle, where);
+export function readStateDict(pickle: Uint8Array, where: string, what = 'data.pkl', start = 0): Read<Map<string, TorchTensor>> {
+  const machine = new Machine(pickle, where, what, start);
   const dict = machine.run();
   if (!(dict instanceof Dict)) throw machine.error(`expected a dict of tensors, got ${describe(dict)}`);
   const tensors = new Map<string, TorchTensor>();
   for (const [name, tensor] of dict.items) {
-    if (!(tensor instanceof Tensor)) throw machine.error(`${show(name)}: expected a tensor, got ${describe(tensor)}`);
-    const { storage, shape } = tensor;
-    tensors.set(name, { dtype: storage.dtype, shape, storage: storage.key });
+    if (!(tensor instanceof TorchTensor)) throw machine.error(`${show(name)}: expected a tensor, got ${describe(tensor)}`);
+    tensors.set(name, tensor);
   }
-  return tensors;
+  return { value: tensors, end: machine.at };
+}
+
+/** A pickled list of strings. @throws FileError as {@link readStateDict} */
+export function readStrings(pickle: Uint8Array, where: string, what: string, start: number): Read<string[]> {
+  const machine = new Machine(pickle, where, what, start);
+  const list = machine.run();
+  const isStrings = list instanceof List && list.items.every((item) => typeof item === 'string');
+  if (!isStrings) throw machine.error(`expected a list of names, got ${describe(list)}`);
+  return { value: list.items as string[], end: machine.at };
+}
+
+/** A boolean of a pickled dict, undefined where it has none. @throws FileError as {@link readStateDict} */
+export function readFlag(pickle: Uint8Array, where: string, what: string, start: number, key: string): Read<boolean | undefined> {
+  const machine = new Machine(pickle, where, what, start);
+  const dict = machine.run();
+  const value = dict instanceof Dict ? dict.items.get(key) : null;
+  if (value !== undefined && typeof value !== 'boolean') throw machine.error(`expected a dict with a boolean ${key}, got ${describe(value)}`);
+  return { value, end: machine.at };
 }
 
 class Machine {
@@ -90,18 +130,26 @@ class Machine {
   /** Sizes of the stack at each open MARK. */
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, Value>();
-  #at = 0;
-  #opcodeAt = 0;
+  #at: number;
+  #opcodeAt: number;
 
   constructor(
     private readonly pickle: Uint8Array,
     private readonly where: string,
+    private readonly what: string,
+    private readonly start: number,
   ) {
+    this.#at = this.#opcodeAt = start;
     this.#view = new DataView(pickle.buffer, pickle.byteOffset, pickle.byteLength);
   }
 
   error(problem: string): FileError {
-    return new FileError(this.where, `data.pkl at byte ${this.#opcodeAt}: ${problem}`);
+    return new FileError(this.where, `${this.what} at byte ${this.#opcodeAt - this.start}: ${problem}`);
+  }
+
+  /** The byte after the last one read. */
+  get at(): number {
+    return this.#at;
   }
 
   run(): Value {
@@ -148,6 +196,12 @@ class Machine {
         return this.#push(new Tuple(this.#popToMark(MAX_TUPLE)));
       case 'EMPTY_DICT':
         return this.#push(new Dict());
+      case 'EMPTY_LIST':
+        return this.#push(new List());
+      case 'APPEND':
+        return this.#append(this.#popMany(1));
+      case 'APPENDS':
+        return this.#append(this.#popToMark(MAX_STACK));
       case 'SETITEM':
         return this.#setItems(this.#popMany(2));
       case 'SETITEMS':
@@ -255,6 +309,12 @@ class Machine {
     }
   }
 
+  #append(items: Value[]): void {
+    const list = this.#top();
+    if (!(list instanceof List)) throw this.error(`expected a list to put items in, got ${describe(list)}`);
+    for (const item of items) list.items.push(item);
+  }
+
   #global(): Global {
     const line = () => {
       const start = this.#at;
@@ -268,13 +328,13 @@ class Machine {
     return new Global(name);
   }
 
-  /** A persistent id: ('storage', type, name, device, number of values). */
-  #storage(id: Value): Storage {
-    const [tag, type, key, device, count, ...rest] = id instanceof Tuple ? id.items : [];
-    const dtype = type instanceof Global && Object.hasOwn(STORAGES, type.name) ? STORAGES[type.name as keyof typeof STORAGES] : null;
-    const wellFormed = tag === 'storage' && typeof key === 'string' && typeof device === 'string' && rest.length === 0;
-    if (!wellFormed || dtype === null || !isCount(count)) throw this.error('expected a storage of FloatStorage, HalfStorage or BFloat16Storage, got another');
-    return new Storage(dtype, key, count);
+  /** A persistent id: ('storage', type, name, device, number of values), before torch 1.6 also None, which stood for a view. */
+  #storage(id: Value): TorchStorage {
+    const [tag, type, key, device, count, view = null, ...rest] = id instanceof Tuple ? id.items : [];
+    const dtype = type instanceof Global && Object.hasOwn(STORAGES, type.name) ? STORAGES[type.name]! : null;
+    const wellFormed = tag === 'storage' && typeof key === 'string' && typeof device === 'string' && view === null && rest.length === 0;
+    if (!wellFormed || dtype === null || !isCount(count)) throw this.error('expected a storage of FloatStorage and the like, got another');
+    return new TorchStorage(dtype, key, count);
   }
 
   #reduce(): void {
@@ -282,30 +342,31 @@ class Machine {
     if (!(callee instanceof Global) || !(given instanceof Tuple)) throw this.error(`expected a function and its arguments, got ${describe(callee)}`);
     if (callee.name === ORDERED_DICT && given.items.length === 0) return this.#push(new Dict());
     if (callee.name === REBUILD) return this.#push(this.#tensor(given.items));
-    throw this.error(`expected ${REBUILD} or an empty ${ORDERED_DICT}, got ${callee.name} of ${given.items.length} arguments`);
+    if (callee.name === PARAMETER) return this.#push(this.#parameter(given.items));
+    throw this.error(`expected ${REBUILD}, ${PARAMETER} or an empty ${ORDERED_DICT}, got ${callee.name} of ${given.items.length} arguments`);
   }
 
-  #tensor([storage, offset, size, stride, gradient, hooks, ...rest]: readonly Value[]): Tensor {
+  #tensor([storage, offset, size, stride, gradient, hooks, ...rest]: readonly Value[]): TorchTensor {
     const tuples = size instanceof Tuple && stride instanceof Tuple;
-    if (!(storage instanceof Storage) || !tuples || typeof gradient !== 'boolean' || !(hooks instanceof Dict) || rest.length > 0) {
+    if (!(storage instanceof TorchStorage) || !tuples || typeof gradient !== 'boolean' || !(hooks instanceof Dict) || rest.length > 0) {
       throw this.error(`${REBUILD}: expected a storage, an offset, a size and strides, got others`);
     }
     const [shape, strides] = [size.items, stride.items];
-    if (!shape.every(isCount) || !strides.every(isCount) || shape.length !== strides.length || hooks.items.size > 0) {
-      throw this.error(`${REBUILD}: expected a size and strides of whole numbers, got others`);
-    }
+    const isSound = isCount(offset) && shape.every(isCount) && strides.every(isCount) && shape.length === strides.length && hooks.items.size === 0;
+    if (!isSound) throw this.error(`${REBUILD}: expected an offset, a size and strides of whole numbers, got others`);
     const count = shape.reduce((product, n) => product * n, 1);
-    if (offset !== 0 || count !== storage.count) {
-      throw this.error(`expected a tensor that is all of its storage, got ${count} values of ${storage.count}; save it from a contiguous clone`);
+    // Products beyond 2^53 are inexact, and never as small as a storage.
+    if (offset + spanOf({ shape, strides }) > storage.count || count > storage.count) {
+      const view = `[${shape.join(', ')}] with strides [${strides.join(', ')}] from ${offset} on`;
+      throw this.error(`expected a tensor within the ${storage.count} values of its storage, got ${view}`);
     }
-    let step = 1;
-    for (let i = shape.length - 1; i >= 0; i--) {
-      if (shape[i]! > 1 && strides[i] !== step && count > 0) {
-        throw this.error(`expected a contiguous tensor, got [${shape.join(', ')}] with strides [${strides.join(', ')}]; save it from a contiguous clone`);
-      }
-      step *= shape[i]!;
-    }
-    return new Tensor(storage, shape);
+    return new TorchTensor(storage, offset, shape, strides);
+  }
+
+  #parameter([tensor, gradient, hooks, ...rest]: readonly Value[]): TorchTensor {
+    const isSound = tensor instanceof TorchTensor && typeof gradient === 'boolean' && hooks instanceof Dict && hooks.items.size === 0 && rest.length === 0;
+    if (!isSound) throw this.error(`${PARAMETER}: expected a tensor, a boolean and no hooks, got others`);
+    return tensor;
   }
 
   /** Attributes of a state dict: `_metadata`, the versions of its modules, which mean nothing here. */
@@ -324,6 +385,9 @@ function isCount(value: Value | undefined): value is number {
 
 function describe(value: Value): string {
   if (value instanceof Global) return `the global ${value.name}`;
-  if (typeof value === 'object' && value !== null) return `a ${value.constructor === Dict ? 'dict' : value.constructor === Tuple ? 'tuple' : 'tensor'}`;
+  if (value instanceof Dict) return 'a dict';
+  if (value instanceof List) return 'a list';
+  if (value instanceof Tuple) return 'a tuple';
+  if (typeof value === 'object' && value !== null) return value instanceof TorchTensor ? 'a tensor' : 'a storage';
   return show(value);
 }

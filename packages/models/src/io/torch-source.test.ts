@@ -40,6 +40,30 @@ describe('openTorch', () => {
     expect(await source.read('empty')).toEqual(new Float32Array(0));
   });
 
+  it.each(['views.bin', 'views-legacy.bin'])('reads parameters and views of one storage: %s', async (name) => {
+    const source = await open(await readFile(new URL(`testing/${name}`, import.meta.url)));
+    const range = (count: number, from = 0, step = 1) => Array.from({ length: count }, (_, i) => from + step * i);
+    const all: Record<string, unknown> = {};
+    for (const [tensor, { dtype, shape }] of source.tensors) {
+      if (!/^(I64|BOOL)$/.test(dtype)) all[tensor] = [dtype, shape, [...(await source.read(tensor))]];
+    }
+    expect(all).toEqual({
+      parameter: ['F32', [2], [1.5, -2.5]],
+      q: ['F32', [2, 4], range(8)],
+      k: ['F32', [1, 4], range(4, 8)],
+      v: ['F32', [2, 4], range(8, 12)],
+      left: ['F16', [4, 2], [0, 1, 6, 7, 12, 13, 18, 19]],
+      right: ['F16', [4, 4], [0, 6, 12, 18].flatMap((row) => range(4, row + 2))],
+      transposed: ['BF16', [3, 2], [0, 3, 1, 4, 2, 5]],
+      cube: ['F64', [4, 2, 3], range(4).flatMap((k) => [0, 12].flatMap((i) => range(3, i + k, 4))).map((x) => Math.fround(x / 3))],
+    });
+    expect(source.tensors.get('positions')).toMatchObject({ dtype: 'I64', shape: [3] });
+    expect(new BigInt64Array((await source.readRaw('positions')).buffer)).toEqual(BigInt64Array.of(0n, 1n, 2n));
+    expect(await source.readRaw('mask')).toEqual(Uint8Array.of(1, 0));
+    await expect(source.read('mask')).rejects.toThrow('tensor "mask": expected F32, F16, BF16 or F64, got BOOL');
+    expect(new Float64Array((await source.readRaw('cube')).buffer)[1]).toBe(4 / 3);
+  });
+
   it('reads a zip64 archive and a plain dict', async () => {
     const pickle = pickleOf('}', text('w'), tensor(), 's');
     const source = await open(zipOf(archive(pickle), { zip64: true }));
@@ -54,13 +78,19 @@ describe('openTorch', () => {
 
 describe('pickles that are refused', () => {
   const one = (value: string) => pickleOf(dict(['w', value]));
+  const PARAMETER = global('torch._utils', '_rebuild_parameter');
   const long = (bytes: string) => `\x8a${String.fromCharCode(bytes.length)}${bytes}`;
 
   it.each<[string, Uint8Array, string | RegExp]>([
     ['a call of another function', pickleOf(global('os', 'system'), tuple(text('true')), 'R'), /byte 2: .*the global "os.system", which is not read; only torch.FloatStorage/],
     ['one of the builtins', pickleOf(global('builtins', 'eval'), tuple(text('1')), 'R'), 'the global "builtins.eval"'],
-    ['another function of torch', pickleOf(global('torch._utils', '_rebuild_parameter')), 'the global "torch._utils._rebuild_parameter"'],
-    ['a storage of integers', one(tensor({ of: storage({ type: 'LongStorage' }) })), 'the global "torch.LongStorage"'],
+    ['another function of torch', pickleOf(global('torch._utils', '_rebuild_sparse_tensor')), 'the global "torch._utils._rebuild_sparse_tensor"'],
+    ['a storage of complex numbers', one(tensor({ of: storage({ type: 'ComplexFloatStorage' }) })), 'the global "torch.ComplexFloatStorage"'],
+    ['a parameter of no tensor', one(`${PARAMETER}${tuple(int(1), '\x88', ORDERED_DICT)}R`), '_rebuild_parameter: expected a tensor, a boolean and no hooks'],
+    ['a parameter with hooks', one(`${PARAMETER}${tuple(tensor(), '\x88', `}${text('a')}${int(1)}s`)}R`), '_rebuild_parameter: expected a tensor, a boolean and no hooks'],
+    ['a parameter with a state', one(`${PARAMETER}${tuple(tensor(), '\x88', ORDERED_DICT, '}')}R`), '_rebuild_parameter: expected a tensor, a boolean and no hooks'],
+    ['items of no list', pickleOf('}', '(', int(1), 'e'), 'expected a list to put items in, got a dict'],
+    ['a storage that is a view', one(tensor({ of: `${tuple(text('storage'), global('torch', 'FloatStorage'), text('0'), text('cpu'), int(6), tuple(text('1'), int(0), int(6)))}Q` })), 'expected a storage of FloatStorage'],
     ['a global by parts', pickleOf(text('os'), text('system'), '\x93'), 'the opcode STACK_GLOBAL, which none has; nothing of it was run'],
     ['an instance', pickleOf('(ios\nsystem\n'), 'the opcode INST'],
     ['an object', pickleOf(ORDERED_DICT, ')', '\x81'), 'the opcode NEWOBJ'],
@@ -72,19 +102,21 @@ describe('pickles that are refused', () => {
     ['a storage as a function', pickleOf(global('torch', 'FloatStorage'), ')R'), 'got torch.FloatStorage of 0 arguments'],
     ['a dict of items', pickleOf(global('collections', 'OrderedDict'), tuple(int(1)), 'R'), 'got collections.OrderedDict of 1 arguments'],
     ['attributes', pickleOf(dict(), '}', text('__class__'), int(1), 's', 'b'), 'expected BUILD to add _metadata'],
-    ['a list', pickleOf(']'), 'the opcode EMPTY_LIST'],
+    ['a list', pickleOf(']'), 'expected a dict of tensors, got a list'],
     ['a number', pickleOf(int(1)), 'expected a dict of tensors, got 1'],
     ['a dict in a dict', one('}'), '"w": expected a tensor, got a dict'],
     ['a key that is no name', pickleOf(dict(), int(1), int(2), 's'), 'expected pairs of a name and a value, got 1'],
     ['a name given twice', pickleOf(dict(['w', tensor()], ['w', tensor()])), 'expected each name once, got "w" twice'],
     ['a pair without a value', pickleOf(`${ORDERED_DICT}(`, text('w'), 'u'), 'expected pairs of a name and a value'],
     ['items of no dict', pickleOf(int(1), text('w'), int(2), 's'), 'expected a dict to put items in, got 1'],
-    ['an offset', one(tensor({ offset: 1 })), 'expected a tensor that is all of its storage'],
-    ['a view', one(tensor({ size: [2, 2], stride: [2, 1] })), 'got 4 values of 6'],
-    ['a transposed tensor', one(tensor({ size: [3, 2], stride: [1, 3] })), 'expected a contiguous tensor, got [3, 2] with strides [1, 3]'],
-    ['an expanded tensor', one(tensor({ size: [2, 3], stride: [0, 1] })), 'expected a contiguous tensor'],
-    ['strides of another rank', one(tensor({ stride: [1] })), 'expected a size and strides of whole numbers'],
-    ['a negative size', one(tensor({ size: [-2, -3] })), 'expected a size and strides of whole numbers'],
+    ['an offset', one(tensor({ offset: 1 })), 'expected a tensor within the 6 values of its storage, got [2, 3] with strides [3, 1] from 1 on'],
+    ['a negative offset', one(tensor({ offset: -1 })), 'expected an offset, a size and strides of whole numbers'],
+    ['an offset alone', one(tensor({ offset: 7, size: [0], stride: [1] })), 'expected a tensor within the 6 values of its storage, got [0]'],
+    ['long strides', one(tensor({ size: [2, 2], stride: [5, 1] })), 'got [2, 2] with strides [5, 1] from 0 on'],
+    ['an expanded tensor', one(tensor({ size: [7, 1], stride: [0, 1] })), 'got [7, 1] with strides [0, 1] from 0 on'],
+    ['sizes beyond all numbers', one(tensor({ size: [2 ** 30, 2 ** 30, 2 ** 30], stride: [0, 0, 0] })), 'expected a tensor within the 6 values'],
+    ['strides of another rank', one(tensor({ stride: [1] })), 'expected an offset, a size and strides of whole numbers'],
+    ['a negative size', one(tensor({ size: [-2, -3] })), 'expected an offset, a size and strides of whole numbers'],
     ['a long above 2^53', pickleOf(long(`${'\xff'.repeat(7)}\x7f`)), 'at most 2^53 - 1, got 9223372036854775807'],
     ['a long of nine bytes', pickleOf(long('\xff'.repeat(9))), 'at most 2^53 - 1, got one of 9 bytes'],
     ['another argument', one(tensor({ more: int(1) })), 'expected a storage, an offset, a size and strides'],
@@ -106,6 +138,8 @@ describe('pickles that are refused', () => {
 describe('archives that are refused', () => {
   const good = archive(pickleOf(dict(['w', tensor()])));
   const without = (name: string) => new Map([...good].filter(([key]) => key !== name));
+  const wide = tensor({ of: storage({ count: 200 }), size: [2], stride: [199] });
+  const spanning = pickleOf(dict(...Array.from({ length: 65 }, (_, i): [string, string] => [`${i}`, wide])));
   const three = pickleOf(dict(['a', tensor()], ['b', tensor()], ['c', tensor()]));
   /** @param edit gets the place of the directory, that of the first entry's in it */
   const edited = (edit: (bytes: Uint8Array, view: DataView, directory: number) => void, options?: object) => {
@@ -124,8 +158,9 @@ describe('archives that are refused', () => {
     ['no pickle', zipOf(without('m/data.pkl')), 'expected one data.pkl in the archive, got 0'],
     ['two pickles', zipOf(new Map([...good, ['n/data.pkl', data]])), 'expected one data.pkl in the archive, got 2'],
     ['no storage', zipOf(without('m/data/0')), 'tensor "w": expected a storage "0" in the archive, and there is none'],
-    ['a short storage', zipOf(new Map([...good, ['m/data/0', data.subarray(1)]])), 'tensor "w": expected 24 bytes for F32 [2, 3], got 23'],
-    ['a storage for three', model(three), 'tensor "c": expected a storage of its own, got that of "a" and "b"'],
+    ['a short storage', zipOf(new Map([...good, ['m/data/0', data.subarray(1)]])), 'tensor "w": expected 24 bytes for 6 values of F32, got 23'],
+    ['a storage for three', model(three), 'tensor "c": expected a storage of its own, got "0", of which others have all'],
+    ['a storage that is spanned without end', model(spanning, [['m/data/0', new Uint8Array(800)]]), 'tensor "64": expected a storage of its own, got "0", of which others have all'],
     ['big-endian values', zipOf(new Map([...good, ['m/byteorder', bytesOf('big')]])), 'byteorder: expected little, got "big"'],
     ['a large pickle', model(new Uint8Array(5 * 2 ** 20)), 'expected at most 4194304 bytes, got 5242880'],
     ['an entry outside', edited((_, view, at) => view.setUint32(at + 42, 0x7fffffff, true)), 'expected it within'],
@@ -147,4 +182,35 @@ describe('archives that are refused', () => {
     bytes[at + 7] = '0'.charCodeAt(0);
     await expectRefusal(bytes, 'zip directory: expected each name once, got one twice');
   });
+});
+
+describe('files of before PyTorch 1.6 that are refused', () => {
+  const magic = '\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.';
+  const version = pickleOf('M\xe9\x03');
+  const machine = (littleEndian: string) => pickleOf('}', text('little_endian'), littleEndian, 's');
+  const counted = (count: number, more = data) => new Uint8Array([...new Uint8Array(BigUint64Array.of(BigInt(count)).buffer), ...more]);
+  const legacy = ({
+    second = version, third = machine('\x88'), state = pickleOf(dict(['w', tensor()])), keys = pickleOf(`](${text('0')}e`), storages = counted(6),
+  } = {}) => new Uint8Array(Buffer.concat([bytesOf(magic), second, third, state, keys, storages]));
+
+  it('a sound one is read', async () => {
+    const source = await open(legacy());
+    expect([source.where, ...(await source.read('w'))]).toEqual(['model.bin', 1, 2, 3, 4, 5, 6]);
+  });
+
+  it.each<[string, Uint8Array, string]>([
+    ['another version', legacy({ second: pickleOf('M\xea\x03') }), 'expected version 1001'],
+    ['big-endian values', legacy({ third: machine('\x89') }), 'little_endian: expected true, got false'],
+    ['facts that are none', legacy({ third: machine(int(1)) }), 'facts of the machine at byte 27: expected a dict with a boolean little_endian, got 1'],
+    ['a call', legacy({ state: pickleOf(global('os', 'system'), tuple(text('true')), 'R') }), 'state dict at byte 2: expected a state dict of float tensors, got the global "os.system"'],
+    ['names that are none', legacy({ keys: pickleOf(`](${int(1)}e`) }), 'names of storages at byte 10: expected a list of names'],
+    ['a storage without a tensor', legacy({ keys: pickleOf(`](${text('0')}${text('1')}e`) }), 'storage "1": expected it once, for a tensor, got none of it'],
+    ['a storage given twice', legacy({ keys: pickleOf(`](${text('0')}${text('0')}e`) }), 'storage "0": expected it once, for a tensor, got it twice'],
+    ['a storage that is not there', legacy({ keys: pickleOf(']'), storages: new Uint8Array() }), 'tensor "w": expected a storage "0" in the file, and there is none'],
+    ['a storage of another length', legacy({ storages: counted(5, data.subarray(4)) }), 'tensor "w": expected 24 bytes for 6 values of F32, got 20'],
+    ['a count beyond the file', legacy({ storages: counted(2 ** 40) }), 'storage "0": expected at most 24 bytes, got 4398046511104'],
+    ['no count', legacy({ storages: new Uint8Array(7) }), 'storage "0": expected it before byte'],
+    ['more at the end', legacy({ storages: counted(6, new Uint8Array(25)) }), 'expected the end after the storages'],
+    ['the magic alone', bytesOf(magic), 'expected version 1001'],
+  ])('%s', (_, bytes, message) => expectRefusal(bytes, message));
 });
