@@ -5,6 +5,8 @@ import { convertCheckpoint, parseAttention, removeLeftovers } from '@mixsga/mode
 import type { RouterKind } from '@mixsga/router';
 import { type Command, Option } from 'commander';
 
+import { withOutputFolder } from '../output-folder/lock';
+import { isLockFile } from '../output-folder/lock-file';
 import { routerKinds } from '../training/config';
 import { ProgressLine } from '../training/progress';
 import { downloadProgress } from './download-progress';
@@ -33,15 +35,15 @@ export function registerConvert(program: Command): void {
       if (!Number.isInteger(routerSeed) || routerSeed < 0) {
         throw new ArgumentError(`--seed: expected a whole number, got ${JSON.stringify(options.seed)}`);
       }
-      await removeLeftovers(options.out);
-      if ((await readdir(options.out).catch((): string[] => [])).length > 0) {
-        throw new ArgumentError(`--out: ${options.out} is not empty; give a new folder`);
-      }
-      await startBackend('cpu'); // for the routers; the weights are only moved
-      const { attention, router, align } = options;
-      const line = new ProgressLine();
-      await convertCheckpoint(name, options.out, { attention, router, routerSeed, align, progress: downloadProgress(line) }).finally(() => line.clear());
+      const { attention, out, router, align } = options;
+      await withOutputFolder(out, async () => {
+        await removeLeftovers(out);
+        if ((await readdir(out)).some((file) => !isLockFile(file))) throw new ArgumentError(`--out: ${out} is not empty; give a new folder`);
+        await startBackend('cpu'); // for the routers; the weights are only moved
+        const line = new ProgressLine();
+        await convertCheckpoint(name, out, { attention, router, routerSeed, align, progress: downloadProgress(line) }).finally(() => line.clear());
+      });
       const variant = parseAttention(attention);
-      print(`${options.out}: ${variant.spec}, ${100 * variant.kvBudget} % of the KV cache`);
+      print(`${out}: ${variant.spec}, ${100 * variant.kvBudget} % of the KV cache`);
     });
 }

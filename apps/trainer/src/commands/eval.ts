@@ -8,6 +8,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
 import { UNFINISHED, writeResults } from '../evaluation/write-results';
+import { withOutputFolder } from '../output-folder/lock';
 import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
 import { budgetOption, type BudgetOptions, checkBudget, evictionExamples, kvOption, policyOption, positiveInteger, print, printJson } from './options';
@@ -92,6 +93,12 @@ async function evaluate(model: string, options: EvalOptions, signal: AbortSignal
   const tasks = tasksOf(options);
   const { out, resume } = options;
   if (resume && out === undefined) throw new ArgumentError('--resume: expected --out with it, the folder that holds the samples');
+  const body = () => measureAndTell(model, tasks, options, signal);
+  await (out === undefined ? body() : withOutputFolder(out, body));
+}
+
+async function measureAndTell(model: string, tasks: EvaluationTask[], options: EvalOptions, signal: AbortSignal): Promise<void> {
+  const { out, resume } = options;
   const startedAt = new Date();
   const line = new ProgressLine();
   const measured = await evaluateModel(model, tasks, {

@@ -1,4 +1,5 @@
 import { runComparison } from '../comparison/run';
+import { ORPHAN_PATIENCE, withOutputFolder } from '../output-folder/lock';
 import { formatEvaluations, formatTable, judge, summarise } from '../report';
 import { bestLine, sweepTable } from '../sweep/render';
 import { runSweep } from '../sweep/run';
@@ -17,27 +18,33 @@ export interface Execution {
   again: string;
 }
 
-/** Trains, compares or sweeps, whichever the configuration asks for, and prints the result. */
+/**
+ * Trains, compares or sweeps, whichever the configuration asks for, and prints the result. No other process writes into the folder
+ * meanwhile; a run has a folder of its own in that of its experiment.
+ */
 export async function execute({ config, source }: LoadedConfig, { folder, resume, again }: Execution): Promise<void> {
-  const reporter = process.channel === undefined ? terminalReporter() : parentReporter();
+  const isChild = process.channel !== undefined;
+  const reporter = isChild ? parentReporter() : terminalReporter();
+  const patience = isChild ? ORPHAN_PATIENCE : 0;
+  const perform = async (signal: AbortSignal): Promise<void> => {
+    const experiment = { entry: process.argv[1]!, resume, signal };
+    if (config.kind === 'run') {
+      const result = await runTraining(config, folder, { resume, signal, reporter });
+      await evaluateRun(config, folder, { signal, reporter });
+      reporter.done();
+      print([formatRun(result, folder), ...formatTasks(await readEvaluations(folder, config.tasks))].join('\n'));
+    } else if (config.kind === 'comparison') {
+      const { report, files } = await runComparison(config, folder, experiment);
+      const { sentence, remarks } = judge(summarise(report));
+      const tables = [formatTable(report), formatEvaluations(report)].filter((table) => table !== null);
+      print([...tables, [sentence.replaceAll('**', ''), ...remarks].join('\n'), reportLine(files)].join('\n\n'));
+    } else {
+      const { report, files } = await runSweep(config, source, folder, experiment);
+      print([sweepTable(report), bestLine(report), reportLine(files)].join('\n\n'));
+    }
+  };
   try {
-    await withInterruption(async (signal) => {
-      const experiment = { entry: process.argv[1]!, resume, signal };
-      if (config.kind === 'run') {
-        const result = await runTraining(config, folder, { resume, signal, reporter });
-        await evaluateRun(config, folder, { signal, reporter });
-        reporter.done();
-        print([formatRun(result, folder), ...formatTasks(await readEvaluations(folder, config.tasks))].join('\n'));
-      } else if (config.kind === 'comparison') {
-        const { report, files } = await runComparison(config, folder, experiment);
-        const { sentence, remarks } = judge(summarise(report));
-        const tables = [formatTable(report), formatEvaluations(report)].filter((table) => table !== null);
-        print([...tables, [sentence.replaceAll('**', ''), ...remarks].join('\n'), reportLine(files)].join('\n\n'));
-      } else {
-        const { report, files } = await runSweep(config, source, folder, experiment);
-        print([sweepTable(report), bestLine(report), reportLine(files)].join('\n\n'));
-      }
-    });
+    await withInterruption((signal) => withOutputFolder(folder, () => perform(signal), { patience, signal }));
   } catch (error) {
     reporter.done();
     if (error instanceof Interrupted) throw new Interrupted(`${error.message}; continue with: ${again}`);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { inspectModel, loadTokenizer, parseAttention, resolveModel, writeFileAtomic } from '@mixsga/models';
 
+import { ORPHAN_PATIENCE, withOutputFolder } from '../output-folder/lock';
 import { type Evaluated, isEvaluated, readEvaluations } from '../training/evaluate-run';
 import { checkAnnealing, type RunConfig, runConfig, type RunConfigInput } from '../training/config';
 import { checkRunFolder, claimRunFolder, readJsonIfThere } from '../training/run-folder';
@@ -59,7 +60,7 @@ export async function runAll<Run extends PlannedRun>(
   for (const { path, config } of runs) await checkRunFolder(path, config, resume);
   const unfinished: typeof runs = [];
   for (const run of runs) {
-    await claimRunFolder(run.path, run.config);
+    await withOutputFolder(run.path, () => claimRunFolder(run.path, run.config), { patience: ORPHAN_PATIENCE, signal });
     if (!(await isFinished(run.path, run.config))) unfinished.push(run);
   }
   const before = await secondsBefore(folder);
