@@ -72,7 +72,7 @@ describe('mixsga train', () => {
       const checkpoint = readFileSync(at('broken', 'checkpoints', 'latest'), 'utf8');
       const full = await run(folder, args, 40);
       expect(full.code).toBe(1);
-      expect(full.err.trimEnd().split('\n').at(-1)).toMatch(/^mixsga: broken\/checkpoints\/step-\d+: the file is larger than the system allows/);
+      expect(full.err.trimEnd().split('\n').at(-1)).toMatch(/^mixsga: broken\/checkpoints\/step-\d+: cannot write: the file is larger than the system allows/);
       expect(readFileSync(at('broken', 'checkpoints', 'latest'), 'utf8')).toBe(checkpoint);
       expect(readdirSync(at('broken', 'checkpoints')).filter((name) => name.startsWith('.'))).toEqual([]);
 
