@@ -3,11 +3,15 @@
 import { FileError } from '@mixsga/backend';
 import { convertConfig, convertedSource, type ConvertOptions } from './convert';
 import { familyOf, parseModelConfig, storedParameters, type ModelConfig } from './families';
+import type { DownloadOptions } from './hub/snapshot';
+import { readConfig, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
 import type { ParameterSource } from './io/parameter-source';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorInfo, TensorSource } from './io/tensor-source';
 import { openCheckpoint, type OpenCheckpoint } from './open-checkpoint';
 import { saveCheckpoint, type CheckpointContent } from './save-checkpoint';
+import { createTokenizer } from './tokenizer';
+import { readTokenizerFiles } from './tokenizers/tokenizer-files';
 import { createTrainable, type TrainableModel } from './training/model';
 
 /** A model outside of any backend: configuration and the values of every parameter, row-major. */
@@ -23,7 +27,7 @@ export interface Checkpoint {
  * @throws FileError naming the file and the tensor or field
  */
 export async function readCheckpoint(folder: string): Promise<Checkpoint> {
-  const checkpoint = await openCheckpoint(folder);
+  const checkpoint = await openModelCheckpoint(folder);
   try {
     const { config, source } = parametersOf(checkpoint);
     const values = new Map<string, Float32Array>();
@@ -32,6 +36,21 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
   } finally {
     await checkpoint.tensors.close();
   }
+}
+
+/**
+ * {@link openCheckpoint} for a model of a known family: of one on the hub, the configuration and the tokenizer are read before any
+ * weights are fetched.
+ * @throws FileError also when the configuration or the tokenizer cannot be read
+ */
+export function openModelCheckpoint(source: string | readonly FileReference[], options: Omit<DownloadOptions, 'beforeWeights'> = {}): Promise<OpenCheckpoint> {
+  return openCheckpoint(source, { ...options, beforeWeights: expectReadable });
+}
+
+async function expectReadable(files: CheckpointFiles): Promise<void> {
+  parseModelConfig(await readConfig(files, 'config.json'), files.path('config.json'));
+  const { json, where } = await readTokenizerFiles(files);
+  createTokenizer(json, where);
 }
 
 /** The configuration of an open checkpoint and its parameters. @throws FileError as {@link readCheckpoint} */
@@ -85,7 +104,7 @@ export interface LoadOptions extends ConvertOptions {
  * @throws FileError as {@link readCheckpoint}; ArgumentError when the attention variant does not fit
  */
 export async function loadModel(source: string, options: LoadOptions = {}): Promise<TrainableModel> {
-  const checkpoint = await openCheckpoint(source);
+  const checkpoint = await openModelCheckpoint(source);
   try {
     return await trainableOf(checkpoint, options);
   } finally {

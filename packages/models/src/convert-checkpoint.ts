@@ -2,17 +2,16 @@
 import { createRouter } from '@mixsga/router';
 import { isTurned } from './align/align-heads';
 import { parseAttention } from './attention/index';
-import { companionFiles, matchTensors } from './checkpoint';
+import { companionFiles, matchTensors, openModelCheckpoint } from './checkpoint';
 import { modelShape } from './config/shape';
 import { convertConfig, convertedSource, type ConvertOptions } from './convert';
 import { familyOf, parseModelConfig, storedParameters, type ModelConfig } from './families';
 import type { DownloadOptions } from './hub/snapshot';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorInfo, TensorSource } from './io/tensor-source';
-import { openCheckpoint } from './open-checkpoint';
 import { saveCheckpoint, type SaveOptions } from './save-checkpoint';
 
-export interface ConvertCheckpointOptions extends ConvertOptions, SaveOptions, Omit<DownloadOptions, 'weights'> {
+export interface ConvertCheckpointOptions extends ConvertOptions, SaveOptions, Omit<DownloadOptions, 'weights' | 'beforeWeights'> {
   /** The attention variant to convert to. */
   readonly attention: string;
 }
@@ -28,7 +27,7 @@ export interface ConvertCheckpointOptions extends ConvertOptions, SaveOptions, O
  */
 export async function convertCheckpoint(source: string, folder: string, options: ConvertCheckpointOptions): Promise<ModelConfig> {
   const { progress, signal, hub } = options;
-  const checkpoint = await openCheckpoint(source, { progress, signal, hub });
+  const checkpoint = await openModelCheckpoint(source, { progress, signal, hub });
   try {
     const published = parseModelConfig(checkpoint.config, checkpoint.configWhere);
     const stored = matchTensors(checkpoint.tensors, storedParameters(published));

@@ -2,7 +2,7 @@ import { ArgumentError, FileError, startBackend } from '@mixsga/backend';
 import type { BackendName } from '@mixsga/backend';
 import { z } from 'zod';
 import { parseAttention } from './attention/index';
-import { matchTensors } from './checkpoint';
+import { matchTensors, openModelCheckpoint } from './checkpoint';
 import { tokenIds } from './config/keys';
 import { modelShape } from './config/shape';
 import { validateConfig } from './config/validate';
@@ -13,10 +13,10 @@ import type { DownloadOptions } from './hub/snapshot';
 import type { FileReference } from './io/checkpoint-files';
 import { parseStrictJson, type JsonValue } from './io/json';
 import type { ParameterSource } from './io/parameter-source';
-import { openCheckpoint, type OpenCheckpoint } from './open-checkpoint';
+import type { OpenCheckpoint } from './open-checkpoint';
 import { createTokenizer, expectTokenizerFits, type Tokenizer } from './tokenizer';
 
-export interface PretrainedOptions extends ConvertOptions, DecoderOptions, Omit<DownloadOptions, 'weights'> {
+export interface PretrainedOptions extends ConvertOptions, DecoderOptions, Omit<DownloadOptions, 'weights' | 'beforeWeights'> {
   /** Backend to start first; default: the active one. */
   readonly backend?: BackendName | 'auto';
   /** Attention variant; another than the checkpoint's is converted to while reading. Default: the checkpoint's. */
@@ -46,7 +46,7 @@ export interface Pretrained {
 export async function fromPretrained(source: string | readonly FileReference[], options: PretrainedOptions = {}): Promise<Pretrained> {
   const { backend, attention, weights, kv, router, routerSeed, align, ...download } = options;
   if (backend !== undefined) await startBackend(backend);
-  const checkpoint = await openCheckpoint(source, download);
+  const checkpoint = await openModelCheckpoint(source, download);
   const { tensors } = checkpoint;
   try {
     const published = parseModelConfig(checkpoint.config, checkpoint.configWhere);

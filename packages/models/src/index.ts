@@ -4,7 +4,7 @@ export { attentionKinds, parseAttention, registerAttention } from './attention/i
 export { mixtureKind } from './attention/mixture';
 export type { MixtureForm } from './attention/mixture';
 export type { AttentionKind, AttentionShape, AttentionVariant, LayerConstants, LayerExperts, LayerWeights } from './attention/variant';
-export { companionFiles, loadModel, matchTensors, readCheckpoint, saveModel, trainableOf } from './checkpoint';
+export { companionFiles, loadModel, matchTensors, openModelCheckpoint, readCheckpoint, saveModel, trainableOf } from './checkpoint';
 export type { Checkpoint, LoadOptions, SaveModelOptions } from './checkpoint';
 export { knownModels } from './config/known-models';
 export type { Gemma2Config } from './config/gemma2';

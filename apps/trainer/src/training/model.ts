@@ -9,7 +9,7 @@ import {
   type LoadOptions,
   loadTokenizer,
   modelShape,
-  openCheckpoint,
+  openModelCheckpoint,
   parseAttention,
   parseModelConfig,
   randomParameters,
@@ -114,7 +114,7 @@ export function modelFacts(model: TrainableModel): ModelFacts {
 }
 
 async function continuedModel(config: RunConfig, from: string): Promise<OpenModel> {
-  const checkpoint = await openCheckpoint(from);
+  const checkpoint = await openModelCheckpoint(from);
   try {
     const own = parseAttention(modelShape(parseModelConfig(checkpoint.config, checkpoint.configWhere)).attention).spec;
     const { json, where } = await checkpoint.tokenizer();

@@ -1,5 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
-import { createTokenizer, modelShape, openCheckpoint, parseModelConfig, type Tokenizer, type TrainableModel, trainableOf } from '@mixsga/models';
+import { createTokenizer, modelShape, openModelCheckpoint, parseModelConfig, type Tokenizer, type TrainableModel, trainableOf } from '@mixsga/models';
 
 import type { RunConfig } from './config';
 import type { OpenModel } from './model';
@@ -16,7 +16,7 @@ export async function openTeacher(
 ): Promise<{ model: TrainableModel; weight: number } | null> {
   if (!distillation || distillation.weight === 0) return null;
   const name = distillation.teacher ?? model.from!;
-  const checkpoint = await openCheckpoint(name);
+  const checkpoint = await openModelCheckpoint(name);
   try {
     const { vocabularySize, contextLength } = modelShape(parseModelConfig(checkpoint.config, checkpoint.configWhere));
     const { json, where } = await checkpoint.tokenizer();

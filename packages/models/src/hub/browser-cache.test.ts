@@ -10,6 +10,7 @@ import { HubServer } from './testing/hub-server';
 const weights = Uint8Array.from({ length: 200_000 }, (_, i) => i * i);
 const files = new Map([
   ['config.json', new TextEncoder().encode('{}')],
+  ['tokenizer.json', new TextEncoder().encode('{}')],
   ['model.safetensors', weights],
 ]);
 
@@ -53,7 +54,7 @@ describe('BrowserCache', () => {
   it('keeps files by address, over a connection that is cut', async () => {
     server.cuts = [70_000];
     const { names, open } = await fetchTiny();
-    expect([...names].sort()).toEqual(['config.json', 'model.safetensors']);
+    expect([...names].sort()).toEqual(['config.json', 'model.safetensors', 'tokenizer.json']);
     const source = await open('model.safetensors');
     const part = new Uint8Array(1000);
     await source.readInto(part, 150_000);

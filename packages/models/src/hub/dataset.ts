@@ -7,7 +7,7 @@ import { type HubListing, listRepository, OfflineError, parseHubId, repositoryUr
 import { hubSettings } from './settings';
 import type { DownloadOptions } from './snapshot';
 
-export interface DatasetOptions extends Omit<DownloadOptions, 'weights'> {
+export interface DatasetOptions extends Omit<DownloadOptions, 'weights' | 'beforeWeights'> {
   /** Which of all files of the repository are wanted. */
   readonly select: (paths: readonly string[]) => readonly string[];
 }

@@ -2,6 +2,7 @@ import { FileError } from '@mixsga/backend';
 import { readFile, weightsFile, type CheckpointFiles } from '../io/checkpoint-files';
 import { isNode } from '../io/environment';
 import { MAX_INDEX_BYTES, parseShardIndex } from '../io/shards';
+import { tokenizerFiles } from '../tokenizers/tokenizer-files';
 import { BrowserCache } from './browser-cache';
 import type { ModelCache } from './cache';
 import { FolderCache } from './folder-cache';
@@ -18,12 +19,14 @@ export interface DownloadOptions {
   readonly hub?: Partial<HubSettings> | undefined;
   /** False for configuration and tokenizer alone. Default true. */
   readonly weights?: boolean | undefined;
+  /** Called with the configuration and the tokenizer before any weights are fetched; what it throws ends the download. */
+  readonly beforeWeights?: ((files: CheckpointFiles) => Promise<void>) | undefined;
 }
 
 /** What a model is made of beside its weights. */
 const SMALL_FILES = [
   ...['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json'],
-  ...['added_tokens.json', 'vocab.json', 'merges.txt', 'tokenizer.model', 'chat_template.jinja'],
+  ...['added_tokens.json', 'vocab.json', 'merges.txt', 'chat_template.jinja'],
 ];
 
 /**
@@ -42,7 +45,7 @@ export async function downloadModel(id: string, options: DownloadOptions = {}): 
 
 /** {@link downloadModel} into a given cache. */
 export async function fetchModel(
-  id: HubId, cache: ModelCache, settings: HubSettings, { progress, signal, weights = true }: DownloadOptions,
+  id: HubId, cache: ModelCache, settings: HubSettings, { progress, signal, weights = true, beforeWeights }: DownloadOptions,
 ): Promise<CheckpointFiles> {
   const known = await cache.commit();
   const here = known === null ? null : await cache.files(known);
@@ -64,7 +67,11 @@ export async function fetchModel(
   }
   const needed = listing.files.filter(({ path }) => SMALL_FILES.includes(path));
   if (weights) {
-    const name = weightsFile(listing.files.map(({ path }) => path), repositoryUrl(id, settings));
+    const names = listing.files.map(({ path }) => path);
+    const name = weightsFile(names, repositoryUrl(id, settings));
+    tokenizerFiles(names, id.name);
+    for (const file of needed) await cache.fetch(file, listing.commit, new ProgressMeter(undefined, file.size), signal);
+    await beforeWeights?.(await cache.files(listing.commit));
     const file = listing.files.find(({ path }) => path === name)!;
     needed.push(file);
     if (name.endsWith('.index.json')) {

@@ -25,7 +25,7 @@ export interface Seen {
   readonly token: string | undefined;
 }
 
-/** A hub with one model or data set, `org/tiny`, whose large files a second server on another port serves, as a CDN does. */
+/** A hub with one model or data set, whose large files a second server on another port serves, as a CDN does. */
 export class HubServer {
   readonly requests: Seen[] = [];
   /** The token without which the hub answers 401. */
@@ -53,6 +53,7 @@ export class HubServer {
   constructor(
     readonly files: ReadonlyMap<string, Uint8Array>,
     readonly kind: 'model' | 'dataset' = 'model',
+    readonly name = 'org/tiny',
   ) {}
 
   get endpoint(): string {
@@ -81,7 +82,7 @@ export class HubServer {
   #hub(request: IncomingMessage, response: ServerResponse): void {
     if (this.silent?.at === 'hub') return this.#see(request, 'hub');
     const url = new URL(request.url!, this.#endpoint);
-    const api = `/api/${this.kind}s/org/tiny`;
+    const api = `/api/${this.kind}s/${this.name}`;
     const [, revision] = new RegExp(`^${api}/revision/([^/]+)$`).exec(url.pathname) ?? [];
     const isKnown = revision === 'main' || revision === 'v1' || revision === COMMIT;
     const open = this.gated && url.pathname.startsWith('/api/');
@@ -91,14 +92,14 @@ export class HubServer {
     }
     if (revision !== undefined && isKnown) {
       this.#see(request, 'hub');
-      return json(response, { _id: '1', id: 'org/tiny', sha: COMMIT, lastModified: '2024-01-01T00:00:00.000Z' });
+      return json(response, { _id: '1', id: this.name, sha: COMMIT, lastModified: '2024-01-01T00:00:00.000Z' });
     }
     if (url.pathname === `${api}/tree/${COMMIT}`) {
       this.#see(request, 'hub');
       if (this.endless) response.setHeader('link', `<${this.#endpoint}${url.pathname}?cursor=next>; rel="next"`);
       return json(response, (this.listing ?? ((honest) => honest))(this.#tree(url.searchParams.get('recursive') === 'true')));
     }
-    const [, name] = new RegExp(`^${this.kind === 'dataset' ? '/datasets' : ''}/org/tiny/resolve/${COMMIT}/(.+)$`).exec(url.pathname) ?? [];
+    const [, name] = new RegExp(`^${this.kind === 'dataset' ? '/datasets' : ''}/${this.name}/resolve/${COMMIT}/(.+)$`).exec(url.pathname) ?? [];
     const content = name === undefined ? undefined : this.files.get(decodeURIComponent(name));
     if (content && content.length >= LARGE) {
       this.#see(request, 'hub');
