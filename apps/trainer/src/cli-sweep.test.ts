@@ -48,6 +48,11 @@ describe('a comparison with tasks', () => {
       const report = read('compared', 'report.json') as Report;
       expect(report.schema).toBe('mixsga/report@2');
       expect(report.methods).toHaveLength(4);
+      // Of the base, though GQA takes away some of its parameters and routers add some.
+      const base = JSON.parse((await run(folder, ['inspect', 'base', '--json'])).out) as { parameters: number };
+      expect(report.model).toEqual({ parameters: base.parameters, layers: 2, heads: 4, hidden: 32 });
+      const { parameters: grouped } = (read('compared', 'runs/gqa-seed1/result.json') as { model: { parameters: number } }).model;
+      expect(grouped).toBeLessThan(base.parameters);
       for (const { evaluations } of report.methods) {
         expect(Object.keys(evaluations!)).toEqual(['perplexity', 'evicted']);
         expect(evaluations!.perplexity).toMatchObject({ task: 'perplexity', routing: 'decode' });

@@ -8,14 +8,14 @@ import type { MethodRun } from './config';
 
 type FinishedMethod = FinishedRun<MethodRun>;
 
-/** The report of a comparison's runs. */
-export function reportOf(runs: readonly FinishedMethod[], seconds: number): Report {
+/** The report of a comparison's runs. @param model the base, which no run need have as it is */
+export function reportOf(runs: readonly FinishedMethod[], model: Report['model'], seconds: number): Report {
   const { backend, corpus } = runs[0]!.result;
   return {
     schema: 'mixsga/report@2',
     backend,
     corpus,
-    model: (runs.find((run) => run.result.attention === 'mha') ?? runs[0]!).result.model,
+    model,
     seconds: Math.round(seconds),
     methods: runs.map(methodResult),
   };
@@ -27,6 +27,7 @@ function methodResult({ method, config, result, evaluations }: FinishedMethod): 
     ...(method.series === undefined ? {} : { series: method.series }),
     attention: result.attention,
     ...(method.router ? { router: method.router } : {}),
+    ...(method.align === undefined ? {} : { align: method.align }),
     ...(result.agreement === null ? {} : { alpha: config.routerLoss.alpha }),
     learningRate: config.optimizer.learningRate,
     seed: result.seed,

@@ -1,3 +1,5 @@
+import { inspectModel } from '@mixsga/models';
+
 import { type ExperimentOptions, runAll } from '../experiment/run-all';
 import { parseReport, type Report, writeReport } from '../report';
 import { reportExtras, reportOf } from './collate';
@@ -19,7 +21,8 @@ export async function runComparison(
   folder: string,
   options: Omit<ExperimentOptions, 'concurrency'>,
 ): Promise<ComparisonOutcome> {
+  const { parameters, layers, heads, hiddenSize: hidden } = await inspectModel(config.from);
   const { runs, seconds } = await runAll(planRuns(config), folder, { ...options, concurrency: config.concurrency });
-  const report = parseReport(reportOf(runs, seconds));
+  const report = parseReport(reportOf(runs, { parameters, layers, heads, hidden }, seconds));
   return { report, files: await writeReport(folder, report, await reportExtras(runs)) };
 }

@@ -16,6 +16,8 @@ const method = z.strictObject({
   attention: z.string().min(1),
   /** Kind of the router, where it is not the trained one of the paper. */
   router: z.string().optional(),
+  /** Whether heads were aligned before they were grouped. */
+  align: z.boolean().optional(),
   /** Weight α of the router's consistency loss. */
   alpha: z.number().nonnegative().optional(),
   /** Highest learning rate of the run. */
