@@ -125,9 +125,9 @@ describe('mixsga report', () => {
     for (const attention of ['mha', 'gqa:2']) {
       await evaluate('--attention', attention, '--tasks', 'hellaswag', '--data', 'hellaswag=sotu', '--limit', '4', '--out', 'reported/questions');
     }
-    const harness = fileURLToPath(new URL('evaluation/fixtures/harness', import.meta.url));
+    const harness = fileURLToPath(new URL('evaluation/fixtures/harness/results_lm_eval.json', import.meta.url));
     const { code, out, err } = await run(folder, ['report', 'reported', harness, '--out', 'report']);
-    expect({ code, out, err }).toEqual({ code: 0, out: 'report: report/report.md, with 4 plots\n', err: '' });
+    expect({ code, out, err }).toEqual({ code: 0, out: 'report: report/report.md, with 4 plots, of 4 files\n', err: '' });
     expect(readdirSync(at('report')).sort()).toEqual([
       'hellaswag-kv.svg', 'importance-sotu-mini-mixsga-3-1-6.svg', 'report.md', 'routing-sotu-mini-mixsga-3-1-6.svg', 'tokens-sotu-mini-mixsga-3-1-6.svg',
     ]);
@@ -136,14 +136,15 @@ describe('mixsga report', () => {
     expect(markdown).toContain('| 10 | 0.2000 ± 0.1333 | 0.2000 ± 0.1333 |');
   }, SLOW);
 
-  it('refuses a file of another version, by its name', async () => {
+  it('names a file that it cannot use and goes on with the rest, and fails where nothing is left', async () => {
     const file = at('reported', 'results_old.json');
     writeFileSync(file, '{"results": {}, "mixsga": {"schema": "mixsga/results@0"}}');
-    const { code, out, err } = await run(folder, ['report', 'reported', '--out', 'refused']);
-    expect({ code, out }).toEqual({ code: 1, out: '' });
-    expect(err).toBe('mixsga: reported/results_old.json: expected results of the schema mixsga/results@1, got "mixsga/results@0"; evaluate again with this version\n');
+    const reason = 'reported/results_old.json: expected results of the schema mixsga/results@1, got "mixsga/results@0"; evaluate again with this version\n';
+    const beside = await run(folder, ['report', 'reported', '--out', 'beside']);
+    expect(beside).toEqual({ code: 0, out: 'report: beside/report.md, with 4 plots, of 3 files; 1 left out\n', err: `mixsga: left out: ${reason}` });
+    expect(await run(folder, ['report', 'reported/results_old.json', '--out', 'refused'])).toEqual({ code: 1, out: '', err: `mixsga: ${reason}` });
     expect(existsSync(at('refused'))).toBe(false);
-    expect((await run(folder, ['report', 'nowhere'])).err).toBe('mixsga: nowhere: no such folder\n');
+    expect((await run(folder, ['report', 'nowhere'])).err).toBe('mixsga: nowhere: no such file or folder\n');
     expect((await run(folder, ['report'])).code).toBe(2);
   }, SLOW);
 });

@@ -9,10 +9,15 @@ export function registerReport(program: Command): void {
   program
     .command('report')
     .description('Put results together: tables and plots from the files of eval --out, of lm-evaluation-harness, of comparisons and of sweeps.')
-    .argument('<folders...>', 'where results_….json, report.json and sweep.json are looked for, also below')
+    .argument('<paths...>', 'files, and folders where results, comparisons and sweeps (JSON) are looked for, also below; what cannot be used is named and left out')
     .option('--out <folder>', 'where report.md and the plots go', 'mixsga-report')
-    .action(async (folders: string[], { out }: { out: string }) => {
-      const [report, ...plots] = await withOutputFolder(out, async () => writeResultsReport(out, await collect(folders)));
-      print(`report: ${report}, with ${plots.length} plot${plots.length === 1 ? '' : 's'}`);
+    .action(async (paths: string[], { out }: { out: string }) => {
+      const collected = await collect(paths);
+      const { results, comparisons, sweeps, leftOut } = collected;
+      for (const { path, content } of leftOut) process.stderr.write(`mixsga: left out: ${path}: ${content}\n`);
+      const [report, ...plots] = await withOutputFolder(out, () => writeResultsReport(out, collected));
+      const files = results.length + comparisons.length + sweeps.length;
+      const left = leftOut.length > 0 ? `; ${leftOut.length} left out` : '';
+      print(`report: ${report}, with ${plots.length} plot${plots.length === 1 ? '' : 's'}, of ${files} file${files === 1 ? '' : 's'}${left}`);
     });
 }

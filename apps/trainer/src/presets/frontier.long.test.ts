@@ -46,7 +46,7 @@ it('trains every variant, goes on where it was, and ends with table, plot and th
   expect(again.out).toBe(first.out);
   expect(again.err).toContain(`${report.methods.length} of ${report.methods.length} runs are finished already`);
   const made = await run(folder, ['report', 'out', '--out', 'made']);
-  expect(made.out).toMatch(/^report: made\/report\.md, with \d+ plots?\n$/);
+  expect(made.out).toMatch(/^report: made\/report\.md, with \d+ plots?, of \d+ files?\n$/);
   expect(read('made', 'report.md')).toContain('- **50 % of the KV cache**: ');
   expect(read('made', 'comparison-out.svg')).toBe(read('out', 'perplexity-kv.svg'));
 }, 1_200_000);

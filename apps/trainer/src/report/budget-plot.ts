@@ -1,49 +1,48 @@
-import { count, number, percent } from './format';
+import { bytesAxis } from './bytes-axis';
+import { dodge } from './dodge';
+import { number } from './format';
 import { frontierPlot } from './frontier-plot';
-import { methodStyle } from './palette';
+import { type MethodStyle, stylesOf } from './palette';
+import { perplexityAxis } from './perplexity-axis';
 import { renderChart } from './render';
 import type { Report } from './schema';
-import { clusters, sideBySide } from './side-by-side';
-import { type MethodSummary, summarise } from './summary';
+import { fullBytes, type MethodSummary, summarise } from './summary';
 
 const WIDTH = 480;
 const HEIGHT = 360;
-/** Room between marks of methods that cost the same, in pixels. */
-const APART = 17;
-/** From this ratio of highest to lowest on, the perplexity axis is logarithmic. */
-const LOG_FROM = 3;
+/** Area of a mark, and its width in pixels. */
+const SIZE = 110;
+const MARK = Math.sqrt(SIZE);
 
-/** Perplexity against KV bytes per token: lines where methods are of series, and else for each method a filled mark (decode) and a hollow one (prefill). */
-export function budgetPlot(report: Report): Promise<string> {
+/**
+ * Perplexity against the KV bytes that a token really takes: lines where methods are of series, and else for each method a filled mark (decode) and
+ * a hollow one (prefill). Marks that cover one another stand side by side.
+ */
+export function budgetPlot(report: Report, styleOf: ReadonlyMap<string, MethodStyle> = stylesOf(summarise(report))): Promise<string> {
   const methods = summarise(report);
-  if (methods.some(({ series }) => series !== null)) return frontierPlot(methods);
+  if (methods.some(({ series }) => series !== null)) return frontierPlot(methods, styleOf);
   const seeds = Math.max(...methods.map((method) => method.seeds.length));
-  const widest = 1.15 * Math.max(...methods.map((method) => method.kvBytesPerToken));
-  const offsets = sideBySide(methods.map((method) => method.kvBytesPerToken), methods.map((method) => method.perplexity.decode.mean), (APART * widest) / WIDTH);
-  const rows = methods.flatMap((method, i) =>
+  const marks = methods.flatMap((method) =>
     (['decode', 'prefill'] as const)
       // A method that does not route has one number.
       .filter((routing) => routing === 'decode' || method.realisedRatios !== null)
-      .map((routing) => ({
-        method: legendLabel(method),
-        x: method.kvBytesPerToken + offsets[i]!,
-        routing,
-        ...method.perplexity[routing],
-      })),
+      .map((routing) => ({ method: legendLabel(method), name: method.name, bytes: method.kvBytesUsed[routing], routing, ...method.perplexity[routing] })),
   );
-  const pairs = methods.map((method, i) => ({
-    x: method.kvBytesPerToken + offsets[i]!,
-    from: method.perplexity.decode.mean,
-    to: method.perplexity.prefill.mean,
-    method: legendLabel(method),
-  }));
-  const [low, high] = [Math.min(...rows.map((row) => row.min)), Math.max(...rows.map((row) => row.max))];
-  const pad = high / low > LOG_FROM ? low * 0.1 : Math.max((high - low) * 0.08, high * 0.002);
+  const axis = bytesAxis(marks.map(({ bytes }) => bytes), fullBytes(methods), WIDTH, 'with the expert index');
+  const perplexities = perplexityAxis(marks.flatMap(({ min, max }) => [min, max]), HEIGHT);
+  const decode = marks.filter(({ routing }) => routing === 'decode');
+  const shifts = new Map(dodge(decode.map(({ bytes, mean }) => ({ x: axis.pixel(bytes), y: perplexities.pixel(mean) })), MARK).map((shift, i) => [decode[i]!.name, shift]));
+  // Both marks of a method are shifted alike.
+  const rows = marks.map((mark) => ({ ...mark, x: axis.shifted(mark.bytes, shifts.get(mark.name)!) }));
+  const pairs = methods.flatMap(({ name }) => {
+    const [from, to] = rows.filter((row) => row.name === name);
+    return from && to ? [{ method: from.method, x: from.x, x2: to.x, from: from.mean, to: to.mean }] : [];
+  });
   const sorted = methods
-    .map((method, i) => ({ method, style: methodStyle(i) }))
+    .map((method) => ({ method, style: styleOf.get(method.name)! }))
     .toSorted((a, b) => a.method.perplexity.decode.mean - b.method.perplexity.decode.mean);
   const names = sorted.map(({ method }) => legendLabel(method));
-  const legend = { title: 'perplexity, decode routing', symbolOpacity: 1, symbolSize: 110 };
+  const legend = { title: 'perplexity, decode routing', symbolOpacity: 1, symbolSize: SIZE };
   const color = {
     field: 'method',
     type: 'nominal' as const,
@@ -51,25 +50,8 @@ export function budgetPlot(report: Report): Promise<string> {
     legend,
   };
   const shape = { field: 'method', type: 'nominal' as const, scale: { domain: names, range: sorted.map(({ style }) => style.shape) }, legend };
-  const scaleType = high / low > LOG_FROM ? { type: 'log' as const } : { type: 'linear' as const, zero: false };
-  const ticks = ticksOf(methods);
-  const x = {
-    field: 'x',
-    type: 'quantitative' as const,
-    scale: { domain: [0, widest], nice: false },
-    axis: {
-      title: 'KV cache, bytes per token (methods of equal cost stand side by side)',
-      values: ticks.map((tick) => tick.bytes),
-      labelExpr: ticks.reduceRight((rest, { bytes, label }) => `datum.value === ${bytes} ? ${JSON.stringify(label)} : ${rest}`, `''`),
-      grid: false,
-    },
-  };
-  const y = (field: string) => ({
-    field,
-    type: 'quantitative' as const,
-    scale: { ...scaleType, domain: [low - pad, high + pad], nice: false },
-    axis: { title: 'validation perplexity (lower is better)', tickCount: 6 },
-  });
+  const x = axis.channel('x');
+  const y = perplexities.channel;
   return renderChart({
     width: WIDTH,
     height: HEIGHT,
@@ -81,13 +63,13 @@ export function budgetPlot(report: Report): Promise<string> {
       ],
     },
     layer: [
-      { data: { values: pairs }, mark: { type: 'rule', strokeWidth: 1, opacity: 0.35 }, encoding: { x, y: y('from'), y2: { field: 'to' }, color } },
+      { data: { values: pairs }, mark: { type: 'rule', strokeWidth: 1, opacity: 0.35 }, encoding: { x, x2: { field: 'x2' }, y: y('from'), y2: { field: 'to' }, color } },
       ...(seeds > 1
         ? [{ data: { values: rows }, mark: { type: 'errorbar' as const, ticks: { width: 7 }, rule: true }, encoding: { x, y: { ...y('min'), title: null }, y2: { field: 'max' }, color } }]
         : []),
       {
         data: { values: rows },
-        mark: { type: 'point', size: 110, strokeWidth: 2, opacity: 1, fillOpacity: 1 },
+        mark: { type: 'point', size: SIZE, strokeWidth: 2, opacity: 1, fillOpacity: 1 },
         encoding: {
           x,
           y: y('mean'),
@@ -102,9 +84,4 @@ export function budgetPlot(report: Report): Promise<string> {
 
 function legendLabel(method: MethodSummary): string {
   return `${method.name}: ${number(method.perplexity.decode.mean)}`;
-}
-
-function ticksOf(methods: readonly MethodSummary[]): { bytes: number; label: string }[] {
-  const costs = clusters(methods.map((method) => method.kvBytesPerToken)).map(([first]) => methods[first!]!);
-  return [{ bytes: 0, label: '0' }, ...costs.map(({ kvBytesPerToken, kvBudget }) => ({ bytes: kvBytesPerToken, label: `${count(kvBytesPerToken)} (${percent(kvBudget)})` }))];
 }

@@ -1,5 +1,5 @@
 import type { TrainingCurve } from './extras';
-import { methodStyle } from './palette';
+import { type Named, stylesOf } from './palette';
 import { renderChart } from './render';
 import { spread } from './summary';
 
@@ -11,9 +11,10 @@ const LINE = 16;
 /**
  * Validation loss against tokens: a line for each method (its mean over seeds, the range shaded), its name at the end.
  *
- * @param names methods in the order of the report, which fixes their colours
+ * @param methods in the order of the report, which fixes their colours
  */
-export function curvesPlot(curves: readonly TrainingCurve[], names: readonly string[]): Promise<string> {
+export function curvesPlot(curves: readonly TrainingCurve[], methods: readonly Named[]): Promise<string> {
+  const names = methods.map(({ name }) => name);
   const rows = names.flatMap((name) => pointsOf(name, curves));
   const seeds = Math.max(...names.map((name) => curves.filter((curve) => curve.name === name).length));
   const drawn = names.filter((name) => rows.some((row) => row.name === name));
@@ -24,7 +25,8 @@ export function curvesPlot(curves: readonly TrainingCurve[], names: readonly str
   const ends = drawn.map((name) => rows.filter((row) => row.name === name).at(-1)!);
   const labelPlaces = spreadLabels(ends.map((end) => end.mean), ((domain[1] - domain[0]) * LINE) / HEIGHT);
   const labels = ends.map((end, i) => ({ ...end, tokens: lastTokens, mean: labelPlaces[i]!, text: `${end.name}: ${end.mean.toFixed(3)}` }));
-  const styles = drawn.map((name) => methodStyle(names.indexOf(name)));
+  const styleOf = stylesOf(methods);
+  const styles = drawn.map((name) => styleOf.get(name)!);
   const color = { field: 'name', type: 'nominal' as const, scale: { domain: drawn, range: styles.map((style) => style.colour) }, legend: null };
   const strokeDash = { field: 'name', type: 'nominal' as const, scale: { domain: drawn, range: styles.map((style) => (style.dash.length ? style.dash : [1, 0])) }, legend: null };
   const shape = { field: 'name', type: 'nominal' as const, scale: { domain: drawn, range: styles.map((style) => style.shape) }, legend: null };

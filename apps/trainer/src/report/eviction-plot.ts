@@ -1,4 +1,4 @@
-import { methodStyle } from './palette';
+import type { MethodStyle } from './palette';
 import { renderChart } from './render';
 
 /** Perplexity of a model whose cache keeps a share of the tokens. */
@@ -8,12 +8,14 @@ export interface EvictionPoint {
   /** Share of the tokens that is kept; 1 without eviction. */
   readonly keep: number;
   readonly perplexity: number;
+  /** The same for all points of a label. */
+  readonly style: MethodStyle;
 }
 
 /** Perplexity against the keep ratio, a line for each model and policy. */
 export function evictionPlot(points: readonly EvictionPoint[]): Promise<string> {
   const labels = [...new Set(points.map(({ label }) => label))];
-  const styles = labels.map((_, i) => methodStyle(i));
+  const styles = labels.map((label) => points.find((point) => point.label === label)!.style);
   const scale = { domain: labels };
   const legend = { title: null, symbolSize: 110 };
   const x = {
@@ -29,7 +31,7 @@ export function evictionPlot(points: readonly EvictionPoint[]): Promise<string> 
     width: 420,
     height: 300,
     title: { text: 'Perplexity under eviction', subtitle: 'decode routing, token by token through the KV cache' },
-    data: { values: points },
+    data: { values: points.map(({ label, keep, perplexity }) => ({ label, keep, perplexity })) },
     layer: [
       { mark: { type: 'line', strokeWidth: 2 }, encoding: { x, y, color } },
       { mark: { type: 'point', filled: true, size: 90, opacity: 1 }, encoding: { x, y, color, shape } },

@@ -1,6 +1,7 @@
 import type { ReportExtras } from './extras';
 import { budgetText, count, duration, perplexityText } from './format';
-import { frontierLines } from './frontier';
+import { nameLines } from './names';
+import { byBudget, frontierLines } from './ranking';
 import type { Report } from './schema';
 import { type MethodSummary, summarise } from './summary';
 import { markdownEvaluations, markdownTable } from './table';
@@ -25,10 +26,12 @@ export function reportMarkdown(report: Report, extras: ReportExtras): string {
     seedNote(methods),
     `![Perplexity against KV bytes per token](${PLOTS.budget})`,
     ...frontierSection(methods),
-    ...(evaluations ? ['## What the tasks found', evaluations] : []),
-    ...(ablations.length ? ["## What the method's parts are worth", ablations.map((line) => `- ${line}`).join('\n')] : []),
+    ...(evaluations ? ['## What the tasks found', evaluations, taskNote(evaluations)] : []),
+    ...(ablations.length ? ["## What the method's parts are worth", bullets(ablations)] : []),
+    '## What the names mean',
+    bullets(nameLines(methods)),
     '## How to read the numbers',
-    HOW_TO_READ.map((line) => `- ${line}`).join('\n'),
+    bullets(HOW_TO_READ),
     ...prefillGap(methods),
     ...(extras.curves?.length
       ? ['## While training', `![Validation loss against tokens](${PLOTS.curves})`, 'If the curves still fall at the end, more training may change the order.']
@@ -42,13 +45,26 @@ export function reportMarkdown(report: Report, extras: ReportExtras): string {
   return `${sections.filter(Boolean).join('\n\n')}\n`;
 }
 
-const HOW_TO_READ = [
+/** Lines as a Markdown list. */
+export function bullets(lines: readonly string[]): string {
+  return lines.map((line) => `- ${line}`).join('\n');
+}
+
+/** What the names of the tasks' columns mean. */
+export function taskNote(evaluations: string): string {
+  const cache = evaluations.includes('kv_bytes_per_token_cache')
+    ? ' A task with `kv_bytes_per_token_cache` took the text token by token through a KV cache that is limited: H2O evicts the tokens that got the least attention, a KV budget compresses them further.'
+    : '';
+  return `A column is TASK.METRIC.${cache}`;
+}
+
+export const HOW_TO_READ = [
   '**Perplexity**: windowed token perplexity of validation text that no method trained on. Lower is better. Numbers under different tokenizers do not compare.',
   '**Decode routing**: each token gets the expert with the highest of its own scores, as when text is generated one token at a time. This is the number that counts.',
   '**Prefill routing**: experts choose tokens from the whole window at the asked ratios, as in training. Later tokens so influence the expert ' +
     'of an earlier one, a little of the future leaks into its prediction, and the perplexity is not strictly autoregressive. It shows what the experts can do when the ratios are kept.',
   '**Agreement**: the share of tokens to which both rules give the same expert. **KV used**, and the bytes a token under decode: what the experts chosen under decode routing cost, where nothing enforces the ratios.',
-  '**MHA** keeps the whole KV cache: it is the ceiling, not a rival. **CLA 2** shares keys and values between pairs of layers.',
+  '**KV cache**, and **bytes/token**: what a method was asked to keep, as a share of the unmodified cache and in bytes over all layers, those of the expert index counted.',
 ];
 
 function seedNote(methods: readonly MethodSummary[]): string {
@@ -56,9 +72,11 @@ function seedNote(methods: readonly MethodSummary[]): string {
   return seeds > 1 ? `Means of ${seeds} seeds, in brackets the lowest and the highest. Ratios in percent, costliest expert first.` : 'Ratios in percent, costliest expert first.';
 }
 
+/** Where the table alone does not show it: methods of series, or of several budgets. */
 function frontierSection(methods: readonly MethodSummary[]): string[] {
-  const lines = frontierLines(methods);
-  return lines.length ? ['## The best at each budget', lines.map((line) => `- ${line}`).join('\n')] : [];
+  const several = byBudget(methods).filter(({ length }) => length > 1).length > 1;
+  const lines = several || methods.some(({ series }) => series !== null) ? frontierLines(methods) : [];
+  return lines.length ? ['## The best at each budget', bullets(lines)] : [];
 }
 
 function prefillGap(methods: readonly MethodSummary[]): string[] {

@@ -1,42 +1,46 @@
-import { methodStyle } from './palette';
+import { bytesAxis } from './bytes-axis';
+import { dodge } from './dodge';
+import type { MethodStyle } from './palette';
 import { renderChart } from './render';
-import { sideBySide } from './side-by-side';
 
 const WIDTH = 420;
 const HEIGHT = 300;
-/** Room between marks of results that cost the same, in pixels. */
-const APART = 17;
+/** Area of a mark, and its width in pixels. */
+const SIZE = 110;
+const MARK = Math.sqrt(SIZE);
 
 /** A number of a model, at what its cache costs. */
 export interface MetricPoint {
   readonly label: string;
-  /** Share of the unmodified KV cache. */
-  readonly kvBudget: number;
+  /** KV cache per token. */
+  readonly bytes: number;
   readonly value: number;
   /** Standard error; null where there is none. */
   readonly stderr: number | null;
+  readonly style: MethodStyle;
 }
 
-/** A metric against the KV budget: a mark for each result, with its standard error. */
-export function metricPlot(title: string, metric: string, higherIsBetter: boolean, points: readonly MetricPoint[]): Promise<string> {
+/**
+ * A metric against the bytes of the KV cache: a mark for each result, with its standard error.
+ *
+ * @param full bytes per token of the unmodified model; null where the points are of several
+ */
+export function metricPlot(title: string, metric: string, higherIsBetter: boolean, full: number | null, points: readonly MetricPoint[]): Promise<string> {
   const best = points.toSorted((a, b) => (a.value - b.value) * (higherIsBetter ? -1 : 1));
   const labels = best.map(({ label }) => label);
-  const styles = best.map((point) => methodStyle(points.indexOf(point)));
-  const widest = 1.08 * Math.max(1, ...points.map(({ kvBudget }) => kvBudget));
-  const shifts = sideBySide(points.map(({ kvBudget }) => kvBudget), points.map((point) => best.indexOf(point)), (APART * widest) / WIDTH);
-  const rows = points.map((point, i) => ({ ...point, x: point.kvBudget + shifts[i]!, low: point.value - (point.stderr ?? 0), high: point.value + (point.stderr ?? 0) }));
+  const styles = best.map(({ style }) => style);
+  const bounds = points.map(({ value, stderr }) => ({ low: value - (stderr ?? 0), high: value + (stderr ?? 0) }));
+  const [lowest, highest] = [Math.min(...bounds.map(({ low }) => low)), Math.max(...bounds.map(({ high }) => high))];
+  const pad = (highest - lowest) * 0.08 || Math.abs(lowest) * 0.02 || 1;
+  const domain: [number, number] = [lowest - pad, highest + pad];
+  const axis = bytesAxis(points.map(({ bytes }) => bytes), full, WIDTH, 'with the expert index');
+  const places = points.map(({ bytes, value }) => ({ x: axis.pixel(bytes), y: (HEIGHT * (domain[1] - value)) / (domain[1] - domain[0]) }));
+  const shifts = dodge(places, MARK);
+  const rows = points.map(({ label, bytes, value, stderr }, i) => ({ label, value, stderr, x: axis.shifted(bytes, shifts[i]!), ...bounds[i]! }));
   const errors = rows.some(({ stderr }) => stderr !== null);
-  const span = Math.max(...rows.map(({ high }) => high)) - Math.min(...rows.map(({ low }) => low));
-  const pad = span * 0.08 || Math.abs(rows[0]!.value) * 0.02 || 1;
-  const domain = [Math.min(...rows.map(({ low }) => low)) - pad, Math.max(...rows.map(({ high }) => high)) + pad];
-  const legend = { title: `${metric}, best first`, symbolSize: 110 };
+  const legend = { title: `${metric}, best first`, symbolSize: SIZE };
   const scale = { domain: labels };
-  const x = {
-    field: 'x',
-    type: 'quantitative' as const,
-    scale: { domain: [0, widest], nice: false },
-    axis: { title: 'KV cache, share of the unmodified one (equal costs side by side)', format: '.0%', values: [0, 0.25, 0.5, 0.75, 1] },
-  };
+  const x = axis.channel('x');
   const y = (field: string) => ({
     field,
     type: 'quantitative' as const,
@@ -52,7 +56,7 @@ export function metricPlot(title: string, metric: string, higherIsBetter: boolea
     data: { values: rows },
     layer: [
       ...(errors ? [{ mark: { type: 'rule' as const, strokeWidth: 2, opacity: 0.6 }, encoding: { x, y: y('low'), y2: { field: 'high' }, color } }] : []),
-      { mark: { type: 'point', filled: true, size: 110, opacity: 1 }, encoding: { x, y: y('value'), color, shape } },
+      { mark: { type: 'point', filled: true, size: SIZE, opacity: 1 }, encoding: { x, y: y('value'), color, shape } },
     ],
   });
 }

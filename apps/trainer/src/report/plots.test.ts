@@ -3,10 +3,12 @@ import { describe, expect, it } from 'vitest';
 
 import { budgetPlot } from './budget-plot';
 import { curvesPlot, spreadLabels } from './curves-plot';
-import { curvesOf, frontierReport, fullReport, reportOf, result, sentence } from './fixtures';
-import { expertColours, methodStyle } from './palette';
+import { dodge } from './dodge';
+import { curvesOf, frontierReport, fullReport, mixed, reportOf, result, sentence } from './fixtures';
+import { expertColours, methodStyle, Palette } from './palette';
 import { renderChart } from './render';
 import { sentenceStrip } from './sentence-strip';
+import { summarise } from './summary';
 
 /** The elements of an SVG document; throws where it is not well-formed XML. */
 function elements(svg: string, name: string) {
@@ -18,6 +20,8 @@ const texts = (svg: string) => elements(svg, 'text').map((element) => element.te
 /** Marks of one kind that Vega drew (its axes and legends are of other kinds). */
 const marks = (svg: string, description: string) =>
   elements(svg, 'path').filter((path) => path.getAttribute('aria-roledescription') === description);
+
+const place = (mark: { getAttribute(name: string): string | null }) => /translate\(([\d.]+),([\d.]+)\)/.exec(mark.getAttribute('transform')!)!.slice(1).map(Number) as [number, number];
 
 const LABELS = [
   'MHA: 38.12', 'GQA 2: 39.40', 'CLA 2: 41.77', 'mixSGA 3:1:6: 40.90', 'mixSGA 1:1:2: 41.30',
@@ -34,15 +38,25 @@ describe('budgetPlot', () => {
       const { colour } = methodStyle(i);
       expect(points.filter((point) => point.getAttribute('stroke') === colour && point.getAttribute('fill') === colour)).toHaveLength(1);
     }
-    expect(texts(svg)).toEqual(expect.arrayContaining([...LABELS, '3,072 (50 %)', '6,144 (100 %)']));
+    expect(texts(svg)).toEqual(expect.arrayContaining([...LABELS, '3,07250 %', '6,144100 %']));
   });
 
-  it('sets methods of one cost side by side', async () => {
-    const places = marks(await budgetPlot(fullReport([1])), 'point')
-      .filter((point) => point.getAttribute('fill') !== '#ffffff')
-      .map((point) => Number(/translate\(([\d.]+),/.exec(point.getAttribute('transform')!)![1]))
-      .sort((a, b) => a - b);
-    for (let i = 1; i < places.length; i++) expect(places[i]! - places[i - 1]!).toBeGreaterThan(16);
+  it('stands at the bytes that were really used, and moves what covers one another by no more than a mark', async () => {
+    const report = reportOf([
+      result({ name: 'MHA', attention: 'mha', kvBudget: 1, kvBytesPerToken: 4096, decode: 30 }),
+      result({ kvBytesPerToken: 2048, decode: 38 }),
+      result({ name: 'CLA 2', attention: 'cla:2', kvBytesPerToken: 2048, decode: 38.02 }),
+      mixed({ kvBytesPerToken: 2049, realisedKvBytesPerToken: { decode: 2433, prefill: 2053 }, decode: 40, prefill: 39 }),
+      // Of a report from before bytes were counted: 0.59403 of 4,096 bytes, and the byte of the index.
+      mixed({ name: 'older', kvBytesPerToken: 2049, realisedKvBytesPerToken: undefined, realisedKvBudget: { decode: 0.59403, prefill: 0.50098 }, decode: 46 }),
+    ]);
+    const [mha, gqa, cla, mix, mixPrefill, older] = marks(await budgetPlot(report), 'point').map((point) => place(point)[0]);
+    const octave = mha! - (gqa! + cla!) / 2;
+    const expected = (bytes: number) => mha! + octave * Math.log2(bytes / 4096);
+    expect(cla! - gqa!).toBeCloseTo(Math.sqrt(110), 2);
+    expect(mix).toBeCloseTo(expected(2433), 2);
+    expect(mixPrefill).toBeCloseTo(expected(2053), 2);
+    expect(older).toBeCloseTo(expected(0.59403 * 4096 + 1), 1);
   });
 
   it('shows the range of several seeds, and none of one', async () => {
@@ -60,8 +74,6 @@ describe('budgetPlot', () => {
 });
 
 describe('the plot of methods of series', () => {
-  const place = (mark: { getAttribute(name: string): string | null }) => /translate\(([\d.]+),([\d.]+)\)/.exec(mark.getAttribute('transform')!)!.slice(1).map(Number) as [number, number];
-
   it('has a line for each, over the bytes that tokens really take, with the range of the seeds', async () => {
     const svg = await budgetPlot(frontierReport([1, 2, 3]));
     expect(marks(svg, 'line mark').map((line) => (line.getAttribute('d')!.match(/L/g) ?? []).length)).toEqual([0, 2, 1]);
@@ -111,7 +123,7 @@ describe('the plot of methods of series', () => {
 describe('curvesPlot', () => {
   const draw = (seeds: number[]) => {
     const report = fullReport(seeds);
-    return curvesPlot(curvesOf(report), [...new Set(report.methods.map((method) => method.name))]);
+    return curvesPlot(curvesOf(report), summarise(report));
   };
 
   it('has a line, a mark and a label for each method', async () => {
@@ -175,7 +187,35 @@ describe('sentenceStrip', () => {
   });
 });
 
+describe('dodge', () => {
+  it('leaves what is apart, and spreads a heap over one mark', () => {
+    expect(dodge([{ x: 0, y: 0 }, { x: 10, y: 0 }, { x: 0, y: 10 }], 10)).toEqual([0, 0, 0]);
+    expect(dodge([{ x: 0, y: 5 }, { x: 0, y: 0 }, { x: 4, y: 9 }], 10)).toEqual([0, 5, -5]);
+    expect(dodge([], 10)).toEqual([]);
+  });
+});
+
 describe('colours', () => {
+  it('of a method stay from plot to plot, also where others are in another order', () => {
+    const palette = new Palette();
+    expect(palette.placesOf(['MHA', 'GQA', 'CLA'])).toEqual([0, 1, 2]);
+    expect(palette.placesOf(['CLA', 'latent', 'MHA', 'root'])).toEqual([2, 1, 0, 3]);
+    expect(palette.placesOf(['GQA', 'root', 'new'])).toEqual([1, 3, 0]);
+    const twelve = palette.placesOf(Array.from({ length: 12 }, (_, i) => `m${i}`));
+    expect(twelve).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  });
+
+  it('are those of the series in curves too', async () => {
+    const report = frontierReport([1]);
+    const strokes = (svg: string, kind: string) => marks(svg, kind).map((mark) => mark.getAttribute('stroke'));
+    const frontier = strokes(await budgetPlot(report), 'line mark');
+    const curves = strokes(await curvesPlot(curvesOf(report), summarise(report)), 'line mark');
+    const [mha, gqa, mixsga] = frontier;
+    expect(new Set(frontier).size).toBe(3);
+    expect(curves).toEqual([mha, gqa, gqa, gqa, mixsga, mixsga]);
+  });
+
+
   it('differ between methods by colour and shape, or by dash', () => {
     const styles = Array.from({ length: 12 }, (_, i) => JSON.stringify(methodStyle(i)));
     expect(new Set(styles).size).toBe(12);

@@ -16,8 +16,8 @@ export interface MethodSummary {
   seeds: number[];
   kvBudget: number;
   kvBytesPerToken: number;
-  /** What its tokens take under decode routing, the mean over the seeds; as asked for where that was not measured, or the method does not route. */
-  kvBytesUsed: number;
+  /** What its tokens take under each routing, the mean over the seeds; as asked for where the method does not route. */
+  kvBytesUsed: { decode: number; prefill: number };
   tokens: number;
   perplexity: { decode: Spread; prefill: Spread };
   /** The three below: null where the method does not route. */
@@ -27,6 +27,9 @@ export interface MethodSummary {
   realisedKvBudget: { decode: number; prefill: number } | null;
   /** What the tasks found, as `TASK.METRIC`. */
   evaluations: Record<string, Spread>;
+  /** Whether heads were aligned before they were grouped, and the kind of its router, where it is not the trained one of the paper. */
+  align: boolean;
+  router: string | null;
   /** Which part of the paper's method is left out; null for a whole method. */
   ablation: 'random router' | 'no consistency loss' | null;
 }
@@ -34,10 +37,16 @@ export interface MethodSummary {
 /** The methods of a report in its order, the seeds of each put together. */
 export function summarise(report: Report): MethodSummary[] {
   const names = [...new Set(report.methods.map((method) => method.name))];
-  return names.map((name) => summariseMethod(report.methods.filter((method) => method.name === name)));
+  const full = fullBytes(report.methods);
+  return names.map((name) => summariseMethod(report.methods.filter((method) => method.name === name), full));
 }
 
-function summariseMethod(runs: MethodResult[]): MethodSummary {
+/** Bytes per token of the unmodified model; an expert index only adds to what a method asks for. */
+export function fullBytes(methods: readonly Pick<MethodResult, 'kvBytesPerToken' | 'kvBudget'>[]): number {
+  return Math.min(...methods.map(({ kvBytesPerToken, kvBudget }) => kvBytesPerToken / kvBudget));
+}
+
+function summariseMethod(runs: MethodResult[], full: number): MethodSummary {
   const { name, series = null, attention, kvBudget, kvBytesPerToken, tokens } = runs[0]!;
   const agreements = runs.flatMap((run) => run.agreement ?? []);
   const routed = runs.flatMap((run) => run.realisedRatios ?? []);
@@ -49,7 +58,7 @@ function summariseMethod(runs: MethodResult[]): MethodSummary {
     seeds: runs.map((run) => run.seed),
     kvBudget,
     kvBytesPerToken,
-    kvBytesUsed: spread(runs.map((run) => run.realisedKvBytesPerToken?.decode ?? kvBytesPerToken)).mean,
+    kvBytesUsed: { decode: meanBytes(runs, 'decode', full), prefill: meanBytes(runs, 'prefill', full) },
     tokens,
     perplexity: {
       decode: spread(runs.map((run) => run.perplexity.decode)),
@@ -63,8 +72,19 @@ function summariseMethod(runs: MethodResult[]): MethodSummary {
       ? { decode: spread(budgets.map((b) => b.decode)).mean, prefill: spread(budgets.map((b) => b.prefill)).mean }
       : null,
     evaluations: evaluationsOf(runs),
+    align: runs[0]!.align ?? false,
+    router: runs[0]!.router ?? null,
     ablation: ablationOf(runs[0]!),
   };
+}
+
+/** Reports that are older than the count of bytes have the share of the cache, to which the expert index comes. */
+function meanBytes(runs: readonly MethodResult[], routing: 'decode' | 'prefill', full: number): number {
+  const bytes = runs.map(({ kvBudget, kvBytesPerToken, realisedKvBudget, realisedKvBytesPerToken }) => {
+    if (realisedKvBytesPerToken) return realisedKvBytesPerToken[routing];
+    return realisedKvBudget ? kvBytesPerToken + (realisedKvBudget[routing] - kvBudget) * full : kvBytesPerToken;
+  });
+  return spread(bytes).mean;
 }
 
 function evaluationsOf(runs: MethodResult[]): Record<string, Spread> {

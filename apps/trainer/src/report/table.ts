@@ -18,7 +18,7 @@ function tableRows(report: Report): string[][] {
     method.agreement ? percent(method.agreement.mean) : '–',
     method.realisedRatios ? ratioText(method.realisedRatios.decode) : '–',
     method.realisedKvBudget ? percent(method.realisedKvBudget.decode, 1) : '–',
-    count(method.kvBytesUsed),
+    count(method.kvBytesUsed.decode),
   ]);
   return [HEADINGS, ...rows];
 }

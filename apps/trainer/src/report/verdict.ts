@@ -1,8 +1,6 @@
 import { higherBy, lowerBy, percent, perplexityText } from './format';
+import { byBudget } from './ranking';
 import type { MethodSummary, Spread } from './summary';
-
-/** Budgets nearer than this count as equal. */
-const SAME_BUDGET = 0.005;
 
 /** Who won between GQA and mixSGA at GQA's KV budget, under decode routing. */
 export interface Verdict {
@@ -14,46 +12,50 @@ export interface Verdict {
 }
 
 /**
- * The answer to the question of the comparison. The rivals are GQA and the best whole mixSGA (ablations do not
- * count) of the same KV budget; where the ranges of their seeds overlap, nobody wins.
+ * The answer to the question of the comparison. The rivals are GQA and the whole mixSGA (ablations do not count) of the lowest perplexity
+ * at the highest KV budget that both have; where the ranges of their seeds overlap, nobody wins.
  */
 export function judge(methods: readonly MethodSummary[]): Verdict {
-  const whole = methods.filter((method) => method.ablation === null);
-  const gqa = best(whole.filter((method) => method.attention.startsWith('gqa:')));
-  const equals = gqa ? whole.filter((method) => Math.abs(method.kvBudget - gqa.kvBudget) < SAME_BUDGET) : [];
-  const mixsga = best(equals.filter((method) => method.attention.startsWith('mixsga:')));
-  if (!gqa || !mixsga) {
+  const groups = byBudget(methods);
+  const equals = groups.find((group) => group.some(isGqa) && group.some(isMixsga));
+  if (!equals) {
     return {
       outcome: 'not compared',
       sentence: 'The question stays open: it takes GQA and mixSGA at the same KV budget, and this report does not have both.',
       remarks: [],
     };
   }
-  const [winner, loser] = gqa.perplexity.decode.mean <= mixsga.perplexity.decode.mean ? [gqa, mixsga] : [mixsga, gqa];
+  const [gqa, mixsga] = [equals.find(isGqa)!, equals.find(isMixsga)!];
+  const [winner, loser] = equals.indexOf(gqa) < equals.indexOf(mixsga) ? [gqa, mixsga] : [mixsga, gqa];
   const won = winner.perplexity.decode;
   const lost = loser.perplexity.decode;
-  const at = `At ${percent(gqa.kvBudget)} of the KV cache, under decode routing,`;
-  const remarks = [...seedRemark(gqa, mixsga), ...chosenRemark(mixsga, equals), ...driftRemark(mixsga), ...bestRemark(winner, equals)];
+  const found = `At ${percent(gqa.kvBudget)} of the KV cache, under decode routing, ${winner.name} has a perplexity of ${perplexityText(won)} and ${loser.name} one of ${perplexityText(lost)}`;
+  const remarks = [...seedRemark(gqa, mixsga), ...chosenRemark(equals), ...driftRemark(mixsga), ...othersRemark([gqa, mixsga], equals)];
   if (won.max >= lost.min) {
     const because =
       won.mean === lost.mean ? 'there is no difference' : `the ranges overlap, so a difference of ${lowerBy(won, lost)} may be chance`;
-    return {
-      outcome: 'tie',
-      sentence: `**Neither won.** ${at} ${winner.name} has a perplexity of ${perplexityText(won)} and ${loser.name} one of ${perplexityText(lost)}: ${because}.`,
-      remarks,
-    };
+    return { outcome: 'tie', sentence: `**Neither keeps clearly more.** ${found}: ${because}.`, remarks };
   }
   return {
     outcome: winner === gqa ? 'GQA' : 'mixSGA',
-    sentence: `**${winner.name} won.** ${at} its perplexity is ${perplexityText(won)}, against ${perplexityText(lost)} for ${loser.name}: ${lowerBy(won, lost)} lower.`,
+    sentence: `**${winner === gqa ? 'GQA keeps more than mixSGA' : 'mixSGA keeps more than GQA'}.** ${found}: ${lowerBy(won, lost)} lower.`,
     remarks,
   };
+}
+
+function isGqa({ attention }: MethodSummary): boolean {
+  return attention.startsWith('gqa:');
+}
+
+/** Of either pooling. */
+function isMixsga({ attention }: MethodSummary): boolean {
+  return /^mixsga(-root)?:/.test(attention);
 }
 
 /** What the ablations cost, a sentence each: the random router, and no consistency loss. */
 export function judgeAblations(methods: readonly MethodSummary[]): string[] {
   return methods.flatMap((ablated) => {
-    const whole = methods.find((method) => method.ablation === null && method.attention === ablated.attention);
+    const whole = methods.find((method) => method.ablation === null && method.router === null && method.attention === ablated.attention && method.align === ablated.align);
     if (ablated.ablation === null || !whole) return [];
     const cause = ablated.ablation === 'random router' ? 'With a random router' : 'Without the consistency loss';
     const agreement =
@@ -79,11 +81,14 @@ function seedRemark(gqa: MethodSummary, mixsga: MethodSummary): string[] {
   return ['Each method ran with one seed, so how much of the difference is chance was not measured.'];
 }
 
-function chosenRemark(mixsga: MethodSummary, equals: readonly MethodSummary[]): string[] {
-  const others = equals.filter((method) => method !== mixsga && method.attention.startsWith('mixsga:'));
-  if (others.length === 0) return [];
-  const list = others.map((method) => `${method.name} (${perplexityText(method.perplexity.decode)})`).join(', ');
-  return [`${mixsga.name} is the best mixSGA setting of this report; the others are ${list}.`];
+/** All settings of a rival but that which stands for it. */
+function chosenRemark(equals: readonly MethodSummary[]): string[] {
+  return [isGqa, isMixsga].flatMap((isRival) => {
+    const [chosen, ...others] = equals.filter(isRival);
+    if (others.length === 0) return [];
+    const list = others.map((method) => `${method.name} (${perplexityText(method.perplexity.decode)})`).join(', ');
+    return [`${chosen!.name} stands for ${isRival === isGqa ? 'GQA' : 'mixSGA'} because its perplexity is lower than that of ${list}.`];
+  });
 }
 
 function driftRemark(mixsga: MethodSummary): string[] {
@@ -93,12 +98,10 @@ function driftRemark(mixsga: MethodSummary): string[] {
   return [`Its decode routing really used ${percent(realised, 1)} of the KV cache, ${side}: nothing enforces the ratios there.`];
 }
 
-function bestRemark(winner: MethodSummary, equals: readonly MethodSummary[]): string[] {
-  const first = best(equals)!;
-  if (first.perplexity.decode.mean >= winner.perplexity.decode.mean) return [];
-  return [`The lowest perplexity at that budget is neither's: ${first.name} has ${perplexityText(first.perplexity.decode)}.`];
-}
-
-function best(methods: readonly MethodSummary[]): MethodSummary | undefined {
-  return methods.toSorted((a, b) => a.perplexity.decode.mean - b.perplexity.decode.mean)[0];
+/** Methods of that budget that are neither rival and have a lower perplexity than both: the question is not about them, and the reader is. */
+function othersRemark(rivals: readonly MethodSummary[], equals: readonly MethodSummary[]): string[] {
+  const below = equals.slice(0, equals.findIndex((method) => rivals.includes(method)));
+  if (below.length === 0) return [];
+  const list = below.map((method) => `${method.name} (${perplexityText(method.perplexity.decode)})`).join(', ');
+  return [`Lower than both at that budget: ${list}.`];
 }

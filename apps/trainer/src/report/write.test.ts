@@ -32,11 +32,35 @@ describe('writeReport', () => {
   it('tells the answer, the table, and what prefill routing means', async () => {
     const [, path] = await writeReport(directory, fullReport([1]));
     const markdown = await readFile(path!, 'utf8');
-    expect(markdown).toContain('**GQA 2 won.** At 50 % of the KV cache, under decode routing, its perplexity is 39.40, against 40.90 for mixSGA 3:1:6: 3.7 % lower.');
+    expect(markdown).toContain('**GQA keeps more than mixSGA.** At 50 % of the KV cache, under decode routing, GQA 2 has a perplexity of 39.40 and mixSGA 3:1:6 one of 40.90: 3.7 % lower.');
     expect(markdown).toContain('| mixSGA 3:1:6 | 50 % | 3,073 | 40.90 | 39.80 | 90 % | 31:9:60 | 50.5 % | 3,104 |');
     expect(markdown).toContain('not strictly autoregressive');
     expect(markdown).toContain('Without the consistency loss');
     expect(markdown).not.toContain('training-curves.svg'); // no data, so no plot
+  });
+
+  it('explains every name that it prints', async () => {
+    const report = fullReport([1]);
+    const root = { ...report.methods[3]!, name: 'mixSGA 3:1:6, over the root', attention: 'mixsga-root:3:1:6', align: true };
+    const latent = { ...report.methods[1]!, name: 'Latent', attention: 'latent:1@2' };
+    const other = { ...report.methods[1]!, name: 'of another version', attention: 'unheard:7' };
+    const [, path] = await writeReport(directory, { ...report, methods: [...report.methods, root, latent, other] });
+    const lines = (await readFile(path!, 'utf8')).split('\n');
+    const explained = lines.slice(lines.indexOf('## What the names mean') + 2, lines.indexOf('## How to read the numbers') - 1);
+    const routed = 'a router sends each token to one of 3 experts: 30 % of the tokens keep all KV heads, 10 % one head for each 2, 60 % one head for each 4; 50 % of the KV cache in all';
+    expect(explained.slice(0, 10)).toEqual([
+      '- **MHA** (`mha`): multi-head attention as in the unmodified model, with the whole KV cache: a ceiling, not a rival.',
+      '- **GQA 2** (`gqa:2`): grouped-query attention: of each 2 KV heads one is left, for all tokens alike; 50 % of the KV cache in all.',
+      '- **CLA 2** (`cla:2`): cross-layer attention: each 2 layers share the keys and values of the first; 50 % of the KV cache in all.',
+      `- **mixSGA 3:1:6** (\`mixsga:3:1:6\`): ${routed}.`,
+      '- **mixSGA 1:1:2** (`mixsga:1:1:2`): a router sends each token to one of 3 experts: 25 % of the tokens keep all KV heads, 25 % one head for each 2, 50 % one head for each 4; 50 % of the KV cache in all.',
+      `- **mixSGA 3:1:6, random router** (\`mixsga:3:1:6\`): ${routed}; random router.`,
+      `- **mixSGA 3:1:6, no consistency loss** (\`mixsga:3:1:6\`): ${routed}; no consistency loss (α = 0): the router is not trained.`,
+      `- **mixSGA 3:1:6, over the root** (\`mixsga-root:3:1:6\`): ${routed}; over the root; aligned.`,
+      '- **Latent** (`latent:1@2`): keys and values become a latent of 2 times fewer numbers; 50 % of the KV cache in all.',
+      '- **of another version** (`unheard:7`): an attention variant that is not known here.',
+    ]);
+    expect(explained.slice(10).map((line) => /^- \*\*(.*)\*\*: /.exec(line)![1])).toEqual(['aligned', 'over the root', 'sigmoid router', 'random router', 'consistency loss']);
   });
 
   it('tells the best at each budget that methods of series share', async () => {
@@ -49,7 +73,7 @@ describe('writeReport', () => {
 `);
     expect((JSON.parse(await readFile(json!, 'utf8')) as Report).methods.map(({ series }) => series).slice(0, 2)).toEqual(['MHA', 'GQA']);
     const single = await readFile((await writeReport(directory, frontierReport([1])))[1]!, 'utf8');
-    expect(single).toContain('**50 % of the KV cache**: GQA 2, 39.40; one seed: mixSGA 3:1:6 41.00.');
+    expect(single).toContain('**50 % of the KV cache**: GQA 2, 39.40; with one seed: mixSGA 3:1:6 41.00.');
   });
 
   it.each<[string, (report: Report) => unknown, string]>([

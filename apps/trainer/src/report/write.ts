@@ -8,6 +8,7 @@ import type { ReportExtras } from './extras';
 import { PLOTS, reportMarkdown } from './markdown';
 import { parseReport, type Report } from './schema';
 import { sentenceStrip } from './sentence-strip';
+import { summarise } from './summary';
 
 /**
  * Writes report.json, report.md and the plots into a folder, each file whole or not at all.
@@ -23,8 +24,7 @@ export async function writeReport(directory: string, report: Report, extras: Rep
     [PLOTS.budget, await budgetPlot(checked)],
   ];
   if (extras.curves?.length) {
-    const names = [...new Set(checked.methods.map((method) => method.name))];
-    files.push([PLOTS.curves, await curvesPlot(extras.curves, names)]);
+    files.push([PLOTS.curves, await curvesPlot(extras.curves, summarise(checked))]);
   }
   if (extras.sentence) files.push([PLOTS.sentence, sentenceStrip(extras.sentence)]);
   const paths = files.map(([name]) => join(directory, name));

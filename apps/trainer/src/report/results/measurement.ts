@@ -1,9 +1,10 @@
 import { FileError } from '@mixsga/backend';
+import { kvAccounting, type ParsedResults } from '@mixsga/evaluators';
 import { z } from 'zod';
 
 import type { ImportanceWindow } from '../importance-strip';
 import type { RoutingDetails } from '../routing-plot';
-import type { Collected } from './collect';
+import type { Collected, Found } from './collect';
 
 /** A number with its standard error; null where there is none. */
 export interface Metric {
@@ -19,6 +20,10 @@ export interface Measurement {
   readonly weights: string | null;
   /** Share of the unmodified KV cache as asked for. */
   readonly kvBudget: number | null;
+  /** Bytes per token over all layers, the expert index counted: realised under the routing where `routing` measured that, else as asked for. */
+  readonly kvBytes: number | null;
+  /** Bytes per token of the unmodified model. */
+  readonly kvBytesFull: number | null;
   /** Element type of keys and values. */
   readonly kvType: string | null;
   /** Name in the results, and that of its evaluator. */
@@ -48,7 +53,7 @@ interface TaskOptions {
  *
  * @returns also how many older ones were left out
  */
-export function measurementsOf({ results }: Collected): { measurements: Measurement[]; older: number } {
+export function measurementsOf({ results }: Pick<Collected, 'results'>): { measurements: Measurement[]; older: number } {
   const newest = new Map<string, { date: number; measurement: Measurement }>();
   let older = 0;
   for (const { path, content } of results) {
@@ -62,6 +67,8 @@ export function measurementsOf({ results }: Collected): { measurements: Measurem
         attention: mixsga?.attention ?? null,
         weights: mixsga?.weights ?? null,
         kvBudget: mixsga?.kv.budget ?? null,
+        kvBytes: mixsga && realisedBytes(content, routing),
+        kvBytesFull: mixsga?.kv.bytesPerTokenFull ?? null,
         kvType: mixsga && (mixsga.kv.type ?? 'f32'),
         task,
         evaluator: own?.evaluator ?? null,
@@ -82,6 +89,16 @@ export function measurementsOf({ results }: Collected): { measurements: Measurem
     }
   }
   return { measurements: [...newest.values()].map(({ measurement }) => measurement).sort(inOrder), older };
+}
+
+const routed = z.object({ ratios: z.object({ decode: z.array(z.number()), prefill: z.array(z.number()) }) });
+
+/** From the experts that tokens really got in the same evaluation, where that was measured. */
+function realisedBytes({ mixsga }: ParsedResults, routing: string | null): number {
+  const { kv, tasks } = mixsga!;
+  const found = Object.values(tasks).flatMap(({ evaluator, details }) => (evaluator === 'routing' ? routed.safeParse(details).data ?? [] : []))[0];
+  const { realised } = kvAccounting({ kv }, found);
+  return realised && (routing === 'decode' || routing === 'prefill') ? realised[routing].kvBytesPerToken : kv.bytesPerToken;
 }
 
 /** A model's variants together, the one of the largest cache first, then by what goes out of it. */
@@ -122,6 +139,14 @@ export function routingOf({ evaluator, details, path, task }: Measurement): Rout
 /** The windows of `token_importance`; none of another task. @throws FileError */
 export function importanceOf({ evaluator, details, path, task }: Measurement): readonly ImportanceWindow[] {
   return evaluator === 'token_importance' ? checked(importanceDetails, details, path, task).windows : [];
+}
+
+/** Looks at what the pictures of a results file are made of. @throws FileError for details that are broken */
+export function checkDetails(found: Found<ParsedResults>): void {
+  for (const measurement of measurementsOf({ results: [found] }).measurements) {
+    routingOf(measurement);
+    importanceOf(measurement);
+  }
 }
 
 function checked<T extends z.ZodType>(schema: T, details: unknown, path: string, task: string): z.output<T> {

@@ -1,6 +1,6 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { FileError } from '@mixsga/backend';
@@ -14,6 +14,9 @@ import { writeResultsReport } from './write';
 
 /** With a results file that lm-evaluation-harness 0.4.13 wrote (tools/make_evaluator_fixtures.py). */
 const HARNESS = fileURLToPath(new URL('../../evaluation/fixtures/harness', import.meta.url));
+
+/** Results that are part of the documentation. */
+const DOCS = fileURLToPath(new URL('../../../../../docs/results', import.meta.url));
 
 let folder: string;
 beforeEach(async () => {
@@ -143,7 +146,7 @@ describe('a report of results', () => {
     const sweep = { schema: 'mixsga/sweep@1', backend: 'wasm', corpus: 'sotu', seconds: 9, metric: 'perplexity', higherIsBetter: false, keys: ['attention'], settings: [setting], best: 0, runs: [] };
     await writeFile(join(folder, 'in', 'sweep.json'), JSON.stringify(sweep));
     const { markdown, plots } = await report();
-    expect(markdown).toContain(`## Comparison: ${join(folder, 'in', 'demo')}\n\n**GQA 2 won.**`);
+    expect(markdown).toContain(`## Comparison: ${join(folder, 'in', 'demo')}\n\n**GQA keeps more than mixSGA.**`);
     expect(markdown).toContain('| MHA | 100 % |');
     expect(markdown).toContain(`## Sweep: ${join(folder, 'in')}\n\nLowest perplexity: 41 (40 to 42) with attention gqa:2.`);
     expect(plots.map((plot) => plot.replace(/-.*-/, '-…-'))).toEqual(['comparison-…-demo.svg', 'sweep-…-in.svg']);
@@ -154,24 +157,63 @@ describe('a report of results', () => {
     ['without results', 'results_1.json', { a: 1 }, "found no 'results'"],
     ['of another version', 'report.json', { ...fullReport([1]), schema: 'mixsga/report@9' }, 'schema: '],
     ['of another version', 'sweep.json', { schema: 'mixsga/sweep@9' }, 'schema: '],
-  ])('refuses a file %s, and writes nothing: %s', async (_, name, content, message) => {
+    ['of another tool', 'report.json', { kind: 'lighthouse' }, 'schema: expected "mixsga/report@…", got none'],
+    ['of another tool', 'else.json', [1, 2], 'expected results of mixsga eval --out or of lm-evaluation-harness, a comparison (report.json) or a sweep (sweep.json), got JSON of something else'],
+    ['of another command', 'speed.json', { schema: 'mixsga/bench-train@1' }, 'got mixsga/bench-train@1'],
+    ['with broken details', 'results_2.json', null, 'mixsga.tasks.routing.details.windowLength: '],
+  ])('leaves out a file %s, names it and goes on: %s', async (_, name, content, message) => {
     await evaluated('mha', [task('perplexity', { perplexity: 36 })]);
     const path = join(folder, 'in', name);
-    await writeFile(path, JSON.stringify(content));
-    await expect(report()).rejects.toThrow(FileError);
-    await expect(report()).rejects.toThrow(`${path}: `);
-    await expect(report()).rejects.toThrow(message);
-    expect(await readdir(folder)).toEqual(['in']);
+    if (content === null) await rename(await evaluated('mixsga:3:1:6', [task('routing', { agreement: 0.85 }, { details: { ...ROUTED, windowLength: 'long' } })]), path);
+    else await writeFile(path, JSON.stringify(content));
+    const { markdown } = await report();
+    expect(markdown).toContain('| m | mha | 100 % | f32 | sotu | decode | 2 | 36 |');
+    const [, left] = markdown.split('## Left out\n\n');
+    expect(left).toMatch(new RegExp(`^- ${path.replaceAll('.', '\\.')}: [^\\n]*\n$`));
+    expect(left).toContain(message);
+    await expect(collect([path])).rejects.toThrow(`${path}: `);
+    await expect(collect([path])).rejects.toThrow(message);
   });
 
-  it('refuses what is no JSON, broken details, and folders without results', async () => {
-    const path = await evaluated('mixsga:3:1:6', [task('routing', { agreement: 0.85 }, { details: { ...ROUTED, windowLength: 'long' } })]);
-    await expect(report()).rejects.toThrow(`${path}: mixsga.tasks.routing.details.windowLength: `);
+  it('reads our own results, where files have names of their own, and leaves out the table that is none', async () => {
+    const { comparisons, leftOut, ...others } = await collect([DOCS]);
+    expect(comparisons.map(({ path }) => basename(path))).toEqual(['aligned.json', 'frontier.json', 'long.json']);
+    expect(others).toEqual({ results: [], sweeps: [] });
+    expect(leftOut).toEqual([{ path: join(DOCS, 'sweep.json'), content: 'schema: expected "mixsga/sweep@…", got none' }]);
+    const { markdown } = await report(DOCS);
+    for (const { path } of comparisons) expect(markdown).toContain(`## Comparison: ${path.slice(0, -5)}\n`);
+    for (const { content } of comparisons) expect(content.model).toEqual({ parameters: 1_088_512, layers: 4, heads: 8, hidden: 128 });
+  });
+
+  it.each([['long.json', 'perplexity-kv.svg'], ['frontier.json', 'frontier.svg']])('draws of %s what the docs show', async (name, picture) => {
+    const { plots } = await report(join(DOCS, name));
+    expect(plots).toHaveLength(1);
+    expect(await readFile(join(folder, 'out', plots[0]!), 'utf8')).toBe(await readFile(join(DOCS, picture), 'utf8'));
+  });
+
+  it('takes the JSON of runs and models for theirs, but not results among it', async () => {
+    const path = await evaluated('mha', [task('perplexity', { perplexity: 36 })]);
+    const run = join(path, '..');
+    await mkdir(join(run, 'checkpoints', 'step-1'), { recursive: true });
+    for (const name of ['run.json', 'tokenizer.json', 'checkpoints/step-1/state.json']) await writeFile(join(run, name), '{}');
+    await writeFile(join(folder, 'in', 'seconds.json'), '3');
+    const { results, leftOut } = await collect([join(folder, 'in')]);
+    expect([results.length, leftOut]).toEqual([1, []]);
+  });
+
+  it('refuses where nothing can be used, and writes nothing', async () => {
+    const path = await evaluated('mha', [task('perplexity', { perplexity: 36 })]);
     await writeFile(path, '{"results": ');
     await expect(report()).rejects.toThrow(`${path}: expected JSON: `);
+    const other = join(folder, 'in', 'report.json');
+    await writeFile(other, '{}');
+    const error = await report().catch((e: unknown) => e as Error);
+    expect(FileError.isInstance(error)).toBe(true);
+    expect((error as Error).message).toContain(`found none; the first of 2 files that cannot be used is ${path}: expected JSON: `);
+    expect((error as Error).message).not.toContain('\n');
     await mkdir(join(folder, 'empty'));
-    await expect(report(join(folder, 'empty'))).rejects.toThrow(/empty: expected results_….json, report.json or sweep.json in it or below, found none/);
-    await expect(report(join(folder, 'nowhere'))).rejects.toThrow(/nowhere: no such folder/);
-    await expect(report(path)).rejects.toThrow(`${path}: expected a folder, got a file`);
+    await expect(report(join(folder, 'empty'))).rejects.toThrow(/empty: expected results_….json, report.json or sweep.json in it or below, found none; mixsga eval --out writes results/);
+    await expect(report(join(folder, 'nowhere'))).rejects.toThrow(/nowhere: no such file or folder/);
+    expect((await readdir(folder)).sort()).toEqual(['empty', 'in']);
   });
 });

@@ -1,10 +1,13 @@
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import { writeFileAtomic } from '@mixsga/models';
 
 import { bestLine, sweepMarkdownTable, sweepPlot } from '../../sweep/render';
 import { budgetPlot } from '../budget-plot';
-import { frontierLines } from '../frontier';
+import { bullets, HOW_TO_READ as COMPARISON, taskNote } from '../markdown';
+import { nameLines } from '../names';
+import { Palette, stylesOf } from '../palette';
+import { frontierLines } from '../ranking';
 import { summarise } from '../summary';
 import { markdownEvaluations, markdownTable } from '../table';
 import { judge } from '../verdict';
@@ -17,7 +20,7 @@ import { type Plot, plotsOf } from './plots';
  * Writes report.md and its pictures into a folder: the tables of all results, comparisons and sweeps, and what can be drawn of them.
  *
  * @returns the paths written, report.md first
- * @throws FileError for a results file whose details are broken (before anything is written), or a folder that cannot be written
+ * @throws FileError for a folder that cannot be written
  */
 export async function writeResultsReport(folder: string, collected: Collected): Promise<string[]> {
   const { measurements, older } = measurementsOf(collected);
@@ -43,24 +46,36 @@ export async function writeResultsReport(folder: string, collected: Collected): 
     ...section('Routing', routing.map(picture)),
     ...section('Token importance', importance.map(picture)),
   ];
+  const palette = new Palette();
   for (const { path, content } of collected.comparisons) {
-    const { sentence, remarks } = judge(summarise(content));
+    const methods = summarise(content);
+    const { sentence, remarks } = judge(methods);
     const tasks = markdownEvaluations(content);
-    const plot = picture({ name: `comparison-${dirname(path)}`, caption: 'Perplexity against KV bytes per token', svg: await budgetPlot(content) });
-    const frontier = frontierLines(summarise(content)).map((line) => `- ${line}`).join('\n');
-    sections.push(`## Comparison: ${dirname(path)}`, [sentence, ...remarks].join(' '), markdownTable(content), ...(frontier ? [frontier] : []), ...(tasks ? [tasks] : []), plot);
+    const plot = picture({ name: `comparison-${nameOf(path)}`, caption: 'Perplexity against KV bytes per token', svg: await budgetPlot(content, stylesOf(methods, palette)) });
+    const frontier = bullets(frontierLines(methods));
+    sections.push(
+      ...[`## Comparison: ${nameOf(path)}`, [sentence, ...remarks].join(' '), markdownTable(content), ...(frontier ? [frontier] : [])],
+      ...[...(tasks ? [tasks, taskNote(tasks)] : []), plot, 'The names:', bullets(nameLines(methods))],
+    );
   }
+  if (collected.comparisons.length > 0) sections.push('## How to read the comparisons', bullets(COMPARISON));
   for (const { path, content } of collected.sweeps) {
     const svg = await sweepPlot(content);
-    const plot = svg === null ? [] : [picture({ name: `sweep-${dirname(path)}`, caption: `${content.metric} by setting`, svg })];
-    sections.push(`## Sweep: ${dirname(path)}`, bestLine(content), sweepMarkdownTable(content), ...plot);
+    const plot = svg === null ? [] : [picture({ name: `sweep-${nameOf(path)}`, caption: `${content.metric} by setting`, svg })];
+    sections.push(`## Sweep: ${nameOf(path)}`, bestLine(content), sweepMarkdownTable(content), ...plot);
   }
   const sources = [...collected.results, ...collected.comparisons, ...collected.sweeps].map(({ path }) => `- ${path}`);
   sections.push('## Sources', sources.join('\n'));
+  if (collected.leftOut.length > 0) sections.push('## Left out', bullets(collected.leftOut.map(({ path, content }) => `${path}: ${content}`)));
   files.set('report.md', `${sections.join('\n\n')}\n`);
   const names = ['report.md', ...[...files.keys()].filter((name) => name !== 'report.md')];
   for (const name of names) await writeFileAtomic(join(folder, name), files.get(name)!);
   return names.map((name) => join(folder, name));
+}
+
+/** The folder of a report that has the name of its kind; else the file itself. */
+function nameOf(path: string): string {
+  return ['report.json', 'sweep.json'].includes(basename(path)) ? dirname(path) : path.replace(/\.json$/, '');
 }
 
 const HOW_TO_READ =
