@@ -15,9 +15,15 @@ schema = pa.schema(
     [("id", pa.int64()), ("text", pa.string()), ("endings", pa.list_(pa.string())), ("label", pa.string()), ("blob", pa.binary())]
 )
 table = pa.Table.from_pylist(rows, schema=schema)
-for codec in ["none", "snappy", "gzip", "brotli", "zstd"]:
+for codec in ["none", "snappy", "gzip", "brotli", "zstd", "lz4"]:
     pq.write_table(table, FOLDER / f"rows-{codec}.parquet", compression=codec, row_group_size=10)
 pq.write_table(table, FOLDER / "rows-v2.parquet", compression="zstd", row_group_size=10, data_page_version="2.0", version="2.6", use_dictionary=False)
 
 bad = pa.array([b"good", b"S\xc3\xbcd\xff", b"good"], type=pa.binary()).view(pa.string())
 pq.write_table(pa.table({"text": bad}), FOLDER / "not-utf8.parquet", compression="none")
+
+encodings = {"id": "DELTA_BINARY_PACKED", "text": "DELTA_BYTE_ARRAY", "endings.list.element": "DELTA_LENGTH_BYTE_ARRAY", "label": "DELTA_BYTE_ARRAY", "blob": "PLAIN"}
+pq.write_table(table, FOLDER / "rows-delta.parquet", compression="snappy", row_group_size=10, use_dictionary=False, column_encoding=encodings)
+
+marked = pa.table({"text": ["\ufeffmarked", "in\ufeffside", "\ufeff"]})
+pq.write_table(marked, FOLDER / "byte-order-marks.parquet", compression="lz4")

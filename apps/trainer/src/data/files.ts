@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { FileError } from '@mixsga/backend';
 
 /** A JavaScript string holds about 2^29 UTF-16 units: half of it leaves room to join and copy. */
@@ -6,16 +6,17 @@ export const MAXIMUM_BYTES = 2 ** 28;
 
 /**
  * The text of a UTF-8 file, decoded strictly; a byte order mark is dropped.
- * @throws FileError when the file cannot be read, is larger than {@link MAXIMUM_BYTES}, or is not UTF-8 (with
+ * @throws FileError when the file cannot be read, is larger than {@link MAXIMUM_BYTES}, or is not UTF-8 or has a zero (with
  *   the offset of the first wrong byte)
  */
 export async function readText(path: string): Promise<string> {
+  const size = await stat(path).then((status) => status.size, () => 0);
+  if (size > MAXIMUM_BYTES) throw new FileError(path, `holds ${size} bytes, at most ${MAXIMUM_BYTES} are supported; train on a part of it`);
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new FileError(path, `cannot be read: ${message(error)}`, { cause: error });
   });
-  if (bytes.length > MAXIMUM_BYTES) {
-    throw new FileError(path, `holds ${bytes.length} bytes, at most ${MAXIMUM_BYTES} are supported; train on a part of it`);
-  }
+  const zero = bytes.indexOf(0);
+  if (zero >= 0) throw new FileError(path, `holds a zero byte at byte ${zero}; is it a text file? convert it to UTF-8`);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
@@ -25,7 +26,8 @@ export async function readText(path: string): Promise<string> {
 
 /** The text of an error on one line. */
 export function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/\p{Cc}/gu, (control) => JSON.stringify(control).slice(1, -1));
 }
 
 /**

@@ -16,32 +16,54 @@ export interface ReadingOptions {
 const NEWLINE = 0x0a;
 
 /**
- * The rows of a JSON file (.gz or not): of an array its items, and else each line by itself, in a stream. A row that is broken comes as
- * the error that names it.
+ * The rows of a JSON file (.gz or not): of an array, or the array `data` of an object, its items, and else each line by itself, in a
+ * stream. NaN and infinities, which Python writes, are null. A row that is broken comes as the error that names it.
  *
- * @throws FileError when the file cannot be read, or an array is not JSON or too large to parse at once
+ * @throws FileError when the file cannot be read, or a document is not JSON or too large to parse at once
  */
 export async function* readJsonRows(file: DataFile, options: ReadingOptions = {}): AsyncGenerator<DataRow | FileError> {
   const lines = readLines(file, options);
-  let mayBeArray = /\.json(\.gz)?$/i.test(file.name);
+  let mayBeDocument = /\.json(\.gz)?$/i.test(file.name);
+  /** The first line of what may be a document: an object, of which it is not known whether others follow. */
+  let first: DataRow | null = null;
   for await (const { bytes, number, offset } of lines) {
     const where = `${file.name}: line ${number}`;
     const text = decode(bytes);
+    if (first && text?.trim() !== '') {
+      yield first;
+      first = null;
+    }
     if (text === null) {
       yield new FileError(where, `not valid UTF-8 at byte ${offset + firstInvalidByte(bytes)}; convert the file to UTF-8`);
     } else if (text.trim() !== '') {
-      if (mayBeArray && text.trimStart().startsWith('[')) return yield* itemsOf(file, await restOf(file, bytes, lines));
-      mayBeArray = false;
-      yield parsed(where, text);
+      if (mayBeDocument && text.trimStart().startsWith('[')) return yield* documentRows(file, await restOf(file, bytes, lines));
+      const row = parsed(where, text);
+      if (mayBeDocument && FileError.isInstance(row) && text.trimStart().startsWith('{')) return yield* documentRows(file, await restOf(file, bytes, lines));
+      if (mayBeDocument && !FileError.isInstance(row)) first = row;
+      else yield row;
+      mayBeDocument = false;
     }
   }
+  if (first) yield* itemsOf(file, first.value) ?? [first];
 }
 
 function parsed(where: string, text: string): DataRow | FileError {
   try {
-    return { value: JSON.parse(text) as unknown, where };
+    return { value: parseJson(text), where };
   } catch (error) {
     return new FileError(where, `not JSON (${message(error)}); each line must be an object such as {"text": "..."}`);
+  }
+}
+
+/** Strings, and the words that Python writes where JSON has none. */
+const WORDS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/gs;
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!/\b(NaN|Infinity)\b/.test(text)) throw error;
+    return JSON.parse(text.replace(WORDS, (word) => (word.startsWith('"') ? word : 'null')));
   }
 }
 
@@ -102,7 +124,7 @@ async function restOf(file: DataFile, first: Uint8Array, lines: AsyncIterable<Li
     parts.push(Buffer.of(NEWLINE), bytes);
     length += bytes.length + 1;
     if (length > MAXIMUM_BYTES) {
-      throw new FileError(file.name, `an array of over ${MAXIMUM_BYTES} bytes; write it as JSON Lines (.jsonl), an object on each line`);
+      throw new FileError(file.name, `a document of over ${MAXIMUM_BYTES} bytes; write it as JSON Lines (.jsonl), an object on each line`);
     }
   }
   const whole = Buffer.concat(parts);
@@ -111,14 +133,20 @@ async function restOf(file: DataFile, first: Uint8Array, lines: AsyncIterable<Li
   return text;
 }
 
-function itemsOf({ name }: DataFile, text: string): DataRow[] {
-  let items: unknown[];
+function documentRows(file: DataFile, text: string): DataRow[] {
+  let value: unknown;
   try {
-    items = JSON.parse(text) as unknown[];
+    value = parseJson(text);
   } catch (error) {
-    throw new FileError(name, `not JSON (${message(error)}); expected an array of objects`);
+    throw new FileError(file.name, `not JSON (${message(error)}); expected an array of objects, {"data": [...]}, or an object on each line`);
   }
-  return items.map((value, i) => ({ value, where: `${name}: row ${i + 1}` }));
+  return itemsOf(file, value) ?? [{ value, where: `${file.name}: row 1` }];
+}
+
+/** The rows of a document; null where it is one. */
+function itemsOf({ name }: DataFile, value: unknown): DataRow[] | null {
+  const items = Array.isArray(value) ? value : (value as { data?: unknown } | null)?.data;
+  return Array.isArray(items) ? items.map((item: unknown, i) => ({ value: item, where: `${name}: row ${i + 1}` })) : null;
 }
 
 const strict = new TextDecoder('utf-8', { fatal: true });

@@ -1,30 +1,22 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 
 import { FileError } from '@mixsga/backend';
 import type { DataRow } from '@mixsga/evaluators';
-import { decompress as unzstd } from 'fzstd';
-import { type ColumnMetaData, type Compressors, type FileMetaData, parquetMetadata, parquetReadObjects, type RowGroup } from 'hyparquet';
-import { parquetHeader } from 'hyparquet/src/column.js';
+import { type ColumnMetaData, type FileMetaData, parquetMetadata, parquetReadObjects, type RowGroup } from 'hyparquet';
 
 import type { DataFile } from './data-files';
 import { firstInvalidByte, message } from './files';
 import type { ReadingOptions } from './json-rows';
+import { checkMetadata, checkPages, checkThrift, mostValues } from './parquet-checks';
+import { compressors } from './parquet-codecs';
 
 /** What a file may claim: all that is allocated for it follows from these. */
 const MAX_FOOTER_BYTES = 2 ** 24;
 const MAX_GROUP_BYTES = 2 ** 30;
-const MAX_GROUP_VALUES = 2 ** 24;
 
 const MAGIC = 'PAR1';
 /** A length and the magic, at the end of a file. */
 const TAIL_BYTES = 8;
-
-const compressors: Compressors = {
-  GZIP: (input, length) => gunzipSync(input, { maxOutputLength: length }),
-  BROTLI: (input, length) => brotliDecompressSync(input, { maxOutputLength: length }),
-  ZSTD: (input, length) => unzstd(input, new Uint8Array(length)),
-};
 
 /**
  * The rows of a Parquet file, a row group at a time. 64-bit integers become numbers, dates ISO text, and binary values are left out. A
@@ -71,7 +63,13 @@ async function readFooter(handle: FileHandle, { name }: DataFile, size: number):
   if (length > Math.min(MAX_FOOTER_BYTES, size - MAGIC.length - TAIL_BYTES)) {
     throw new FileError(name, `damaged: its footer claims ${length} bytes of a file of ${size}, at most ${MAX_FOOTER_BYTES} are supported`);
   }
-  return undamaged(name, async () => parquetMetadata(await readBytes(handle, size - TAIL_BYTES - length, size), { geoparquet: false }));
+  return undamaged(name, async () => {
+    const bytes = await readBytes(handle, size - TAIL_BYTES - length, size);
+    checkThrift({ view: new DataView(bytes.buffer), offset: 0 });
+    const metadata = parquetMetadata(bytes, { geoparquet: false });
+    checkMetadata(metadata, size);
+    return metadata;
+  });
 }
 
 async function readGroup(
@@ -86,12 +84,13 @@ async function readGroup(
     meta_data && (!columns || columns.includes(meta_data.path_in_schema[0]!)) ? [rangeOf(meta_data)] : [],
   );
   const rows = Number(group.num_rows);
+  const most = mostValues(group.columns.reduce((sum, { meta_data }) => sum + Number(meta_data?.total_compressed_size ?? 0), 0));
   const uncompressed = chunks.reduce((sum, chunk) => sum + chunk.uncompressed, 0);
   const isSound =
-    rows >= 0 && rows <= MAX_GROUP_VALUES &&
-    chunks.every(({ begin, end, values }) => begin >= MAGIC.length && begin <= end && end <= size && values >= 0 && values <= MAX_GROUP_VALUES);
+    rows >= 0 && rows <= most &&
+    chunks.every(({ begin, end, values }) => begin >= MAGIC.length && begin <= end && end <= size && values >= 0 && values <= most);
   if (!isSound || uncompressed > MAX_GROUP_BYTES) {
-    throw new FileError(where, `claims ${rows} rows and ${uncompressed} bytes, at most ${MAX_GROUP_VALUES} and ${MAX_GROUP_BYTES} that are in the file are supported; write smaller row groups`);
+    throw new FileError(where, `claims ${rows} rows and ${uncompressed} bytes, at most ${most} and ${MAX_GROUP_BYTES} that are in the file are supported; write smaller row groups`);
   }
   if (rows === 0 || chunks.length === 0) return [];
   const begin = Math.min(...chunks.map((chunk) => chunk.begin));
@@ -99,7 +98,7 @@ async function readGroup(
   if (end - begin > MAX_GROUP_BYTES) throw new FileError(where, `spans ${end - begin} bytes, at most ${MAX_GROUP_BYTES} are supported; write smaller row groups`);
   const bytes = await readBytes(handle, begin, end);
   return undamaged(where, async () => {
-    for (const chunk of chunks) checkPages(new DataView(bytes.buffer, chunk.begin - begin, chunk.end - chunk.begin), chunk.values);
+    for (const chunk of chunks) checkPages(new DataView(bytes.buffer, chunk.begin - begin, chunk.end - chunk.begin), chunk.meta, metadata);
     return parquetReadObjects({
       file: { byteLength: size, slice: (from, to = size) => bytes.buffer.slice(from - begin, to - begin) },
       metadata: { ...metadata, row_groups: [group], num_rows: group.num_rows },
@@ -109,27 +108,10 @@ async function readGroup(
   });
 }
 
-function rangeOf(meta: ColumnMetaData): { begin: number; end: number; values: number; uncompressed: number } {
+function rangeOf(meta: ColumnMetaData): { meta: ColumnMetaData; begin: number; end: number; values: number; uncompressed: number } {
   const begin = Number(meta.dictionary_page_offset || meta.data_page_offset);
   const [values, uncompressed] = [Number(meta.num_values), Math.max(0, Number(meta.total_uncompressed_size))];
-  return { begin, end: begin + Number(meta.total_compressed_size), values, uncompressed };
-}
-
-/** That no page of a column claims more than the column has. */
-function checkPages(view: DataView, values: number): void {
-  const reader = { view, offset: 0 };
-  let left = values;
-  // The library, too, takes a last byte for padding.
-  while (reader.offset < view.byteLength - 1 && left > 0) {
-    const header = parquetHeader(reader);
-    const counted = header.dictionary_page_header?.num_values ?? (header.data_page_header ?? header.data_page_header_v2)?.num_values ?? 0;
-    const fits = header.compressed_page_size >= 0 && header.compressed_page_size <= view.byteLength - reader.offset;
-    if (!fits || !(header.uncompressed_page_size >= 0 && header.uncompressed_page_size <= MAX_GROUP_BYTES) || !(counted >= 0 && counted <= values)) {
-      throw new Error(`a page claims ${counted} values in ${header.uncompressed_page_size} bytes`);
-    }
-    if (!header.dictionary_page_header) left -= counted;
-    reader.offset += header.compressed_page_size;
-  }
+  return { meta, begin, end: begin + Number(meta.total_compressed_size), values, uncompressed };
 }
 
 async function readBytes(handle: FileHandle, begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -158,7 +140,8 @@ class NotUtf8 extends Error {
   }
 }
 
-const strict = new TextDecoder('utf-8', { fatal: true });
+// A U+FEFF at the beginning of a cell is text: only a file has a byte order mark.
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function strictText(bytes: Uint8Array): unknown {
   if (!bytes) return bytes;

@@ -65,7 +65,39 @@ describe('JSON', () => {
     const path = await file('array.json', '\n[\n  {"a": 1},\n  {"a": 2}\n]\n');
     expect(await rowsOf(path)).toEqual([{ value: { a: 1 }, where: `${path}: row 1` }, { value: { a: 2 }, where: `${path}: row 2` }]);
     expect(values(await rowsOf(await file('lines.json', '{"a": 1}\n{"a": 2}')))).toEqual([{ a: 1 }, { a: 2 }]);
-    expect(await failure(await file('broken.json', '[{"a": 1},'))).toMatch(/^: not JSON \(.*\); expected an array of objects/);
+    expect(await failure(await file('broken.json', '[{"a": 1},'))).toMatch(/^: not JSON \(.*\); expected an array of objects, \{"data": \[\.\.\.\]\}, or an object on each line$/);
+  });
+
+  test('a document with its rows in data, on one line or many', async () => {
+    const document = { version: '1.1', data: [{ a: 1 }, { a: 2, more: ['x'] }] };
+    for (const [i, text] of [JSON.stringify(document), `\n${JSON.stringify(document, null, 2)}\n`, ` ${JSON.stringify(document)}\n\n`].entries()) {
+      const path = await file(`document-${i}.json`, text);
+      expect(await rowsOf(path)).toEqual(document.data.map((value, row) => ({ value, where: `${path}: row ${row + 1}` })));
+    }
+    const path = await file('one.json', '{\n  "a": [1]\n}');
+    expect(await rowsOf(path)).toEqual([{ value: { a: [1] }, where: `${path}: row 1` }]);
+    // Lines of JSON Lines are rows whatever they hold.
+    expect(values(await rowsOf(await file('data.jsonl', '{"data": [1]}')))).toEqual([{ data: [1] }]);
+    expect(values(await rowsOf(await file('data.json', '{"data": [1]}\n{"data": [2]}')))).toEqual([{ data: [1] }, { data: [2] }]);
+    const skipped: string[] = [];
+    const broken = await rowsOf(await file('cut.json', '{\n  "data": [\n    {"a": 1},\n'), { skipBroken: true, onSkip: ({ message }) => skipped.push(message) }).catch((e: unknown) => e);
+    expect(String(broken)).toContain('cut.json: not JSON (');
+    expect(skipped).toEqual([]);
+  });
+
+  test('NaN and infinities, as Python writes them, are null; the words in a text stay', async () => {
+    const text = '{"a": NaN, "b": [-Infinity, Infinity, 1], "c": "NaN \\" -Infinity", "NaN": 2}';
+    const value = { a: null, b: [null, null, 1], c: 'NaN " -Infinity', NaN: 2 };
+    expect(values(await rowsOf(await file('nan.jsonl', `${text}\n{"x": "NaN"}`)))).toEqual([value, { x: 'NaN' }]);
+    expect(values(await rowsOf(await file('nan.json', `[${text}]`)))).toEqual([value]);
+    expect(await failure(await file('names.jsonl', '{"a": nan, "b": NaN}'))).toMatch(/^: line 1: not JSON/);
+  });
+
+  test('zeros are no text', async () => {
+    const zeros = Buffer.alloc(1000);
+    expect(await failure(await file('zeros.txt', Buffer.concat([Buffer.from('ab'), zeros])))).toBe(': holds a zero byte at byte 2; is it a text file? convert it to UTF-8');
+    for (const name of ['zeros.jsonl', 'zeros.json']) expect(await failure(await file(name, zeros))).toMatch(/^: line 1: not JSON \(.*\); each line/);
+    for (const name of ['zeros.parquet', 'zeros.jsonl.gz']) expect(await failure(await file(name, zeros))).toMatch(/^: not a /);
   });
 
   test('a broken line is named, and skipped only when that is asked for', async () => {
@@ -99,7 +131,7 @@ describe('Parquet', () => {
     blob: undefined,
   }));
 
-  it.each(['none', 'snappy', 'gzip', 'brotli', 'zstd', 'v2'])('rows of row groups: %s', async (codec) => {
+  it.each(['none', 'snappy', 'gzip', 'brotli', 'zstd', 'lz4', 'v2', 'delta'])('rows of row groups: %s', async (codec) => {
     const path = fixture(`rows-${codec}.parquet`);
     const rows = await rowsOf(path);
     expect(values(rows)).toEqual(expected);
@@ -119,6 +151,13 @@ describe('Parquet', () => {
     expect(rows).toEqual(expected.map(({ text }) => ({ text })));
     expect(bytes).toBe((await readFile(one.path)).length);
     await expect(read(['words'])).rejects.toThrow(/^z: expected a column "words", got id, text, endings/);
+  });
+
+  it('keeps a U+FEFF at the beginning of a text, as JSON Lines has it', async () => {
+    const texts = ['\uFEFFmarked', 'in\uFEFFside', '\uFEFF'];
+    expect(values(await rowsOf(fixture('byte-order-marks.parquet')))).toEqual(texts.map((text) => ({ text })));
+    const lines = texts.map((text) => JSON.stringify({ text })).join('\n');
+    expect(values(await rowsOf(await file('marks.jsonl', `\uFEFF${lines}`)))).toEqual(texts.map((text) => ({ text })));
   });
 
   it('names the row whose text is not UTF-8', async () => {
