@@ -1,4 +1,5 @@
 import { runComparison } from '../comparison/run';
+import { isChild } from '../experiment/parent';
 import { ORPHAN_PATIENCE, withOutputFolder } from '../output-folder/lock';
 import { formatEvaluations, formatTable, judge, summarise } from '../report';
 import { bestLine, sweepTable } from '../sweep/render';
@@ -23,7 +24,6 @@ export interface Execution {
  * meanwhile; a run has a folder of its own in that of its experiment.
  */
 export async function execute({ config, source }: LoadedConfig, { folder, resume, again }: Execution): Promise<void> {
-  const isChild = process.channel !== undefined;
   const reporter = isChild ? parentReporter() : terminalReporter();
   const patience = isChild ? ORPHAN_PATIENCE : 0;
   const perform = async (signal: AbortSignal): Promise<void> => {

@@ -6,6 +6,7 @@ import { MixsgaError } from '@mixsga/backend';
 
 import { Interrupted } from '../training/interruption';
 import type { ChildMessage } from '../training/reporter';
+import { PARENT_VARIABLE } from './parent';
 
 /** A command of the command line to run in a process of its own. */
 export interface Job {
@@ -61,7 +62,8 @@ async function runChild(
   signal: AbortSignal,
   onMessage: (message: ChildMessage) => void,
 ): Promise<void> {
-  const child = fork(entry, job.args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  const env = { ...process.env, [PARENT_VARIABLE]: String(process.pid) };
+  const child = fork(entry, job.args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env });
   // A closed channel asks the child to save and stop. A Ctrl-C reaches it from the terminal besides.
   const disconnect = (): void => {
     if (child.connected) child.disconnect();

@@ -1,29 +1,33 @@
-import { constants } from 'node:os';
+import { isChild, STOPPED, whenAskedToStop } from '../experiment/parent';
 
 /** The user asked to stop, and what there was to save is saved. */
 export class Interrupted extends Error {
-  /** 128 + the signal's number, as shells have it. */
-  readonly exitCode = 128 + constants.signals.SIGINT;
+  readonly exitCode = STOPPED;
 }
 
 /**
- * Runs `body` with a signal that the first Ctrl-C or SIGTERM aborts; a second one ends the process at once.
- * In a child process that a comparison started, the end of the parent aborts it too.
+ * Runs `body` with a signal that the first Ctrl-C or SIGTERM aborts; a second one ends the process at once, also while a kernel keeps
+ * the event loop. In a child process that a comparison started, the parent's request to stop aborts it too.
+ *
+ * @throws Interrupted when `body` throws the signal's reason; else what `body` throws
  */
 export async function withInterruption<T>(body: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
-  const isChild = process.channel !== undefined;
+  const { signal } = controller;
   const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(128 + constants.signals.SIGINT);
-    controller.abort();
+    // Without a listener the system ends the process by itself.
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
     if (!isChild) process.stderr.write('\nmixsga: stopping (again Ctrl-C: at once, without saving)\n');
+    controller.abort();
   };
-  const onDisconnect = (): void => controller.abort();
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  if (isChild) process.on('disconnect', onDisconnect);
+  const undo = whenAskedToStop(() => controller.abort());
   try {
-    return await body(controller.signal);
+    return await body(signal);
+  } catch (error) {
+    throw signal.aborted && error === signal.reason ? new Interrupted('stopped') : error;
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('disconnect', onDisconnect);
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    undo();
   }
 }
