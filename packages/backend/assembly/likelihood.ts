@@ -21,9 +21,26 @@ export function likelihood(logits: usize, targets: usize, nll: usize, greedy: us
   }
 }
 
-/** The place of the first of the largest of a row; 0 where there are only NaN. */
+/** The place of the first of the largest of a row; −1 where it has NaN or +∞, or −∞ alone, which is no distribution. */
 export function argMax(row: usize, size: i32): i32 {
-  return max(0, firstOf(row, size, largest(row, size)));
+  const top = largest(row, size);
+  return abs(top) == Infinity || hasNaN(row, size) ? -1 : firstOf(row, size, top);
+}
+
+function hasNaN(row: usize, size: i32): bool {
+  const vectors = size & ~3;
+  let numbers = i32x4.splat(-1);
+  let i = 0;
+  for (; i < vectors; i += 4) {
+    const values = v128.load(row + at(i));
+    numbers = v128.and(numbers, f32x4.eq(values, values));
+  }
+  let all = i32x4.all_true(numbers);
+  for (; i < size; i++) {
+    const value = load<f32>(row + at(i));
+    all = all && value == value;
+  }
+  return !all;
 }
 
 // The place of the first element that is `value`; -1 where none is.

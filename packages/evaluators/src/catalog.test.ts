@@ -2,6 +2,7 @@ import { ArgumentError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 
 import { type EvaluatorName, evaluatorNamed, evaluators } from './catalog';
+import { runEvaluator } from './run';
 import { BigramModel, describeEvaluator, describeLanguageModel } from './testing';
 
 const LOGITS = Array.from({ length: 9 }, (_, i) => Array.from({ length: 9 }, (_, j) => Math.sin(3 * i + 5 * j)));
@@ -40,6 +41,35 @@ for (const [name, evaluator] of Object.entries(evaluators)) {
   const data = row ? rowsOf(row) : text;
   for (const model of [plain(), routed()]) describeEvaluator(evaluator, () => ({ model, data, options: { generation: { seeds: [10, 20] } } }));
 }
+
+/** Gives no log-likelihood of its last target. */
+class BrokenModel extends BigramModel {
+  constructor(readonly value: number) {
+    super({ logits: LOGITS, contextLength: 8 });
+  }
+
+  override async likelihood(...args: Parameters<BigramModel['likelihood']>) {
+    const { nll, greedy } = await super.likelihood(...args);
+    return { nll: nll.fill(this.value, -1), greedy };
+  }
+}
+
+const ofLikelihoods = ['perplexity', 'token_importance', 'wikitext', 'hellaswag', 'piqa', 'winogrande', 'arc_easy', 'arc_challenge'];
+
+describe.each(Object.keys(evaluators).filter((name) => name !== 'judge'))('%s of a model that is broken', (name) => {
+  const row = rows[name as EvaluatorName];
+
+  it.each([NaN, Infinity, -Infinity])('names what has a log-likelihood of %d, or has no part in it', async (value) => {
+    const options = { routing: 'decode', generation: { seeds: [10] } } as const;
+    const run = runEvaluator(evaluatorNamed(name), new BrokenModel(value), row ? rowsOf(row) : text, options);
+    if (ofLikelihoods.includes(name)) {
+      const where = row ? 'rows\\.jsonl: line \\d' : 'window \\d';
+      await expect(run).rejects.toThrow(new RegExp(`expected a finite log-likelihood from the model, got -?(NaN|Infinity) for ${where};`));
+    } else {
+      for (const metric of Object.values((await run).metrics)) expect(metric === null || Number.isFinite(metric)).toBe(true);
+    }
+  });
+});
 
 describe('evaluatorNamed', () => {
   it.each(Object.entries(evaluators))('finds %s', (name, evaluator) => {

@@ -13,7 +13,7 @@ const textOf = ({ tokens }: { tokens: Int32Array }) => Array.from(tokens, (id) =
 
 describe('continuationWindow', () => {
   const window = (subject: BigramModel, context: string, continuation: string) => {
-    const { tokens, counted } = continuationWindow(subject, context, continuation);
+    const { tokens, counted } = continuationWindow(subject, context, continuation, 'row');
     return [textOf({ tokens }), textOf({ tokens: tokens.slice(counted + 1) })];
   };
 
@@ -42,21 +42,21 @@ describe('continuationWindow', () => {
   });
 
   it('refuses continuations without a token and too long ones', () => {
-    expect(() => continuationWindow(model(), 'abc', '')).toThrow(ArgumentError);
-    expect(() => continuationWindow(model(), 'abc', '')).toThrow('expected a continuation of 1 to 8 tokens, the model\'s context length, got 0: ""');
-    expect(() => continuationWindow(model(), 'a', 'abcdefgab')).toThrow('got 9: "abcdefgab"');
+    expect(() => continuationWindow(model(), 'abc', '', 'row')).toThrow(ArgumentError);
+    expect(() => continuationWindow(model(), 'abc', '', 'row')).toThrow('expected a continuation of 1 to 8 tokens, the model\'s context length, got 0: ""');
+    expect(() => continuationWindow(model(), 'a', 'abcdefgab', 'row')).toThrow('got 9: "abcdefgab"');
   });
 
   it('needs a token that begins a text only where there is no other', () => {
     const without = Object.assign(model(), { prefixToken: null });
-    expect(() => continuationWindow(without, '', 'a')).toThrow('expected a model with a token that begins a text');
+    expect(() => continuationWindow(without, '', 'a', 'row')).toThrow('expected a model with a token that begins a text');
     expect(window(without, 'ab', 'c')).toEqual(['abc', 'c']);
   });
 });
 
 describe('rollingWindows', () => {
   const windows = (subject: BigramModel, text: string) =>
-    rollingWindows(subject, text).map(({ tokens, counted }) => [textOf({ tokens }), textOf({ tokens: tokens.slice(counted + 1) })]);
+    rollingWindows(subject, text, 'row').map(({ tokens, counted }) => [textOf({ tokens }), textOf({ tokens: tokens.slice(counted + 1) })]);
 
   it('predict every token once, the last window as long as the others', () => {
     expect(windows(model(), 'abc')).toEqual([['<abc', 'abc']]);
@@ -84,7 +84,7 @@ describe('scoreWindows', () => {
       { tokens: Int32Array.of(0, 1, 2, 3, 4, 5), counted: 2 },
       { tokens: Int32Array.of(8, ...likeliest(3)), counted: 1 },
       { tokens: Int32Array.of(1, 2), counted: 0 },
-    ];
+    ].map((window) => ({ ...window, where: 'row' }));
     const logP = (from: number, to: number) => logits[from]![to]! - Math.log(logits[from]!.reduce((sum, x) => sum + Math.exp(x), 0));
     const scores = await scoreWindows(subject, windows, { routing: 'decode' });
     windows.forEach(({ tokens, counted }, i) => {

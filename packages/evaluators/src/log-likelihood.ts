@@ -1,6 +1,7 @@
 import { ArgumentError, nextTask } from '@mixsga/backend';
 
 import type { EvaluationOptions } from './evaluator';
+import { finite } from './finite';
 import type { LanguageModel } from './language-model';
 import { splitEnd } from './python-text';
 import { batchesOfOneLength, type TextWindow } from './windows';
@@ -16,9 +17,10 @@ export interface Score {
  * end of the context goes to the continuation; both are tokenised as one text and split where the context alone would end;
  * what does not fit into the model's context length is cut from the left.
  *
+ * @param where the row of the data set, for errors
  * @throws ArgumentError when the continuation has no token of its own, or more than the model takes
  */
-export function continuationWindow(model: LanguageModel, context: string, continuation: string): TextWindow {
+export function continuationWindow(model: LanguageModel, context: string, continuation: string, where: string): TextWindow {
   const [begin, space] = splitEnd(context);
   const end = space + continuation;
   let given = context === '' ? [] : encode(model, begin);
@@ -35,7 +37,7 @@ export function continuationWindow(model: LanguageModel, context: string, contin
     );
   }
   const tokens = Int32Array.from(all.slice(-(model.contextLength + 1)));
-  return { tokens, counted: tokens.length - 1 - count };
+  return { tokens, counted: tokens.length - 1 - count, where };
 }
 
 /**
@@ -43,19 +45,23 @@ export function continuationWindow(model: LanguageModel, context: string, contin
  * the others with the last token of the one before; the last window is a whole one too, where there is text enough
  * before it. The text's own BOS, where the tokenizer adds it, is a token of the text.
  */
-export function rollingWindows(model: LanguageModel, text: string): TextWindow[] {
+export function rollingWindows(model: LanguageModel, text: string, where: string): TextWindow[] {
   const tokens = Int32Array.from([prefixOf(model), ...encode(model, text)]);
   const windows: TextWindow[] = [];
   for (let done = 0; done < tokens.length - 1; ) {
     const end = Math.min(done + model.contextLength, tokens.length - 1);
     const begin = Math.max(0, end - model.contextLength);
-    windows.push({ tokens: tokens.subarray(begin, end + 1), counted: done - begin });
+    windows.push({ tokens: tokens.subarray(begin, end + 1), counted: done - begin, where });
     done = end;
   }
   return windows;
 }
 
-/** Scores windows, those of one length together, `batchSize` at a time. @returns a score for each, in order */
+/**
+ * Scores windows, those of one length together, `batchSize` at a time.
+ * @returns a score for each, in order
+ * @throws BackendError that names the row of a log-likelihood which is NaN or infinite
+ */
 export async function scoreWindows(model: LanguageModel, windows: readonly TextWindow[], options: EvaluationOptions): Promise<Score[]> {
   const { routing, batchSize = 8, signal } = options;
   const order = windows.map((_, index) => index).sort((a, b) => windows[a]!.tokens.length - windows[b]!.tokens.length || a - b);
@@ -70,7 +76,7 @@ export async function scoreWindows(model: LanguageModel, windows: readonly TextW
         const index = chosen[batch.first + row]!;
         const [begin, end] = [row * batch.length + windows[index]!.counted, (row + 1) * batch.length];
         scores[index] = {
-          logLikelihood: -nll.subarray(begin, end).reduce((sum, value) => sum + value, 0),
+          logLikelihood: finite('log-likelihood', -nll.subarray(begin, end).reduce((sum, value) => sum + value, 0), windows[index]!.where),
           greedy: greedy.subarray(begin, end).every((is) => is === 1),
         };
       }

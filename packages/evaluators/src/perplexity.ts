@@ -2,6 +2,7 @@ import { ArgumentError } from '@mixsga/backend';
 
 import { cacheLimits, type CacheLimits } from './cache-limits';
 import { defineEvaluator, type EvaluationOptions } from './evaluator';
+import { finite } from './finite';
 import type { LanguageModel, LikelihoodModel, Routing, StreamedNll } from './language-model';
 import { runEvaluator, type RunOptions } from './run';
 import { batchesOfOneLength, cutWindows, type TextWindow, type WindowBatch } from './windows';
@@ -56,9 +57,9 @@ export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample,
     for (const batch of batchesOfOneLength(items)) {
       const { nll, kvBytesUsed } = await batchNll(model, batch, options);
       for (let row = 0; row < batch.windows; row++) {
-        const { counted } = items[batch.first + row]!;
+        const { counted, where } = items[batch.first + row]!;
         const values = nll.subarray(row * batch.length + counted, (row + 1) * batch.length);
-        samples.push({ nll: values.reduce((sum, value) => sum + value, 0), tokens: values.length, ...(kvBytesUsed && { cache: { tokens: batch.length, bytes: kvBytesUsed[row]! } }) });
+        samples.push({ nll: finite('perplexity', values.reduce((sum, value) => sum + value, 0), where), tokens: values.length, ...(kvBytesUsed && { cache: { tokens: batch.length, bytes: kvBytesUsed[row]! } }) });
       }
     }
     return samples;

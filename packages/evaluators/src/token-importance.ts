@@ -1,4 +1,5 @@
 import { defineEvaluator } from './evaluator';
+import { finite } from './finite';
 import { disjointWindows } from './routing';
 import { mean } from './statistics';
 
@@ -55,7 +56,7 @@ export const tokenImportance = defineEvaluator<Item, TokenImportanceSample>({
       signal?.throwIfAborted();
       const collapsed = position === null ? {} : { collapsed: position };
       const { nll } = await model.likelihood(tokens.slice(0, -1), tokens.slice(1), { windows: 1, routing, ...collapsed });
-      samples.push({ window, position, token: position === null ? null : tokens[position]!, nll: mean([...nll]) });
+      samples.push({ window, position, token: position === null ? null : tokens[position]!, nll: finite('token_importance', mean([...nll]), `window ${window}`) });
     }
     return samples;
   },

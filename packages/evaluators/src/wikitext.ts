@@ -16,6 +16,7 @@ export interface Item {
   readonly id: number;
   readonly doc: Readonly<Record<string, unknown>>;
   readonly page: string;
+  readonly where: string;
 }
 
 const METRICS = ['word_perplexity', 'byte_perplexity', 'bits_per_byte'] as const;
@@ -35,9 +36,9 @@ export const wikitext = defineEvaluator<Item, WikitextSample>({
   items: (_model, { rows }, { limit }) => rows!.slice(0, limit).map(itemOf),
   async measure(model, items, options) {
     const samples: WikitextSample[] = [];
-    for (const { id, doc, page } of items) {
+    for (const { id, doc, page, where } of items) {
       const text = detokenised(page);
-      const scores = await scoreWindows(model, rollingWindows(model, text), options);
+      const scores = await scoreWindows(model, rollingWindows(model, text, where), options);
       const logLikelihood = scores.reduce((sum, score) => sum + score.logLikelihood, 0);
       const words = page.split(new RegExp(`${SPACE}+`)).length;
       const bytes = new TextEncoder().encode(page).length;
@@ -69,7 +70,7 @@ export const wikitext = defineEvaluator<Item, WikitextSample>({
 
 function itemOf(row: DataRow, id: number): Item {
   const fields = fieldsOf(row);
-  return { id, doc: fields.all, page: fields.text('page') };
+  return { id, doc: fields.all, page: fields.text('page'), where: row.where };
 }
 
 /** A page of WikiText as it would be written, by the rules of lm-evaluation-harness, in their order. */

@@ -11,6 +11,8 @@ export interface TextWindow {
   readonly tokens: Int32Array;
   /** The first prediction that no earlier window made, counted from the window's start. */
   readonly counted: number;
+  /** The row of the data set that it is of, or the number of the window, for errors. */
+  readonly where: string;
 }
 
 /** Windows of one length, to be run together. */
@@ -45,7 +47,7 @@ export function cutWindows(who: string, tokens: Int32Array, contextLength: numbe
   const windows: TextWindow[] = [];
   for (let start = 0, done = 0; done < predictions; start += stride) {
     const length = Math.min(windowLength, predictions - start);
-    windows.push({ tokens: tokens.subarray(start, start + length + 1), counted: done - start });
+    windows.push({ tokens: tokens.subarray(start, start + length + 1), counted: done - start, where: `window ${windows.length}` });
     done = start + length;
   }
   return evenly(windows, maxWindows ?? windows.length);

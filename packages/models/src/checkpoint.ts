@@ -2,9 +2,11 @@
 
 import { FileError } from '@mixsga/backend';
 import { convertConfig, convertedSource, type ConvertOptions } from './convert';
+import type { ParameterSpec } from './decoder/family';
 import { familyOf, parseModelConfig, storedParameters, type ModelConfig } from './families';
 import type { DownloadOptions } from './hub/snapshot';
 import { readConfig, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
+import { finiteSource } from './io/finite-source';
 import type { ParameterSource } from './io/parameter-source';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorInfo, TensorSource } from './io/tensor-source';
@@ -56,9 +58,15 @@ async function expectReadable(files: CheckpointFiles): Promise<void> {
 /** The configuration of an open checkpoint and its parameters. @throws FileError as {@link readCheckpoint} */
 function parametersOf({ config: json, configWhere, tensors }: OpenCheckpoint): { config: ModelConfig; source: ParameterSource } {
   const config = parseModelConfig(json, configWhere);
-  const stored = matchTensors(tensors, storedParameters(config));
-  const source = { has: (name: string) => stored.has(name), read: (name: string) => tensors.read(stored.get(name) ?? name) };
-  return { config, source };
+  return { config, source: sourceOfTensors(tensors, storedParameters(config)) };
+}
+
+/** The parameters of a model among the tensors of a checkpoint. @throws FileError as {@link matchTensors}; from `read`, for weights that are not finite */
+export function sourceOfTensors(tensors: TensorSource, expected: readonly ParameterSpec[]): ParameterSource {
+  const stored = matchTensors(tensors, expected);
+  const nameOf = (name: string) => stored.get(name) ?? name;
+  const source = { has: (name: string) => stored.has(name), read: (name: string) => tensors.read(nameOf(name)) };
+  return finiteSource(source, (name) => tensors.tensors.get(nameOf(name))?.where ?? tensors.where);
 }
 
 /** Tensors that checkpoints hold beside their parameters: a tied head once more, and what old versions of transformers kept. */

@@ -2,7 +2,7 @@ import { ArgumentError, FileError, startBackend } from '@mixsga/backend';
 import type { BackendName } from '@mixsga/backend';
 import { z } from 'zod';
 import { parseAttention } from './attention/index';
-import { matchTensors, openModelCheckpoint } from './checkpoint';
+import { openModelCheckpoint, sourceOfTensors } from './checkpoint';
 import { tokenIds } from './config/keys';
 import { modelShape } from './config/shape';
 import { validateConfig } from './config/validate';
@@ -12,7 +12,6 @@ import { createDecoder, parseModelConfig, storedParameters, type ModelConfig } f
 import type { DownloadOptions } from './hub/snapshot';
 import type { FileReference } from './io/checkpoint-files';
 import { parseStrictJson, type JsonValue } from './io/json';
-import type { ParameterSource } from './io/parameter-source';
 import type { OpenCheckpoint } from './open-checkpoint';
 import { createTokenizer, expectTokenizerFits, type Tokenizer } from './tokenizer';
 
@@ -40,7 +39,7 @@ export interface Pretrained {
  *
  * @param source a folder, the name of a shipped model, "organisation/name[@revision]" of the hub, or files as Blobs or addresses
  * @throws ArgumentError when there is no such model, or the attention variant does not fit it
- * @throws FileError when a file is missing, malformed, or does not belong to the others; nothing is left on the backend
+ * @throws FileError when a file is missing, malformed, or does not belong to the others, or a weight is NaN or infinite; nothing is left on the backend
  * @throws BackendError when the backend cannot start, or has no memory for the weights
  */
 export async function fromPretrained(source: string | readonly FileReference[], options: PretrainedOptions = {}): Promise<Pretrained> {
@@ -50,11 +49,7 @@ export async function fromPretrained(source: string | readonly FileReference[], 
   const { tensors } = checkpoint;
   try {
     const published = parseModelConfig(checkpoint.config, checkpoint.configWhere);
-    const stored = matchTensors(tensors, storedParameters(published));
-    const parameters: ParameterSource = {
-      has: (name) => stored.has(name),
-      read: (name) => tensors.read(stored.get(name) ?? name),
-    };
+    const parameters = sourceOfTensors(tensors, storedParameters(published));
     const stopTokens = await stopTokensOf(checkpoint, published);
     const { json, config: tokenizerConfig, where } = await checkpoint.tokenizer();
     const tokenizer = createTokenizer(json, where);

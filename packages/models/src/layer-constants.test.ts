@@ -78,7 +78,7 @@ describe('constants of layers', () => {
   it.each([
     ['is missing', () => null, `expected a parameter ${BASIS}, and there is none`],
     ['has another size', (basis: Float32Array) => basis.subarray(1), `${BASIS}: expected shape [64, 16], got 1023 values; do config.json and weights belong together?`],
-    ['is not finite', (basis: Float32Array) => basis.with(7, NaN), 'layers.2.self_attn: latent basis: expected finite numbers, got NaN in its weight'],
+    ['is not finite', (basis: Float32Array) => basis.with(7, NaN), `${BASIS}: expected finite weights, got NaN at index 7 of 1024`],
     ['is not orthonormal', (basis: Float32Array) => basis.fill(0.5, 0, 64), 'latent basis: expected orthonormal columns, got a product of'],
   ])('are refused where one %s, and leave nothing behind', async (_, damage, message) => {
     const { config, values: converted } = convertModel(published, values, 'latent:1@4');

@@ -200,7 +200,10 @@ export interface PageFormat {
 export interface StepResult {
   /** The expert of each of the step's routes, in the order of the calls of `route` since the last read. */
   readonly experts: Int32Array;
-  /** int32 [rows]: the arg max of each row, ties to the lower index; with `want: 'argMax'`. */
+  /**
+   * int32 [rows]: the arg max of each row, ties to the lower index; −1 for a row with NaN or +∞, or of −∞ alone, as
+   * {@link InferenceRuntime.likelihood} has it. With `want: 'argMax'`.
+   */
   readonly argMax: Int32Array | null;
   /** float32 [rows, width], valid until the next operation; with `want: 'values'`. */
   readonly values: Float32Array | null;

@@ -52,10 +52,10 @@ function taskOf(name: string, values: unknown, file: Fields, where: string): Par
   for (const [key, value] of Object.entries(objectOf(values) ?? {})) {
     const [metric, filter] = key.split(',') as [string, string?];
     if (filter === undefined || metric in metrics) continue;
-    if (typeof value !== 'number' && value !== 'N/A') {
-      throw new FileError(where, `expected a number or "N/A" in results.${name}['${key}'], got ${shown(value)}`);
+    if (!Number.isFinite(value) && value !== 'N/A') {
+      throw new FileError(where, `expected a finite number or "N/A" in results.${name}['${key}'], got ${shown(value)}`);
     }
-    metrics[metric] = value === 'N/A' ? null : value;
+    metrics[metric] = value === 'N/A' ? null : (value as number);
   }
   if (Object.keys(metrics).length === 0) {
     throw new FileError(where, `expected metrics such as 'acc,none' in results.${name}, as lm-evaluation-harness writes them from 0.4 on, got ${shown(values)}`);

@@ -86,7 +86,9 @@ describe('parseHarnessResults', () => {
     [{ schema: 'mixsga/eval@1', results: {} }, 'expected results of the schema mixsga/results@1, got "mixsga/eval@1"; evaluate again with this version'],
     [{ results: {}, mixsga: { schema: 'mixsga/results@2' } }, 'expected results of the schema mixsga/results@1, got "mixsga/results@2"; evaluate again with this version'],
     [{ results: { piqa: { acc: 0.5, acc_stderr: 0.1 } } }, "expected metrics such as 'acc,none' in results.piqa, as lm-evaluation-harness writes them from 0.4 on, got"],
-    [{ results: { piqa: { 'acc,none': 'half' } } }, `expected a number or "N/A" in results.piqa['acc,none'], got "half"`],
+    [{ results: { piqa: { 'acc,none': 'half' } } }, `expected a finite number or "N/A" in results.piqa['acc,none'], got "half"`],
+    [JSON.parse('{ "results": { "piqa": { "acc,none": 1e999 } } }'), `expected a finite number or "N/A" in results.piqa['acc,none'], got Infinity`],
+    [{ results: { piqa: { 'acc,none': null } } }, `expected a finite number or "N/A" in results.piqa['acc,none'], got null`],
   ])('refuses %j', (json, message) => {
     expect(() => parseHarnessResults(json, 'r.json')).toThrow(FileError);
     expect(() => parseHarnessResults(json, 'r.json')).toThrow(`r.json: ${message}`);

@@ -116,7 +116,7 @@ export function numbered(choices: readonly string[], first = 0): string[] {
 
 function windowsOf(model: LanguageModel, { where, question }: Item): TextWindow[] {
   try {
-    return question.requests.map(([context, continuation]) => continuationWindow(model, context, continuation));
+    return question.requests.map(([context, continuation]) => continuationWindow(model, context, continuation, where));
   } catch (error) {
     if (!ArgumentError.isInstance(error)) throw error;
     throw new FileError(where, error.message, { cause: error });

@@ -12,6 +12,7 @@ import type { ParameterSource } from '../io/parameter-source';
 import { assignExperts, layerDecisions, routerMargins, type LayerDecisions } from './decisions';
 import { ExpertStep } from './expert-step';
 import type { ModelFamily } from './family';
+import { expectDistributions, expectLikelihoods, explained, type Inspect } from './finite-logits';
 import { gatherLikelihood } from './likelihood';
 import { allocateBuffers, attentionOf, decodesLatents, disposeBuffers, embedTokens, readsDistortion, windowOf, type Buffers, type Parts } from './parts';
 import { routerInput } from './router-input';
@@ -74,7 +75,7 @@ export class CachedDecoder implements Decoder {
   /**
    * Reads and packs the weights, one parameter after the other.
    * @param source every parameter by its Hugging Face name, of which those of routers may be missing
-   * @throws FileError or ArgumentError when a parameter is missing or of another size; ArgumentError when the attention variant
+   * @throws FileError or ArgumentError when a parameter is missing, of another size or not finite; ArgumentError when the attention variant
    *   does not fit; BackendError when there is no memory for the weights
    */
   static async create<Config extends ShapedConfig>(
@@ -181,12 +182,12 @@ export class CachedDecoder implements Decoder {
     this.#expectTokens('prefill', tokens, 0);
     const last = this.#stepBuffers(1);
     const decide = cache.usesMargins ? this.#decisionWithMargins(rows, prompt) : this.#decision(rows, prompt);
-    return passText(this.#parts, tokens, { decide, cache }, async (a) => {
+    return explained('prefill', runtime, rows, atToken, (inspect) => passText(this.#parts, tokens, { decide, cache, inspect }, async (a) => {
       runtime.copyRows(a.x, rows - 1, 1, last.a.x);
       const { experts: _, ...output } = kept(await this.#output(last, 1, want), [cache]);
       cache.commitRows();
       return output;
-    });
+    }));
   }
 
   /**
@@ -195,6 +196,7 @@ export class CachedDecoder implements Decoder {
    *
    * @param inputs the text from position 0
    * @param targets the token after each input; a negative one is not asked for, has an nll and a `greedy` of 0, and costs no logits
+   * @throws BackendError when logits are NaN or infinite, naming layer and token
    * @throws ArgumentError when they are none, not as many, more than {@link contextLength}, or not of the vocabulary, or
    *   `collapsed` is not a position
    */
@@ -210,9 +212,11 @@ export class CachedDecoder implements Decoder {
       throw new ArgumentError(`likelihood: expected collapsed to be a position from 0 to ${rows - 1}, got ${collapsed}`);
     }
     const decide = this.#decision(rows, routing === 'prefill' ? rows : 0);
-    return passText(this.#parts, inputs, { decide, collapsed, signal }, (a) =>
-      gatherLikelihood(this.#parts, a, targets, { logitRows: (count) => this.#logitRows(count), signal }),
-    );
+    return explained('likelihood', this.runtime, rows, atToken, (inspect) => passText(this.#parts, inputs, { decide, collapsed, inspect, signal }, async (a) => {
+      const likelihood = await gatherLikelihood(this.#parts, a, targets, { logitRows: (count) => this.#logitRows(count), signal });
+      expectLikelihoods(likelihood.nll, targets);
+      return likelihood;
+    }));
   }
 
   /**
@@ -235,18 +239,25 @@ export class CachedDecoder implements Decoder {
   }
 
   async step(tokens: Int32Array, caches: readonly KvCache[], { want }: { want: Want }): Promise<StepOutput> {
-    const { runtime, shape, transformer, routers, latents, cacheLayer } = this.#parts;
     const rows = tokens.length;
     if (rows !== caches.length || new Set(caches).size !== rows) {
       throw new ArgumentError(`step: expected a cache of its own for each of ${rows} tokens, got ${new Set(caches).size}`);
     }
     caches.forEach(({ tokensSeen }, row) => this.#expectTokens('step', tokens.subarray(row, row + 1), tokensSeen));
+    const nameOf = (row: number) => `${atToken(caches[row]!.tokensSeen)} of sequence ${row}`;
+    return explained('step', this.runtime, rows, nameOf, (inspect) => this.#step(tokens, caches, want, inspect));
+  }
+
+  async #step(tokens: Int32Array, caches: readonly KvCache[], want: Want, inspect?: Inspect): Promise<StepOutput> {
+    const { runtime, shape, transformer, routers, latents, cacheLayer } = this.#parts;
+    const rows = tokens.length;
     const buffers = this.#stepBuffers(rows);
     const { a, angles } = buffers;
     let state: 'running' | 'committed' | 'failed' = 'running';
     const byExperts = this.#readsBack ? new ExpertStep(this.#parts, buffers, rows) : null;
     try {
       embedTokens(this.#parts, tokens, Int32Array.from(caches, ({ tokensSeen }) => tokensSeen), buffers);
+      if (inspect) await inspect(-1, a.x);
       const margins = caches.map(() => new Float32Array(shape.layers));
       const routes = caches.map(() => null) as (ReturnType<InferenceRuntime['route']> | null)[];
       for (let layer = 0; layer < shape.layers; layer++) {
@@ -284,6 +295,7 @@ export class CachedDecoder implements Decoder {
           });
         }
         transformer.finishLayer(layer, a, rows);
+        if (inspect) await inspect(layer, a.x);
       }
       const { experts: routed, ...output } = kept(await this.#output(buffers, rows, want), caches);
       // Routes come layer by layer, in each the rows of the batch; those of a step that failed may come before.
@@ -327,7 +339,9 @@ export class CachedDecoder implements Decoder {
   async #output({ a }: Buffers, rows: number, want: Want): Promise<StepOutput & { experts: Int32Array }> {
     const logits = this.#logitRows(rows);
     this.#parts.transformer.logits(a, logits, rows);
-    return this.runtime.read(logits, rows, want);
+    const output = await this.runtime.read(logits, rows, want);
+    expectDistributions(output, this.vocabularySize);
+    return output;
   }
 
   /** The buffers of steps, made anew only for a larger batch. */
@@ -365,6 +379,8 @@ export class CachedDecoder implements Decoder {
 function kept<Output extends StepOutput>(output: Output, caches: readonly KvCache[]): Output {
   return output.values && caches.some(({ moves }) => moves) ? { ...output, values: output.values.slice() } : output;
 }
+
+const atToken = (position: number): string => `token ${position}`;
 
 function limitsOf({ eviction, kvBudget, kvPolicy }: CacheOptions): CreateOptions {
   if (kvBudget !== undefined) return { eviction, budget: { bytes: kvBudget, policy: kvPolicy } };

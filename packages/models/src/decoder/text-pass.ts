@@ -4,6 +4,7 @@ import type { Router } from '@mixsga/router';
 import type { Decided } from './decisions';
 import { throughExperts } from './expert-rows';
 import type { Activations } from './family';
+import type { Inspect } from './finite-logits';
 import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, windowOf, type Parts } from './parts';
 import { routerInput } from './router-input';
 
@@ -14,6 +15,7 @@ export interface TextPassOptions {
   readonly cache?: KvCache;
   /** The token whose keys and values become their mean over all KV heads, in every layer. */
   readonly collapsed?: number;
+  readonly inspect?: Inspect | undefined;
   /** Aborts between two layers. */
   readonly signal?: AbortSignal;
 }
@@ -23,7 +25,7 @@ export interface TextPassOptions {
  * @param use what to do with the last layer's activations, which are gone afterwards
  */
 export async function passText<T>(
-  parts: Parts, tokens: Int32Array, { decide, cache, collapsed, signal }: TextPassOptions, use: (a: Activations) => Promise<T>,
+  parts: Parts, tokens: Int32Array, { decide, cache, collapsed, inspect, signal }: TextPassOptions, use: (a: Activations) => Promise<T>,
 ): Promise<T> {
   const { runtime, shape, transformer, routers, kvHeads } = parts;
   const { headDim } = shape;
@@ -33,6 +35,7 @@ export async function passText<T>(
   const { k, v } = buffers.kv!;
   try {
     embedTokens(parts, tokens, Int32Array.from(tokens, (_, position) => position), buffers);
+    await inspect?.(-1, a.x);
     for (let layer = 0; layer < shape.layers; layer++) {
       if (signal) {
         await nextTask();
@@ -72,6 +75,7 @@ export async function passText<T>(
         ...(cache?.observes ? { onProbabilities: (received) => cache.observeRows(stored, received) } : {}),
       });
       transformer.finishLayer(layer, a, rows);
+      await inspect?.(layer, a.x);
     }
     return await use(a);
   } finally {

@@ -5,6 +5,7 @@ import type { Router } from '@mixsga/router';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { UNGROUPED, type AttentionVariant } from '../attention/variant';
 import type { ModelShape, ShapedConfig } from '../config/shape';
+import { finiteSource } from '../io/finite-source';
 import type { ParameterSource } from '../io/parameter-source';
 import { loadExperts } from '../layer-constants';
 import { loadRouter } from '../layer-router';
@@ -32,14 +33,16 @@ export interface LoaderOptions {
  */
 export class WeightLoader {
   readonly fingerprint: Fingerprint;
+  readonly #source: ParameterSource;
   readonly #specs: ReadonlyMap<string, ParameterSpec>;
   readonly #owned: Resident[] = [];
 
   constructor(
     readonly runtime: InferenceRuntime,
-    private readonly source: ParameterSource,
+    source: ParameterSource,
     private readonly options: LoaderOptions,
   ) {
+    this.#source = finiteSource(source);
     this.#specs = new Map(options.specs.map((spec) => [spec.name, spec]));
     this.fingerprint = new Fingerprint(options.config);
   }
@@ -86,7 +89,7 @@ export class WeightLoader {
   async router(layer: number, at: string): Promise<LayerRouter | null> {
     const { attention, config } = this.options;
     const router = await loadRouter(config, attention, layer, `${at}.self_attn.router`, {
-      has: (name) => this.source.has(name),
+      has: (name) => this.#source.has(name),
       read: (name) => this.#values(name),
     });
     if (!router) return null;
@@ -113,7 +116,7 @@ export class WeightLoader {
     const basis = experts?.[0]?.latent;
     if (!latents || !basis || !experts!.every(({ latent }) => latent === basis)) return null;
     // Read once more: to keep them from when they were packed would be to hold all layers.
-    const again = (name: string) => this.#dense(`${at}.self_attn.${name}`, (parameter) => this.source.read(parameter));
+    const again = (name: string) => this.#dense(`${at}.self_attn.${name}`, (parameter) => this.#source.read(parameter));
     const [k, v] = [await again('k_proj'), await again('v_proj')];
     const layer = await latentLayer(basis, k, v, attention.storedKvHeads(shape.kvHeads));
     return this.#own(latents.pack(layer, type));
@@ -146,7 +149,7 @@ export class WeightLoader {
   }
 
   async #values(name: string): Promise<Float32Array> {
-    const values = await this.source.read(name);
+    const values = await this.#source.read(name);
     this.fingerprint.addParameter(name, values);
     return values;
   }

@@ -22,11 +22,13 @@ export interface Decoder {
    *
    * @param prompt default: all tokens
    * @throws ArgumentError when the tokens are none, more than {@link contextLength}, or not of the vocabulary
+   * @throws BackendError when the logits are NaN or infinite
    */
   prefill(tokens: Int32Array, cache: KvCache, options: { prompt?: number; want: Want }): Promise<StepOutput>;
 
   /**
    * Takes one token into each of some caches, every one routed by its own arg max. When it throws, no cache has changed.
+   * @throws BackendError when the logits are NaN or infinite
    */
   step(tokens: Int32Array, caches: readonly KvCache[], options: { want: Want }): Promise<StepOutput>;
 

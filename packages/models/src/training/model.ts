@@ -10,6 +10,7 @@ import { modelShape, type ModelShape } from '../config/shape';
 import { rotaryAngles } from '../decoder/rotary';
 import { sourceOf } from '../decoder/weight-loader';
 import { familyOf, type ModelConfig } from '../families';
+import { finiteSource } from '../io/finite-source';
 import type { ParameterSource } from '../io/parameter-source';
 import { loadExperts } from '../layer-constants';
 import { loadRouter } from '../layer-router';
@@ -95,7 +96,7 @@ interface Pass {
 export async function createTrainable(
   config: ModelConfig, source: ParameterSource | ReadonlyMap<string, Float32Array>,
 ): Promise<TrainableModel> {
-  const from = 'read' in source ? source : sourceOf(source);
+  const from = finiteSource('read' in source ? source : sourceOf(source));
   const shape = modelShape(config);
   const attention = parseAttention(shape.attention);
   attention.validate(shape);

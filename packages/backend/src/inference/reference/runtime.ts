@@ -188,7 +188,7 @@ export class ReferenceRuntime implements InferenceRuntime {
     const experts = Int32Array.from(this.#experts);
     this.#experts = [];
     if (want === 'values') return { experts, argMax: null, values };
-    const argMax = Int32Array.from({ length: rows }, (_, row) => indexOfLargest(values.subarray(row * x.width, (row + 1) * x.width)));
+    const argMax = Int32Array.from({ length: rows }, (_, row) => argMaxOf(values.subarray(row * x.width, (row + 1) * x.width)));
     return { experts, argMax, values: null };
   }
 
@@ -264,6 +264,12 @@ function negativeLogLikelihood(logits: Float32Array, target: number): number {
   const largest = logits.reduce((a, b) => Math.max(a, b));
   const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
   return largest - logits[target]! + Math.log(sum);
+}
+
+/** As `argMax` of a step's result. */
+function argMaxOf(row: Float32Array): number {
+  const largest = row.reduce((a, b) => Math.max(a, b)); // of NaN and a number it is NaN
+  return Number.isFinite(largest) ? indexOfLargest(row) : -1;
 }
 
 function indexOfLargest(values: Float32Array): number {

@@ -261,14 +261,22 @@ export const gatherValuesProgram: Gather = {
     }`,
 };
 
-/** The same with the arg max of each row: a workgroup of 256 for each, and one more for the rest. */
+/**
+ * The same with the arg max of each row, −1 where there is none: a workgroup of 256 for each, and one more for the rest. Infinities
+ * and NaN are told by their bits, as in likelihood.ts.
+ */
 export const gatherArgMaxProgram: Gather = {
   ...gather,
   key: 'gather arg max',
   threads: 256,
   code: `
+    const INFINITY = 0x7f800000u;
+    const MINUS_INFINITY = 0xff800000u;
+    const NOWHERE = 2147483647;
     var<workgroup> largest : array<f32, 256>;
     var<workgroup> places : array<i32, 256>;
+    // A NaN or +∞.
+    var<workgroup> hasNone : atomic<i32>;
     fn main() {
       let t = i32(localId.x);
       let row = i32(workgroupId.x);
@@ -276,10 +284,14 @@ export const gatherArgMaxProgram: Gather = {
         for (var i = uniforms.first + t; i < uniforms.count; i += 256) { ${tail} }
       }
       var best = -3.4028234e38;
-      var place = 2147483647;
+      var place = NOWHERE;
       for (var i = t; i < uniforms.width && row < uniforms.first; i += 256) {
         let value = x[row * uniforms.width + i];
-        if (value > best || place == 2147483647) { best = value; place = i; }
+        let bits = bitcast<u32>(value);
+        if (bits != MINUS_INFINITY) {
+          if ((bits & INFINITY) == INFINITY) { atomicStore(&hasNone, 1); }
+          if (value > best || place == NOWHERE) { best = value; place = i; }
+        }
       }
       largest[t] = best;
       places[t] = place;
@@ -294,6 +306,8 @@ export const gatherArgMaxProgram: Gather = {
         }
         workgroupBarrier();
       }
-      if (t == 0 && row < uniforms.first) { result[row] = places[0]; }
+      if (t == 0 && row < uniforms.first) {
+        result[row] = select(places[0], -1, atomicLoad(&hasNone) == 1 || places[0] == NOWHERE);
+      }
     }`,
 };

@@ -130,4 +130,20 @@ export const activationChecks: readonly RuntimeCheck[] = [
       equal('experts without a route', experts.length, 0);
     }
   }),
+
+  check('read finds no arg max in a row with NaN or +∞, or of −∞ alone', async (s) => {
+    for (const width of s.some([11, 301, 5001], 3)) {
+      const values = s.normals(6 * width);
+      values[width - 1] = NaN;
+      values[width + 1] = Infinity;
+      values.fill(-Infinity, 2 * width, 3 * width);
+      values[4 * width - 3] = 20;
+      values.fill(-Infinity, 4 * width, 5 * width - 2); // all but two
+      values.set([-1e30, -2e30], 5 * width - 2);
+      values[5 * width + 2] = NaN;
+      values[5 * width + 3] = Infinity;
+      const { argMax } = await s.runtime.read(s.filled(values, width), 6, 'argMax');
+      same(`the arg max of ${width}`, argMax!, [-1, -1, -1, width - 3, width - 2, -1]);
+    }
+  }),
 ];
