@@ -4,6 +4,7 @@ export * from './kernels/index';
 export { describeBackends, startBackend } from './platform/index';
 export type { BackendInfo } from './platform/index';
 export type { BackendName, BackendReport, StartOptions } from './platform/platform';
+export { Lifetime } from './platform/lifetime';
 export { nextTask } from './platform/next-task';
 export { trackTensors } from './platform/tensors';
 export type { TensorGrowth } from './platform/tensors';

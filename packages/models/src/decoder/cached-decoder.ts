@@ -1,5 +1,5 @@
 // A model of any family on a backend: packed weights, a cache for each sequence, steps that allocate nothing, and likelihoods.
-import { ArgumentError, createRuntime, HostPages } from '@mixsga/backend';
+import { ArgumentError, createRuntime, HostPages, Lifetime } from '@mixsga/backend';
 import type { InferenceRuntime, PageFormat, KvType, LatentWeights, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
 import type { Expert } from '@mixsga/experts';
 import { CachePool } from '@mixsga/kv-cache';
@@ -71,6 +71,7 @@ export class CachedDecoder implements Decoder {
   /** What steps need, and the last token of a prompt. */
   #buffers: Buffers | null = null;
   #logits: Rows | null = null;
+  readonly #lifetime = new Lifetime('decoder', 'load the model again');
 
   /**
    * Reads and packs the weights, one parameter after the other.
@@ -154,6 +155,7 @@ export class CachedDecoder implements Decoder {
    *   sliding window under either
    */
   createCache({ maxTokens = this.contextLength, ...options }: CacheOptions = {}): KvCache {
+    this.#lifetime.expect('createCache');
     const { shape, transformer } = this.#parts;
     const windows = Array.from({ length: shape.layers }, (_, layer) => transformer.window(layer) ?? Infinity);
     const narrowest = Math.min(...windows);
@@ -168,13 +170,15 @@ export class CachedDecoder implements Decoder {
     return this.#pool.create({ ...limitsOf(options), maxTokens });
   }
 
-  restoreCache(bytes: Uint8Array, options: CacheOptions = {}): Promise<KvCache> {
+  async restoreCache(bytes: Uint8Array, options: CacheOptions = {}): Promise<KvCache> {
+    this.#lifetime.expect('restoreCache');
     return this.#pool.restore(bytes, { ...limitsOf(options), maxTokens: options.maxTokens });
   }
 
   async prefill(
     tokens: Int32Array, cache: KvCache, { prompt = tokens.length, want }: { prompt?: number; want: Want },
   ): Promise<StepOutput> {
+    this.#lifetime.expect('prefill');
     const { runtime } = this.#parts;
     const rows = tokens.length;
     if (cache.tokensSeen > 0) throw new ArgumentError(`prefill: expected an empty cache, got one of ${cache.tokensSeen} tokens`);
@@ -201,6 +205,7 @@ export class CachedDecoder implements Decoder {
    *   `collapsed` is not a position
    */
   async likelihood(inputs: Int32Array, targets: Int32Array, { routing, collapsed, signal }: LikelihoodOptions): Promise<RowLikelihood> {
+    this.#lifetime.expect('likelihood');
     const rows = inputs.length;
     this.#expectTokens('likelihood', inputs, 0);
     if (targets.length !== rows) throw new ArgumentError(`likelihood: expected a target for each of ${rows} tokens, got ${targets.length}`);
@@ -225,6 +230,7 @@ export class CachedDecoder implements Decoder {
    *   longer
    */
   async routingOf(inputs: Int32Array, { routing, prompt = inputs.length, signal }: RoutingOptions): Promise<LayerDecisions[]> {
+    this.#lifetime.expect('routingOf');
     this.#expectTokens('routingOf', inputs, 0);
     expectPrompt('routingOf', prompt, inputs.length);
     const layers: LayerDecisions[] = [];
@@ -239,6 +245,7 @@ export class CachedDecoder implements Decoder {
   }
 
   async step(tokens: Int32Array, caches: readonly KvCache[], { want }: { want: Want }): Promise<StepOutput> {
+    this.#lifetime.expect('step');
     const rows = tokens.length;
     if (rows !== caches.length || new Set(caches).size !== rows) {
       throw new ArgumentError(`step: expected a cache of its own for each of ${rows} tokens, got ${new Set(caches).size}`);
@@ -315,7 +322,9 @@ export class CachedDecoder implements Decoder {
     }
   }
 
+  /** Frees weights and caches. Other calls throw an ArgumentError after it, and a BackendError while another backend is the active one. */
   dispose(): void {
+    if (!this.#lifetime.end()) return;
     this.#pool.dispose();
     for (const resident of this.#parts.owned) resident.dispose();
     if (this.#buffers) disposeBuffers(this.#buffers);

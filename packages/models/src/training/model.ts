@@ -1,5 +1,5 @@
 // Any family of models for training, with any attention variant of the catalog.
-import { ArgumentError, causalAttention, expertChoice, type HeadInputs, linear, linearCrossEntropy, linearDistillation, rotate, tokenNll } from '@mixsga/backend';
+import { ArgumentError, causalAttention, expertChoice, type HeadInputs, linear, linearCrossEntropy, linearDistillation, Lifetime, rotate, tokenNll } from '@mixsga/backend';
 import { distortions, type Expert, mixKv, mixKvByExperts } from '@mixsga/experts';
 import type { EstimatorKind, Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
@@ -137,6 +137,7 @@ export class TrainableModel {
   readonly shape: ModelShape;
   readonly #layers: Variables;
   readonly #transformer: DifferentiableTransformer;
+  readonly #lifetime = new Lifetime('model', 'load it again');
 
   /**
    * @param routers one per layer, or none when nothing is routed
@@ -159,6 +160,7 @@ export class TrainableModel {
    * may change have `trainable` false, see {@link balance}.
    */
   parameters(): ReadonlyMap<string, Variable> {
+    this.#lifetime.expect('parameters');
     return this.variables;
   }
 
@@ -167,6 +169,7 @@ export class TrainableModel {
    * @throws ArgumentError when a router has nothing to train, or its experts do not group heads
    */
   checkEstimator(): void {
+    this.#lifetime.expect('checkEstimator');
     const { grouping, spec } = this.attention;
     if (this.routers.every(({ trainable }) => grouping && Object.keys(trainable).length > 0)) return;
     const got = grouping ? `a ${this.config.mixsga?.router} router, which has nothing to train` : `the experts of ${spec}`;
@@ -175,9 +178,13 @@ export class TrainableModel {
 
   /** The present values of {@link parameters}, for a decoder or a file. */
   source(): ParameterSource {
+    this.#lifetime.expect('source');
     return {
       has: (name) => this.variables.has(name),
-      read: async (name) => (await this.variables.get(name)!.data<'float32'>()).slice(),
+      read: async (name) => {
+        this.#lifetime.expect('source');
+        return (await this.variables.get(name)!.data<'float32'>()).slice();
+      },
     };
   }
 
@@ -186,6 +193,7 @@ export class TrainableModel {
    * @throws ArgumentError on an estimator as {@link checkEstimator}
    */
   loss({ inputs, targets, mask }: TrainingBatch, { alpha, distillation, ...training }: LossOptions): Loss {
+    this.#lifetime.expect('loss');
     if (training.estimator) this.checkEstimator();
     const { hidden, routed } = this.#forward(inputs, 'prefill', mask, training);
     const { prediction, lm, kl } = this.#predictionLoss(hidden, flat(targets), distillation);
@@ -202,6 +210,7 @@ export class TrainableModel {
    * have kept them. For after a step of the optimizer, with the {@link Loss.scores} of all its batches.
    */
   async balance(batches: readonly BalanceBatch[], rate: number): Promise<void> {
+    this.#lifetime.expect('balance');
     const balanced = this.routers.filter(({ balance }) => balance);
     for (const [i, router] of balanced.entries()) {
       const rows = await Promise.all(
@@ -217,17 +226,20 @@ export class TrainableModel {
 
   /** {@link Loss.scores} alone, in a pass under prefill routing, or in none where no router is balanced; the caller disposes them. */
   balanceScores({ inputs, mask }: Pick<TrainingBatch, 'inputs' | 'mask'>): Tensor3D[] {
+    this.#lifetime.expect('balanceScores');
     if (!this.routers.some(({ balance }) => balance)) return [];
     return tf.tidy(() => seenToBalance(this.#forward(inputs, 'prefill', mask).routed));
   }
 
   /** What next-token distributions are made of, under prefill routing, for a student to be drawn to; `x` is the caller's to dispose. */
   predictions({ inputs, mask }: Pick<TrainingBatch, 'inputs' | 'mask'>): HeadInputs {
+    this.#lifetime.expect('predictions');
     return { x: tf.tidy(() => this.#forward(inputs, 'prefill', mask).hidden), w: this.#head(), ...this.#headOptions() };
   }
 
   /** −log p(target) in nats: float32 [B, T], 0 where the target is negative. */
   tokenNll(inputs: Tensor2D, targets: Tensor2D, { routing }: { routing: Routing }): Tensor2D {
+    this.#lifetime.expect('tokenNll');
     return tf.tidy(() => {
       const { hidden } = this.#forward(inputs, routing);
       return tf.reshape(tokenNll(hidden, this.#head(), flat(targets), this.#headOptions()), inputs.shape);
@@ -236,6 +248,7 @@ export class TrainableModel {
 
   /** float32 [B, T, V] */
   logits(inputs: Tensor2D, { routing }: { routing: Routing }): Tensor3D {
+    this.#lifetime.expect('logits');
     return tf.tidy(() => {
       const { hidden } = this.#forward(inputs, routing);
       const products = linear(hidden, this.#head(), null);
@@ -250,6 +263,7 @@ export class TrainableModel {
    * caller disposes the tensors.
    */
   routingOf(inputs: Tensor2D, { routing }: { routing: Routing }): LayerRouting[] {
+    this.#lifetime.expect('routingOf');
     return tf.tidy(() =>
       this.#forward(inputs, routing).routed.map(({ scores, assignment, router }) => ({
         scores,
@@ -259,7 +273,9 @@ export class TrainableModel {
     );
   }
 
+  /** Frees the variables. Other calls throw an ArgumentError after it, and a BackendError while another backend is the active one. */
   dispose(): void {
+    if (!this.#lifetime.end()) return;
     disposeAll(this.variables, this.routers);
   }
 

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
+import { ArgumentError } from '../../errors';
 import { alignedTo, CACHE_LINE } from '../../wasm/heap';
 import type { WasmHeap } from '../../wasm/register';
 import type { Resident } from '../runtime';
@@ -9,7 +10,7 @@ import type { Resident } from '../runtime';
  * taken. A tensor holds it, so that tfjs counts it.
  */
 export class Block implements Resident {
-  readonly address: number;
+  readonly #address: number;
   readonly #tensor: Tensor;
 
   /** Undefined contents. @throws BackendError when the heap is full */
@@ -19,7 +20,13 @@ export class Block implements Resident {
   ) {
     const info = heap.output([Math.ceil((bytes + CACHE_LINE) / 4)]);
     this.#tensor = tf.keep(tf.engine().makeTensorFromTensorInfo(info));
-    this.address = alignedTo(heap.address(info));
+    this.#address = alignedTo(heap.address(info));
+  }
+
+  /** @throws ArgumentError when it is disposed: others have the memory then */
+  get address(): number {
+    if (this.#tensor.isDisposed) throw new ArgumentError('wasm: expected weights and buffers that are not disposed, got one that is; pack or make them again');
+    return this.#address;
   }
 
   dispose(): void {
