@@ -1,5 +1,5 @@
 import { ArgumentError, BackendError, slotOf } from '@mixsga/backend';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { CachePool, type CacheLayout, type CreateOptions, type KvCache } from './index';
 import { WatchedRuntime, type WatchedPages } from './testing/watched-pages';
 
@@ -162,8 +162,12 @@ describe('a restored cache', () => {
 describe('restore refuses', () => {
   const runtime = new WatchedRuntime();
   const pool = new CachePool(runtime, layout);
-  const serialised = filled(pool, 20).serialise();
-  const evicting = filled(pool, 20, { eviction: 'h2o:0.5', maxTokens: 20 }).serialise();
+  let serialised: Promise<Uint8Array>;
+  let evicting: Promise<Uint8Array>;
+  beforeAll(() => {
+    serialised = filled(pool, 20).serialise();
+    evicting = filled(pool, 20, { eviction: 'h2o:0.5', maxTokens: 20 }).serialise();
+  });
 
   it('a cache of another element type', async () => {
     const int8 = new CachePool(new WatchedRuntime(), { ...layout, type: 'int8' });

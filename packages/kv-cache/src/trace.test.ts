@@ -1,7 +1,7 @@
 import { BackendError, slotOf, type LayerView, type PageStore, type Slot } from '@mixsga/backend';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CachePool, type CacheLayout, type CreateOptions, type KvCache } from './index';
+import { budgetKinds, CachePool, evictionKinds, type CacheLayout, type CreateOptions, type KvCache } from './index';
 import { WatchedRuntime, type WatchedPages } from './testing/watched-pages';
 
 // Random histories of several caches of a pool, against a plain model: for each layer an array of its tokens.
@@ -23,32 +23,45 @@ interface Pair {
 }
 
 const MAX_TOKENS = 60;
-const policies = {
+/** What each policy of the catalogs does, anew: a policy without a line here does not compile. */
+const victimsOf: Record<keyof typeof evictionKinds, Pick<Policy, 'eviction' | 'capacity' | 'victims'>> = {
   none: { eviction: 'none', capacity: Infinity, victims: () => [] },
   // The first 4 and the newest.
   window: {
     eviction: 'window:0.5', capacity: 30,
-    victims: (tokens: Token[], count: number) => byKey(tokens.filter(({ position }) => position >= 4), (t) => t.position).slice(0, count),
+    victims: (tokens, count) => byKey(tokens.filter(({ position }) => position >= 4), (t) => t.position).slice(0, count),
   },
   // The newest half and the best of the others.
   h2o: {
     eviction: 'h2o:0.7', capacity: 42,
-    victims: (tokens: Token[], count: number, seen: number) =>
-      byKey(tokens.filter(({ position }) => position < seen - 21), (t) => t.score).slice(0, count),
+    victims: (tokens, count, seen) => byKey(tokens.filter(({ position }) => position < seen - 21), (t) => t.score).slice(0, count),
   },
   // Chance is in it: what is gone is read from the cache.
   nacl: { eviction: 'nacl:0.6:5', capacity: 36, victims: null },
-  'budget by age': { ...budgeted('oldest', 0.6), importance: () => 0 },
-  'budget by attention': {
-    ...budgeted('attention', 0.4),
-    // The newest, half of what fits at the finest, go last.
-    importance: ({ position, score }, seen, { finest, layerBytes }) => (position < seen - Math.floor(Math.floor(layerBytes / finest) / 2) ? score : Infinity),
-  },
-  'budget by margin': { ...budgeted('margin', 0.4), importance: ({ value }) => marginOf(value) },
-  'budget that evicts': { ...budgeted('attention:evict', 0.15), importance: ({ position, score }, seen, { finest, layerBytes }) => (
-    position < seen - Math.floor(Math.floor(layerBytes / finest) / 2) ? score : Infinity
-  ) },
-} satisfies Record<string, Policy>;
+};
+
+/** Of what fits at the finest, the newest half go last. */
+function unlessNewest(importance: (token: Token, seen: number) => number): NonNullable<Policy['importance']> {
+  return (token, seen, { finest, layerBytes }) => {
+    const newer = seen - 1 - token.position;
+    return newer < Math.floor(Math.floor(layerBytes / finest) / 2) ? Infinity : importance(token, seen);
+  };
+}
+
+const importanceOf: Record<keyof typeof budgetKinds, NonNullable<Policy['importance']>> = {
+  // A token is seen by its own query and by all later ones.
+  'mean-attention': unlessNewest(({ position, score }, seen) => score / (seen - position)),
+  attention: unlessNewest(({ score }) => score),
+  oldest: ({ position }) => position,
+  margin: ({ value }) => marginOf(value),
+};
+
+const policies: Record<string, Policy> = {
+  ...Object.fromEntries(Object.entries(victimsOf).map(([name, policy]) => [`eviction ${name}`, policy])),
+  ...Object.fromEntries(Object.entries(importanceOf).flatMap(([name, importance]) => [[name, 0.4], [`${name}:evict`, 0.15]].map(([policy, share]) => (
+    [`budget ${policy}`, { budget: { policy: String(policy), share: Number(share) }, capacity: MAX_TOKENS, importance }]
+  )))),
+};
 
 interface Policy {
   eviction?: string;
@@ -57,10 +70,6 @@ interface Policy {
   /** A KV budget, as a share of what {@link MAX_TOKENS} need at the finest. */
   budget?: { policy: string; share: number };
   importance?: (token: Token, seen: number, bytes: { finest: number; layerBytes: number }) => number;
-}
-
-function budgeted(policy: string, share: number): Pick<Policy, 'budget' | 'capacity'> {
-  return { budget: { policy, share }, capacity: MAX_TOKENS };
 }
 
 function byKey(tokens: Token[], key: (token: Token) => number): Token[] {
@@ -376,14 +385,19 @@ describe('a history of caches', () => {
   const budgetLayouts: CacheLayout[] = [layouts[0]!, layouts[3]!, { layers: 2, kvHeads: 8, headDim: 2, groupSizes: [1], fingerprint: 'd' }];
 
   const layoutsOf = (name: string) => {
-    if (name === 'budget by margin') return budgetLayouts.filter(({ groupSizes }) => groupSizes.length > 1);
+    if (name.startsWith('budget margin')) return budgetLayouts.filter(({ groupSizes }) => groupSizes.length > 1);
     return name.startsWith('budget') ? budgetLayouts : layouts;
   };
 
-  it.each(Object.keys(policies) as (keyof typeof policies)[])('leaves what a plain model holds, and no page behind: %s', async (name) => {
+  it('has every policy of the catalogs', () => {
+    expect(Object.keys(victimsOf).sort()).toEqual(Object.keys(evictionKinds).sort());
+    expect(Object.keys(importanceOf).sort()).toEqual(Object.keys(budgetKinds).sort());
+  });
+
+  it.each(Object.keys(policies))('leaves what a plain model holds, and no page behind: %s', async (name) => {
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(...layoutsOf(name)), fc.array(command, { maxLength: 14, size: 'max' }), async (layout, commands) => {
-        const trace = new Trace(layout, policies[name]);
+        const trace = new Trace(layout, policies[name]!);
         for (const each of commands) {
           await trace.run(each);
           await trace.check();

@@ -1,6 +1,7 @@
 import { ArgumentError, BackendError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
-import { CachePool, evictionKinds, parseEviction, type EvictionPolicy, type KvCache } from '../index';
+import { CachePool, evictionKinds, parseEviction, type EvictionPolicy, type KeptTokens, type KvCache } from '../index';
+import { evictionChecks } from '../testing';
 import { WatchedRuntime } from '../testing/watched-pages';
 
 const one = { layers: 1, kvHeads: 2, headDim: 2, groupSizes: [1, 2], fingerprint: 'one' };
@@ -45,6 +46,32 @@ function slots(cache: KvCache, segment: number): number[] {
 function kept(cache: KvCache): number[] {
   return Array.from({ length: cache.tokensSeen }, (_, token) => token).filter((token) => cache.expertOf(0, token) !== null);
 }
+
+describe.each(Object.entries(evictionKinds))('eviction policy %s', (_, kind) => {
+  it.each(evictionChecks)('$name', ({ run }) => run(kind));
+});
+
+describe('what a policy gives up', () => {
+  // Nine tokens of a sequence of 12. At a capacity of 6 the window keeps 4 sinks, h2o the newest 3, nacl 4 sinks and the newest 1 beside one by score.
+  const tokens: KeptTokens = {
+    layer: 0, tokensSeen: 12,
+    positions: Int32Array.of(4, 9, 0, 5, 3, 11, 8, 10, 1),
+    scores: Float32Array.of(0.5, 0, 0.1, 0.25, 0.25, 0, 2, 0, 0.3),
+  };
+  // In the order in which they go.
+  const expected: Record<keyof typeof evictionKinds, number[] | null> = {
+    none: null,
+    window: [4, 5, 8],
+    h2o: [0, 3, 5],
+    nacl: null, // chance: its own tests
+  };
+
+  it.each(Object.keys(evictionKinds) as (keyof typeof evictionKinds)[])('%s', (name) => {
+    const policy = parseEviction(name === 'none' ? name : `${name}:0.5`)({ maxTokens: 12 });
+    if (!expected[name]) return;
+    for (const count of [1, 2, 3]) expect(policy!.evict(tokens, count).map((i) => tokens.positions[i])).toEqual(expected[name].slice(0, count));
+  });
+});
 
 describe('window', () => {
   it('keeps 4 sinks and the newest, without any attention', () => {

@@ -1,0 +1,96 @@
+import { ArgumentError } from '@mixsga/backend';
+import { describe, expect, it } from 'vitest';
+import { budgetKinds, parseBudgetPolicy, type BudgetTokens } from '../index';
+import { budgetChecks } from '../testing';
+import { ladder, coarserOf } from './ladder';
+
+type Name = keyof typeof budgetKinds;
+
+describe.each(Object.entries(budgetKinds))('budget policy %s', (_, kind) => {
+  it.each(budgetChecks)('$name', ({ run }) => run(kind));
+});
+
+/** Five tokens of a sequence of 8, of which 4 fill the bytes at the finest: 6 and 7 are the newest two. */
+const tokens: BudgetTokens = {
+  layer: 0, tokensSeen: 8, capacity: 4,
+  positions: Int32Array.of(0, 7, 5, 6, 2),
+  scores: Float32Array.of(4, 0.5, 1.5, 0.25, 3),
+};
+
+describe('importance', () => {
+  // By hand. Means: 4 over the 8 queries since token 0, 1.5 over the 3 since 5, 3 over the 6 since 2.
+  const expected: Record<Name, number[]> = {
+    'mean-attention': [4 / 8, Infinity, 1.5 / 3, Infinity, 3 / 6],
+    attention: [4, Infinity, 1.5, Infinity, 3],
+    oldest: [0, 7, 5, 6, 2],
+    margin: [4, 0.5, 1.5, 0.25, 3],
+  };
+
+  it.each(Object.keys(budgetKinds) as Name[])('of %s', (name) => {
+    expect(Array.from(parseBudgetPolicy(name).importance(tokens))).toEqual(expected[name]);
+  });
+
+  it.each(['attention', 'mean-attention'])('of %s protects half of the capacity, rounded down', (name) => {
+    const protectedBy = (capacity: number) =>
+      Array.from(parseBudgetPolicy(name).importance({ ...tokens, capacity })).flatMap((value, i) => (value === Infinity ? [tokens.positions[i]] : []));
+    expect([0, 1, 2, 3, 4, 6, 11, 12, 16].map(protectedBy)).toEqual([[], [], [7], [7], [7, 6], [7, 5, 6], [7, 5, 6], [7, 5, 6, 2], [0, 7, 5, 6, 2]]);
+  });
+
+  it.each(['attention', 'mean-attention'])('of %s adds the probabilities up', (name) => {
+    const { accumulate } = parseBudgetPolicy(name);
+    expect([accumulate!(0, 0.25, 1), accumulate!(1.5, 0.25, 1), accumulate!(1.5, 0.75, 9)]).toEqual([0.25, 1.75, 2.25]);
+  });
+
+  it('goes by attention, margins or neither', () => {
+    const wants = Object.entries(budgetKinds).map(([name]) => {
+      const { accumulate, usesMargins } = parseBudgetPolicy(name);
+      return [name, accumulate !== undefined, usesMargins ?? false];
+    });
+    expect(wants).toEqual([['mean-attention', true, false], ['attention', true, false], ['oldest', false, false], ['margin', false, true]]);
+  });
+});
+
+describe('parseBudgetPolicy', () => {
+  it('reads a name, group sizes and :evict', () => {
+    const read = (spec: string) => {
+      const { spec: same, groupSizes, evicts } = parseBudgetPolicy(spec);
+      expect(same).toBe(spec);
+      return [groupSizes, evicts];
+    };
+    expect(['oldest', 'oldest@2,4', 'margin:evict', 'mean-attention@8:evict'].map(read)).toEqual([[undefined, false], [[2, 4], false], [undefined, true], [[8], true]]);
+  });
+
+  it.each(['', 'oldest:', 'oldest@', 'oldest@2,', 'oldest:evicts', 'newest', 'constructor', 'oldest@2:evict:evict', 'x oldest'])('refuses %j', (spec) => {
+    expect(() => parseBudgetPolicy(spec)).toThrow(new ArgumentError(
+      'KV budget: expected a policy mean-attention, attention, oldest, margin, alone or with group sizes and :evict ' +
+        `(such as attention@2,4:evict), got ${JSON.stringify(spec)}`,
+    ));
+  });
+});
+
+describe('the ladder of group sizes', () => {
+  const never = () => false;
+
+  it('doubles the coarsest size while it divides, and stops at the first that is enough', () => {
+    expect(ladder([1, 3], 24, undefined, never)).toEqual([1, 3, 6, 12, 24]);
+    expect(ladder([1], 12, undefined, never)).toEqual([1, 2, 4]);
+    expect(ladder([1], 16, undefined, (size) => size >= 4)).toEqual([1, 2, 4]);
+    expect(ladder([1, 2, 4], 4, undefined, never)).toEqual([1, 2, 4]);
+  });
+
+  it('has the sizes that are named, each once and in order', () => {
+    expect(ladder([2, 1], 12, [6, 4, 6, 2], never)).toEqual([2, 1, 4, 6]);
+    expect(ladder([1], 12, [12], never)).toEqual([1, 12]);
+  });
+
+  it('refuses sizes that do not divide, and those that nothing is coarsened to', () => {
+    for (const size of [0, 5, 24]) expect(() => ladder([1], 12, [2, size], never)).toThrow(`KV budget: expected sizes that divide 12, got ${size}`);
+    expect(() => ladder([4], 4, undefined, never)).toThrow('KV budget: expected sizes that tokens can be coarsened to, got 4 of 4');
+    expect(() => ladder([2], 6, [3], never)).toThrow('KV budget: expected sizes that tokens can be coarsened to, got 2, 3 of 6');
+  });
+
+  it('coarsens to the least multiple', () => {
+    const sizes = [2, 3, 12, 6, 4, 2];
+    expect(sizes.map((_, arena) => coarserOf(sizes, arena))).toEqual([4, 3, null, 2, 2, 4]);
+  });
+});
