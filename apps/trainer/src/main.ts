@@ -1,4 +1,4 @@
-import { ArgumentError, MixsgaError } from '@mixsga/backend';
+import { ArgumentError, MixsgaError, onWarning } from '@mixsga/backend';
 import { Command, CommanderError } from 'commander';
 
 import { commands } from './commands';
@@ -43,3 +43,5 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
   throw error;
 });
+
+onWarning((message) => process.stderr.write(`mixsga: warning: ${message}\n`));

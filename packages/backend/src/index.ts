@@ -9,3 +9,4 @@ export { nextTask } from './platform/next-task';
 export { trackTensors } from './platform/tensors';
 export type { TensorGrowth } from './platform/tensors';
 export { SeededRandom } from './random';
+export { onWarning, warn } from './warnings';

@@ -1,9 +1,8 @@
 import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
-import { checkAttention, common, configSchema, count, meaningful, only, positive } from './keys';
+import { checkAttention, common, headCount, meaningful, only, positive, readKeys, tokenCount, width } from './keys';
 import { checkHeadDim } from './llama';
 import { parseRope, ropeKeys, type RopeConfig } from './rope';
-import { validateConfig } from './validate';
 
 const layerType = z.enum(['sliding_attention', 'full_attention'], { error: 'expected sliding_attention or full_attention' });
 const dtype = z.enum(['float32', 'float16', 'bfloat16'], { error: 'expected float32, float16 or bfloat16' });
@@ -11,9 +10,9 @@ const dtype = z.enum(['float32', 'float16', 'bfloat16'], { error: 'expected floa
 const keys = {
   ...common,
   model_type: z.literal('gemma2', { error: 'expected "gemma2"' }),
-  intermediate_size: count,
-  num_key_value_heads: count.nullish(),
-  head_dim: count.default(256),
+  intermediate_size: width,
+  num_key_value_heads: headCount.nullish(),
+  head_dim: width.default(256),
   hidden_activation: only('gelu_pytorch_tanh'),
   rms_norm_eps: positive.default(1e-6),
   attention_bias: z.boolean().default(false),
@@ -22,20 +21,13 @@ const keys = {
   // Null turns a cap off.
   attn_logit_softcapping: positive.nullable().default(50),
   final_logit_softcapping: positive.nullable().default(30),
-  sliding_window: count.default(4096),
+  sliding_window: tokenCount.default(4096),
   layer_types: z.array(layerType).nullish(),
   /** Element type that the model was published in. */
   torch_dtype: dtype.nullish(),
   dtype: dtype.nullish(),
   ...ropeKeys,
 };
-
-const schema = configSchema({
-  ...keys,
-  // What Gemma 1 had in the place of `hidden_activation`.
-  hidden_act: z.unknown().optional(),
-  use_bidirectional_attention: z.literal(false, { error: 'expected false, the only one implemented' }).nullish(),
-});
 
 /**
  * Configuration of a Gemma 2: the keys of Hugging Face's config.json that mean something here, under their own names and with
@@ -50,8 +42,8 @@ export type Gemma2Config = Omit<z.output<z.ZodObject<typeof keys>>, keyof typeof
  * @throws FileError naming the field, what was expected and what was got
  */
 export function parseGemma2Config(json: unknown, where: string): Gemma2Config {
-  const parsed = validateConfig(schema, json, where);
-  const { rope_parameters: _, rope_scaling: __, dtype, ...kept } = meaningful(parsed, keys) as z.output<typeof schema>;
+  const parsed = readKeys(keys, json, where);
+  const { rope_parameters: _, rope_scaling: __, dtype, ...kept } = meaningful(parsed) as typeof parsed;
   const config = {
     ...kept,
     ...parseRope(parsed, where),

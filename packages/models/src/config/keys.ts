@@ -3,9 +3,20 @@ import { ArgumentError } from '@mixsga/backend';
 import { routerNames } from '@mixsga/router';
 import { z } from 'zod';
 import { parseAttention } from '../attention/index';
-import { checkField } from './validate';
+import { checkOtherKeys } from './other-keys';
+import { checkField, validateConfig } from './validate';
 
 export const count = z.int({ error: 'expected a whole number above 0' }).positive({ error: 'expected a whole number above 0' });
+/**
+ * A size, at most what no published model comes near: what follows from it (parameters, layers, positions) can then be listed in a
+ * moment, before a file has shown that it holds them.
+ */
+const upTo = (most: number) => count.max(most, { error: `expected at most ${most}` });
+export const layerCount = upTo(2 ** 12);
+export const headCount = upTo(2 ** 14);
+/** Of a vector of a token: hidden, of the feed-forward layer, of a head, of an embedding. */
+export const width = upTo(2 ** 20);
+export const tokenCount = upTo(2 ** 28);
 export const positive = z.number({ error: 'expected a number above 0' }).positive({ error: 'expected a number above 0' });
 export const tokenId = z.int({ error: 'expected a token id' }).nonnegative({ error: 'expected a token id' });
 
@@ -24,46 +35,43 @@ const mixsga = z.strictObject({
 
 export const tokenIds = z.union([tokenId, z.array(tokenId)], { error: 'expected a token id, or a list of them' });
 
+/** A negative token id is how some tools write that there is none. */
+export const orNone = <T extends z.ZodType>(ids: T) =>
+  z.preprocess((value) => (Number.isInteger(value) && (value as number) < 0 ? null : value), ids.nullish());
+
 /** Keys of every family. */
 export const common = {
-  vocab_size: count,
-  hidden_size: count,
-  num_hidden_layers: count,
-  num_attention_heads: count,
-  max_position_embeddings: count,
-  bos_token_id: tokenId.nullish(),
-  eos_token_id: tokenIds.nullish(),
-  pad_token_id: tokenId.nullish(),
+  vocab_size: tokenCount,
+  hidden_size: width,
+  num_hidden_layers: layerCount,
+  num_attention_heads: headCount,
+  max_position_embeddings: tokenCount,
+  bos_token_id: orNone(tokenId),
+  eos_token_id: orNone(tokenIds),
+  pad_token_id: orNone(tokenId),
   mixsga: mixsga.optional(),
 };
 
 /** The attention variant with its routers, which this project writes beside the keys of Hugging Face. */
 export type MixsgaKey = z.output<typeof mixsga>;
 
-/** Keys that Hugging Face writes for any model and that change nothing here: training, bookkeeping, how to sample and to answer. */
-const IGNORED = [
-  ...['_name_or_path', 'architectures', 'transformers_version', 'torch_dtype', 'dtype', 'use_cache', 'prefix', 'auto_map'],
-  ...['_attn_implementation_autoset', '_attn_implementation', 'attn_implementation', 'cache_implementation', 'initializer_range'],
-  ...['dropout', 'attention_dropout', 'activation_dropout', 'layerdrop', 'output_attentions', 'output_hidden_states'],
-  ...['return_dict', 'return_dict_in_generate', 'chunk_size_feed_forward', 'is_decoder', 'is_encoder_decoder', 'pretraining_tp'],
-  ...['id2label', 'label2id', 'num_labels', 'problem_type', 'finetuning_task', 'task_specific_params', 'tokenizer_class'],
-  ...['torchscript', 'use_bfloat16', 'tf_legacy_loss', 'pruned_heads', 'add_cross_attention', 'cross_attention_hidden_size'],
-  ...['tie_encoder_decoder', 'decoder_start_token_id', 'sep_token_id', 'forced_bos_token_id', 'forced_eos_token_id'],
-  ...['max_length', 'min_length', 'do_sample', 'early_stopping', 'num_beams', 'num_beam_groups', 'num_return_sequences'],
-  ...['temperature', 'top_k', 'top_p', 'typical_p', 'diversity_penalty', 'repetition_penalty', 'length_penalty', 'output_scores'],
-  ...['no_repeat_ngram_size', 'encoder_no_repeat_ngram_size', 'bad_words_ids', 'exponential_decay_length_penalty'],
-  ...['suppress_tokens', 'begin_suppress_tokens', 'remove_invalid_values', 'transformers.js_config'],
-] as const;
-
-/** A strict schema of the keys that mean something, beside those that don't. */
-export function configSchema<Keys extends z.ZodRawShape>(keys: Keys) {
-  const ignored = Object.fromEntries(IGNORED.map((key) => [key, z.unknown().optional()]));
-  return z.strictObject({ ...ignored, ...keys }) as unknown as z.ZodObject<Keys, z.core.$strict>;
+/**
+ * The keys of a family from a parsed config.json. Of all others, those that would change what the model computes are refused, and
+ * those that are not known are reported by one warning, see {@link checkOtherKeys}. A null counts as absent where absent is false.
+ * @throws FileError naming the field, what was expected and what was got
+ */
+export function readKeys<Keys extends z.ZodRawShape>(keys: Keys, json: unknown, where: string): z.output<z.ZodObject<Keys>> {
+  const given = validateConfig(z.looseObject({}), json, where);
+  const isFalse = (key: string) => given[key] === null && (keys[key] as z.ZodType | undefined)?.safeParse(undefined).data === false;
+  const own = Object.fromEntries(Object.entries(given).filter(([key]) => Object.hasOwn(keys, key) && !isFalse(key)));
+  const parsed = validateConfig(z.object(keys), own, where) as z.output<z.ZodObject<Keys>>;
+  checkOtherKeys(given, Object.keys(keys), where);
+  return parsed;
 }
 
-/** The keys of a schema that a file gives a value, or that have a default. */
-export function meaningful<Keys extends z.ZodRawShape>(parsed: object, keys: Keys): object {
-  return Object.fromEntries(Object.entries(parsed).filter(([key, value]) => key in keys && value !== undefined && value !== null));
+/** The keys that a file gives a value, or that have a default. */
+export function meaningful(parsed: object): object {
+  return Object.fromEntries(Object.entries(parsed).filter(([, value]) => value !== undefined && value !== null));
 }
 
 /** What a model's attention is made of. */

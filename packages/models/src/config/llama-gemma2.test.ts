@@ -71,7 +71,6 @@ describe('parseLlamaConfig', () => {
     [{ num_attention_heads: 30, num_key_value_heads: 6, head_dim: null }, 'num_attention_heads: expected a divisor of hidden_size 2048, got 30'],
     [{ head_dim: 63 }, 'head_dim: expected an even number, whose pairs rotate, got 63'],
     [{ intermediate_size: undefined }, 'intermediate_size: expected a whole number above 0, got nothing'],
-    [{ quantization_config: {} }, 'unknown key quantization_config; '],
     [{ rope_interleaved: true }, 'rope_interleaved: expected false, the only one implemented, got true'],
     [{ rope_scaling: { rope_type: 'yarn', factor: 4 } }, 'rope_scaling.rope_type: expected default, linear or llama3, the only ones implemented, got "yarn"'],
     [{ rope_scaling: { factor: 4 } }, 'rope_scaling.rope_type: expected default, linear or llama3, got nothing'],

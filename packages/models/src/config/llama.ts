@@ -1,15 +1,14 @@
 import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
-import { checkAttention, common, configSchema, count, meaningful, only, positive } from './keys';
+import { checkAttention, common, headCount, meaningful, only, positive, readKeys, width } from './keys';
 import { parseRope, ropeKeys, type RopeConfig } from './rope';
-import { validateConfig } from './validate';
 
 const keys = {
   ...common,
   model_type: z.literal('llama', { error: 'expected "llama"' }),
-  intermediate_size: count,
-  num_key_value_heads: count.nullish(),
-  head_dim: count.nullish(),
+  intermediate_size: width,
+  num_key_value_heads: headCount.nullish(),
+  head_dim: width.nullish(),
   hidden_act: only('silu'),
   rms_norm_eps: positive.default(1e-6),
   attention_bias: z.boolean().default(false),
@@ -17,13 +16,6 @@ const keys = {
   tie_word_embeddings: z.boolean().default(false),
   ...ropeKeys,
 };
-
-const schema = configSchema({
-  ...keys,
-  // Of SmolLM2.
-  is_llama_config: z.literal(true, { error: 'expected true' }).nullish(),
-  rope_interleaved: z.literal(false, { error: 'expected false, the only one implemented' }).nullish(),
-});
 
 /**
  * Configuration of a Llama: the keys of Hugging Face's config.json that mean something here, under their own names and with
@@ -38,8 +30,8 @@ export type LlamaConfig = Omit<z.output<z.ZodObject<typeof keys>>, keyof typeof 
  * @throws FileError naming the field, what was expected and what was got
  */
 export function parseLlamaConfig(json: unknown, where: string): LlamaConfig {
-  const parsed = validateConfig(schema, json, where);
-  const { rope_parameters: _, rope_scaling: __, ...kept } = meaningful(parsed, keys) as z.output<typeof schema>;
+  const parsed = readKeys(keys, json, where);
+  const { rope_parameters: _, rope_scaling: __, ...kept } = meaningful(parsed) as typeof parsed;
   const config = {
     ...kept,
     ...parseRope(parsed, where),

@@ -67,10 +67,16 @@ describe('parseOptConfig', () => {
   });
 
   it.each<[object, string]>([
-    [{ hidden_sise: 3 }, 'c.json: unknown key hidden_sise; did you mean hidden_size?'],
     [{ mixsga: { attention: 'mha', ruoter: 'random' } }, 'c.json: unknown key mixsga.ruoter; did you mean router?'],
     [{ hidden_size: undefined }, 'c.json: hidden_size: expected a whole number above 0, got nothing'],
     [{ ffn_dim: '3072' }, 'c.json: ffn_dim: expected a whole number above 0, got "3072"'],
+    [{ num_hidden_layers: 1e9 }, 'c.json: num_hidden_layers: expected at most 4096, got 1000000000'],
+    [{ hidden_size: 2 ** 31 }, 'c.json: hidden_size: expected at most 1048576, got 2147483648'],
+    [{ num_attention_heads: 1e6 }, 'c.json: num_attention_heads: expected at most 16384, got 1000000'],
+    [{ ffn_dim: 1e12 }, 'c.json: ffn_dim: expected at most 1048576, got 1000000000000'],
+    [{ vocab_size: 2 ** 40 }, 'c.json: vocab_size: expected at most 268435456, got 1099511627776'],
+    [{ max_position_embeddings: 1e15 }, 'c.json: max_position_embeddings: expected at most 268435456, got 1000000000000000'],
+    [{ tie_word_embeddings: null }, 'c.json: tie_word_embeddings: expected true, the only one implemented, got null'],
     [{ num_hidden_layers: 0 }, 'c.json: num_hidden_layers: expected a whole number above 0, got 0'],
     [{ do_layer_norm_before: 1 }, 'c.json: do_layer_norm_before: expected boolean, got 1'],
     [{ activation_function: 'gelu' }, 'c.json: activation_function: expected "relu", the only one implemented, got "gelu"'],

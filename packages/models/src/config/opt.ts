@@ -1,12 +1,11 @@
 import { z } from 'zod';
-import { checkAttention, common, configSchema, count, meaningful, only, tokenId } from './keys';
-import { validateConfig } from './validate';
+import { checkAttention, common, meaningful, only, orNone, readKeys, tokenId, width } from './keys';
 
 const keys = {
   ...common,
   model_type: z.literal('opt', { error: 'expected "opt"' }),
-  ffn_dim: count,
-  word_embed_proj_dim: count.nullish(),
+  ffn_dim: width,
+  word_embed_proj_dim: width.nullish(),
   do_layer_norm_before: z.boolean().default(true),
   _remove_final_layer_norm: z.boolean().default(false),
   activation_function: only('relu'),
@@ -14,10 +13,8 @@ const keys = {
   layer_norm_elementwise_affine: only(true),
   tie_word_embeddings: only(true),
   init_std: z.number().positive().default(0.02),
-  eos_token_id: tokenId.nullish(),
+  eos_token_id: orNone(tokenId),
 };
-
-const schema = configSchema(keys);
 
 /**
  * Configuration of an OPT model: the keys of Hugging Face's config.json that mean something here, under their own
@@ -34,9 +31,9 @@ export type OptConfig = Omit<z.output<z.ZodObject<typeof keys>>, 'word_embed_pro
  * @throws FileError naming the field, what was expected and what was got
  */
 export function parseOptConfig(json: unknown, where: string): OptConfig {
-  const parsed = validateConfig(schema, json, where);
+  const parsed = readKeys(keys, json, where);
   const config = {
-    ...meaningful(parsed, keys),
+    ...meaningful(parsed),
     word_embed_proj_dim: parsed.word_embed_proj_dim ?? parsed.hidden_size,
   } as OptConfig;
   checkAttention(config, where);

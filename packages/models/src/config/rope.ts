@@ -2,6 +2,7 @@
 import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
 import { count, positive } from './keys';
+import { checkOtherRopeKeys } from './other-keys';
 
 const kind = z.enum(['default', 'linear', 'llama3'], { error: 'expected default, linear or llama3, the only ones implemented' });
 
@@ -15,12 +16,22 @@ const scaling = {
   original_max_position_embeddings: count.nullish(),
 };
 
+const parameters = { ...scaling, rope_theta: positive.nullish() };
+
+/** {"sliding_attention": {…}, "full_attention": {…}} as the one that all types of layers have; as it is where they differ. */
+function ofAllLayers(value: unknown): unknown {
+  const types = Object.entries(value ?? {});
+  if (types.length === 0 || !types.every(([key, one]) => key.endsWith('_attention') && (one === null || typeof one === 'object'))) return value;
+  const different = new Set(types.map(([, one]) => JSON.stringify(Object.entries(one ?? {}).sort())));
+  return different.size === 1 ? types[0]![1] : value;
+}
+
 /** Keys of config.json about rotary positions. */
 export const ropeKeys = {
   rope_theta: positive.nullish(),
-  rope_scaling: z.strictObject(scaling).nullish(),
-  /** Both in one, as transformers 5 writes them. */
-  rope_parameters: z.strictObject({ ...scaling, rope_theta: positive.nullish() }).nullish(),
+  rope_scaling: z.looseObject(parameters).nullish(),
+  /** Both in one, as transformers 5 writes them; of families with several types of layers, one for each type. */
+  rope_parameters: z.preprocess(ofAllLayers, z.looseObject(parameters).nullish()),
 };
 
 export type RopeScaling =
@@ -41,20 +52,34 @@ export interface RopeConfig {
 
 const keys = { linear: ['factor'], llama3: ['factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'] } as const;
 
+type Parsed = z.output<z.ZodObject<typeof ropeKeys>>;
+
 /**
  * Either way of writing them, as one.
  * @throws FileError when the two contradict each other, or a number that the kind needs is missing
  */
-export function parseRope(parsed: z.output<z.ZodObject<typeof ropeKeys>>, where: string): RopeConfig {
-  const { rope_theta, rope_scaling, rope_parameters } = parsed;
-  const joined = rope_parameters?.rope_theta;
-  if (rope_theta != null && joined != null && rope_theta !== joined) {
-    throw new FileError(where, `rope_parameters.rope_theta: expected ${rope_theta}, as rope_theta says, got ${joined}`);
+export function parseRope({ rope_theta, rope_scaling, rope_parameters }: Parsed, where: string): RopeConfig {
+  if (rope_scaling == null || rope_parameters == null) return parseOne({ rope_theta, rope_scaling, rope_parameters }, where);
+  const scaling = parseOne({ rope_theta, rope_scaling }, where);
+  const joined = parseOne({ rope_theta, rope_parameters }, where);
+  if (JSON.stringify(scaling.rope_scaling) !== JSON.stringify(joined.rope_scaling)) {
+    throw new FileError(where, 'rope_parameters: expected what rope_scaling says, got others; leave one of them out');
   }
-  const base = { rope_theta: joined ?? rope_theta ?? 10_000 };
+  return joined;
+}
+
+function parseOne({ rope_theta, rope_scaling, rope_parameters }: Parsed, where: string): RopeConfig {
   const field = rope_parameters ? 'rope_parameters' : 'rope_scaling';
   const given = rope_parameters ?? rope_scaling;
+  const layerType = Object.keys(rope_parameters ?? {}).find((key) => key.endsWith('_attention'));
+  if (layerType !== undefined) throw new FileError(where, `rope_parameters: expected the same for all types of layers, the only ones implemented, got others for ${layerType}`);
+  const joined = given?.rope_theta;
+  if (rope_theta != null && joined != null && rope_theta !== joined) {
+    throw new FileError(where, `${field}.rope_theta: expected ${rope_theta}, as rope_theta says, got ${joined}`);
+  }
+  const base = { rope_theta: joined ?? rope_theta ?? 10_000 };
   if (!given) return base;
+  checkOtherRopeKeys(given, Object.keys(parameters), field, where);
   if (given.rope_type != null && given.type != null && given.rope_type !== given.type) {
     throw new FileError(where, `${field}.type: expected ${given.rope_type}, as rope_type says, got ${given.type}`);
   }

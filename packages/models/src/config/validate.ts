@@ -66,7 +66,8 @@ function unwrap(schema: unknown): unknown {
   return inner;
 }
 
-function describe(value: unknown): string {
+/** A value of a file, cut to a line. */
+export function describe(value: unknown): string {
   const text = value === undefined ? 'nothing' : (JSON.stringify(value) ?? String(value));
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
