@@ -16,6 +16,10 @@ const available = existsSync(CHROMIUM);
 const PAGE = `<!doctype html><link rel="icon" href="data:,">
 <script type="module">import * as entry from "/entry.js"; window.entry = entry</script>`;
 
+/** The same page as browsers isolate it from other origins: pages have shared memory then. */
+const ISOLATED = '/isolated';
+const isolation = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
+
 const models = fileURLToPath(new URL('..', import.meta.url));
 const wasmFolder = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm/package.json')) + '/dist';
 const fixture = (name: string) => `${models}/src/fixtures/parity/${name}`;
@@ -30,7 +34,7 @@ const tokenizer = {
 /** What the server has at a path; null when nothing. */
 async function contentOf(path: string, bundle: Uint8Array): Promise<{ type: string; body: Uint8Array } | null> {
   const [, folder, name] = /^\/([\w-]*)\/?([\w.-]*)$/.exec(path) ?? [];
-  if (path === '/') return { type: 'text/html', body: Buffer.from(PAGE) };
+  if (path === '/' || path === ISOLATED) return { type: 'text/html', body: Buffer.from(PAGE) };
   if (path === '/entry.js') return { type: 'text/javascript', body: bundle };
   if (name === 'tokenizer.json') return { type: 'application/json', body: Buffer.from(JSON.stringify(tokenizer)) };
   const isWasm = folder === 'wasm';
@@ -43,7 +47,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, bundle
   if (content === null) return void response.writeHead(404).end();
   const { type, body } = content;
   const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
-  if (!range) return void response.writeHead(200, { 'content-type': type }).end(body);
+  if (!range) return void response.writeHead(200, { 'content-type': type, ...(request.url === ISOLATED && isolation) }).end(body);
   const [begin, end] = [Number(range[1]), Math.min(Number(range[2]) + 1, body.length)];
   response.writeHead(206, { 'content-type': type, 'content-range': `bytes ${begin}-${end - 1}/${body.length}` });
   response.end(body.subarray(begin, end));
@@ -84,15 +88,19 @@ describe.skipIf(!available)(`in a browser${available ? '' : ` (there is no ${CHR
     page.on('request', (request) => void requests.push(request.url()));
     page.on('pageerror', (error) => void complaints.push(String(error)));
     page.on('console', (message) => void (['error', 'warning'].includes(message.type()) && complaints.push(message.text())));
-    await page.goto(address);
-    await page.waitForFunction('window.entry').catch((error: unknown) => {
-      throw new Error(`the bundle does not load: ${complaints.join('; ')}`, { cause: error });
-    });
+    await open('/');
   }, 60_000);
   afterAll(async () => {
     await browser?.close();
     server?.close();
   });
+
+  async function open(path: string): Promise<void> {
+    await page.goto(address + path);
+    await page.waitForFunction('window.entry').catch((error: unknown) => {
+      throw new Error(`the bundle does not load: ${complaints.join('; ')}`, { cause: error });
+    });
+  }
 
   /** The entry's answer in the page, which finds the `.wasm` files of TensorFlow.js at the server. */
   const inPage = (request: GreedyRequest) =>
@@ -119,6 +127,15 @@ describe.skipIf(!available)(`in a browser${available ? '' : ` (there is no ${CHR
     const inNode = await continueGreedily(request);
     expect(await inPage(request)).toEqual(inNode);
     expect(inNode.tokens).not.toEqual(golden.greedy);
+  });
+
+  it('is as fast and has the same tokens in a page that is isolated from other origins', async () => {
+    const { request } = await requestOf('llama', 'mixsga:3:1:6');
+    const inNode = await continueGreedily(request);
+    await open(ISOLATED);
+    expect(await page.evaluate('crossOriginIsolated && typeof SharedArrayBuffer')).toBe('function');
+    expect(await inPage(request)).toEqual({ ...inNode, path: 'fused' });
+    expect(inNode.backend).toMatch(/^wasm: WebAssembly, (relaxed-)?simd$/);
   });
 
   it('asks no other server for anything, and has nothing to complain of', () => {

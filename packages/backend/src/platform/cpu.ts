@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { mendMatMul } from './mat-mul';
 import type { Platform } from './platform';
 
 /** Plain JavaScript: slow, everywhere, and the reference that others are compared with. */
@@ -11,6 +12,7 @@ export const cpu: Platform = {
     if (!(await tf.setBackend('cpu'))) throw new Error('TensorFlow.js did not accept it');
     // Its first use would print an advertisement of tfjs-node.
     (tf.backend() as unknown as { firstUse: boolean }).firstUse = false;
+    mendMatMul('cpu');
     return null;
   },
 };

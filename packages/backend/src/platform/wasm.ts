@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { registerWasmKernels } from '../wasm/register';
+import { mendMatMul } from './mat-mul';
 import { firstLine, isNode, resolvePackage } from './node';
 import type { Platform, StartOptions } from './platform';
 import { unavailable } from './platform';
@@ -20,9 +21,12 @@ export const wasm: Platform = {
   },
   async start(options) {
     if (tf.engine().registry['wasm'] === undefined) await locateBinaries(options);
+    // In a cross-origin isolated page tfjs would take its threaded build, whose shared memory the kernels of this package can't import.
+    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
     const started = await withoutProcessListeners(() => tf.setBackend('wasm'));
     if (!started) throw new Error('its .wasm file did not load or was refused');
     mendWasmKernels();
+    mendMatMul('wasm');
     return `WebAssembly, ${await loadFastKernels()}`;
   },
 };

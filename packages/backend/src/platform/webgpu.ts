@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { BackendError } from '../errors';
 import { WebgpuDevice } from '../webgpu/device';
+import { mendMatMul } from './mat-mul';
 import { firstLine, isNode, resolvePackage } from './node';
 import type { Platform, Probe, StartOptions } from './platform';
 import { unavailable } from './platform';
-import { guardWebgpuKernels } from './webgpu-guarded';
 
 interface AdapterFacts {
   readonly names: string[];
@@ -26,9 +26,9 @@ export const webgpu: Platform = {
     });
     forgetLostDevice();
     if (!(await tf.setBackend('webgpu'))) throw new Error('the adapter gave no device');
+    mendMatMul('webgpu');
     const backend = tf.backend();
     if (backend instanceof WebGPUBackend) reportErrors(backend.device, options);
-    guardWebgpuKernels();
     const device = WebgpuDevice.of(backend);
     await device.selfTest();
     return device.fault === null ? null : `WebGPU, without the fused inference (${device.fault})`;

@@ -42,6 +42,9 @@ function findProblem(actual: Values, expected: Values): string | null {
     return `shape [${actual.shape.join(', ')}], expected [${expected.shape.join(', ')}]`;
   }
   if (actual.dtype !== expected.dtype) return `dtype ${actual.dtype}, expected ${expected.dtype}`;
+  const size = expected.shape.reduce((a, b) => a * b, 1);
+  const odd = [actual, expected].find(({ data }) => data.length !== size);
+  if (odd) return `${odd === actual ? '' : 'the reference has '}${odd.data.length} elements for a shape of ${size}`;
   const exact = expected.dtype !== 'float32';
   const at = expected.data.findIndex((e, i) => {
     const a = actual.data[i]!;

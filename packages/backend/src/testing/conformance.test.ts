@@ -34,6 +34,13 @@ describe('comparison', () => {
     expect(compareValues(values([1], 'int32'), values([1])).problem).toBe('dtype int32, expected float32');
     expect(compareValues(values([1, 2]), values([1, 2], 'float32', [1, 2])).problem).toBe('shape [2], expected [1, 2]');
   });
+
+  test('as many elements as the shape says there have to be, in the reference too', () => {
+    const [whole, part] = [values([1, 2, 3, 4, 5, 6], 'float32', [2, 3]), values([1, 2, 3], 'float32', [2, 3])];
+    expect(compareValues(part, whole)).toEqual({ nmse: Infinity, problem: '3 elements for a shape of 6' });
+    expect(compareValues(whole, part)).toEqual({ nmse: Infinity, problem: 'the reference has 3 elements for a shape of 6' });
+    expect(compareValues(part, part).problem).toBe('3 elements for a shape of 6');
+  });
 });
 
 describe('a wrong operation', () => {

@@ -35,6 +35,7 @@ const products: KernelCase[] = [
   onNormal('matMul', 'batches', [[2, 3, 4, 5], [2, 3, 5, 6]], (a, b) => tf.matMul(a!, b!)),
   onNormal('matMul', 'one batch for all', [[4, 5, 6], [1, 6, 3]], (a, b) => tf.matMul(a!, b!), forward),
   onNormal('matMul', 'both batches broadcast', [[4, 1, 5, 8], [1, 3, 8, 6]], (a, b) => tf.matMul(a!, b!), forward),
+  onNormal('matMul', 'one batch broadcast inside', [[4, 1, 5, 8], [4, 3, 8, 6]], (a, b) => tf.matMul(a!, b!), forward),
   {
     ...onNormal('matMul', 'NaN and infinities', [], (a, b) => tf.matMul(a!, b!), forward),
     inputs: (random) => [normalWith(random, [5, 6], [NaN, 1, 2, 3, 4, 5, Infinity]), normal(random, [6, 4])],

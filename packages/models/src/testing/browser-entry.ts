@@ -18,6 +18,7 @@ export async function continueGreedily({ files, prompt, maxNewTokens, attention,
   const { decoder } = await fromPretrained(files, { attention });
   const tokens: number[] = [];
   for await (const { token } of generate(decoder, [prompt], { maxNewTokens })) tokens.push(token);
+  const { path } = decoder;
   decoder.dispose();
-  return { backend: `${name}: ${detail}`, tokens };
+  return { backend: `${name}: ${detail}`, path, tokens };
 }
