@@ -51,9 +51,18 @@ describe('a byte-level BPE tokenizer', () => {
     expect(tokenizer.tokenId('absent')).toBeUndefined();
   });
 
-  it.each([[340], [-1], [0.5], [NaN]])('refuses the id %d', (id) => {
+  it('gives no text for ids that have no token, as those of a padded vocabulary', () => {
+    const ids = tokenizer.encode('日本語', plain);
+    expect(tokenizer.decode([340])).toBe('');
+    expect(tokenizer.decode([2 ** 31, ...ids.flatMap((id) => [id, 345])])).toBe('日本語');
+    const more = createTokenizer({ ...json, added_tokens: [...json.added_tokens, { id: 340, content: '<far>', special: false }] });
+    expect(more.decode([341, 340, 345])).toBe('<far>');
+    expect(more.vocabularySize).toBe(341);
+  });
+
+  it.each([[-1], [0.5], [NaN]])('refuses the id %d', (id) => {
     expect(() => tokenizer.decode([3, id])).toThrow(ArgumentError);
-    expect(() => tokenizer.decode([3, id])).toThrow(`decode: expected token ids below 340, got ${id}`);
+    expect(() => tokenizer.decode([3, id])).toThrow(`decode: expected token ids, whole numbers from 0, got ${id}`);
   });
 });
 

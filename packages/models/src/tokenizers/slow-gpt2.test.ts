@@ -19,7 +19,7 @@ const published = (files: Files): Files => ({ 'vocab.json': vocab, 'merges.txt':
 const blobs = (files: Files) => listedFiles(Object.entries(files).map(([name, content]) => ({ name, blob: new Blob([asText(content)]) })));
 const read = (files: Files) => readTokenizerFiles(blobs(files));
 
-describe.each(cases)('the files of %s', (name, { files, json, ids }) => {
+describe.each(cases)('the files of %s', (_, { files, json, ids }) => {
   it('become the tokenizer.json that transformers makes of them', async () => {
     const made = (await read(published(files))).json as { model: { vocab: object; merges: string[][] } };
     const { vocab: madeVocab, merges: madeMerges, ...model } = made.model;
@@ -28,7 +28,7 @@ describe.each(cases)('the files of %s', (name, { files, json, ids }) => {
     expect(madeMerges.map((pair) => pair.join(' '))).toEqual(merges.split('\n').slice(1, -1));
   });
 
-  it.skipIf(name === 'prefix-space')('give the ids of AutoTokenizer', async () => {
+  it('give the ids of AutoTokenizer', async () => {
     const { json: made, where } = await read(published(files));
     const tokenizer = createTokenizer(made, where);
     texts.forEach((text, i) => expect([text, tokenizer.encode(text)]).toEqual([text, ids[i]]));
