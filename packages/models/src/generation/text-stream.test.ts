@@ -155,6 +155,31 @@ describe('stop strings', () => {
   });
 });
 
+describe('special tokens as stop strings', () => {
+  const pad = tokenizer.tokenId('<pad>')!;
+  const [first] = encode('日');
+  it.each<[string, string[], number[], string]>([
+    ['one itself', ['<pad>'], [...encode('a b'), pad, ...encode('c')], 'a b'],
+    ['at once', ['<pad>'], [pad], ''],
+    ['with the text around it', ['b<pad>c'], [...encode('a b'), pad, ...encode('cd')], 'a '],
+    ['two of them', ['<pad><pad>'], [...encode('a'), pad, pad], 'a'],
+    ['after half a character', ['<pad>'], [...encode('a'), first!, pad], 'a\ufffd'],
+  ])('%s', (_, stopStrings, ids, text) => {
+    const stream = new TextStream(tokenizer, stopStrings);
+    let given = '';
+    for (const id of ids) if (!stream.stopped) given += stream.push(id);
+    expect(stream.stopped).toBe(true);
+    expect(given + stream.end()).toBe(text);
+  });
+
+  it('are no text where they do not stop', () => {
+    expect(pieces([...encode('a b'), pad, ...encode('ce')], ['b<pad>cd', '<pad><pad>']).join('')).toBe('a bce');
+    expect(pieces([...encode('b'), pad], ['b<pad>c']).join('')).toBe('b');
+    const [, ...rest] = encode('日');
+    expect(pieces([first!, pad, ...rest], ['<pad>!']).join('')).toBe(decode([first!, pad, ...rest]));
+  });
+});
+
 /** The text before the stop string that ends first, letter by letter. */
 function untilFirst(text: string, stopStrings: readonly string[]): string {
   for (let end = 1; end <= text.length; end++) {

@@ -20,12 +20,13 @@ export class TextStream {
   #text: string | null = null;
   /** Length of their text that has been given out. */
   #given = 0;
-  /** Text that may be the beginning of a stop string. */
-  #held = '';
+  /** Text that may be the beginning of a stop string; that of special tokens is looked at, and never given out. */
+  #held: Marked = NOTHING;
   #stopped = false;
 
   /**
-   * @param stopStrings the one that is whole first ends the text; of two at once, the longer one
+   * @param stopStrings the one that is whole first ends the text; of two at once, the longer one. They are looked for in the text
+   * with its special tokens, so that `<|im_end|>` can be one
    * @param prompt ids of the text before, on which the first token's text may depend: SentencePiece drops a leading space
    * @throws ArgumentError when a stop string is empty
    */
@@ -44,7 +45,15 @@ export class TextStream {
 
   /** Takes a token; gives the text that is certain now and has not been given before. Special tokens have none. */
   push(token: number): string {
-    return this.#beforeStop(this.#decoded(token));
+    const given = this.#beforeStop(visible(this.#decoded(token)));
+    const special = this.#stopped || this.#stopStrings.length === 0 ? '' : this.#specialText(token);
+    if (special === '') return given;
+    const unfinished = (this.#text ?? '').slice(this.#given);
+    const before = this.#held;
+    const text = given + this.#beforeStop(joined(visible(unfinished), hidden(special)));
+    if (this.#stopped || unfinished === '') return text;
+    this.#held = before; // the character may still become whole, and is not to be given twice
+    return given;
   }
 
   /** The rest of the text, be it half a character or the beginning of a stop string. */
@@ -53,9 +62,14 @@ export class TextStream {
     this.#ids = [];
     this.#text = null;
     this.#given = 0;
-    const rest = this.#beforeStop(text) + this.#held;
-    this.#held = '';
+    const rest = this.#beforeStop(visible(text)) + shown(this.#held);
+    this.#held = NOTHING;
     return rest;
+  }
+
+  /** What a special token is called, which is no part of the text; '' for any other token. */
+  #specialText(token: number): string {
+    return this.#decode([token]) === '' ? this.#tokenizer.decode([token]) : '';
   }
 
   #decoded(token: number): string {
@@ -86,26 +100,44 @@ export class TextStream {
     return this.#tokenizer.decode(ids, { skipSpecialTokens: true });
   }
 
-  #beforeStop(text: string): string {
+  #beforeStop(marked: Marked): string {
     if (this.#stopped) return '';
-    const whole = this.#held + text;
-    let begin = whole.length;
+    const whole = joined(this.#held, marked);
+    const { text } = whole;
+    let begin = text.length;
     let end = Infinity;
     for (const stop of this.#stopStrings) {
-      const at = whole.indexOf(stop);
+      const at = text.indexOf(stop);
       if (at < 0 || at + stop.length > end || (at + stop.length === end && at > begin)) continue;
       begin = at;
       end = at + stop.length;
     }
     if (end < Infinity) {
       this.#stopped = true;
-      this.#held = '';
-      return whole.slice(0, begin);
+      this.#held = NOTHING;
+      return shown(cut(whole, 0, begin));
     }
-    const held = this.#stopStrings.reduce((most, stop) => Math.max(most, overlap(whole, stop)), 0);
-    this.#held = whole.slice(whole.length - held);
-    return whole.slice(0, whole.length - held);
+    const held = text.length - this.#stopStrings.reduce((most, stop) => Math.max(most, overlap(text, stop)), 0);
+    this.#held = cut(whole, held);
+    return shown(cut(whole, 0, held));
   }
+}
+
+/** A text, and for each of its UTF-16 units whether it is seen ('v') or of a special token ('h'). */
+interface Marked {
+  readonly text: string;
+  readonly marks: string;
+}
+
+const NOTHING: Marked = { text: '', marks: '' };
+const visible = (text: string): Marked => ({ text, marks: 'v'.repeat(text.length) });
+const hidden = (text: string): Marked => ({ text, marks: 'h'.repeat(text.length) });
+const joined = (a: Marked, b: Marked): Marked => ({ text: a.text + b.text, marks: a.marks + b.marks });
+const cut = ({ text, marks }: Marked, begin: number, end?: number): Marked => ({ text: text.slice(begin, end), marks: marks.slice(begin, end) });
+
+function shown({ text, marks }: Marked): string {
+  if (!marks.includes('h')) return text;
+  return Array.from(marks, (mark, i) => (mark === 'v' ? text[i]! : '')).join('');
 }
 
 /** Length of a text without the U+FFFD at its end that may become a character. */
