@@ -11,6 +11,7 @@ import type { ParameterSource } from './io/parameter-source';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorInfo, TensorSource } from './io/tensor-source';
 import { openCheckpoint, type OpenCheckpoint } from './open-checkpoint';
+import { cardFile, type ModelHistory } from './model-card';
 import { saveCheckpoint, type CheckpointContent } from './save-checkpoint';
 import { createTokenizer } from './tokenizer';
 import { readTokenizerFiles } from './tokenizers/tokenizer-files';
@@ -166,6 +167,8 @@ function tensorsOf(model: TrainableModel, dtype: FloatDtype, where: string): Ten
 export interface SaveModelOptions extends Pick<CheckpointContent, 'files'> {
   /** Element type of the weights in the file; default F32. */
   readonly dtype?: FloatDtype;
+  /** What its model card says of its past; default nothing, and no card. */
+  readonly history?: ModelHistory | undefined;
 }
 
 /**
@@ -173,7 +176,8 @@ export interface SaveModelOptions extends Pick<CheckpointContent, 'files'> {
  * attention is `mha`.
  * @throws FileError when the folder cannot be written
  */
-export async function saveModel(model: TrainableModel, folder: string, { dtype = 'F32', files }: SaveModelOptions = {}): Promise<void> {
+export async function saveModel(model: TrainableModel, folder: string, { dtype = 'F32', files, history }: SaveModelOptions = {}): Promise<void> {
   const config = familyOf(model.config).toJson(model.config);
-  await saveCheckpoint(folder, { config, tensors: tensorsOf(model, dtype, folder), ...(files ? { files } : {}) });
+  const card = history ? await cardFile(folder, model.config, history) : [];
+  await saveCheckpoint(folder, { config, tensors: tensorsOf(model, dtype, folder), files: new Map([...(files ?? []), ...card]) });
 }

@@ -9,6 +9,7 @@ import { familyOf, parseModelConfig, storedParameters, type ModelConfig } from '
 import type { DownloadOptions } from './hub/snapshot';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorInfo, TensorSource } from './io/tensor-source';
+import { cardFile } from './model-card';
 import { saveCheckpoint, type SaveOptions } from './save-checkpoint';
 
 export interface ConvertCheckpointOptions extends ConvertOptions, SaveOptions, Omit<DownloadOptions, 'weights' | 'beforeWeights'> {
@@ -33,7 +34,8 @@ export async function convertCheckpoint(source: string, folder: string, options:
     const stored = matchTensors(checkpoint.tensors, storedParameters(published));
     const config = convertConfig(published, options.attention, options);
     const tensors = convertedTensors(published, config, checkpoint.tensors, stored, await drawnRouters(config));
-    await saveCheckpoint(folder, { config: familyOf(config).toJson(config), tensors, files: await companionFiles(checkpoint) }, options);
+    const files = new Map<string, Uint8Array | string>([...(await companionFiles(checkpoint)), ...(await cardFile(folder, config, { source }))]);
+    await saveCheckpoint(folder, { config: familyOf(config).toJson(config), tensors, files }, options);
     return config;
   } finally {
     await checkpoint.tensors.close();

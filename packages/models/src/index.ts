@@ -50,6 +50,8 @@ export { memoryTensors } from './io/tensor-source';
 export type { TensorInfo, TensorSource } from './io/tensor-source';
 export { languageModel } from './language-model';
 export type { DecodedLanguageModel } from './language-model';
+export { modelCard } from './model-card';
+export type { ModelHistory } from './model-card';
 export { openCheckpoint } from './open-checkpoint';
 export type { OpenCheckpoint } from './open-checkpoint';
 export { parameterSpecs } from './opt/parameters';

@@ -1,5 +1,6 @@
 // Writing a checkpoint as Hugging Face tools read it (Node).
 import { ArgumentError } from '@mixsga/backend';
+import { configText } from './config/write';
 import { removeLeftovers, syncFolder, temporaryPath, writeSynced } from './io/atomic';
 import { orFileError } from './io/fs';
 import { encodeHeader, inFileOrder, show, tensorBytes, type SafetensorsDtype } from './io/safetensors-header';
@@ -61,7 +62,7 @@ export async function saveCheckpoint(folder: string, { config, tensors, files }:
     for (const [name, shard] of shards) await stage(name, (path) => writeShard(path, shard, tensors));
     for (const [name, content] of files ?? []) await stage(name, (path) => writeSynced(path, content));
     if (shards.size > 1) await stage('model.safetensors.index.json', (path) => writeSynced(path, shardIndex(shards)));
-    await stage('config.json', (path) => writeSynced(path, `${JSON.stringify(config, null, 2)}\n`));
+    await stage('config.json', (path) => writeSynced(path, configText(config)));
 
     await rm(`${folder}/config.json`, { force: true });
     for (const name of await readdir(folder)) if (STALE.test(name)) await rm(`${folder}/${name}`, { force: true });

@@ -8,6 +8,7 @@ import {
   kvTraits,
   type LoadOptions,
   loadTokenizer,
+  type ModelHistory,
   modelShape,
   openModelCheckpoint,
   parseAttention,
@@ -100,8 +101,8 @@ export function languageModel(model: TrainableModel): LikelihoodModel {
 }
 
 /** Saves config.json, model.safetensors, tokenizer.json and what else belongs to the model, all of them or none. */
-export async function saveModel(folder: string, { model, tokenizer, companions }: OpenModel): Promise<void> {
-  await saveWeights(model, folder, { files: new Map<string, Uint8Array | string>([...companions, ['tokenizer.json', tokenizer.save()]]) });
+export async function saveModel(folder: string, { model, tokenizer, companions }: OpenModel, history?: ModelHistory): Promise<void> {
+  await saveWeights(model, folder, { history, files: new Map<string, Uint8Array | string>([...companions, ['tokenizer.json', tokenizer.save()]]) });
 }
 
 export function modelFacts(model: TrainableModel): ModelFacts {

@@ -97,7 +97,7 @@ export async function runTraining(config: RunConfig, folder: string, options: Ru
       ...validation,
       routedText: await routeText(evaluated, open.tokenizer, data.beginning),
     };
-    await saveModel(folder, open);
+    await saveModel(folder, open, { source: config.model.from, tokens });
     await writeFileAtomic(join(folder, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
     return result;
   } finally {
