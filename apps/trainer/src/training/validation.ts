@@ -52,7 +52,7 @@ export async function validateResponses(
   { batchSize, maxTokens, signal }: { batchSize: number; maxTokens: number; signal?: AbortSignal | undefined },
 ): Promise<Validation> {
   // Rows of one length go through the model together. Predictions are counted from the first token of the response on.
-  const windows = examples.map(({ tokens, prompt }) => ({ tokens, counted: prompt - 1 })).sort((a, b) => a.tokens.length - b.tokens.length);
+  const windows = examples.map(({ tokens, prompt }, i) => ({ tokens, counted: prompt - 1, where: `example ${i + 1}` })).sort((a, b) => a.tokens.length - b.tokens.length);
   const over = async <Sample>(measure: (some: typeof windows) => Promise<readonly Sample[]>): Promise<Sample[]> => {
     const samples: Sample[] = [];
     for (let i = 0; i < windows.length; i += batchSize) {
