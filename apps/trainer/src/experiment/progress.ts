@@ -17,6 +17,7 @@ export class ExperimentProgress {
 
   update(name: string, message: ChildMessage): void {
     if ('message' in message) return;
+    if ('warning' in message) return this.line.log(`${name}: warning: ${message.warning}`);
     if ('activity' in message) {
       this.training.delete(name);
       this.evaluating.set(name, message.activity);

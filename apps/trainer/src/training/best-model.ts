@@ -2,11 +2,12 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { FileError } from '@mixsga/backend';
-import { writeDirectoryAtomic, writeSynced } from '@mixsga/models';
+import { decodeSafetensors } from '@mixsga/models';
 import type * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 
-import { assignValues, readVariables, saveVariables } from './checkpoint';
+import { openCheckedFolder, writeCheckedFolder } from './checked-folder';
+import { assignValues, encodeVariables, valuesOf } from './checkpoint';
 import { readJsonIfThere } from './run-folder';
 
 const bestSchema = z.strictObject({
@@ -18,9 +19,13 @@ const bestSchema = z.strictObject({
 
 export type Best = z.output<typeof bestSchema>;
 
+/** Of the folder. */
+const MODEL = 'model.safetensors';
+const ADVICE = 'remove its folder to keep the best of the steps to come';
+
 /**
- * The best model of a run so far, in a folder that appears whole: model.safetensors (f32) and state.json with what it measured. The
- * folder speaks for itself, so that it stays right whatever checkpoint a run goes on from.
+ * The best model of a run so far, in a folder that appears whole: model.safetensors (f32), state.json with what it measured, and their
+ * checksums. The folder speaks for itself, so that it stays right whatever checkpoint a run goes on from.
  */
 export class BestModel {
   #best: Best | undefined;
@@ -41,7 +46,9 @@ export class BestModel {
     const state = await readJsonIfThere(path);
     if (state === undefined) return store;
     const { data, error } = bestSchema.safeParse(state);
-    if (error) throw new FileError(path, `${error.issues[0]!.path.join('.')}: ${error.issues[0]!.message}; remove its folder`);
+    if (error) throw new FileError(path, `${error.issues[0]!.path.join('.')}: ${error.issues[0]!.message}; ${ADVICE}`);
+    // Not at the end of the run, when it is needed.
+    await store.#read();
     store.#best = data;
     return store;
   }
@@ -53,15 +60,30 @@ export class BestModel {
   /** Keeps the model when it is better than any before; of two that are as good, the earlier one. */
   async offer(candidate: Best, variables: ReadonlyMap<string, tf.Variable>): Promise<void> {
     if (this.#best && !(candidate.perplexity < this.#best.perplexity)) return;
-    await writeDirectoryAtomic(this.folder, async (temporary) => {
-      await saveVariables(join(temporary, 'model.safetensors'), variables);
-      await writeSynced(join(temporary, 'state.json'), `${JSON.stringify(candidate)}\n`);
+    await writeCheckedFolder(this.folder, async (file) => {
+      await file(MODEL, await encodeVariables(variables));
+      await file('state.json', `${JSON.stringify(candidate)}\n`);
     });
     this.#best = candidate;
   }
 
   /** Writes the best model's values into the variables. @throws FileError when its file is damaged */
   async restore(variables: ReadonlyMap<string, tf.Variable>): Promise<void> {
-    assignValues(variables, await readVariables(join(this.folder, 'model.safetensors'), variables));
+    const path = join(this.folder, MODEL);
+    assignValues(variables, valuesOf(decodeSafetensors(await this.#read(), path), variables, path));
+  }
+
+  async #read(): Promise<Uint8Array> {
+    const path = join(this.folder, MODEL);
+    try {
+      const { read } = await openCheckedFolder(this.folder);
+      await read('state.json');
+      const bytes = await read(MODEL);
+      decodeSafetensors(bytes, path);
+      return bytes;
+    } catch (error) {
+      if (!FileError.isInstance(error)) throw error;
+      throw new FileError(this.folder, `${error.message}; ${ADVICE}`, { cause: error });
+    }
   }
 }

@@ -2,24 +2,25 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { FileError } from '@mixsga/backend';
-import {
-  encodeSafetensors, fromFloat32, orFileError, readSafetensors, type SafetensorsEntry, toFloat32, writeDirectoryAtomic, writeFileAtomic, writeSynced,
-} from '@mixsga/models';
+import { decodeSafetensors, encodeSafetensors, fromFloat32, type SafetensorsEntry, toFloat32, writeFileAtomic } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
+
+import { openCheckedFolder, writeCheckedFolder } from './checked-folder';
 
 /** Checkpoints of a run that are kept: the newest, and the one before it. */
 const KEPT = 2;
 
-const checkpointState = z.strictObject({
-  format: z.literal(1),
+const stateSchema = z.strictObject({
+  /** From 2 on there are checksums. */
+  format: z.union([z.literal(1), z.literal(2)]),
   step: z.number().int().positive(),
   tokens: z.number().int().positive(),
   /** Position in the training data, as BatchSampler.state() gave it. */
   sampler: z.unknown(),
 });
 
-export type CheckpointState = z.output<typeof checkpointState>;
+export type CheckpointState = Omit<z.output<typeof stateSchema>, 'format'>;
 
 /** The variables that a checkpoint holds: the caller's own, written in place by restoring. */
 export interface CheckpointVariables {
@@ -27,94 +28,133 @@ export interface CheckpointVariables {
   optimizer: ReadonlyMap<string, tf.Variable>;
 }
 
+/** A checkpoint as it was read. */
+interface Content {
+  state: CheckpointState;
+  model: ReadonlyMap<string, SafetensorsEntry>;
+  optimizer: ReadonlyMap<string, SafetensorsEntry>;
+}
+
 /**
- * The checkpoints of one run: `step-N` folders with model.safetensors, optimizer.safetensors (both f32) and
- * state.json, and a file `latest` with the name of the newest. Each appears complete or not at all.
+ * The checkpoints of one run: `step-N` folders with model.safetensors, optimizer.safetensors (both f32), state.json and their checksums,
+ * and a file `latest` with the name of the newest. Each appears complete or not at all.
  */
 export class CheckpointStore {
-  /** @param directory the `checkpoints` folder; made by the first save. */
-  constructor(private readonly directory: string) {}
+  /** Names of those that could not be read. */
+  readonly #damaged = new Set<string>();
+
+  /**
+   * @param directory the `checkpoints` folder; made by the first save
+   * @param warn is told when an older checkpoint takes the place of one that is damaged
+   */
+  constructor(
+    private readonly directory: string,
+    private readonly warn: (text: string) => void = () => undefined,
+  ) {}
 
   /** @throws FileError when the disk is full or not writable; the earlier checkpoints are then as they were. */
   async save(state: CheckpointState, variables: CheckpointVariables): Promise<void> {
     const name = `step-${state.step}`;
-    await writeDirectoryAtomic(join(this.directory, name), async (temporary) => {
-      await saveVariables(join(temporary, 'model.safetensors'), variables.model);
-      await saveVariables(join(temporary, 'optimizer.safetensors'), variables.optimizer);
-      await writeSynced(join(temporary, 'state.json'), `${JSON.stringify(state)}\n`);
+    await writeCheckedFolder(join(this.directory, name), async (file) => {
+      await file('model.safetensors', await encodeVariables(variables.model));
+      await file('optimizer.safetensors', await encodeVariables(variables.optimizer));
+      await file('state.json', `${JSON.stringify({ format: 2, ...state })}\n`);
     });
+    this.#damaged.delete(name);
     await writeFileAtomic(join(this.directory, 'latest'), `${name}\n`);
-    await this.removeOld(name);
-  }
-
-  /** Folder of the newest checkpoint, or undefined when none was saved. */
-  async latest(): Promise<string | undefined> {
-    const pointer = join(this.directory, 'latest');
-    const name = await readFile(pointer, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw new FileError(pointer, error.message);
-    });
-    if (name === undefined) return undefined;
-    if (!/^step-\d+\n$/.test(name)) throw new FileError(pointer, 'expected the name of a checkpoint such as step-100');
-    return join(this.directory, name.trim());
+    await this.removeOld(state.step);
   }
 
   /**
-   * Writes the newest checkpoint's values into the variables.
+   * Writes the newest checkpoint's values into the variables. When it is damaged, the one before it takes its place.
    *
    * @returns its state, or undefined when there is no checkpoint.
-   * @throws FileError when it is cut short or belongs to a model of another shape; the variables are then untouched.
+   * @throws FileError when all are damaged, or the newest that is not belongs to a model of another shape; the variables are then untouched.
    */
   async restore(variables: CheckpointVariables): Promise<CheckpointState | undefined> {
-    const folder = await this.latest();
-    if (folder === undefined) return undefined;
-    const state = await readState(join(folder, 'state.json'));
-    const model = await readVariables(join(folder, 'model.safetensors'), variables.model);
-    const optimizer = await readVariables(join(folder, 'optimizer.safetensors'), variables.optimizer);
-    assignValues(variables.model, model);
-    assignValues(variables.optimizer, optimizer);
-    return state;
+    const names = await this.newestFirst();
+    const reasons: string[] = [];
+    for (const name of names) {
+      const folder = join(this.directory, name);
+      const content = await readCheckpoint(folder).catch((error: unknown) => {
+        if (!FileError.isInstance(error)) throw error;
+        this.#damaged.add(name);
+        reasons.push(error.message);
+      });
+      if (!content) continue;
+      const model = valuesOf(content.model, variables.model, join(folder, 'model.safetensors'));
+      const optimizer = valuesOf(content.optimizer, variables.optimizer, join(folder, 'optimizer.safetensors'));
+      assignValues(variables.model, model);
+      assignValues(variables.optimizer, optimizer);
+      if (reasons.length > 0) this.warn(`${reasons.join('; ')}; going on from the checkpoint before it, ${folder}`);
+      return content.state;
+    }
+    if (names.length === 0) return undefined;
+    throw new FileError(this.directory, `expected a checkpoint to go on from, got damaged ones: ${reasons.join('; ')}; remove the folder to train from the start`);
   }
 
-  private async removeOld(newest: string): Promise<void> {
-    const entries = await readdir(this.directory);
-    const steps = entries
-      .filter((name) => /^step-\d+$/.test(name) && name !== newest)
-      .sort((a, b) => Number(b.slice(5)) - Number(a.slice(5)));
-    for (const name of steps.slice(KEPT - 1)) await rm(join(this.directory, name), { recursive: true, force: true });
+  /** Names of the checkpoints: the one that `latest` names, then all others from the last step on. */
+  private async newestFirst(): Promise<string[]> {
+    const steps = await this.steps();
+    const latest = (await readFile(join(this.directory, 'latest'), 'utf8').catch(() => '')).trim();
+    return [...new Set([...(/^step-\d+$/.test(latest) ? [latest] : []), ...steps.map((step) => `step-${step}`)])];
+  }
+
+  /** Steps of the checkpoints, the last one first. */
+  private async steps(): Promise<number[]> {
+    const names = await readdir(this.directory).catch((error: NodeJS.ErrnoException): string[] => {
+      if (error.code === 'ENOENT') return [];
+      throw new FileError(this.directory, error.message);
+    });
+    return names.filter((name) => /^step-\d+$/.test(name)).map((name) => Number(name.slice(5))).sort((a, b) => b - a);
+  }
+
+  /** Those after `newest` are of a run that went on from an earlier one. */
+  private async removeOld(newest: number): Promise<void> {
+    const steps = (await this.steps()).filter((step) => step !== newest);
+    const kept = steps.filter((step) => step < newest && !this.#damaged.has(`step-${step}`)).slice(0, KEPT - 1);
+    for (const step of steps) {
+      if (!kept.includes(step)) await rm(join(this.directory, `step-${step}`), { recursive: true, force: true });
+    }
   }
 }
 
-/** Writes a safetensors file (f32). */
-export async function saveVariables(path: string, variables: ReadonlyMap<string, tf.Variable>): Promise<void> {
+/** @throws FileError when a file is missing, cut short or damaged */
+async function readCheckpoint(folder: string): Promise<Content> {
+  const { checked, read } = await openCheckedFolder(folder);
+  const { format, ...state } = parseState(await read('state.json'), join(folder, 'state.json'));
+  if (format === 2 && !checked) throw new FileError(folder, 'damaged: its checksums are missing');
+  const tensors = async (name: string) => decodeSafetensors(await read(name), join(folder, name));
+  return { state, model: await tensors('model.safetensors'), optimizer: await tensors('optimizer.safetensors') };
+}
+
+function parseState(bytes: Uint8Array, path: string): z.output<typeof stateSchema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch {
+    throw new FileError(path, 'damaged: expected JSON');
+  }
+  const { data, error } = stateSchema.safeParse(value);
+  if (error) throw new FileError(path, `damaged: ${error.issues[0]!.path.join('.')}: ${error.issues[0]!.message}`);
+  return data;
+}
+
+/** A safetensors file (f32). */
+export async function encodeVariables(variables: ReadonlyMap<string, tf.Variable>): Promise<Uint8Array> {
   const tensors = new Map<string, SafetensorsEntry>();
   for (const [name, variable] of variables) {
     tensors.set(name, fromFloat32((await variable.data()) as Float32Array, variable.shape));
   }
-  await writeSynced(path, encodeSafetensors(tensors));
+  return encodeSafetensors(tensors);
 }
 
-async function readState(path: string): Promise<CheckpointState> {
-  const text = await orFileError(path, 'read', () => readFile(path, 'utf8'));
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new FileError(path, 'expected JSON; the checkpoint is damaged, remove its folder and `latest`');
-  }
-  const result = checkpointState.safeParse(value);
-  if (!result.success) {
-    throw new FileError(path, `${result.error.issues[0]!.path.join('.')}: ${result.error.issues[0]!.message}`);
-  }
-  return result.data;
-}
-
-/** Reads a file whose tensors must be exactly those of `variables`, names and shapes. */
-export async function readVariables(
-  path: string,
+/** The values of a file whose tensors must be exactly those of `variables`, names and shapes. @throws FileError when they are not */
+export function valuesOf(
+  tensors: ReadonlyMap<string, SafetensorsEntry>,
   variables: ReadonlyMap<string, tf.Variable>,
-): Promise<Map<string, Float32Array>> {
-  const tensors = await readSafetensors(path);
+  path: string,
+): Map<string, Float32Array> {
   const values = new Map<string, Float32Array>();
   for (const [name, variable] of variables) {
     const tensor = tensors.get(name);

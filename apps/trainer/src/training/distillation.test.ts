@@ -23,7 +23,7 @@ afterEach(() => rm(folder, { recursive: true }));
 /** Trains in a folder below, stopping after a step where one is given. @returns the rows of metrics.jsonl */
 async function train(name: string, config: Partial<RunConfigInput>, { resume = false, stopAfter = Infinity } = {}): Promise<MetricRow[]> {
   const stop = new AbortController();
-  const reporter = { progress: ({ step }: { step: number }) => void (step >= stopAfter && stop.abort()), activity: () => undefined, message: () => undefined, done: () => undefined };
+  const reporter = { progress: ({ step }: { step: number }) => void (step >= stopAfter && stop.abort()), activity: () => undefined, message: () => undefined, warning: () => undefined, done: () => undefined };
   const out = join(folder, name);
   await runTraining(runConfig.parse({ model: { from: 'sotu-mini' }, ...short, ...config }), out, { resume, signal: stop.signal, reporter }).catch((error: unknown) => {
     if (!(error instanceof Interrupted)) throw error;

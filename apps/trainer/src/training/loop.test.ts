@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
@@ -10,6 +10,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { BatchSampler } from '../data/batch-sampler';
 import { CheckpointStore } from './checkpoint';
 import { type MetricRow, trainLoop } from './loop';
+import { flipped } from './testing/flipped';
 import { TinyModel } from './testing/tiny-model';
 import { Trainer } from './trainer';
 
@@ -28,7 +29,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 /** A process's part of a run: restores, trains until the end or `stopAt`, and gives the rows it recorded. */
-async function session({ stopAt = Infinity, checkpointEvery = 5, width = 4 } = {}): Promise<{ rows: MetricRow[]; reached: boolean }> {
+async function session({ stopAt = Infinity, checkpointEvery = 5, width = 4, warn = (_: string): unknown => undefined } = {}): Promise<{ rows: MetricRow[]; reached: boolean }> {
   const model = new TinyModel(5, width, 7);
   const trainer = new Trainer(model, {
     schedule: { learningRate: 0.05, minLearningRateRatio: 0, warmupSteps: 2, totalSteps: STEPS },
@@ -38,7 +39,7 @@ async function session({ stopAt = Infinity, checkpointEvery = 5, width = 4 } = {
     sequenceLength: 8,
   });
   const sampler = new BatchSampler(tokens, { batchSize: 4, sequenceLength: 8, seed: 1 });
-  const checkpoints = new CheckpointStore(folder);
+  const checkpoints = new CheckpointStore(folder, warn);
   const rows: MetricRow[] = [];
   const controller = new AbortController();
   try {
@@ -103,12 +104,72 @@ describe('trainLoop', () => {
     expect(await readFile(join(folder, 'latest'), 'utf8')).toBe('step-12\n');
   });
 
-  it('says in one line what is wrong with a damaged checkpoint', async () => {
-    await session();
-    const path = join(folder, 'step-12', 'model.safetensors');
-    await truncate(path, 200);
-    await expect(session()).rejects.toThrow(FileError);
-    await expect(session()).rejects.toThrow(/model\.safetensors: .*cut short/);
+  describe('a damaged checkpoint', () => {
+    const FILES = ['model.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS'];
+    const file = (name: string, step = 12): string => join(folder, `step-${step}`, name);
+
+    /** Trains to the end from what is there. @returns the steps taken, and the warnings */
+    const goOn = async (): Promise<{ steps: number[]; warnings: string[] }> => {
+      const warnings: string[] = [];
+      const { rows } = await session({ warn: (text) => warnings.push(text) });
+      return { steps: rows.filter(({ kind }) => kind === 'train').map(({ step }) => step), warnings };
+    };
+
+    it('gives way to the one before it, whatever bit is turned, with the same numbers at the end', async () => {
+      await session();
+      const whole = new Map(await Promise.all(FILES.map(async (name) => [name, await readFile(file(name))] as const)));
+      const random = new SeededRandom(11);
+      for (const name of FILES) {
+        const bytes = whole.get(name)!;
+        const bits = [0, 8 * bytes.length - 1, ...Array.from({ length: 8 }, () => random.nextInt(8 * bytes.length))];
+        const damaged = [...bits.map((bit) => flipped(bytes, bit)), bytes.subarray(0, bytes.length - 1), bytes.subarray(0, 70), Buffer.alloc(0)];
+        for (const content of damaged) {
+          await writeFile(file(name), content);
+          const { steps, warnings } = await goOn();
+          expect(steps).toEqual([11, 12]);
+          expect(warnings).toHaveLength(1);
+          expect(warnings[0]).toMatch(/step-12\/.+; going on from the checkpoint before it, .+\/step-10$/);
+          // The steps were taken again, to the same bytes.
+          expect(await readFile(file('model.safetensors'))).toEqual(whole.get('model.safetensors'));
+          expect((await readdir(folder)).sort()).toEqual(['latest', 'step-10', 'step-12']);
+        }
+      }
+    });
+
+    it('is not counted among the two that are kept', async () => {
+      await session({ stopAt: 11 });
+      await writeFile(file('state.json', 11), '');
+      await session({ stopAt: 11 });
+      expect((await readdir(folder)).sort()).toEqual(['latest', 'step-10', 'step-11']);
+      await writeFile(file('state.json', 11), '');
+      const { steps } = await goOn();
+      expect(steps).toEqual([11, 12]);
+      expect((await readdir(folder)).sort()).toEqual(['latest', 'step-10', 'step-12']);
+    });
+
+    it('that is missing, or whose name is damaged, is no reason to start anew', async () => {
+      await session();
+      await writeFile(join(folder, 'latest'), 'step-1');
+      expect((await goOn()).warnings).toEqual([expect.stringMatching(/step-1\/state\.json: .*no such file.*going on from .+step-12$/)]);
+      await rm(join(folder, 'latest'));
+      expect(await goOn()).toEqual({ steps: [], warnings: [] });
+    });
+
+    it('ends the run when there is no other, and says what to do', async () => {
+      await session();
+      for (const step of [10, 12]) await writeFile(file('optimizer.safetensors', step), 'no');
+      await expect(session()).rejects.toThrow(FileError);
+      await expect(session()).rejects.toThrow(/expected a checkpoint to go on from, got damaged ones: .+step-12\/.+; .+step-10\/.+; remove the folder to train from the start$/);
+    });
+
+    it('of an earlier version has no checksums, and is read', async () => {
+      await session();
+      for (const step of [10, 12]) await rm(file('SHA256SUMS', step));
+      await expect(session()).rejects.toThrow(/step-12: damaged: its checksums are missing/);
+      const { format: _, ...state } = JSON.parse(await readFile(file('state.json'), 'utf8')) as Record<string, unknown>;
+      await writeFile(file('state.json'), JSON.stringify({ format: 1, ...state }));
+      expect(await goOn()).toEqual({ steps: [], warnings: [] });
+    });
   });
 
   it('refuses a checkpoint of a model of another shape', async () => {

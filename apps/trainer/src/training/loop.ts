@@ -68,7 +68,7 @@ export async function trainLoop(options: LoopOptions): Promise<{ reached: boolea
     await new Promise((resolve) => setImmediate(resolve));
     const stopping = options.signal.aborted && !last;
     if (last || stopping || step % options.checkpointEvery === 0) {
-      const state = { format: 1 as const, step, tokens, sampler: sampler.state() };
+      const state = { step, tokens, sampler: sampler.state() };
       await options.checkpoints.save(state, { model: options.model.parameters(), optimizer: trainer.adamw.state() });
     }
     if (stopping) return { reached: false, tokens };

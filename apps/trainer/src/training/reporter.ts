@@ -7,6 +7,8 @@ export interface Reporter {
   activity(text: string): void;
   /** Something worth a line: what was loaded, what was measured. */
   message(text: string): void;
+  /** Something that went wrong and was mended. */
+  warning(text: string): void;
   /** Called once at the end, whatever the end was. */
   done(): void;
 }
@@ -18,12 +20,13 @@ export function terminalReporter(): Reporter {
     progress: (state) => line.show(formatProgress(state)),
     activity: (text) => line.show(text),
     message: (text) => line.log(text),
+    warning: (text) => line.log(`warning: ${text}`),
     done: () => line.clear(),
   };
 }
 
 /** What a run in a child process sends to the comparison that started it. */
-export type ChildMessage = { progress: ProgressState } | { activity: string } | { message: string };
+export type ChildMessage = { progress: ProgressState } | { activity: string } | { message: string } | { warning: string };
 
 /** To the parent process, over the channel that node:child_process made. */
 export function parentReporter(): Reporter {
@@ -35,6 +38,7 @@ export function parentReporter(): Reporter {
     progress: (progress) => send({ progress }),
     activity: (activity) => send({ activity }),
     message: (message) => send({ message }),
+    warning: (warning) => send({ warning }),
     done: () => undefined,
   };
 }

@@ -143,7 +143,7 @@ async function train(
     ...(teacher && { teacher }),
   });
   const directory = join(folder, 'checkpoints');
-  const checkpoints = new CheckpointStore(directory);
+  const checkpoints = new CheckpointStore(directory, reporter.warning);
   const restored = await checkpoints.restore({ model: model.parameters(), optimizer: trainer.adamw.state() });
   if (restored) {
     data.sampler.restore(restored.sampler);
