@@ -154,12 +154,14 @@ describe('mixsga eval --judge', () => {
   let url: string;
   let keys: (string | undefined)[];
   let dead: boolean;
+  let page = false;
 
   beforeAll(async () => {
     keys = [];
     dead = false;
     server = createServer((request, response) => {
       keys.push(request.headers.authorization);
+      if (page) return response.end('<html><body>Welcome</body></html>');
       if (dead && keys.length > 3) return response.writeHead(400).end('no more');
       response.end(JSON.stringify({ choices: [{ message: { content: 'Poor. Rating: [[2.50]]' } }] }));
     });
@@ -183,7 +185,7 @@ describe('mixsga eval --judge', () => {
       const { code, out } = await judged('--out', 'judged', '--batch-size', '1', '--resume');
       expect(code).toBe(0);
       expect(out).toContain('dolly_judge: rating 2.5000 ± 0, unrated 0');
-      expect(keys).toEqual(['Bearer sk-secret']);
+      expect(keys).toEqual(['Bearer sk-secret', 'Bearer sk-secret', 'Bearer sk-secret']); // one to see whether it answers, two that were left
     } finally {
       delete process.env.OPENAI_API_KEY;
     }
@@ -195,6 +197,14 @@ describe('mixsga eval --judge', () => {
   it('says what is missing before anything is measured', async () => {
     expect(await evaluate('--tasks', 'dolly', '--judge', url)).toMatchObject({ code: 2, err: 'mixsga: --judge: expected --judge and --judge-model together\n' });
     const { code, err } = await judged('--judge', 'localhost:80');
+    page = true;
+    const web = await judged('--out', 'web');
+    page = false;
+    expect(web).toEqual({
+      code: 1, out: '',
+      err: `mixsga: ${url}: expected a chat completion, got a web page (<html><body>Welcome</body></html>); check the judge's url, which often ends with /v1\n`,
+    });
+    expect(existsSync(at('web'))).toBe(false);
     expect({ code, err }).toEqual({ code: 2, err: "mixsga: judge: expected url to be an address such as http://localhost:8080/v1, got 'localhost:80'\n" });
   }, SLOW);
 });

@@ -1,4 +1,5 @@
 import { ArgumentError, MixsgaError, onWarning } from '@mixsga/backend';
+import { asFileError } from '@mixsga/models';
 import { Command, CommanderError } from 'commander';
 
 import { commands } from './commands';
@@ -41,7 +42,9 @@ function report(error: unknown): number {
 // Whoever reads the output may have enough of it, as `head` has.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.exit(report(asFileError('standard output', error, 'write')));
 });
+// The work goes on when nobody sees how far it is.
+process.stderr.on('error', () => undefined);
 
 onWarning((message) => process.stderr.write(`mixsga: warning: ${message}\n`));

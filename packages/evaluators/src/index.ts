@@ -11,7 +11,7 @@ export {
 } from './evaluator';
 export * from './harness';
 export * from './instructions';
-export type * from './judge';
+export * from './judge';
 export { type CacheUse, kvAccounting, type KvResult } from './kv-accounting';
 export type {
   EvaluatedGeneration,

@@ -2,7 +2,7 @@
 import { ArgumentError } from '@mixsga/backend';
 import { configText } from './config/write';
 import { removeLeftovers, syncFolder, temporaryPath, writeSynced } from './io/atomic';
-import { orFileError } from './io/fs';
+import { makeFolder, orFileError } from './io/fs';
 import { encodeHeader, inFileOrder, show, tensorBytes, type SafetensorsDtype } from './io/safetensors-header';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import { isReadable } from './io/widen';
@@ -47,7 +47,7 @@ export async function saveCheckpoint(folder: string, { config, tensors, files }:
       throw new ArgumentError(`saveCheckpoint: expected the name of a file beside the model, got ${show(name)}`);
     }
   }
-  const { mkdir, readdir, rename, rm } = await import('node:fs/promises');
+  const { readdir, rename, rm } = await import('node:fs/promises');
   const written: { temporary: string; path: string }[] = [];
   const stage = async (name: string, write: (path: string) => Promise<void>) => {
     const path = `${folder}/${name}`;
@@ -56,7 +56,7 @@ export async function saveCheckpoint(folder: string, { config, tensors, files }:
     await write(temporary);
   };
   const write = async () => {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await removeLeftovers(folder);
     const shards = planShards(tensors, dtype, maxShardBytes);
     for (const [name, shard] of shards) await stage(name, (path) => writeShard(path, shard, tensors));

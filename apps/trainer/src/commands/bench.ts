@@ -1,11 +1,12 @@
 import { type KvType, kvTypes, streamingBandwidth, type WeightType, weightTypes } from '@mixsga/backend';
-import { parseAttention, writeFileAtomic } from '@mixsga/models';
+import { parseAttention } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { benchDecode, type BenchDecodeOptions, formatBenchDecode } from '../bench/inference/decode';
 import { benchPrefill, formatBenchPrefill } from '../bench/inference/prefill';
 import { benchKernels, formatBenchKernels } from '../bench/kernels/kernels';
 import { benchTrain, formatBenchTrain } from '../bench/train/train';
+import { checkOutputFile, writeOutputFile } from '../output-folder/output-file';
 import { ProgressLine } from '../training/progress';
 import { print, printJson } from './options';
 
@@ -65,11 +66,12 @@ function listOption<T>(flags: string, description: string, parse: (text: string)
 
 /** Measures with a line of progress, and writes the result. */
 async function report<R>(json: Common['json'], format: (result: R) => string, measure: (onSlice: (text: string) => void) => Promise<R>) {
+  if (typeof json === 'string') await checkOutputFile(json);
   const line = new ProgressLine();
   const result = await measure((text) => line.show(text)).finally(() => line.clear());
   if (json === true) return printJson(result);
+  if (json !== undefined) await writeOutputFile(json, `${JSON.stringify(result, null, 2)}\n`);
   print(format(result));
-  if (json !== undefined) await writeFileAtomic(json, `${JSON.stringify(result, null, 2)}\n`);
 }
 
 function positiveNumber(text: string): number {

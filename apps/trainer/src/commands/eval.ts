@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { ArgumentError, type BackendName, type KvType, type WeightType, weightTypes } from '@mixsga/backend';
 import { type EvaluationOptions, type Evaluator, evaluatorNamed, evaluators, type MeasuredModel, type MeasuredTask, type Routing } from '@mixsga/evaluators';
 import { parseEviction } from '@mixsga/kv-cache';
-import { writeFileAtomic } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
 import { UNFINISHED, writeResults } from '../evaluation/write-results';
 import { withOutputFolder } from '../output-folder/lock';
+import { checkOutputFile, writeOutputFile } from '../output-folder/output-file';
 import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
 import { budgetOption, type BudgetOptions, checkBudget, evictionExamples, kvOption, policyOption, positiveInteger, print, printJson } from './options';
@@ -93,6 +93,7 @@ async function evaluate(model: string, options: EvalOptions, signal: AbortSignal
   const tasks = tasksOf(options);
   const { out, resume } = options;
   if (resume && out === undefined) throw new ArgumentError('--resume: expected --out with it, the folder that holds the samples');
+  if (typeof options.json === 'string') await checkOutputFile(options.json);
   const body = () => measureAndTell(model, tasks, options, signal);
   await (out === undefined ? body() : withOutputFolder(out, body));
 }
@@ -119,7 +120,7 @@ async function measureAndTell(model: string, tasks: EvaluationTask[], options: E
   const written = out === undefined ? null : await writeResults(out, measured, { startedAt, seconds: (Date.now() - startedAt.getTime()) / 1000 });
   const output = jsonOf(measured, options);
   if (options.json === true) return printJson(output);
-  if (options.json !== undefined) await writeFileAtomic(options.json, `${JSON.stringify(output, null, 2)}\n`);
+  if (options.json !== undefined) await writeOutputFile(options.json, `${JSON.stringify(output, null, 2)}\n`);
   for (const task of measured.tasks) print(`${task.name}: ${metricsText(task)}`);
   if (written !== null) print(`results: ${written}`);
 }

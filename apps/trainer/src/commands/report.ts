@@ -12,10 +12,14 @@ export function registerReport(program: Command): void {
     .argument('<paths...>', 'files, and folders where results, comparisons and sweeps (JSON) are looked for, also below; what cannot be used is named and left out')
     .option('--out <folder>', 'where report.md and the plots go', 'mixsga-report')
     .action(async (paths: string[], { out }: { out: string }) => {
-      const collected = await collect(paths);
+      // The folder first: what cannot be written is said before anything is read.
+      const { collected, written } = await withOutputFolder(out, async () => {
+        const collected = await collect(paths);
+        for (const { path, content } of collected.leftOut) process.stderr.write(`mixsga: left out: ${path}: ${content}\n`);
+        return { collected, written: await writeResultsReport(out, collected) };
+      });
+      const [report, ...plots] = written;
       const { results, comparisons, sweeps, leftOut } = collected;
-      for (const { path, content } of leftOut) process.stderr.write(`mixsga: left out: ${path}: ${content}\n`);
-      const [report, ...plots] = await withOutputFolder(out, () => writeResultsReport(out, collected));
       const files = results.length + comparisons.length + sweeps.length;
       const left = leftOut.length > 0 ? `; ${leftOut.length} left out` : '';
       print(`report: ${report}, with ${plots.length} plot${plots.length === 1 ? '' : 's'}, of ${files} file${files === 1 ? '' : 's'}${left}`);

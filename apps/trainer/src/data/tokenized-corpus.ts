@@ -5,7 +5,7 @@ import { endianness, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { FileError } from '@mixsga/backend';
-import { temporaryPath, writeDirectoryAtomic, writeSynced } from '@mixsga/models';
+import { makeFolder, temporaryPath, writeDirectoryAtomic, writeSynced } from '@mixsga/models';
 import { z } from 'zod';
 
 import type { TokenStream } from './batch-sampler';
@@ -77,7 +77,7 @@ export async function tokenizeCorpus(
 /** The cache folder, or where it cannot be written one that ends with the process: without the cache the next run takes longer, no more. */
 async function writableFolder(cacheFolder: string): Promise<string> {
   try {
-    await mkdir(cacheFolder, { recursive: true });
+    await makeFolder(cacheFolder);
     const probe = await temporaryPath(join(cacheFolder, 'probe'));
     await mkdir(probe);
     await rmdir(probe);

@@ -1,5 +1,6 @@
 import { type BackendName, type KvType, startBackend, type WeightType } from '@mixsga/backend';
 import {
+  checkJudge,
   type EvaluationOptions,
   type Evaluator,
   evaluatorNamed,
@@ -102,6 +103,9 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
       if (judge) JUDGE.items(measured, { name: 'settings', rows: [] }, task.options);
       prepared.push(prepare({ ...data, name: task.name ?? task.task, evaluator, split: task.split, options: evaluator === JUDGE ? task.options : own }));
     }
+    // Answers take hours: a judge that gives none is found out before.
+    const judges = tasks.flatMap(({ options: { judge } }) => judge ?? []);
+    for (const [i, judge] of judges.entries()) if (!judges.slice(0, i).some(({ url, model }) => url === judge.url && model === judge.model)) await checkJudge(judge, signal);
     const results: MeasuredTask[] = [];
     for (const task of prepared) results.push(await measure(task));
     for (const [i, { options: { judge, batchSize }, split }] of tasks.entries()) {

@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 
 import { SeededRandom } from '@mixsga/backend';
 
-const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+/** The built command line. */
+export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 export interface Ended {
   /** Exit code, or null when a signal ended it. */

@@ -25,7 +25,7 @@ export interface ChatEndpoint {
   readonly concurrency?: number;
 }
 
-/** The text of a reply; or, where also the last try gave none, what came instead. */
+/** The text of a reply; or why it is not taken. */
 export type ChatReply = { readonly text: string } | { readonly malformed: string };
 
 /** Settings with their defaults. @throws ArgumentError for one out of range */
@@ -49,20 +49,27 @@ export function endpointSettings({ apiKey = '', ...given }: ChatEndpoint): Requi
  * What a chat model says to a prompt. Status 408, 429 and from 500 on, no connection, no reply in time and a reply that is no
  * completion are tried again after a wait that doubles, with jitter, or as long as Retry-After asks for (up to 10 minutes).
  *
- * @throws FileError that names the endpoint when it refuses, or does not answer in any try; the signal's reason
+ * @throws FileError that names the endpoint when it refuses, answers with a web page, or gives no completion in any try; the signal's reason
  */
 export async function chatCompletion(endpoint: Required<ChatEndpoint>, prompt: string, signal?: AbortSignal): Promise<ChatReply> {
   const { url, retries } = endpoint;
   for (let tries = 1; ; tries++) {
     const outcome = await tryOnce(endpoint, prompt, signal);
-    if ('text' in outcome) return outcome;
+    if (!('failed' in outcome)) return outcome;
     if (tries > retries) {
-      if ('malformed' in outcome) return outcome;
       throw new FileError(url, `expected the judge to answer, got ${outcome.failed} (${tries === 1 ? '1 try' : `${tries} tries`}); is it running? Start again to go on`);
     }
     const backoff = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * (0.5 + Math.random() / 2);
-    await wait(('askedWait' in outcome && outcome.askedWait) || backoff, signal);
+    await wait(outcome.askedWait || backoff, signal);
   }
+}
+
+/**
+ * Asks for one short completion, so that an endpoint that gives none is found out before there is anything to judge.
+ * @throws ArgumentError for settings out of range; else as {@link chatCompletion}
+ */
+export async function checkJudge(endpoint: ChatEndpoint, signal?: AbortSignal): Promise<void> {
+  await chatCompletion(endpointSettings(endpoint), 'Answer with one word: ready?', signal);
 }
 
 type Outcome = ChatReply | { readonly failed: string; readonly askedWait: number | null };
@@ -81,7 +88,7 @@ async function tryOnce(endpoint: Required<ChatEndpoint>, prompt: string, signal?
     const { status } = response;
     if (status === 408 || status === 429 || status >= 500) return { failed: `status ${status}`, askedWait: askedWait(response) };
     if (!response.ok) throw new FileError(url, refusal(endpoint, status, body));
-    return completionOf(body);
+    return completionOf(endpoint, body);
   } catch (error) {
     if (FileError.isInstance(error)) throw error;
     signal?.throwIfAborted();
@@ -107,23 +114,33 @@ async function beginningOf({ body }: Response): Promise<string | null> {
   }
 }
 
-function completionOf(body: string | null): ChatReply {
+/**
+ * A completion, or what is wrong with a reply that is none, which may be better next time.
+ * @throws FileError for a web page: another try brings it again
+ */
+function completionOf(endpoint: ChatEndpoint, body: string | null): Outcome {
   if (body === null) return { malformed: `a reply of more than ${LONGEST_REPLY / 2 ** 20} MiB` };
+  if (/^\s*</.test(body)) throw new FileError(endpoint.url, `expected a chat completion, got a web page${quoted(endpoint, body)}; check the judge's url, which often ends with /v1`);
   let content: unknown;
   try {
     const reply = JSON.parse(body) as { choices?: { message?: { content?: unknown } }[] } | null;
     content = reply?.choices?.[0]?.message?.content;
   } catch {
-    return { malformed: 'a reply that is not JSON' };
+    return { failed: `a reply that is not JSON${quoted(endpoint, body)}`, askedWait: null };
   }
   if (content === null) return { text: '' }; // the model refused
-  return typeof content === 'string' ? { text: content } : { malformed: 'a reply without choices[0].message.content' };
+  return typeof content === 'string' ? { text: content } : { failed: `a reply without choices[0].message.content${quoted(endpoint, body)}`, askedWait: null };
 }
 
-function refusal({ apiKey }: ChatEndpoint, status: number, body: string | null): string {
+function refusal(endpoint: ChatEndpoint, status: number, body: string | null): string {
+  return `expected a chat completion, got status ${status}${quoted(endpoint, body)}; check the judge's url, model and apiKey`;
+}
+
+/** The beginning of a reply in brackets, on one line and without the key. */
+function quoted({ apiKey }: ChatEndpoint, body: string | null): string {
   const said = (body ?? '').slice(0, 200).replaceAll(/\s+/g, ' ').trim();
   const safe = apiKey ? said.replaceAll(apiKey, '…') : said;
-  return `expected a chat completion, got status ${status}${safe === '' ? '' : ` (${safe})`}; check the judge's url, model and apiKey`;
+  return safe === '' ? '' : ` (${safe})`;
 }
 
 /** Milliseconds that Retry-After asks for, as seconds or as a date; null without it. */

@@ -1,2 +1,3 @@
+export { checkJudge } from './chat-completion';
 export type { ChatEndpoint } from './chat-completion';
 export type { JudgeSample } from './judge';

@@ -133,24 +133,37 @@ describe('judge', () => {
   });
 
   it('counts replies without a rating, and scores none of them', async () => {
-    const bodies: Record<string, string> = {
-      html: '<html>', part: '{"choices": [', error: '{"error": {"message": "overloaded"}}', none: '{"choices": []}',
-      refused: '{"choices": [{"message": {"content": null}}]}', list: '[]', null: 'null', huge: `{"x": "${'y'.repeat(2 ** 21)}"}`,
-    };
+    const bodies: Record<string, string> = { refused: '{"choices": [{"message": {"content": null}}]}', huge: `{"x": "${'y'.repeat(2 ** 21)}"}` };
     const { url } = await serve(({ answer }, response) => (answer in bodies ? void response.end(bodies[answer]) : 'Rating: [[4]]'));
     const names = ['good', ...Object.keys(bodies), 'good'];
     const { samples, metrics, details } = await rate({ url, model: 'm', retries: 0 }, sampleRows(names));
-    expect(metrics).toMatchObject({ rating: 4, rating_stderr: 0, unrated: 8 });
-    expect(Object.fromEntries(samples.map(({ unrated }, i) => [names[i], unrated]))).toEqual({
-      good: null, html: 'a reply that is not JSON', part: 'a reply that is not JSON', error: 'a reply without choices[0].message.content',
-      none: 'a reply without choices[0].message.content', refused: 'a reply without a rating', list: 'a reply without choices[0].message.content',
-      null: 'a reply without choices[0].message.content', huge: 'a reply of more than 1 MiB',
-    });
-    expect(details.unratedReasons).toEqual({
-      'a reply that is not JSON': 2, 'a reply without choices[0].message.content': 4, 'a reply without a rating': 1, 'a reply of more than 1 MiB': 1,
-    });
-    const none = await rate({ url, model: 'm', retries: 0 }, sampleRows(['html']));
+    expect(metrics).toMatchObject({ rating: 4, rating_stderr: 0, unrated: 2 });
+    expect(samples.map(({ unrated }) => unrated)).toEqual([null, 'a reply without a rating', 'a reply of more than 1 MiB', null]);
+    expect(details.unratedReasons).toEqual({ 'a reply without a rating': 1, 'a reply of more than 1 MiB': 1 });
+    const none = await rate({ url, model: 'm', retries: 0 }, sampleRows(['huge']));
     expect(none.metrics).toEqual({ rating: null, rating_stderr: null, unrated: 1 });
+  });
+
+  it.each([
+    ['{"choices": [', 'a reply that is not JSON ({"choices": [)'],
+    ['{"error": {"message": "overloaded"}}', 'a reply without choices[0].message.content ({"error": {"message": "overloaded"}})'],
+    ['{"choices": []}', 'a reply without choices[0].message.content ({"choices": []})'],
+    ['[]', 'a reply without choices[0].message.content ([])'],
+    ['null', 'a reply without choices[0].message.content (null)'],
+    ['', 'a reply that is not JSON'],
+  ])('ends with what an endpoint says that gives no completion in any try: %j', async (body, got) => {
+    const { url, asked } = await serve((_, response) => void response.end(body));
+    const error = await rate({ url, model: 'm', retries: 1 }, sampleRows(['a'])).catch((e: unknown) => e as Error);
+    expect(FileError.isInstance(error)).toBe(true);
+    expect((error as Error).message).toBe(`${url}: expected the judge to answer, got ${got} (2 tries); is it running? Start again to go on`);
+    expect(asked).toHaveLength(2);
+  });
+
+  it('ends at the first web page, without the key that it repeats', async () => {
+    const { url, asked } = await serve((_, response) => void response.end('\n<!doctype html>\n<title>Log in, sk-secret</title>'));
+    const failing = rate({ url, model: 'm', apiKey: 'sk-secret' }, sampleRows(['a']));
+    await expect(failing).rejects.toThrow(`${url}: expected a chat completion, got a web page (<!doctype html> <title>Log in, …</title>); check the judge's url, which often ends with /v1`);
+    expect(asked).toHaveLength(1);
   });
 
   it('tries again after 500, 429, a cut connection, a malformed reply and a stall', async () => {

@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { removeLeftovers, temporaryPath, writeFileAtomic } from '../io/atomic';
 import { openFile } from '../io/byte-source';
 import type { CheckpointFiles } from '../io/checkpoint-files';
-import { asFileError } from '../io/fs';
+import { asFileError, makeFolder } from '../io/fs';
 import { fetchRange, HttpStatusError, type HttpOptions } from '../io/http';
 import { isCommit, wrongContent, type ModelCache } from './cache';
 import type { ProgressMeter } from './progress';
@@ -44,12 +44,12 @@ export class FolderCache implements ModelCache {
   }
 
   async fetch(file: HubFile, commit: string, meter: ProgressMeter, signal: AbortSignal | undefined): Promise<void> {
-    const { mkdir, stat } = await import('node:fs/promises');
+    const { stat } = await import('node:fs/promises');
     const blob = `${this.where}/blobs/${file.hash}`;
     const sizeHere = async () => (await stat(blob).catch(() => null))?.size;
     try {
-      await mkdir(`${this.where}/blobs`, { recursive: true });
-      await mkdir(`${this.where}/snapshots/${commit}`, { recursive: true });
+      await makeFolder(`${this.where}/blobs`);
+      await makeFolder(`${this.where}/snapshots/${commit}`);
     } catch (error) {
       throw asFileError(this.where, error, 'write');
     }
@@ -88,13 +88,13 @@ export class FolderCache implements ModelCache {
 
   /** A relative link to the blob, or where the system has none, the same file under a second name. */
   async #link(file: HubFile, commit: string, blob: string): Promise<void> {
-    const { copyFile, link, mkdir, rename, rm, symlink } = await import('node:fs/promises');
+    const { copyFile, link, rename, rm, symlink } = await import('node:fs/promises');
     const { dirname } = await import('node:path');
     const path = `${this.where}/snapshots/${commit}/${file.path}`;
     const temporary = await temporaryPath(path);
     const folders = file.path.split('/').slice(0, -1);
     try {
-      if (folders.length > 0) await mkdir(`${this.where}/snapshots/${commit}/${folders.join('/')}`, { recursive: true });
+      if (folders.length > 0) await makeFolder(`${this.where}/snapshots/${commit}/${folders.join('/')}`);
       await removeLeftovers(dirname(path));
       await symlink(`${'../'.repeat(2 + folders.length)}blobs/${file.hash}`, temporary)
         .catch(() => link(blob, temporary))

@@ -1,5 +1,5 @@
 // Files and folders that appear complete or not at all (Node), and what a killed process leaves of them.
-import { orFileError } from './fs';
+import { makeFolder, orFileError } from './fs';
 import { hasEnded, thisProcess } from './owner';
 
 // Node's modules are imported when a function runs, so that browsers can load this package.
@@ -78,10 +78,10 @@ export async function syncFolder(folder: string): Promise<void> {
 }
 
 async function replace(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const { mkdir, rename, rm } = await import('node:fs/promises');
+  const { rename, rm } = await import('node:fs/promises');
   const { dirname } = await import('node:path');
   await orFileError(path, 'write', async () => {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     await removeLeftovers(dirname(path));
     const temporary = await temporaryPath(path);
     try {

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { asFileError, orFileError, readFileText } from './fs';
+import { asFileError, makeFolder, orFileError, readFileText } from './fs';
 
 let folder: string;
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'mixsga-fs-'))));
@@ -24,6 +24,22 @@ describe('asFileError', () => {
     await expect(orFileError('a', 'write', () => Promise.reject(stopped as Error))).rejects.toBe(stopped);
     const wrong = new ArgumentError('wrong');
     expect(asFileError('a', wrong, 'write')).toBe(wrong);
+  });
+});
+
+describe('makeFolder', () => {
+  it('makes a folder and those that it is in, and leaves one that is there', async () => {
+    const path = join(folder, 'a', 'b', 'c');
+    await Promise.all([makeFolder(path), makeFolder(path), makeFolder(join(folder, 'a', 'd'))]);
+    await makeFolder(path);
+    expect(existsSync(path)).toBe(true);
+  });
+
+  it('fails below a file, and where there are no folders to make', async () => {
+    await writeFile(join(folder, 'file'), '');
+    await expect(makeFolder(join(folder, 'file'))).rejects.toThrow('EEXIST');
+    await expect(makeFolder(join(folder, 'file', 'a', 'b'))).rejects.toThrow('ENOTDIR');
+    if (existsSync('/proc/self')) await expect(makeFolder('/proc/mixsga/a')).rejects.toThrow('ENOENT');
   });
 });
 

@@ -60,6 +60,26 @@ export async function orFileError<T>(path: string, action: 'read' | 'write', bod
   }
 }
 
+/**
+ * Makes a folder, and those that it is in. Node's own recursive mkdir never returns where a file system has no folders to make, as below
+ * /proc: there ENOENT does not mean that the folder above is missing.
+ *
+ * @throws the system's own errors, see {@link orFileError}
+ */
+export async function makeFolder(path: string): Promise<void> {
+  const { mkdir, stat } = await import('node:fs/promises');
+  const { dirname } = await import('node:path');
+  const kind = async (at: string) => stat(at).then((info) => (info.isDirectory() ? 'folder' : 'file'), () => null);
+  if ((await kind(path)) === 'folder') return;
+  const above = dirname(path);
+  if (above !== path && (await kind(above)) === null) await makeFolder(above);
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || (await kind(path)) !== 'folder') throw error; // another process was faster
+  }
+}
+
 /** A system error as a FileError that says what was being done, and for the common ones what to do. */
 export function asFileError(path: string, error: unknown, action: 'read' | 'write'): Error {
   if (MixsgaError.isInstance(error)) return error;
@@ -68,7 +88,7 @@ export function asFileError(path: string, error: unknown, action: 'read' | 'writ
   const reasons: Record<string, string> = {
     ENOSPC: 'disk full; free some space, or choose another folder',
     EDQUOT: 'disk quota used up; free some space, or choose another folder',
-    ENOENT: action === 'read' ? 'no such file; check the path' : 'its folder is gone; run again',
+    ENOENT: action === 'read' ? 'no such file; check the path' : 'its folder is gone, or cannot be made here; run again, or choose another folder',
     ENOTDIR: `a part of the path is a file, expected a folder${elsewhere}`,
     EEXIST: 'a file is there, expected a folder; choose another name',
     EFBIG: 'the file is larger than the system allows; raise the limit',
