@@ -7,13 +7,14 @@ import { encodeHeader, inFileOrder, show, tensorBytes, type SafetensorsDtype } f
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import { isReadable } from './io/widen';
 import type { TensorSource } from './io/tensor-source';
+import { withTokenizerConfig } from './tokenizers/tokenizer-config';
 
 export interface CheckpointContent {
   /** What config.json says. */
   readonly config: Readonly<Record<string, unknown>>;
   /** Read one by one; not closed. */
   readonly tensors: TensorSource;
-  /** Files to write beside them, by name: tokenizer.json, tokenizer_config.json, … */
+  /** Files to write beside them, by name: tokenizer.json, … A tokenizer_config.json is made for a tokenizer.json that has none. */
   readonly files?: ReadonlyMap<string, Uint8Array | string>;
 }
 
@@ -60,7 +61,7 @@ export async function saveCheckpoint(folder: string, { config, tensors, files }:
     await removeLeftovers(folder);
     const shards = planShards(tensors, dtype, maxShardBytes);
     for (const [name, shard] of shards) await stage(name, (path) => writeShard(path, shard, tensors));
-    for (const [name, content] of files ?? []) await stage(name, (path) => writeSynced(path, content));
+    for (const [name, content] of withTokenizerConfig(files ?? new Map(), config)) await stage(name, (path) => writeSynced(path, content));
     if (shards.size > 1) await stage('model.safetensors.index.json', (path) => writeSynced(path, shardIndex(shards)));
     await stage('config.json', (path) => writeSynced(path, configText(config)));
 
