@@ -46,12 +46,20 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
  * weights are fetched.
  * @throws FileError also when the configuration or the tokenizer cannot be read
  */
-export function openModelCheckpoint(source: string | readonly FileReference[], options: Omit<DownloadOptions, 'beforeWeights'> = {}): Promise<OpenCheckpoint> {
-  return openCheckpoint(source, { ...options, beforeWeights: expectReadable });
+export function openModelCheckpoint(
+  source: string | readonly FileReference[], { check, ...options }: ModelCheckpointOptions = {},
+): Promise<OpenCheckpoint> {
+  return openCheckpoint(source, { ...options, beforeWeights: (files) => expectReadable(files, check) });
 }
 
-async function expectReadable(files: CheckpointFiles): Promise<void> {
-  parseModelConfig(await readConfig(files, 'config.json'), files.path('config.json'));
+export interface ModelCheckpointOptions extends Omit<DownloadOptions, 'beforeWeights'> {
+  /** Throws where it is no use to fetch the weights. */
+  readonly check?: ((config: ModelConfig) => Promise<void>) | undefined;
+}
+
+async function expectReadable(files: CheckpointFiles, check: ModelCheckpointOptions['check']): Promise<void> {
+  const config = parseModelConfig(await readConfig(files, 'config.json'), files.path('config.json'));
+  await check?.(config);
   const { json, where } = await readTokenizerFiles(files);
   createTokenizer(json, where);
 }

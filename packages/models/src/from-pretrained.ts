@@ -1,5 +1,6 @@
 import { ArgumentError, FileError, startBackend } from '@mixsga/backend';
 import type { BackendName } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { parseAttention } from './attention/index';
 import { openModelCheckpoint, sourceOfTensors } from './checkpoint';
@@ -13,6 +14,7 @@ import type { DownloadOptions } from './hub/snapshot';
 import type { FileReference } from './io/checkpoint-files';
 import { parseStrictJson, type JsonValue } from './io/json';
 import type { OpenCheckpoint } from './open-checkpoint';
+import { expectFits, machineLimits } from './machine';
 import { createTokenizer, expectTokenizerFits, type Tokenizer } from './tokenizer';
 
 export interface PretrainedOptions extends ConvertOptions, DecoderOptions, Omit<DownloadOptions, 'weights' | 'beforeWeights'> {
@@ -40,15 +42,21 @@ export interface Pretrained {
  * @param source a folder, the name of a shipped model, "organisation/name[@revision]" of the hub, or files as Blobs or addresses
  * @throws ArgumentError when there is no such model, or the attention variant does not fit it
  * @throws FileError when a file is missing, malformed, or does not belong to the others, or a weight is NaN or infinite; nothing is left on the backend
- * @throws BackendError when the backend cannot start, or has no memory for the weights
+ * @throws BackendError when the backend cannot start, or has no memory for the weights, which is said before they are read
  */
 export async function fromPretrained(source: string | readonly FileReference[], options: PretrainedOptions = {}): Promise<Pretrained> {
   const { backend, attention, weights, kv, router, routerSeed, align, ...download } = options;
   if (backend !== undefined) await startBackend(backend);
-  const checkpoint = await openModelCheckpoint(source, download);
+  const check = async (published: ModelConfig) => {
+    const variant = parseAttention(attention ?? modelShape(published).attention);
+    variant.validate(modelShape(published));
+    expectFits(typeof source === 'string' ? source : 'the model', published, variant, tf.getBackend(), weights ?? 'f32', await machineLimits());
+  };
+  const checkpoint = await openModelCheckpoint(source, { ...download, check });
   const { tensors } = checkpoint;
   try {
     const published = parseModelConfig(checkpoint.config, checkpoint.configWhere);
+    await check(published);
     const parameters = sourceOfTensors(tensors, storedParameters(published));
     const stopTokens = await stopTokensOf(checkpoint, published);
     const { json, config: tokenizerConfig, where } = await checkpoint.tokenizer();

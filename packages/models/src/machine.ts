@@ -1,5 +1,5 @@
 // What this machine can hold of a model.
-import { weightTypes, type WeightType } from '@mixsga/backend';
+import { BackendError, weightTypes, type WeightType } from '@mixsga/backend';
 import type { AttentionVariant } from './attention/variant';
 import { modelShape } from './config/shape';
 import { kvBytes, modelCost, pooledBytes } from './cost';
@@ -40,6 +40,28 @@ export function whatFits(config: ModelConfig, variant: AttentionVariant, { memor
     if (webgpuBuffer !== null && largestBytes[weights] <= webgpuBuffer) fits.push({ backend: 'webgpu', weights, tokens: shape.contextLength });
   }
   return fits;
+}
+
+/**
+ * Says before anything is loaded that a model will not fit, by the estimate of {@link whatFits}, and what would.
+ * @param backend the active one's name; of another than wasm and webgpu nothing is known
+ * @throws BackendError when it does not fit with these weights
+ */
+export function expectFits(
+  name: string, config: ModelConfig, variant: AttentionVariant, backend: string, weights: WeightType, limits: MachineLimits,
+): void {
+  if (backend !== 'wasm' && (backend !== 'webgpu' || limits.webgpuBuffer === null)) return;
+  const fits = whatFits(config, variant, limits);
+  if (fits.some((fit) => fit.backend === backend && fit.weights === weights)) return;
+  const size = megabytes(modelCost(config, variant).weightBytes[weights] + pooledBytes(config, variant, weights));
+  const room = backend === 'wasm' ? `, and ${megabytes(USABLE * Math.min(WASM_HEAP, limits.memory ?? WASM_HEAP))} are usable` : '';
+  const others = fits.filter((fit) => fit.backend === backend).map((fit) => `${fit.weights} with ${fit.tokens.toLocaleString('en')} tokens`);
+  const advice = others.length > 0 ? `choose other weights (--weights): ${others.join(', or ')} fit` : 'choose a smaller model or another backend';
+  throw new BackendError(`${name}: its weights as ${weights} take ${size} on ${backend}${room}; ${advice}`);
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1e6).toLocaleString('en')} MB`;
 }
 
 /** Of the machine that this runs on. */
