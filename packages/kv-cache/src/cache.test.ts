@@ -221,7 +221,10 @@ describe('a cache', () => {
     expect([runtime.taken, cache.tokensSeen, cache.bytes().used]).toEqual([6, 0, 0]);
     cache.dispose();
     cache.dispose();
-    for (const f of [() => cache.view(0), () => cache.fork(), () => cache.bytes(), () => cache.commitRows(), () => cache.truncate(0)]) {
+    for (const f of [
+      () => cache.view(0), () => cache.fork(), () => cache.bytes(), () => cache.commitRows(), () => cache.truncate(0), () => cache.expertCounts(), () => cache.commit([0, 0]),
+      () => cache.tokensKept(0), () => cache.expertOf(0, 0), () => cache.planRows(0, new Int32Array(1)), () => cache.observe(0, 0, new Float32Array(1)), () => cache.reset(),
+    ]) {
       expect(f).toThrow('this cache is disposed; create another one');
       expect(f).toThrow(ArgumentError);
     }
@@ -231,6 +234,15 @@ describe('a cache', () => {
     expect([runtime.taken, pool.allocatedBytes]).toEqual([0, 0]);
     expect(() => other.view(0)).toThrow('this cache is disposed');
     expect(() => pool.create()).toThrow('CachePool.create: this pool is disposed; make another one');
+  });
+
+  it('is not restored into a pool that was disposed meanwhile', async () => {
+    const bytes = await new CachePool(new WatchedRuntime(), small).create().serialise();
+    const pool = new CachePool(new WatchedRuntime(), small);
+    const restored = pool.restore(bytes);
+    pool.dispose();
+    const again = pool.restore(bytes);
+    for (const each of [restored, again]) await expect(each).rejects.toThrow('CachePool.restore: this pool is disposed; make another one');
   });
 
   it('needs a layout with counts from 1 and group sizes that fit', () => {
@@ -295,6 +307,9 @@ describe('a sliding window', () => {
     expect(hidden(cache, 10)).toEqual([0, 0, 0]);
     step(cache, 2, 0);
     expect(() => cache.view(0, { window: 10 })).toThrow(ArgumentError);
+    const newest = new CachePool(new WatchedRuntime(), two).create({ eviction: 'window:0.5', maxTokens: 2 });
+    for (let token = 0; token < 12; token++) step(newest, 2, token % 3);
+    expect(hidden(newest, 10)).toEqual([0, 0, 0]);
     expect(() => cache.view(0, { window: 10 })).toThrow('got one from token 1 on, and token 0 is kept; keep all tokens');
   });
 });

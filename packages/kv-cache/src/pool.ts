@@ -75,7 +75,6 @@ export class CachePool {
    * @throws BackendError when there is no memory for it
    */
   async restore(bytes: Uint8Array, options: CreateOptions = {}): Promise<KvCache> {
-    this.#expectLive('restore');
     const serialised = await SerialisedCache.open(bytes, this.#owner.layout);
     this.#expectLive('restore');
     const limits = this.#restoredLimits(serialised.header, options);

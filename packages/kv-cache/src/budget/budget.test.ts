@@ -1,7 +1,8 @@
 import { ArgumentError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
-import { budgetKinds, parseBudgetPolicy, type BudgetTokens } from '../index';
+import { budgetKinds, CachePool, parseBudgetPolicy, type BudgetPolicy, type BudgetTokens } from '../index';
 import { budgetChecks } from '../testing';
+import { WatchedRuntime } from '../testing/watched-pages';
 import { ladder, coarserOf } from './ladder';
 
 type Name = keyof typeof budgetKinds;
@@ -48,6 +49,17 @@ describe('importance', () => {
     });
     expect(wants).toEqual([['mean-attention', true, false], ['attention', true, false], ['oldest', false, false], ['margin', false, true]]);
   });
+});
+
+it('coarsens the older of equally important tokens first, in whatever arena they are', () => {
+  const pool = new CachePool(new WatchedRuntime(), { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [1, 1], fingerprint: 'equal' });
+  const policy: BudgetPolicy = { spec: 'equal', evicts: false, groupSizes: [4], importance: ({ positions }) => new Float64Array(positions.length) };
+  const cache = pool.create({ budget: { bytes: 1000, policy }, maxTokens: 30 });
+  for (let token = 0; token < 25; token++) {
+    cache.view(0);
+    cache.commit([token % 2]);
+  }
+  expect([0, 1, 2, 3, 4, 5].map((token) => cache.expertOf(0, token))).toEqual([2, 2, 2, 1, 0, 1]);
 });
 
 describe('parseBudgetPolicy', () => {

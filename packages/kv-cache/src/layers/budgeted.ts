@@ -152,8 +152,6 @@ export class BudgetedLayer extends SlottedLayer {
       entries[to]!.resize(target.tokens);
       slots.forEach((slot, n) => entries[to]!.put(first + n, entries[from]!, slot));
     }));
-    arenas.forEach((_, i) => {
-      if (leaving[i]!.length > 0) this.remove(i, leaving[i]!);
-    });
+    leaving.forEach((slots, i) => this.remove(i, slots));
   }
 }
