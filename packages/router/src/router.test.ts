@@ -462,6 +462,8 @@ describe('routingStatistics', () => {
     await expect(routingStatistics(ids([[0]]), ids([[0, 1]]), 2)).rejects.toThrow(/shape of prefill, \[1, 1\], got \[1, 2\]/);
     await expect(routingStatistics(ids([[-1]]), ids([[0]]), 2)).rejects.toThrow(/at least one real token/);
     await expect(routingStatistics(ids([[2]]), ids([[0]]), 2)).rejects.toThrow(/experts from 0 to 1, got 2 and 0/);
+    await expect(routingStatistics(ids([[1]]), ids([[2]]), 2)).rejects.toThrow(/experts from 0 to 1, got 1 and 2/);
+    await expect(routingStatistics(ids([[1]]), ids([[-1]]), 2)).rejects.toThrow(/experts from 0 to 1, got 1 and -1/);
   });
 });
 
