@@ -83,6 +83,11 @@ describe('allocateRatios', () => {
     );
   });
 
+  it('says budgets in six digits', () => {
+    const thirds = [{ ratios: [0, 1], loss: 1 }, { ratios: [1, 0], loss: 0 }];
+    expect(() => allocateRatios([thirds], { budget: 0.2, groupSizes: [1, 3] })).toThrow('expected a budget from 0.333333 to 1, which');
+  });
+
   it.each([
     ['no layer', [], 0.5, 'expected the rungs of a layer or more, got none'],
     ['one rung', [rungs(1)], 0.5, 'layer 0: expected two rungs or more, each with a larger budget than the one before, got 0.25'],
@@ -90,6 +95,8 @@ describe('allocateRatios', () => {
     ['other ends', [rungs(1, 1, 0), rungs(1, 0)], 0.3, 'expected every ladder to go from 0.25 to 0.5, as that of layer 0, got 0.25 to 0.375 of layer 1'],
     ['a loss that is none', [rungs(1, NaN)], 0.3, 'layer 0: expected finite losses, got NaN at 0.15:0.05:0.8'],
     ['a budget below the coarsest', [rungs(1, 1, 0)], 0.2, 'expected a budget from 0.25 to 0.5, which the ladder reaches, got 0.2'],
+    ['a budget just below the coarsest', [rungs(1, 1, 0)], 0.249_999, 'got 0.249999'],
+    ['a budget just above the finest', [rungs(1, 1, 0)], 0.500_001, 'got 0.500001'],
     ['no budget', [rungs(1, 1, 0)], NaN, 'got NaN'],
   ] as const)('refuses %s', (_, layers, budget, message) => {
     expect(() => allocateRatios(layers, { budget, groupSizes: SIZES })).toThrow(message);

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createExpert, distortionsByExperts, type Expert, type ExpertKind, fitLatentBasis, groupedExpert, type GroupedOptions, mixKv, mixKvByExperts } from './index';
+import { createExpert, distortions, distortionsByExperts, type Expert, type ExpertKind, fitLatentBasis, groupedExpert, type GroupedOptions, mixKv, mixKvByExperts } from './index';
 import { randomProjections, tensorsOf } from './latent/testing/random-projections';
 import { expertChecks, type ExpertsOf } from './testing';
 
@@ -157,6 +157,21 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
       expect(distance(tf.slice(lost.v, [0, expert], [6, 1]), squares(mixed.v, v))).toBeLessThan(1e-4);
     });
     expect(() => distortionsByExperts(k, v, [])).toThrow('distortionsByExperts: expected at least one expert, got none');
+  });
+
+  it('tells the energy of keys and values, and what experts lose of it', async () => {
+    // Two tokens of 4 heads of 1 number. Pairs lose (3 − 1)²/2 and (1 − 5)²/2 of the first token's keys; one head for all loses Σx² − (Σx)²/4.
+    const k = tf.tensor2d([[3, 1, 1, 5], [2, 2, 2, 2]]);
+    const v = tf.tensor2d([[0, 4, 0, 0], [1, -1, 1, -1]]);
+    const expected = [[36, 0, 10, 11, 16, 0, 8, 12], [16, 0, 0, 0, 4, 0, 4, 4]];
+    const lost = distortions(k, v, { headDim: 1, groupSizes: [1, 2, 4] });
+    expect(await lost.array()).toEqual(expected);
+    const grouped = [1, 2, 4].map((groupSize) => groupedExpert({ kvHeads: 4, headDim: 1, groupSize }));
+    expect(await distortions(k, v, grouped).array()).toEqual(expected);
+    const alone = distortionsByExperts(k, v, [grouped[2]!]);
+    expect([await alone.k.array(), await alone.v.array()]).toEqual([[[11], [0]], [[12], [4]]]);
+    const [slope] = tf.grads((...rows) => distortions(rows[0] as Tensor2D, rows[1] as Tensor2D, { headDim: 1, groupSizes: [1, 2] }))([k, v]);
+    expect(Math.max(...(await slope!.data()))).toBe(0);
   });
 
   it.each(['kv-grouped', 'latent'] as const)('mixes %s without a gradient to what decides', (kind) => {

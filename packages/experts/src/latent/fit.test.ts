@@ -66,14 +66,17 @@ describe('fitLatentBasis', () => {
   });
 
   it('loses the least that any basis of the rank can: the squares of the singular values that it leaves off', () => {
-    const inputs = randomProjections(layout, { inputs: 9, rank: 9, seed: 5 });
-    const stacked = stackedRows(inputs);
-    const gram = new Float64Array(81);
-    for (const row of stacked) for (let i = 0; i < 9; i++) for (let j = 0; j < 9; j++) gram[i * 9 + j]! += row[i]! * row[j]!;
-    const { values } = symmetricEigen(gram, 9);
-    for (const rank of [1, 3, 6]) {
-      const left = values.slice(rank).reduce((a, b) => a + b, 0);
-      expect(lost(inputs, rank)).toBeCloseTo(left, 5);
+    // Fewer inputs than rows, and more.
+    for (const n of [9, 40]) {
+      const inputs = randomProjections(layout, { inputs: n, rank: 9, seed: 5 });
+      const stacked = stackedRows(inputs);
+      const gram = new Float64Array(n * n);
+      for (const row of stacked) for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) gram[i * n + j]! += row[i]! * row[j]!;
+      const { values } = symmetricEigen(gram, n);
+      for (const rank of [1, 3, 6]) {
+        const left = values.slice(rank).reduce((a, b) => a + b, 0);
+        expect(lost(inputs, rank)).toBeCloseTo(left, 5);
+      }
     }
   });
 
