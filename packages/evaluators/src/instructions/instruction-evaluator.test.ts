@@ -53,6 +53,19 @@ describe('an evaluator of instructions', () => {
     expect(Object.values(details.rougeLBySeed as object)).toEqual(bySeed);
   });
 
+  it('un_ni takes the first 10,000 responses of 11 tokens or more', () => {
+    const rows = Array.from({ length: 10_002 }, (_, i) => ({ instruction: 'Say a.', input: '', output: i === 1 ? 'abcdefabcd' : 'abcdefabcde' }));
+    const items = unNiEvaluator.items(model(), { name: 'rows', rows: rowsOf(rows) }, { routing: 'decode', generation: { seeds: [10] } });
+    expect(items).toHaveLength(10_000);
+    expect(items.slice(0, 3).map((item) => (item as { row: number }).row)).toEqual([0, 2, 3]);
+  });
+
+  it.each([[[1, 1.5]], [[]], [[2, 3, 2]], [[0.5]]])('refuses seeds %j', async (seeds) => {
+    await expect(run(dollyEvaluator, dolly, { generation: { seeds } })).rejects.toThrow(
+      `dolly: expected seeds to be 1 or more different whole numbers, got [${seeds.join(', ')}]`,
+    );
+  });
+
   it('writes samples as lm-evaluation-harness does', async () => {
     const { samples } = await run(dollyEvaluator, dolly, { generation: { seeds: [10], noRepeatNgramSize: 6, maxNewTokens: 9 } });
     const { prediction, resps, rouge_l, new_tokens } = samples[1]!;

@@ -267,6 +267,7 @@ describe('judge', () => {
     [{ url: 'http://x', model: 'm', apiKey: 'sk\n' }, 'judge: expected apiKey to be characters that a header can hold, got '],
     [{ url: 'http://x', model: 'm', temperature: -1 }, 'judge: expected temperature to be a number of 0 or more, got -1'],
     [{ url: 'http://x', model: 'm', retries: 0.5 }, 'judge: expected retries to be a whole number from 0, got 0.5'],
+    [{ url: 'http://x', model: 'm', timeoutMs: 2 ** 31 }, 'judge: expected timeoutMs to be a number of milliseconds above 0, got 2147483648'],
     [{ url: 'http://x', model: 'm', timeoutMs: 0 }, 'judge: expected timeoutMs to be a number of milliseconds above 0, got 0'],
     [{ url: 'http://x', model: 'm', concurrency: 0 }, 'judge: expected concurrency to be a whole number from 1, got 0'],
   ])('refuses %j', async (judge, message) => {

@@ -137,6 +137,6 @@ async function inOrder<Item, Result>(items: readonly Item[], concurrency: number
   };
   await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, worker));
   const end = Math.min(items.length, ...errors.keys());
-  if (end === 0 && errors.size > 0) throw errors.get(0);
+  if (errors.has(0)) throw errors.get(0);
   return results.slice(0, end);
 }

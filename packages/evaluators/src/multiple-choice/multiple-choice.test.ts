@@ -54,6 +54,11 @@ describe('multiple choice', () => {
     });
   });
 
+  it('winogrande takes a blank that begins the sentence', async () => {
+    const { samples } = await evaluate('winogrande', { ...WINOGRANDE, sentence: '_ a b' });
+    expect(samples[0]).toMatchObject({ target: 'a b', arguments: { gen_args_0: { arg_0: 'c', arg_1: ' a b' }, gen_args_1: { arg_0: 'd', arg_1: ' a b' } } });
+  });
+
   it('winogrande scores the same ending after each option, without acc_norm', async () => {
     const { samples, metrics } = await evaluate('winogrande', { sentence: 'd _ a b. ', option1: 'c', option2: 'e', answer: '1' });
     expect(samples[0]).toMatchObject({
