@@ -350,7 +350,8 @@ function validate(decoder: Decoder, prompts: readonly ArrayLike<number>[], optio
     }
   });
   const { eviction, kvBudget, kvPolicy } = options;
-  // A budget that is too small is said now, not when the longest prompt has its turn; and that the decoder is disposed.
+  if (kvBudget === undefined && kvPolicy === undefined) return;
+  // A budget that is too small is said now, not when the longest prompt has its turn.
   const maxTokens = maxNewTokens === undefined ? contextLength : Math.max(...prompts.map(({ length }) => length)) + maxNewTokens;
   decoder.createCache({ eviction, kvBudget, kvPolicy, maxTokens }).dispose();
 }
