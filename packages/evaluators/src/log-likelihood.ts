@@ -76,7 +76,7 @@ export async function scoreWindows(model: LanguageModel, windows: readonly TextW
         const index = chosen[batch.first + row]!;
         const [begin, end] = [row * batch.length + windows[index]!.counted, (row + 1) * batch.length];
         scores[index] = {
-          logLikelihood: finite('log-likelihood', -nll.subarray(begin, end).reduce((sum, value) => sum + value, 0), windows[index]!.where),
+          logLikelihood: finite('log-likelihood', -nll.subarray(begin, end).reduce((sum, value) => sum + value, 0), windows[index]!.where ?? `window ${index}`),
           greedy: greedy.subarray(begin, end).every((is) => is === 1),
         };
       }

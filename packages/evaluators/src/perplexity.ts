@@ -57,7 +57,7 @@ export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample,
     for (const batch of batchesOfOneLength(items)) {
       const { nll, kvBytesUsed } = await batchNll(model, batch, options);
       for (let row = 0; row < batch.windows; row++) {
-        const { counted, where } = items[batch.first + row]!;
+        const { counted, where = `window ${batch.first + row}` } = items[batch.first + row]!;
         const values = nll.subarray(row * batch.length + counted, (row + 1) * batch.length);
         samples.push({ nll: finite('perplexity', values.reduce((sum, value) => sum + value, 0), where), tokens: values.length, ...(kvBytesUsed && { cache: { tokens: batch.length, bytes: kvBytesUsed[row]! } }) });
       }

@@ -11,8 +11,8 @@ export interface TextWindow {
   readonly tokens: Int32Array;
   /** The first prediction that no earlier window made, counted from the window's start. */
   readonly counted: number;
-  /** The row of the data set that it is of, or the number of the window, for errors. */
-  readonly where: string;
+  /** The row of the data set that it is of, or the number of the window, for errors. Default: its place in the list. */
+  readonly where?: string;
 }
 
 /** Windows of one length, to be run together. */
