@@ -265,4 +265,53 @@ describe('bad input to eval ends with one line and the right exit code', () => {
     expect(err).toContain('hellaswag: 1 broken rows left out, the first: broken.jsonl: line 2: ');
     expect(JSON.parse(out)).toMatchObject({ data: { hellaswag: 'broken.jsonl' }, results: { hellaswag: { questions: 3 } } });
   }, SLOW);
+
+  it('leaves out rows that parse and cannot be measured: of another task, or whose answer joins with the question', async () => {
+    const row = (goal: string, sol1: string, sol2 = 'a stone', label: unknown = 0) => JSON.stringify({ goal, sol1, sol2, label });
+    const unusable = ['{"goal": "x"}', '{"goal": 1, "sol1": "a", "sol2": "b", "label": 0}', row('To sit', 'take a chair', 'a stone', 7), row('To sit', '\n'.repeat(0), 'x'.repeat(2000)), '[]', 'null', '3'];
+    writeFileSync(at('piqa.jsonl'), [row('To sit', 'take a chair'), ...unusable, row('To eat', 'take a spoon', 'sleep', 1)].join('\n'));
+    const { code, out, err } = await evaluate('--tasks', 'piqa', '--data', 'piqa=piqa.jsonl', '--skip-broken', '--json');
+    expect({ code, err }).toMatchObject({ code: 0, err: expect.stringMatching(/piqa: 7 unusable rows left out, the first: piqa\.jsonl: line 2: expected a text in 'sol1', got nothing/) as string });
+    expect(JSON.parse(out)).toMatchObject({ results: { piqa: { questions: 2 } } });
+    const strict = await evaluate('--tasks', 'piqa', '--data', 'piqa=piqa.jsonl');
+    expect(strict).toMatchObject({ code: 1, err: expect.stringContaining("piqa.jsonl: line 2: expected a text in 'sol1'") as string });
+    writeFileSync(at('none.jsonl'), unusable.join('\n'));
+    const none = await evaluate('--tasks', 'piqa', '--data', 'piqa=none.jsonl', '--skip-broken');
+    expect(none).toMatchObject({ code: 1, err: expect.stringContaining('none.jsonl: has no row that can be measured; the first: none.jsonl: line 1') as string });
+  }, SLOW);
+});
+
+describe('a text of the user', () => {
+  it('is measured whole, also where it is shorter than a window, and wikitext has the same text and tokens', async () => {
+    const text = ' The state of the Union is strong , and our people are free .\n';
+    writeFileSync(at('short.txt'), text);
+    const { code, out, err } = await evaluate('--tasks', 'perplexity,wikitext', '--data', 'short.txt', '--data', 'wikitext=short.txt', '--json');
+    expect({ code, err }).toMatchObject({ code: 0, err: expect.stringContaining(`perplexity: all of short.txt: ${text.length} characters, `) as string });
+    const { corpus, split, results } = JSON.parse(out) as { corpus: string; split: string; results: Record<string, Record<string, number>> };
+    expect({ corpus, split, windows: results.perplexity!.windows }).toEqual({ corpus: 'short.txt', split: 'all', windows: 1 });
+    const { nll, tokens } = results.perplexity as { nll: number; tokens: number };
+    const { bytes, bits_per_byte } = results.wikitext as { bytes: number; bits_per_byte: number };
+    expect(bytes).toBe(text.length);
+    expect(nll * tokens).toBeCloseTo(bits_per_byte * bytes * Math.LN2, 3);
+    const said = await evaluate('--tasks', 'perplexity,wikitext', '--data', 'short.txt', '--data', 'wikitext=short.txt');
+    expect(said.out).toMatch(new RegExp(`^perplexity: perplexity [\\d.,]+, nll [\\d.]+ \\(${tokens} tokens in 1 window\\)$`, 'm'));
+    expect(said.out).toMatch(/^wikitext: .* \(\d+ words, 62 bytes in 1 page\)$/m);
+  }, SLOW);
+
+  it('of several windows: every token once', async () => {
+    const text = Array.from({ length: 400 }, (_, i) => `In the year ${1800 + i} the Congress met.`).join('\n');
+    writeFileSync(at('long.txt'), text);
+    const both = await evaluate('--tasks', 'perplexity,wikitext', '--data', 'long.txt', '--data', 'wikitext=long.txt', '--json');
+    const { results } = JSON.parse(both.out) as { results: Record<string, Record<string, number>> };
+    const said = /([\d,]+) characters, ([\d,]+) tokens/.exec(both.err)!.slice(1).map((n) => Number(n.replaceAll(',', '')));
+    expect(said).toEqual([text.length, results.perplexity!.tokens]);
+    expect(results.perplexity!.windows).toBe(Math.ceil(results.perplexity!.tokens! / 256));
+    // They differ in the context of the last window alone.
+    const perToken = (results.wikitext!.bits_per_byte! * Math.LN2 * results.wikitext!.bytes!) / results.perplexity!.tokens!;
+    expect(Math.abs(perToken / results.perplexity!.nll! - 1)).toBeLessThan(0.02);
+    const part = await evaluate('--data', 'long.txt', '--split', 'validation', '--tasks', 'perplexity', '--json');
+    expect(part).toMatchObject({ code: 1, err: expect.stringContaining('a corpus needs at least 20,000') as string });
+    const sotu = await evaluate('--split', 'all', '--tasks', 'perplexity');
+    expect(sotu).toMatchObject({ code: 2, err: expect.stringContaining('expected --split validation or test of sotu, got all') as string });
+  }, SLOW);
 });

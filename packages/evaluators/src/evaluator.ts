@@ -104,6 +104,8 @@ export interface Evaluator<Item = unknown, Sample extends object = object, Model
    * @throws FileError that names the row for a bad one; ArgumentError for an option out of range
    */
   items(model: Model, data: EvaluationData, options: EvaluationOptions): readonly Item[];
+  /** Whether an item can be measured, by what {@link items} is too cheap to find out. @throws FileError that names its row where it cannot */
+  check?(model: Model, item: Item, options: EvaluationOptions): void;
   /**
    * Measures some items that follow each other.
    * @returns a sample for each, in order; or, where one fails, of those before it, if there are any: it is tried again as the first

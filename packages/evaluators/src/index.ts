@@ -29,6 +29,7 @@ export type {
   StreamOptions,
   WindowsOptions,
 } from './language-model';
+export { tokensOfText } from './log-likelihood';
 export { joinDocuments, perplexity, type PerplexityResult } from './perplexity';
 export { routing, type RoutingResult, type RoutingSummary, type TokenExperts } from './routing';
 export * from './rouge';

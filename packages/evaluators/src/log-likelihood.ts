@@ -46,7 +46,7 @@ export function continuationWindow(model: LanguageModel, context: string, contin
  * before it. The text's own BOS, where the tokenizer adds it, is a token of the text.
  */
 export function rollingWindows(model: LanguageModel, text: string, where: string): TextWindow[] {
-  const tokens = Int32Array.from([prefixOf(model), ...encode(model, text)]);
+  const tokens = tokensOfText(model, text);
   const windows: TextWindow[] = [];
   for (let done = 0; done < tokens.length - 1; ) {
     const end = Math.min(done + model.contextLength, tokens.length - 1);
@@ -55,6 +55,15 @@ export function rollingWindows(model: LanguageModel, text: string, where: string
     done = end;
   }
   return windows;
+}
+
+/** The tokens of a text, the prefix token before them, so that each can be predicted. @throws ArgumentError for a model without that token */
+export function tokensOfText(model: LanguageModel, text: string): Int32Array<ArrayBuffer> {
+  const ids = encode(model, text);
+  const tokens = new Int32Array(1 + ids.length);
+  tokens[0] = prefixOf(model);
+  tokens.set(ids, 1);
+  return tokens;
 }
 
 /**

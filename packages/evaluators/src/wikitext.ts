@@ -15,15 +15,19 @@ export interface WikitextSample extends HarnessSample {
 export interface Item {
   readonly id: number;
   readonly doc: Readonly<Record<string, unknown>>;
+  /** As it stands in the data set. */
   readonly page: string;
   readonly where: string;
+  /** What is predicted. */
+  readonly text: string;
 }
 
 const METRICS = ['word_perplexity', 'byte_perplexity', 'bits_per_byte'] as const;
 
 /**
  * WikiText-2 by whole pages. Each page is detokenised and predicted token by token in rolling windows, the first after
- * the prefix token; its words and bytes are those of the page as it stands in the data set. Rows: page. The harness gives no standard errors.
+ * the prefix token; its words and bytes are those of the page as it stands in the data set. Rows: page; or text, which is plain already and
+ * is predicted as it stands. The harness gives no standard errors.
  */
 export const wikitext = defineEvaluator<Item, WikitextSample>({
   name: 'wikitext',
@@ -36,8 +40,7 @@ export const wikitext = defineEvaluator<Item, WikitextSample>({
   items: (_model, { rows }, { limit }) => rows!.slice(0, limit).map(itemOf),
   async measure(model, items, options) {
     const samples: WikitextSample[] = [];
-    for (const { id, doc, page, where } of items) {
-      const text = detokenised(page);
+    for (const { id, doc, page, text, where } of items) {
       const scores = await scoreWindows(model, rollingWindows(model, text, where), options);
       const logLikelihood = scores.reduce((sum, score) => sum + score.logLikelihood, 0);
       const words = page.split(new RegExp(`${SPACE}+`)).length;
@@ -70,7 +73,9 @@ export const wikitext = defineEvaluator<Item, WikitextSample>({
 
 function itemOf(row: DataRow, id: number): Item {
   const fields = fieldsOf(row);
-  return { id, doc: fields.all, page: fields.text('page'), where: row.where };
+  const isPlain = !('page' in fields.all) && 'text' in fields.all;
+  const page = fields.text(isPlain ? 'text' : 'page');
+  return { id, doc: fields.all, page, text: isPlain ? page : detokenised(page), where: row.where };
 }
 
 /** A page of WikiText as it would be written, by the rules of lm-evaluation-harness, in their order. */

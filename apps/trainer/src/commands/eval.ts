@@ -18,7 +18,7 @@ const DEFAULT_TASKS = 'perplexity,kv_accounting,routing';
 interface EvalOptions extends BudgetOptions {
   tasks: string;
   routing: Routing;
-  split: 'validation' | 'test';
+  split?: 'validation' | 'test' | 'all';
   data: string[];
   backend: string;
   attention?: string;
@@ -61,8 +61,8 @@ export function registerEval(program: Command): void {
         .argParser((value: string, previous: string[]) => [...previous, value])
         .default([], 'sotu, and the published data set of each task'),
     )
-    .addOption(new Option('--split <part>', 'part of the text').choices(['validation', 'test']).default('validation'))
-    .option('--skip-broken', 'leave out rows that cannot be read', false)
+    .addOption(new Option('--split <part>', 'part of the text').choices(['validation', 'test', 'all']).default(undefined, 'all of a text of your own, else validation'))
+    .option('--skip-broken', 'leave out rows that cannot be read or measured, and count them', false)
     .option('--limit <n>', 'measure the first n rows of each data set', positiveInteger)
     .option('--max-windows <n>', 'measure only n windows of the text, spread evenly over it', positiveInteger)
     .option('--window-length <n>', "predictions in a window (default: the model's context length)", positiveInteger)
@@ -121,7 +121,7 @@ async function measureAndTell(model: string, tasks: EvaluationTask[], options: E
   const output = jsonOf(measured, options);
   if (options.json === true) return printJson(output);
   if (options.json !== undefined) await writeOutputFile(options.json, `${JSON.stringify(output, null, 2)}\n`);
-  for (const task of measured.tasks) print(`${task.name}: ${metricsText(task)}`);
+  for (const task of measured.tasks) print(`${task.name}: ${metricsText(task)}${measuredText(task)}`);
   if (written !== null) print(`results: ${written}`);
 }
 
@@ -182,12 +182,12 @@ function dataByTask(values: readonly string[], tasks: readonly string[]): Map<st
   return data;
 }
 
-function jsonOf({ model, attention, backend, weights, kv, tasks }: MeasuredModel, { split, routing, eviction, kvBudget, kvPolicy }: EvalOptions): object {
+function jsonOf({ model, attention, backend, weights, kv, tasks }: MeasuredModel, { routing, eviction, kvBudget, kvPolicy }: EvalOptions): object {
   const text = tasks.find(({ evaluator }) => evaluator.reads === 'tokens');
   return {
     schema: 'mixsga/eval@2',
     ...{ model, attention, backend, weights, kv: kv.type },
-    ...(text && { corpus: text.data, split }),
+    ...(text && { corpus: text.data, split: (text.options as Pick<EvaluationTask, 'split'>).split }),
     routing,
     ...given({ eviction, kvBudget, kvPolicy }),
     data: Object.fromEntries(tasks.map((task) => [task.name, task.data])),
@@ -205,6 +205,15 @@ function metricsText({ metrics }: MeasuredTask): string {
       return `${name} ${value === null ? '–' : digits(value)}${error === null ? '' : ` ± ${digits(error)}`}`;
     })
     .join(', ');
+}
+
+/** ` (1,234 tokens in 5 windows)`: how much a perplexity is of. */
+function measuredText({ details }: MeasuredTask): string {
+  const said = (['tokens', 'words', 'bytes', 'windows', 'pages'] as const).flatMap((unit) => {
+    const n = details[unit];
+    return typeof n === 'number' ? [`${n.toLocaleString('en')} ${n === 1 ? unit.slice(0, -1) : unit}`] : [];
+  });
+  return said.length < 2 ? '' : ` (${said.slice(0, -1).join(', ')} in ${said.at(-1)})`;
 }
 
 /** The command that goes on with this one. */

@@ -72,6 +72,32 @@ export async function loadCorpus(spec: string, { textField = 'text', skipBroken 
   };
 }
 
+/**
+ * The documents of a text as they stand, in order, whatever their parts: one for each row, and each text file.
+ * @param spec what {@link readRows} takes
+ * @throws FileError when there is none, or they are more than a string holds
+ */
+export async function readWholeText(
+  spec: string,
+  { textField = 'text', skipBroken = false, onSkip, ...options }: CorpusOptions & { readonly onSkip?: (error: FileError) => void },
+): Promise<string[]> {
+  const texts: string[] = [];
+  let characters = 0;
+  for (const file of await findDataFiles(spec, options)) {
+    for await (const row of readFileRows(file, { skipBroken, ...(onSkip && { onSkip }), columns: [textField], signal: options.signal })) {
+      const text = textOf(row, textField);
+      if (typeof text === 'string') {
+        if (text.trim() !== '') texts.push(text);
+        characters += text.length;
+      } else if (skipBroken) onSkip?.(text);
+      else throw text;
+      if (characters > MAXIMUM_BYTES) throw new FileError(spec, `holds over ${count(MAXIMUM_BYTES)} characters; measure a part of it, or give --split`);
+    }
+  }
+  if (texts.length === 0) throw new FileError(spec, 'holds no text; add some');
+  return texts;
+}
+
 /** All documents of each part. For a corpus that fits in memory. */
 export async function collectDocuments(corpus: Corpus): Promise<Parts<string[]>> {
   const parts: Parts<string[]> = { train: [], validation: [], test: [] };

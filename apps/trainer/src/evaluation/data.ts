@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 
 import { ArgumentError, FileError } from '@mixsga/backend';
-import type { DataRow, EvaluationData, Evaluator } from '@mixsga/evaluators';
+import { type DataRow, type EvaluationData, type EvaluationOptions, type Evaluator, joinDocuments, type LanguageModel, tokensOfText } from '@mixsga/evaluators';
 import type { DownloadProgress, Tokenizer } from '@mixsga/models';
 
-import { loadCorpus } from '../data/corpus';
+import { loadCorpus, readWholeText } from '../data/corpus';
 import { readRows } from '../data/rows';
 import { sotuRows, type SotuSet } from '../data/sotu-rows';
 import { tokenizeCorpus } from '../data/tokenized-corpus';
@@ -18,8 +19,8 @@ export interface DataChoice {
   readonly data?: string | undefined;
   /** Which of the files of a folder or data set: a file, a folder or a pattern with `*`. */
   readonly files?: string | undefined;
-  /** Part of a text, and of the embedded data sets. */
-  readonly split: 'validation' | 'test';
+  /** Part of a text, and of the embedded data sets. Default: all of a text of the user's own, and else `validation`. */
+  readonly split?: 'validation' | 'test' | 'all' | undefined;
 }
 
 /** Data of a task, and a name that tells it from other data. */
@@ -27,6 +28,8 @@ export interface TaskData {
   readonly data: EvaluationData;
   /** SHA-256, hexadecimal. */
   readonly fingerprint: string;
+  /** What was taken of it. */
+  readonly split: NonNullable<DataChoice['split']>;
 }
 
 interface Reading {
@@ -51,12 +54,13 @@ const SOTU_SETS: Readonly<Record<string, SotuSet>> = {
  */
 export async function readTaskRows(
   { name, dataset }: Evaluator,
-  { data: spec, files, split }: DataChoice,
+  { data: spec, files, split = 'validation' }: DataChoice,
   { skipBroken, onMessage, signal, onDownload }: Reading,
 ): Promise<TaskData> {
+  if (spec === 'sotu' && split === 'all') throw new ArgumentError(`${name}: expected --split validation or test of the rows of sotu, got all`);
   if (spec === 'sotu') {
     const set = SOTU_SETS[name];
-    if (set !== undefined) return rowsData('sotu', await sotuRows(set, split));
+    if (set !== undefined) return rowsData('sotu', await sotuRows(set, split as 'validation' | 'test'), split);
     throw new ArgumentError(`${name}: expected a file, a folder or a data set of the hub, got sotu, which serves ${Object.keys(SOTU_SETS).join(', ')}`);
   }
   if (spec === undefined && dataset === undefined) {
@@ -68,7 +72,7 @@ export async function readTaskRows(
   const reading = { file: spec === undefined ? dataset!.file : files, skipBroken, signal, onProgress: onDownload, onSkip: (error: FileError) => void skipped.push(error) };
   try {
     for await (const row of readRows(source, reading)) {
-      rows.push(name === 'wikitext' ? asPage(row) : row);
+      rows.push(row);
     }
   } catch (error) {
     if (spec !== undefined || rows.length > 0 || !FileError.isInstance(error)) throw error;
@@ -76,31 +80,70 @@ export async function readTaskRows(
     throw new FileError(error.path, `${reason}; or give ${name} a data set of yours (--data ${name}=FILE)`, { cause: error });
   }
   if (skipped.length > 0) onMessage?.(`${name}: ${skipped.length} broken rows left out, the first: ${skipped[0]!.message}`);
-  return rowsData(source, rows);
+  return rowsData(source, rows, split);
 }
 
 /** Rows as the data of a task. */
-export function rowsData(name: string, rows: readonly DataRow[]): TaskData {
+export function rowsData(name: string, rows: readonly DataRow[], split: TaskData['split']): TaskData {
   const hash = createHash('sha256');
   for (const { value } of rows) hash.update(`${JSON.stringify(value)}\n`);
-  return { data: { name, rows }, fingerprint: hash.digest('hex') };
+  return { data: { name, rows }, fingerprint: hash.digest('hex'), split };
 }
 
-/** A document of a text as a page of WikiText. */
-function asPage({ value, where }: DataRow): DataRow {
-  if (typeof value !== 'object' || value === null || 'page' in value || !('text' in value)) return { value, where };
-  return { value: { page: value.text }, where };
+/**
+ * The rows of which each can be measured, so many as `limit` asks for.
+ * @throws FileError when none is left; ArgumentError for an option out of range
+ */
+export function usableRows(
+  evaluator: Evaluator,
+  model: LanguageModel,
+  { data: { name, rows }, split }: TaskData,
+  options: Omit<EvaluationOptions, 'signal'>,
+  onMessage: Reading['onMessage'],
+): TaskData {
+  const kept: DataRow[] = [];
+  const skipped: FileError[] = [];
+  for (const row of rows!) {
+    if (kept.length === options.limit) break;
+    try {
+      for (const item of evaluator.items(model, { name, rows: [row] }, options)) evaluator.check?.(model, item, options);
+      kept.push(row);
+    } catch (error) {
+      if (!FileError.isInstance(error)) throw error;
+      skipped.push(error);
+    }
+  }
+  if (kept.length === 0 && skipped.length > 0) throw new FileError(name, `has no row that can be measured; the first: ${skipped[0]!.message}`);
+  if (skipped.length > 0) onMessage?.(`${evaluator.name}: ${skipped.length} unusable rows left out, the first: ${skipped[0]!.message}`);
+  return rowsData(name, kept, split);
 }
 
 /** The tokens of a task's text. @throws FileError when the text cannot be had or is broken */
 export async function readTaskTokens(
-  { data = 'sotu', files, split }: DataChoice,
+  who: string,
+  { data = 'sotu', files, split = data !== 'sotu' && existsSync(data) ? 'all' : 'validation' }: DataChoice,
+  model: LanguageModel,
   tokenizer: Tokenizer,
-  { skipBroken, signal, onDownload }: Reading,
+  { skipBroken, signal, onDownload, onMessage }: Reading,
 ): Promise<TaskData> {
-  const corpus = await loadCorpus(data, { file: files, skipBroken, signal, onProgress: onDownload });
+  const found = { file: files, skipBroken, signal, onProgress: onDownload };
+  if (split === 'all') {
+    if (data === 'sotu') throw new ArgumentError(`${who}: expected --split validation or test of sotu, got all; the rest was trained on`);
+    let skipped = 0;
+    const text = joinDocuments(await readWholeText(data, { ...found, onSkip: () => skipped++ }));
+    const tokens = model.prefixToken === null ? Int32Array.from(tokenizer.encode(text)) : tokensOfText(model, text);
+    const count = (n: number): string => n.toLocaleString('en-US');
+    const left = skipped === 0 ? '' : `; ${count(skipped)} broken rows left out`;
+    onMessage?.(`${who}: all of ${data}: ${count(text.length)} characters, ${count(tokens.length - Number(model.prefixToken !== null))} tokens${left}`);
+    return tokensData(data, tokens, split);
+  }
+  const corpus = await loadCorpus(data, found);
   const { [split]: tokens, close } = await tokenizeCorpus(corpus, tokenizer, { signal });
   close();
+  return tokensData(corpus.name, tokens, split);
+}
+
+function tokensData(name: string, tokens: Int32Array, split: TaskData['split']): TaskData {
   const bytes = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
-  return { data: { name: corpus.name, tokens }, fingerprint: createHash('sha256').update(bytes).digest('hex') };
+  return { data: { name, tokens }, fingerprint: createHash('sha256').update(bytes).digest('hex'), split };
 }

@@ -13,7 +13,7 @@ import { fromPretrained, languageModel } from '@mixsga/models';
 
 import { downloadProgress } from '../commands/download-progress';
 import type { ProgressLine } from '../training/progress';
-import { type DataChoice, readTaskRows, readTaskTokens, rowsData, type TaskData } from './data';
+import { type DataChoice, readTaskRows, readTaskTokens, rowsData, type TaskData, usableRows } from './data';
 import { paceText } from './pace';
 import { SampleFile, sampleFilePath } from './sample-file';
 
@@ -50,8 +50,6 @@ interface Prepared extends TaskData {
   readonly name: string;
   readonly evaluator: Evaluator;
   readonly options: EvaluationTask['options'];
-  /** Of the embedded data or a text. */
-  readonly split: DataChoice['split'];
 }
 
 /**
@@ -98,21 +96,23 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
     const prepared: Prepared[] = [];
     for (const [i, task] of tasks.entries()) {
       const { judge, ...own } = task.options;
-      const data = rows[i] ?? (await readTaskTokens(task, tokenizer, reading));
       const evaluator = evaluatorNamed(task.task);
+      const all = rows[i] ?? (await readTaskTokens(task.name ?? task.task, task, measured, tokenizer, reading));
+      const taken = evaluator === JUDGE ? task.options : own;
+      const data = skipBroken && rows[i] ? usableRows(evaluator, measured, all, taken, reading.onMessage) : all;
       if (judge) JUDGE.items(measured, { name: 'settings', rows: [] }, task.options);
-      prepared.push(prepare({ ...data, name: task.name ?? task.task, evaluator, split: task.split, options: evaluator === JUDGE ? task.options : own }));
+      prepared.push(prepare({ ...data, name: task.name ?? task.task, evaluator, options: taken }));
     }
     // Answers take hours: a judge that gives none is found out before.
     const judges = tasks.flatMap(({ options: { judge } }) => judge ?? []);
     for (const [i, judge] of judges.entries()) if (!judges.slice(0, i).some(({ url, model }) => url === judge.url && model === judge.model)) await checkJudge(judge, signal);
     const results: MeasuredTask[] = [];
     for (const task of prepared) results.push(await measure(task));
-    for (const [i, { options: { judge, batchSize }, split }] of tasks.entries()) {
+    for (const [i, { options: { judge, batchSize } }] of tasks.entries()) {
       const { name, samples } = results[i]!;
       if (judge === undefined || !samples.every((sample) => 'prediction' in sample)) continue;
       const answers = samples.map((value, row) => ({ value, where: `${name}: sample ${row + 1}` }));
-      results.push(await measure(prepare({ ...rowsData(name, answers), name: `${name}_judge`, evaluator: JUDGE, split, options: { routing: 'decode', judge, batchSize } })));
+      results.push(await measure(prepare({ ...rowsData(name, answers, prepared[i]!.split), name: `${name}_judge`, evaluator: JUDGE, options: { routing: 'decode', judge, batchSize } })));
     }
     return { model, attention: decoder.attention, backend, weights, kv: measured.kv, contextLength: measured.contextLength, tasks: results };
   } finally {

@@ -66,6 +66,7 @@ export function multipleChoice({ name, description, dataset, normalised, questio
         const asked = question(fields, row);
         return { id, doc: { ...fields.all, ...asked.added }, where: row.where, question: asked };
       }),
+    check: (model, item) => void windowsOf(model, item),
     async measure(model, items, options) {
       const windows = items.map((item) => windowsOf(model, item));
       const scores = await scoreWindows(model, windows.flat(), options);
