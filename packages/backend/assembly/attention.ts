@@ -19,36 +19,37 @@ export function attentionScratch(length: i32, headSize: i32): i32 {
 }
 
 /**
- * out [batch·length, heads·headSize] = softmax(scale·q·kᵀ)·v with a causal mask; k and v have `kvHeads` heads, each
- * serving heads/kvHeads query heads. `logSumExp` [batch, heads, length] is kept for the backward pass. Unless it is 0,
- * `received` [batch, length] takes the probabilities that each token got, summed over queries and heads. A query sees the last
- * `window` tokens up to itself; scores s become cap·tanh(s/cap), unless `cap` is 0.
+ * out [batch·rows, heads·headSize] = softmax(scale·q·kᵀ)·v with a causal mask, for the last `rows` tokens of each sequence; k and v
+ * [batch·length, kvHeads·headSize] are of all, and each KV head serves heads/kvHeads query heads, of which those of the KV heads from
+ * `firstHead` up to `endHead` are computed. `logSumExp` [batch, heads, rows] is kept for the backward pass. Unless it is 0,
+ * `received` [batch, length] gets what each token got, added: probabilities summed over queries and heads. A query sees the last
+ * `window` tokens up to itself; scores s become cap·tanh(s/cap), unless `cap` is 0. The numbers of a row do not depend on `rows`.
  */
 export function causalAttention(
   q: usize, k: usize, v: usize, out: usize, logSumExp: usize,
   batch: i32, length: i32, heads: i32, kvHeads: i32, headSize: i32, scale: f32, scratch: usize, received: usize,
-  window: i32, cap: f32,
+  window: i32, cap: f32, rows: i32, firstHead: i32, endHead: i32,
 ): void {
   const ldq = heads * headSize, ldk = kvHeads * headSize, group = heads / kvHeads;
+  const before = length - rows;
   const panel = scratch;
   const keys = panel + at(panelSize());
-  if (received) memory.fill(received, 0, at(batch * length));
   const values = keys + at(packedSize(headSize, length));
   const scores = values + at(packedSize(length, headSize));
   for (let b = 0; b < batch; b++) {
-    for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
+    for (let kvHead = firstHead; kvHead < endHead; kvHead++) {
       const kv = at(b * length * ldk + kvHead * headSize);
       packB(k + kv, ldk, true, headSize, length, keys);
       packB(v + kv, ldk, false, length, headSize, values);
       for (let head = kvHead * group; head < (kvHead + 1) * group; head++) {
-        const lse = logSumExp + at((b * heads + head) * length);
-        for (let t0 = 0; t0 < length; t0 += BLOCK) {
+        const lse = logSumExp + at((b * heads + head) * rows);
+        for (let t0 = before; t0 < length; t0 += BLOCK) {
           const height = min(BLOCK, length - t0);
           const first = firstKey(t0, window, headSize);
           const width = t0 + height - first;
-          const rows = at((b * length + t0) * ldq + head * headSize);
+          const own = at((b * rows + t0 - before) * ldq + head * headSize);
           gemmPacked(
-            q + rows, ldq, false, keys + at(first * headSize), headSize, length, scores, width, height, width, headSize, 0, 0, panel,
+            q + own, ldq, false, keys + at(first * headSize), headSize, length, scores, width, height, width, headSize, 0, 0, panel,
           );
           for (let r = 0; r < height; r++) {
             const row = scores + at(r * width);
@@ -57,11 +58,11 @@ export function causalAttention(
             if (cap) softCap(row + at(hidden), visible - hidden, scale / cap, cap);
             if (hidden) memory.fill(row, 0, at(hidden));
             const sum = softmaxCausalRow(row + at(hidden), visible - hidden, width - hidden, cap ? 1 : scale);
-            store<f32>(lse + at(t0 + r), sum);
+            store<f32>(lse + at(t0 - before + r), sum);
             if (received) addInPlace(received + at(b * length + first), row, visible);
           }
           gemmPacked(
-            scores, width, false, values + at(first * roundedUp(headSize)), length - first, headSize, out + rows, ldq,
+            scores, width, false, values + at(first * roundedUp(headSize)), length - first, headSize, out + own, ldq,
             height, headSize, width, 0, 0, panel,
           );
         }

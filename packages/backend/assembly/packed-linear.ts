@@ -6,7 +6,7 @@
 
 import { activate, RELU } from './elementwise';
 import { ACCUMULATE, gemmPacked, KC, NR, packPanelB, panelSize, RELU as FUSED_RELU } from './gemm';
-import { at, multiplyAdd } from './simd';
+import { at, multiplyAdd, transpose } from './simd';
 
 /** Outputs of a panel of bytes. */
 // @ts-ignore: decorator
@@ -260,14 +260,38 @@ function widenBf16(packed: usize, inputs: i32, outputs: i32, first: i32, count: 
 }
 
 function widenInt8(packed: usize, scales: usize, inputs: i32, first: i32, count: i32, k0: i32, kc: i32, to: usize): void {
+  const fours = kc & ~3;
+  const whole = count & ~(BYTE_PANEL - 1);
+  const length = roundUp(inputs, BYTE_CHUNK);
+  for (let n = 0; n < whole; n += BYTE_PANEL) {
+    const from = packed + (first + n) * length;
+    const panel = to + at((n & ~(NR - 1)) * kc + (n & (NR - 1)));
+    for (let k = 0; k < fours; k += 4) {
+      const bytes = from + (k0 + k & ~(BYTE_CHUNK - 1)) * BYTE_PANEL + (k0 + k & (BYTE_CHUNK - 1));
+      transpose(
+        widened(bytes, scales + at(first + n)), widened(bytes + BYTE_CHUNK, scales + at(first + n + 1)),
+        widened(bytes + 2 * BYTE_CHUNK, scales + at(first + n + 2)), widened(bytes + 3 * BYTE_CHUNK, scales + at(first + n + 3)),
+        panel + at(k * NR), at(NR),
+      );
+    }
+  }
   for (let n = 0; n < count; n++) {
+    const done = n < whole ? fours : 0;
     const panel = to + at((n & ~(NR - 1)) * kc + (n & (NR - 1)));
     const scale = load<f32>(scales + at(first + n));
-    for (let k = 0; k < kc; k++) store<f32>(panel + at(k * NR), scale * <f32>byteAt(packed, inputs, first + n, k0 + k));
+    for (let k = done; k < kc; k++) store<f32>(panel + at(k * NR), scale * <f32>byteAt(packed, inputs, first + n, k0 + k));
   }
   for (let n = count; n & (NR - 1); n++) {
     for (let k = 0; k < kc; k++) store<f32>(to + at((n & ~(NR - 1)) * kc + k * NR + (n & (NR - 1))), 0);
   }
+}
+
+// Four bytes times the scale at an address.
+// @ts-ignore: decorator
+@inline
+function widened(bytes: usize, scale: usize): v128 {
+  const words = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(bytes)));
+  return f32x4.mul(f32x4.convert_i32x4_s(words), v128.load32_splat(scale));
 }
 
 // @ts-ignore: decorator

@@ -42,6 +42,11 @@ export class KvCache {
     owner.caches.add(this);
   }
 
+  /** Whether it has not been disposed. */
+  get live(): boolean {
+    return this.#owner.caches.has(this);
+  }
+
   /** Tokens committed, whether kept or evicted since. */
   get tokensSeen(): number {
     return this.#tokensSeen;

@@ -150,11 +150,12 @@ export interface CausalOptions {
   readonly softCap?: number;
   /** Tokens that a query sees at most: itself and those before it. Default: all. */
   readonly window?: number;
-  /**
-   * Takes the attention probability that each token got, summed over queries and query heads: float32 [rows], as late as
-   * {@link InferenceRuntime.read}.
-   */
-  readonly onProbabilities?: (probabilities: Float32Array) => void;
+  /** Tokens of k and v, of which the queries are the last. Default: as many as there are queries. */
+  readonly keys?: number;
+  /** The KV heads whose query heads are computed, from `first` up to before `end`; what `out` has of the others stays. Default: all. */
+  readonly kvRange?: { readonly first: number; readonly end: number };
+  /** [keys, 1]: the attention probability that each token gets, summed over these queries and query heads, is added to it. */
+  readonly received?: Rows;
 }
 
 /** `silu`: x·sigmoid(x). `gelu`: x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2, the tanh form. */
@@ -241,6 +242,11 @@ export interface InferenceRuntime {
   readonly work: DeviceWork;
   /** Where the runtime has kernels for latents; then its {@link pages} can hold them. */
   readonly latents?: LatentKernels;
+  /**
+   * Multiply-adds that take about 50 ms: after as many, a long pass lets others have their turn. A guess, for the sake of Ctrl-C and
+   * progress.
+   */
+  readonly workAtOnce: number;
 
   // What stays for the life of a model. @throws BackendError when there is no memory for it.
 
@@ -303,13 +309,16 @@ export interface InferenceRuntime {
    * @param out [rows, 2·(E + 1)]
    */
   distortions(grouping: Grouping, k: Rows, v: Rows, out: Rows, rows: number): void;
+  /** @param q, out [rows, heads·headDim] @param k, v [keys, kvHeads·headDim] */
   causalAttention(q: Rows, k: Rows, v: Rows, out: Rows, rows: number, options: CausalOptions): void;
   /** Writes grouped keys and values to the cache. */
   storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void;
   /** A tensor [1, rows, width] of the first rows, for a router; the caller disposes it. */
   tensor(x: Rows, rows: number): Tensor3D;
-  /** to[0..rows] = from[first..first + rows] */
-  copyRows(from: Rows, first: number, rows: number, to: Rows): void;
+  /** to[at..at + rows] = from[first..first + rows]; `at` is 0 by default. */
+  copyRows(from: Rows, first: number, rows: number, to: Rows, at?: number): void;
+  /** Waits until the device, where there is one, has done what it was given. */
+  settled(): Promise<void>;
 
   /** Waits for the step and reads what is asked for, with every route since the last read, in one go. */
   read(x: Rows, rows: number, want: 'argMax' | 'values'): Promise<StepResult>;

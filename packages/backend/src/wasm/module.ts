@@ -21,7 +21,7 @@ export interface WasmKernels {
   causalAttention(
     q: Address, k: Address, v: Address, out: Address, logSumExp: Address,
     batch: number, length: number, heads: number, kvHeads: number, headSize: number, scale: number, scratch: Address,
-    received: Address, window: number, cap: number,
+    received: Address, window: number, cap: number, rows: number, firstHead: number, endHead: number,
   ): void;
   causalAttentionGradient(
     q: Address, k: Address, v: Address, logSumExp: Address, dout: Address, dq: Address, dk: Address, dv: Address,

@@ -7,15 +7,16 @@ import type { CreateOptions, KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
 import { storingLayers } from '../attention/variant';
 import { modelShape, type ShapedConfig } from '../config/shape';
-import type { CacheOptions, Decoder, StepOutput, Want } from '../generation/decoder';
+import type { CacheOptions, Decoder, PrefillOptions, StepOutput, Want } from '../generation/decoder';
 import type { ParameterSource } from '../io/parameter-source';
-import { assignExperts, layerDecisions, routerMargins, type LayerDecisions } from './decisions';
+import { assignExperts, layerDecisions, routerMargins, type LayerDecisions, type TextRows } from './decisions';
 import { ExpertStep } from './expert-step';
 import type { ModelFamily } from './family';
 import { expectDistributions, expectLikelihoods, explained, type Inspect } from './finite-logits';
 import { gatherLikelihood } from './likelihood';
 import { allocateBuffers, attentionOf, decodesLatents, disposeBuffers, embedTokens, readsDistortion, windowOf, type Buffers, type Parts } from './parts';
 import { routerInput } from './router-input';
+import type { PassOptions } from './pace';
 import { passText, type TextPassOptions } from './text-pass';
 import type { LayerRouter } from './weight-loader';
 import { sourceOf, WeightLoader } from './weight-loader';
@@ -36,10 +37,13 @@ type Decide = TextPassOptions['decide'];
 /** `prefill`: progressive expert choice over the whole text; `decode`: each token's own arg max. */
 type Routing = 'prefill' | 'decode';
 
-export interface TextOptions {
+export interface TextOptions extends PassOptions, ChunkOptions {
   readonly routing: Routing;
-  /** Aborts between two layers: the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+}
+
+interface ChunkOptions {
+  /** Tokens whose rows are computed at a time, 2 or more. Default: as many as take a good part of a second at most. */
+  readonly rows?: number;
 }
 
 export interface RoutingOptions extends TextOptions {
@@ -101,11 +105,13 @@ export class CachedDecoder implements Decoder {
         routers.push(await loader.router(layer, family.layerName(layer)));
       }
       const storing = storingLayers(shape.layers, variant);
+      const inLayer = family.parameters(config, variant).filter(({ name }) => name.startsWith(`${family.layerName(0)}.`));
       return new CachedDecoder({
         runtime, shape, variant, transformer, routers, experts, latents, kv,
         owned: loader.owned,
         fingerprint: String(loader.fingerprint),
         kvHeads: variant.storedKvHeads(shape.kvHeads),
+        layerParameters: inLayer.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
         cacheLayer: Array.from({ length: shape.layers }, (_, layer) => storing.indexOf(variant.kvSource(layer))),
       });
     } catch (error) {
@@ -176,7 +182,7 @@ export class CachedDecoder implements Decoder {
   }
 
   async prefill(
-    tokens: Int32Array, cache: KvCache, { prompt = tokens.length, want }: { prompt?: number; want: Want },
+    tokens: Int32Array, cache: KvCache, { prompt = tokens.length, want, signal, onProgress, rows: rowsAtOnce }: PrefillOptions & ChunkOptions,
   ): Promise<StepOutput> {
     this.#lifetime.expect('prefill');
     const { runtime } = this.#parts;
@@ -184,14 +190,21 @@ export class CachedDecoder implements Decoder {
     if (cache.tokensSeen > 0) throw new ArgumentError(`prefill: expected an empty cache, got one of ${cache.tokensSeen} tokens`);
     expectPrompt('prefill', prompt, rows);
     this.#expectTokens('prefill', tokens, 0);
-    const last = this.#stepBuffers(1);
-    const decide = cache.usesMargins ? this.#decisionWithMargins(rows, prompt) : this.#decision(rows, prompt);
-    return explained('prefill', runtime, rows, atToken, (inspect) => passText(this.#parts, tokens, { decide, cache, inspect }, async (a) => {
-      runtime.copyRows(a.x, rows - 1, 1, last.a.x);
+    const decide = cache.usesMargins ? decisionWithMargins({ rows, prompt }) : decision({ rows, prompt });
+    const pass = (inspect?: Inspect) => passText(this.#parts, tokens, { signal, onProgress, rows: rowsAtOnce, decide, cache, inspect }, async ({ x }) => {
+      const last = this.#stepBuffers(1);
+      runtime.copyRows(x, rows - 1, 1, last.a.x);
       const { experts: _, ...output } = kept(await this.#output(last, 1, want), [cache]);
       cache.commitRows();
       return output;
-    }));
+    });
+    try {
+      return await explained('prefill', runtime, rows, atToken, pass);
+    } catch (error) {
+      // Its pages are for the rows that were planned.
+      if (cache.live) cache.reset();
+      throw error;
+    }
   }
 
   /**
@@ -204,7 +217,7 @@ export class CachedDecoder implements Decoder {
    * @throws ArgumentError when they are none, not as many, more than {@link contextLength}, or not of the vocabulary, or
    *   `collapsed` is not a position
    */
-  async likelihood(inputs: Int32Array, targets: Int32Array, { routing, collapsed, signal }: LikelihoodOptions): Promise<RowLikelihood> {
+  async likelihood(inputs: Int32Array, targets: Int32Array, { routing, collapsed, ...options }: LikelihoodOptions): Promise<RowLikelihood> {
     this.#lifetime.expect('likelihood');
     const rows = inputs.length;
     this.#expectTokens('likelihood', inputs, 0);
@@ -216,9 +229,10 @@ export class CachedDecoder implements Decoder {
     if (collapsed !== undefined && !(Number.isInteger(collapsed) && collapsed >= 0 && collapsed < rows)) {
       throw new ArgumentError(`likelihood: expected collapsed to be a position from 0 to ${rows - 1}, got ${collapsed}`);
     }
-    const decide = this.#decision(rows, routing === 'prefill' ? rows : 0);
-    return explained('likelihood', this.runtime, rows, atToken, (inspect) => passText(this.#parts, inputs, { decide, collapsed, inspect, signal }, async (a) => {
-      const likelihood = await gatherLikelihood(this.#parts, a, targets, { logitRows: (count) => this.#logitRows(count), signal });
+    const decide = decision({ rows, prompt: routing === 'prefill' ? rows : 0 });
+    const { signal } = options;
+    return explained('likelihood', this.runtime, rows, atToken, (inspect) => passText(this.#parts, inputs, { ...options, decide, collapsed, inspect }, async (result) => {
+      const likelihood = await gatherLikelihood(this.#parts, targets, { ...result, logitRows: (count) => this.#logitRows(count), signal });
       expectLikelihoods(likelihood.nll, targets);
       return likelihood;
     }));
@@ -229,18 +243,18 @@ export class CachedDecoder implements Decoder {
    * @throws ArgumentError when the tokens are none, more than {@link contextLength}, or not of the vocabulary, or the prompt is
    *   longer
    */
-  async routingOf(inputs: Int32Array, { routing, prompt = inputs.length, signal }: RoutingOptions): Promise<LayerDecisions[]> {
+  async routingOf(inputs: Int32Array, { routing, prompt = inputs.length, signal, onProgress, rows }: RoutingOptions): Promise<LayerDecisions[]> {
     this.#lifetime.expect('routingOf');
     this.#expectTokens('routingOf', inputs, 0);
     expectPrompt('routingOf', prompt, inputs.length);
     const layers: LayerDecisions[] = [];
-    const decide: Decide = async (router, x) => {
-      const decisions = await layerDecisions(this.runtime, router, x, { rows: inputs.length, prompt });
+    const decide: Decide = async (router, scores) => {
+      const decisions = await layerDecisions(router, scores, { rows: inputs.length, prompt });
       layers.push(decisions);
       return { experts: decisions[routing] };
     };
     // The read waits for the pass, and says whether it went well.
-    await passText(this.#parts, inputs, { decide, signal }, (a) => this.runtime.read(a.x, 1, 'argMax'));
+    await passText(this.#parts, inputs, { signal, onProgress, rows, decide }, ({ x }) => this.runtime.read(x, 1, 'argMax'));
     return layers;
   }
 
@@ -333,18 +347,6 @@ export class CachedDecoder implements Decoder {
     this.#logits = null;
   }
 
-  /** How a pass over a text decides, of which the first `prompt` tokens are routed together. */
-  #decision(rows: number, prompt: number): Decide {
-    return async (router, x) => ({ experts: await assignExperts(this.runtime, router, x, { rows, prompt }) });
-  }
-
-  #decisionWithMargins(rows: number, prompt: number): Decide {
-    return async (router, x) => {
-      const { prefill: experts, scores } = await layerDecisions(this.runtime, router, x, { rows, prompt });
-      return { experts, margins: routerMargins(experts, scores) };
-    };
-  }
-
   async #output({ a }: Buffers, rows: number, want: Want): Promise<StepOutput & { experts: Int32Array }> {
     const logits = this.#logitRows(rows);
     this.#parts.transformer.logits(a, logits, rows);
@@ -382,6 +384,18 @@ export class CachedDecoder implements Decoder {
       );
     }
   }
+}
+
+/** How a pass over a text decides. */
+function decision(text: TextRows): Decide {
+  return async (router, scores) => ({ experts: await assignExperts(router, scores, text) });
+}
+
+function decisionWithMargins(text: TextRows): Decide {
+  return async (router, scores) => {
+    const { prefill: experts, scores: values } = await layerDecisions(router, scores, text);
+    return { experts, margins: routerMargins(experts, values) };
+  };
 }
 
 /** Logits that stay when the heap grows, as it may where a commit moves tokens. */

@@ -30,9 +30,14 @@ export interface TextRows {
   readonly prompt: number;
 }
 
-/** The experts of a prompt by expert choice, and of the tokens after it each by its own arg max. */
-export async function assignExperts(runtime: InferenceRuntime, router: Router, x: Rows, text: TextRows): Promise<Int32Array> {
-  const assigned = tf.tidy(() => assignment(router, router.score(runtime.tensor(x, text.rows)), text));
+/** A router's scores of some tokens, [1, rows, E]; the caller disposes them. */
+export function routerScores(runtime: InferenceRuntime, router: Router, x: Rows, rows: number): Tensor3D {
+  return tf.tidy(() => router.score(runtime.tensor(x, rows)));
+}
+
+/** The experts of a prompt by expert choice, and of the tokens after it each by its own arg max. @param scores [1, T, E] */
+export async function assignExperts(router: Router, scores: Tensor3D, text: TextRows): Promise<Int32Array> {
+  const assigned = tf.tidy(() => assignment(router, scores, text));
   try {
     return Int32Array.from(await assigned.data());
   } finally {
@@ -40,17 +45,14 @@ export async function assignExperts(runtime: InferenceRuntime, router: Router, x
   }
 }
 
-/** Both decisions, and the scores that they come from. */
-export async function layerDecisions(runtime: InferenceRuntime, router: Router, x: Rows, text: TextRows): Promise<LayerDecisions> {
-  const tensors = tf.tidy(() => {
-    const scores = router.score(runtime.tensor(x, text.rows));
-    return { scores, prefill: assignment(router, scores, text), decode: router.decode(scores) };
-  });
+/** Both decisions, and the scores that they come from. @param scores [1, T, E] */
+export async function layerDecisions(router: Router, scores: Tensor3D, text: TextRows): Promise<LayerDecisions> {
+  const tensors = tf.tidy(() => ({ prefill: assignment(router, scores, text), decode: router.decode(scores) }));
   try {
     return {
       prefill: Int32Array.from(await tensors.prefill.data()),
       decode: Int32Array.from(await tensors.decode.data()),
-      scores: Float32Array.from(await tensors.scores.data()),
+      scores: Float32Array.from(await scores.data()),
     };
   } finally {
     tf.dispose(Object.values(tensors));

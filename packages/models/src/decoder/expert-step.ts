@@ -1,7 +1,8 @@
 // A step whose experts are of any type: every cached token is read back as attention sees it.
 import { type LayerView, type Rows, type Segment, type Slot, TOKENS_PER_PAGE } from '@mixsga/backend';
 import type { Expert } from '@mixsga/experts';
-import { assignExperts } from './decisions';
+import type { Router } from '@mixsga/router';
+import { assignExperts, routerScores } from './decisions';
 import { compressed, expanded, hostRows } from './expert-rows';
 import { attentionOf, type Buffers, type Parts } from './parts';
 import { routerInput } from './router-input';
@@ -51,6 +52,15 @@ export class ExpertStep {
     runtime.write(out, attended);
   }
 
+  async #assigned(router: Router, input: Rows): Promise<Int32Array> {
+    const scores = routerScores(this.parts.runtime, router, input, this.rows);
+    try {
+      return await assignExperts(router, scores, { rows: this.rows, prompt: 0 });
+    } finally {
+      scores.dispose();
+    }
+  }
+
   async #store(layer: number, input: Rows, views: readonly LayerView[]): Promise<void> {
     const { runtime, transformer, routers } = this.parts;
     const { angles, kv } = this.buffers;
@@ -59,7 +69,7 @@ export class ExpertStep {
     const router = routers[layer]?.router;
     runtime.project(transformer.kv[layer]!, input, k, v, this.rows);
     if (angles) runtime.rotate(k, angles, this.rows);
-    const assigned = router ? await assignExperts(runtime, router, await routerInput(this.parts, layer, input, kv!, this.rows), { rows: this.rows, prompt: 0 }) : new Int32Array(this.rows);
+    const assigned = router ? await this.#assigned(router, await routerInput(this.parts, layer, input, kv!, this.rows)) : new Int32Array(this.rows);
     const [keys, values] = await Promise.all([k, v].map((x) => hostRows(runtime, x, this.rows))) as [Float32Array, Float32Array];
     for (const [row, expert] of assigned.entries()) {
       const own = (x: Float32Array) => x.subarray((row * x.length) / this.rows, ((row + 1) * x.length) / this.rows);

@@ -23,6 +23,8 @@ export interface Parts {
   readonly fingerprint: string;
   /** KV heads that keys and values have before experts group them. */
   readonly kvHeads: number;
+  /** Parameters of a layer, each a multiply-add for every token. */
+  readonly layerParameters: number;
   /** The cache's layer for each layer of the model. */
   readonly cacheLayer: readonly number[];
 }

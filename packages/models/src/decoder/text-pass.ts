@@ -1,84 +1,258 @@
-import { nextTask, type Rows } from '@mixsga/backend';
+// All layers over a text. Expert choice decides over all tokens in each layer, so that a pass goes layer by layer; inside a layer it
+// takes some rows at a time, so that only hidden states, queries, keys and values of one layer are there for all tokens.
+import type { InferenceRuntime, Resident, Rows, StorePlan } from '@mixsga/backend';
+import type { Expert } from '@mixsga/experts';
 import type { KvCache } from '@mixsga/kv-cache';
 import type { Router } from '@mixsga/router';
-import type { Decided } from './decisions';
-import { throughExperts } from './expert-rows';
-import type { Activations } from './family';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor3D } from '@tensorflow/tfjs-core';
+import { chunksOf, type Chunk, rowsAtOnce } from './chunks';
+import { type Decided, routerScores } from './decisions';
+import { hostRows, throughExperts } from './expert-rows';
 import type { Inspect } from './finite-logits';
-import { allocateBuffers, attentionOf, disposeBuffers, embedTokens, windowOf, type Parts } from './parts';
+import { Pace, type PassOptions } from './pace';
+import { allocateBuffers, attentionOf, type Buffers, disposeBuffers, type Parts, windowOf } from './parts';
+import { rotaryAngles } from './rotary';
 import { routerInput } from './router-input';
 
-export interface TextPassOptions {
-  /** The experts of a layer's tokens. `x` is what the router reads, a row for each. */
-  readonly decide: (router: Router, x: Rows) => Promise<Decided>;
+export interface TextPassOptions extends PassOptions {
+  /** The experts of a layer's tokens by its router's scores of them, [1, T, E]. */
+  readonly decide: (router: Router, scores: Tensor3D) => Promise<Decided>;
   /** Takes the keys and values of every layer; empty, and to be committed by the caller. */
   readonly cache?: KvCache;
   /** The token whose keys and values become their mean over all KV heads, in every layer. */
-  readonly collapsed?: number;
+  readonly collapsed?: number | undefined;
   readonly inspect?: Inspect | undefined;
-  /** Aborts between two layers. */
-  readonly signal?: AbortSignal;
+  /** Tokens whose rows are computed at a time. Default: by the cost of a layer. */
+  readonly rows?: number | undefined;
+}
+
+/** What the last layer gives, gone afterwards. */
+export interface PassResult {
+  /** Hidden states of all tokens, [T, D]. */
+  readonly x: Rows;
+  /** To work in. */
+  readonly buffers: Buffers;
 }
 
 /**
  * All layers over a text from position 0, in one pass.
- * @param use what to do with the last layer's activations, which are gone afterwards
+ * @param use what to do with the last layer's hidden states
  */
 export async function passText<T>(
-  parts: Parts, tokens: Int32Array, { decide, cache, collapsed, inspect, signal }: TextPassOptions, use: (a: Activations) => Promise<T>,
+  parts: Parts, tokens: Int32Array, options: TextPassOptions, use: (result: PassResult) => Promise<T>,
 ): Promise<T> {
-  const { runtime, shape, transformer, routers, kvHeads } = parts;
-  const { headDim } = shape;
-  const rows = tokens.length;
-  const buffers = allocateBuffers(parts, rows, { kv: true });
-  const { a, angles } = buffers;
-  const { k, v } = buffers.kv!;
+  const chunks = chunksOf(tokens.length, options.rows ?? rowsAtOnce(parts));
+  const buffers = allocateBuffers(parts, chunks[0]!.rows, { kv: true });
+  let text: TextRows | null = null;
   try {
-    embedTokens(parts, tokens, Int32Array.from(tokens, (_, position) => position), buffers);
-    await inspect?.(-1, a.x);
-    for (let layer = 0; layer < shape.layers; layer++) {
-      if (signal) {
-        await nextTask();
-        signal.throwIfAborted();
-      }
-      const stored = parts.cacheLayer[layer]!;
-      const input = transformer.startLayer(layer, a, rows);
-      if (angles) runtime.rotate(a.q, angles, rows);
-      const weights = transformer.kv[layer]!;
-      if (weights) {
-        const router = routers[layer]?.router;
-        runtime.project(weights, input, k, v, rows);
-        if (angles) runtime.rotate(k, angles, rows);
-        const { experts, margins }: Decided = router
-          ? await decide(router, await routerInput(parts, layer, input, buffers.kv!, rows))
-          : { experts: new Int32Array(rows) };
-        const own = parts.experts[layer];
-        if (own) {
-          const plans = cache?.planRows(stored, experts) ?? null;
-          await throughExperts({ k, v }, { runtime, experts: own, assigned: experts, type: parts.kv, plans });
-        } else if (router) {
-          runtime.group(weights, k, v, experts);
-        }
-        if (collapsed !== undefined) {
-          const alone = new Int32Array(rows);
-          alone[collapsed] = 1;
-          runtime.group({ headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone);
-        }
-        // As steps see them: what the cache gives back.
-        if (parts.kv === 'int8' && !own) for (const x of [k, v]) runtime.roundToInt8(x, rows, headDim);
-        if (cache && !own) runtime.storeRows(k, v, cache.planRows(stored, experts, margins));
-      }
-      runtime.causalAttention(a.q, k, v, a.attended, rows, {
-        ...attentionOf(parts),
-        kvHeads,
-        ...windowOf(transformer, layer),
-        ...(cache?.observes ? { onProbabilities: (received) => cache.observeRows(stored, received) } : {}),
-      });
-      transformer.finishLayer(layer, a, rows);
-      await inspect?.(layer, a.x);
-    }
-    return await use(a);
+    text = allocateText(parts, tokens.length, options.cache?.observes ?? false);
+    await new TextPass(parts, chunks, { buffers, text, options }).run(tokens);
+    return await use({ x: text.x, buffers });
   } finally {
     disposeBuffers(buffers);
+    for (const rows of Object.values(text ?? {})) (rows as Rows | null)?.dispose();
   }
+}
+
+/** Rows of all tokens. */
+interface TextRows {
+  readonly x: Rows;
+  readonly q: Rows;
+  readonly k: Rows;
+  readonly v: Rows;
+  readonly angles: Rows | null;
+  /** The attention that each token gets in a layer; null where nobody asks. */
+  readonly received: Rows | null;
+}
+
+function allocateText({ runtime, shape, transformer, kvHeads }: Parts, tokens: number, observed: boolean): TextRows {
+  const made: Resident[] = [];
+  const make = (width: number): Rows => {
+    const rows = runtime.rows(tokens, width);
+    made.push(rows);
+    return rows;
+  };
+  try {
+    const { hiddenSize, heads, headDim } = shape;
+    return {
+      x: make(hiddenSize),
+      q: make(heads * headDim),
+      k: make(kvHeads * headDim),
+      v: make(kvHeads * headDim),
+      angles: transformer.frequencies ? make(headDim) : null,
+      received: observed ? make(1) : null,
+    };
+  } catch (error) {
+    for (const resident of made) resident.dispose();
+    throw error;
+  }
+}
+
+class TextPass {
+  readonly #runtime: InferenceRuntime;
+  readonly #pace: Pace;
+  /** Multiply-adds of a layer for each row, before and after attention. */
+  readonly #rowWork: { readonly before: number; readonly after: number };
+
+  constructor(
+    private readonly parts: Parts,
+    private readonly chunks: readonly Chunk[],
+    private readonly own: { readonly buffers: Buffers; readonly text: TextRows; readonly options: TextPassOptions },
+  ) {
+    const { runtime, shape, layerParameters } = parts;
+    const { q, k, v } = own.text;
+    const before = Math.min(layerParameters, shape.hiddenSize * (q.width + k.width + v.width));
+    this.#runtime = runtime;
+    this.#rowWork = { before, after: layerParameters - before };
+    const layerWork = chunks.reduce((sum, { rows, end }) => sum + rows * layerParameters + 2 * rows * end * q.width, 0);
+    this.#pace = new Pace(runtime, shape.layers * layerWork, own.options);
+  }
+
+  async run(tokens: Int32Array): Promise<void> {
+    const { text: { x }, options: { signal, inspect } } = this.own;
+    this.#embed(tokens);
+    await inspect?.(-1, x);
+    for (let layer = 0; layer < this.parts.shape.layers; layer++) {
+      if (signal) await this.#pace.turn();
+      const scores = await this.#project(layer);
+      try {
+        if (this.parts.transformer.kv[layer]) await this.#store(layer, scores);
+      } finally {
+        scores?.dispose();
+      }
+      await this.#attend(layer);
+      await inspect?.(layer, x);
+    }
+  }
+
+  #embed(tokens: Int32Array): void {
+    const { transformer } = this.parts;
+    const { buffers: { a }, text } = this.own;
+    const positions = Int32Array.from(tokens, (_, position) => position);
+    if (text.angles) this.#runtime.write(rotaryAngles(transformer.frequencies!, positions), text.angles);
+    for (const { first, end, rows } of this.chunks) {
+      transformer.embed(tokens.subarray(first, end), positions.subarray(first, end), a);
+      this.#runtime.copyRows(a.x, 0, rows, text.x, first);
+    }
+  }
+
+  /** Queries, keys and values of all tokens. @returns the router's scores, [1, T, E], which the caller disposes; null without a router */
+  async #project(layer: number): Promise<Tensor3D | null> {
+    const parts: Tensor3D[] = [];
+    try {
+      for (const chunk of this.chunks) {
+        const scores = await this.#projectChunk(layer, chunk);
+        if (scores) parts.push(scores);
+        await this.#pace.after(chunk.rows * this.#rowWork.before);
+      }
+      return parts.length > 1 ? tf.concat(parts, 1) : (parts.pop() ?? null);
+    } finally {
+      tf.dispose(parts);
+    }
+  }
+
+  async #projectChunk(layer: number, { first, rows }: Chunk): Promise<Tensor3D | null> {
+    const { transformer, routers } = this.parts;
+    const { buffers: { a, angles, kv }, text } = this.own;
+    const runtime = this.#runtime;
+    runtime.copyRows(text.x, first, rows, a.x);
+    const input = transformer.startLayer(layer, a, rows);
+    if (angles) {
+      runtime.copyRows(text.angles!, first, rows, angles);
+      runtime.rotate(a.q, angles, rows);
+    }
+    runtime.copyRows(a.q, 0, rows, text.q, first);
+    const weights = transformer.kv[layer];
+    if (!weights) return null;
+    const { k, v } = kv!;
+    runtime.project(weights, input, k, v, rows);
+    if (angles) runtime.rotate(k, angles, rows);
+    runtime.copyRows(k, 0, rows, text.k, first);
+    runtime.copyRows(v, 0, rows, text.v, first);
+    const router = routers[layer]?.router;
+    return router ? routerScores(runtime, router, await routerInput(this.parts, layer, input, kv!, rows), rows) : null;
+  }
+
+  /** Keys and values as the experts of their tokens have them, in the cache too. */
+  async #store(layer: number, scores: Tensor3D | null): Promise<void> {
+    const { cacheLayer, experts: experted, kv, kvHeads, routers, shape, transformer } = this.parts;
+    const { text: { k, v }, options: { cache, collapsed, decide } } = this.own;
+    const runtime = this.#runtime;
+    const { experts, margins }: Decided = scores ? await decide(routers[layer]!.router, scores) : { experts: new Int32Array(k.capacity) };
+    const own = experted[layer];
+    const plan = () => cache?.planRows(cacheLayer[layer]!, experts, margins) ?? null;
+    if (own) await this.#throughExperts(own, experts, plan());
+    else if (scores) runtime.group(transformer.kv[layer]!, k, v, experts);
+    if (collapsed !== undefined) {
+      const alone = new Int32Array(k.capacity);
+      alone[collapsed] = 1;
+      runtime.group({ headDim: shape.headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone);
+    }
+    if (own) return;
+    // As steps see them: what the cache gives back.
+    if (kv === 'int8') for (const x of [k, v]) runtime.roundToInt8(x, k.capacity, shape.headDim);
+    const plans = plan();
+    if (plans) runtime.storeRows(k, v, plans);
+  }
+
+  async #throughExperts(own: readonly Expert[], assigned: Int32Array, plans: readonly StorePlan[] | null): Promise<void> {
+    const { buffers: { kv }, text } = this.own;
+    const { k, v } = kv!;
+    const runtime = this.#runtime;
+    for (const chunk of this.chunks) {
+      const { first, end, rows } = chunk;
+      runtime.copyRows(text.k, first, rows, k);
+      runtime.copyRows(text.v, first, rows, v);
+      await throughExperts({ k, v }, {
+        runtime, experts: own, assigned: assigned.subarray(first, end), type: this.parts.kv, plans: plans && plansOf(plans, chunk),
+      });
+      runtime.copyRows(k, 0, rows, text.k, first);
+      runtime.copyRows(v, 0, rows, text.v, first);
+      await this.#pace.after(0);
+    }
+  }
+
+  /** From queries, keys and values to the next layer's x. */
+  async #attend(layer: number): Promise<void> {
+    const { cacheLayer, transformer } = this.parts;
+    const { buffers: { a }, text, options: { cache } } = this.own;
+    const { received } = text;
+    const runtime = this.#runtime;
+    if (received) runtime.write(new Float32Array(received.capacity), received);
+    for (const chunk of this.chunks) {
+      const { first, rows } = chunk;
+      await this.#attendChunk(layer, chunk);
+      runtime.copyRows(text.x, first, rows, a.x);
+      transformer.finishLayer(layer, a, rows);
+      runtime.copyRows(a.x, 0, rows, text.x, first);
+      await this.#pace.after(rows * this.#rowWork.after);
+    }
+    if (received) cache!.observeRows(cacheLayer[layer]!, await hostRows(runtime, received, received.capacity));
+  }
+
+  /** Some KV heads at a time, as a long text makes even a few rows a lot of work. */
+  async #attendChunk(layer: number, { first, end: keys, rows }: Chunk): Promise<void> {
+    const { kvHeads, transformer } = this.parts;
+    const { buffers: { a }, text: { q, k, v, received } } = this.own;
+    const runtime = this.#runtime;
+    const options = { ...attentionOf(this.parts), ...windowOf(transformer, layer), kvHeads, keys, ...(received && { received }) };
+    const headWork = (2 * rows * keys * q.width) / kvHeads;
+    const heads = Math.max(1, Math.floor(runtime.workAtOnce / headWork));
+    runtime.copyRows(q, first, rows, a.q);
+    for (let head = 0; head < kvHeads; head += heads) {
+      const end = Math.min(kvHeads, head + heads);
+      runtime.causalAttention(a.q, k, v, a.attended, rows, { ...options, kvRange: { first: head, end } });
+      await this.#pace.after((end - head) * headWork);
+    }
+  }
+}
+
+/** Where some of the planned rows go, by their numbers in the chunk. */
+function plansOf(plans: readonly StorePlan[], { first, end }: Chunk): StorePlan[] {
+  return plans.flatMap(({ rows, firstSlot, ...plan }) => {
+    const from = rows.findIndex((row) => row >= first);
+    const own = rows.filter((row) => row >= first && row < end);
+    return own.length > 0 ? [{ ...plan, firstSlot: firstSlot + from, rows: own.map((row) => row - first) }] : [];
+  });
 }

@@ -1,4 +1,5 @@
 import type { KvCache } from '@mixsga/kv-cache';
+import type { PassOptions } from '../decoder/pace';
 
 /** A model ready to generate: weights packed on a backend, and caches for its sequences. */
 export interface Decoder {
@@ -20,11 +21,12 @@ export interface Decoder {
    * Takes a text into an empty cache in one pass. The first `prompt` tokens are routed by expert choice among themselves,
    * as in training; later ones, which an earlier generation decoded, each by its own arg max.
    *
-   * @param prompt default: all tokens
-   * @throws ArgumentError when the tokens are none, more than {@link contextLength}, or not of the vocabulary
+   * Others have their turn about ten times a second meanwhile. When it throws, the cache is empty.
+   *
+   * @throws ArgumentError when the tokens are none, more than {@link contextLength}, or not of the vocabulary; the signal's reason
    * @throws BackendError when the logits are NaN or infinite
    */
-  prefill(tokens: Int32Array, cache: KvCache, options: { prompt?: number; want: Want }): Promise<StepOutput>;
+  prefill(tokens: Int32Array, cache: KvCache, options: PrefillOptions): Promise<StepOutput>;
 
   /**
    * Takes one token into each of some caches, every one routed by its own arg max. When it throws, no cache has changed.
@@ -33,6 +35,12 @@ export interface Decoder {
   step(tokens: Int32Array, caches: readonly KvCache[], options: { want: Want }): Promise<StepOutput>;
 
   dispose(): void;
+}
+
+export interface PrefillOptions extends PassOptions {
+  /** Tokens that are routed by expert choice. Default: all. */
+  readonly prompt?: number;
+  readonly want: Want;
 }
 
 export interface CacheOptions {

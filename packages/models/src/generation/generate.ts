@@ -33,8 +33,10 @@ export interface GenerateOptions extends SamplingOptions {
   readonly kvBudget?: number;
   /** By what tokens are chosen then, such as `oldest`. Default `mean-attention`. */
   readonly kvPolicy?: string;
-  /** Aborts between two tokens: the iteration rejects with the signal's reason. */
+  /** Aborts between two tokens, or within about a tenth of a second in a prompt: the iteration rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** How much of the pass over a prompt is done, from 0 to 1; not called where that is short. */
+  readonly onPrefill?: (sequence: number, done: number) => void;
   /** Called after each pass with every cache that it took tokens into: to look at, such as for the experts, before the events. */
   readonly onPass?: (sequence: number, cache: KvCache) => void;
   /** After a lost device, at most 3 times: the same model on another device, to go on with. The caller disposes it. */
@@ -192,14 +194,16 @@ export class Generation implements AsyncIterable<GenerationEvent> {
   async #start(sequence: Sequence): Promise<StepOutput> {
     await this.#turn();
     const { prompt, tokens, limit, sampler } = sequence;
-    const { eviction, kvBudget, kvPolicy } = this.#options;
+    const { eviction, kvBudget, kvPolicy, signal, onPrefill } = this.#options;
     const cache = this.#decoder.createCache({ eviction, kvBudget, kvPolicy, maxTokens: prompt.length + limit });
     sequence.cache = cache;
     const text = new Int32Array(prompt.length + tokens.length);
     text.set(prompt);
     text.set(tokens, prompt.length);
     const output = await timed(this.#prefill, text.length, () =>
-      this.#decoder.prefill(text, cache, { prompt: prompt.length, want: sampler.want }),
+      this.#decoder.prefill(text, cache, {
+        prompt: prompt.length, want: sampler.want, signal, onProgress: onPrefill && ((done) => onPrefill(sequence.index, done)),
+      }),
     );
     this.#options.onPass?.(sequence.index, cache);
     return output;

@@ -2,7 +2,7 @@
 import type { HostPages } from '../host-pages';
 import { slotOf } from '../host-pages';
 import type { Slot } from '../pages';
-import type { AttendOptions, CausalOptions, LayerView } from '../runtime';
+import type { AttendOptions, LayerView } from '../runtime';
 
 /**
  * Attention of one token: for each query head the softmax over all tokens that the segments show of scale · q·k, and the mean of
@@ -47,40 +47,6 @@ export function attendReference(
     out.set(mean, head * headDim);
   }
   return { out, probabilities };
-}
-
-/**
- * Causal attention over a text, of which a query sees itself and at most `window` − 1 tokens before.
- *
- * @param q [rows, heads·headDim]
- * @param k [rows, kvHeads·headDim]
- * @param v [rows, kvHeads·headDim]
- * @returns [rows, heads·headDim], and the probability that each token got, summed over queries and query heads: [rows]
- */
-export function causalReference(
-  q: Float32Array, k: Float32Array, v: Float32Array, rows: number,
-  { heads, kvHeads, scale, softCap, window = rows }: Omit<CausalOptions, 'onProbabilities'>,
-): { out: Float32Array; probabilities: Float32Array } {
-  const headDim = q.length / rows / heads;
-  const out = new Float32Array(q.length);
-  const total = new Float64Array(rows);
-  for (let head = 0; head < heads; head++) {
-    const kvHead = Math.floor((head * kvHeads) / heads);
-    const of = (x: Float32Array, row: number) => x.subarray((row * kvHeads + kvHead) * headDim, (row * kvHeads + kvHead + 1) * headDim);
-    for (let row = 0; row < rows; row++) {
-      const at = (row * heads + head) * headDim;
-      const first = Math.max(0, row - window + 1);
-      const seen = Array.from({ length: row - first + 1 }, (_, i) => first + i);
-      const shares = softmax(seen.map((token) => capped(scale * dot(q.subarray(at, at + headDim), of(k, token)), softCap)));
-      const mean = new Float64Array(headDim);
-      seen.forEach((token, i) => {
-        total[token]! += shares[i]!;
-        of(v, token).forEach((value, d) => (mean[d]! += shares[i]! * value));
-      });
-      out.set(mean, at);
-    }
-  }
-  return { out, probabilities: Float32Array.from(total) };
 }
 
 function softmax(scores: readonly number[]): number[] {

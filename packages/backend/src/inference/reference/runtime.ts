@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors';
-import { causalAttention, embedding, groupMean, layerNorm, linear } from '../../kernels/index';
+import { embedding, groupMean, layerNorm, linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
 import { hostDistortions } from '../distortions';
 import { HostPages, slotOf } from '../host-pages';
@@ -13,7 +13,8 @@ import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, LayerView, MarginOptions, PageFormat,
   RmsNormOptions, Route, RowLikelihood, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
-import { attendReference, causalReference } from './attention';
+import { attendReference } from './attention';
+import { attendCausally } from './causal';
 import { ReferenceKv, ReferenceLinear, ReferenceRows, ReferenceVector } from './residents';
 
 /**
@@ -23,6 +24,7 @@ import { ReferenceKv, ReferenceLinear, ReferenceRows, ReferenceVector } from './
 export class ReferenceRuntime implements InferenceRuntime {
   readonly path = 'reference';
   readonly work = { dispatches: null, reads: 0 };
+  readonly workAtOnce = tf.getBackend() === 'cpu' ? 2e7 : 5e9;
   #experts: number[] = [];
 
   packLinear(layer: DenseLayer, type: WeightType): ReferenceLinear {
@@ -151,14 +153,21 @@ export class ReferenceRuntime implements InferenceRuntime {
   causalAttention(
     q: ReferenceRows, k: ReferenceRows, v: ReferenceRows, out: ReferenceRows, rows: number, options: CausalOptions,
   ): void {
-    const { heads, kvHeads, scale, softCap, window, onProbabilities } = options;
-    const plain = softCap === undefined && window === undefined;
-    if (plain) out.write(() => causalAttention(q.first(rows), k.first(rows), v.first(rows), { batch: 1, heads, kvHeads, scale }));
-    if (plain && !onProbabilities) return;
-    const [queries, keys, values] = [q, k, v].map((x) => this.#read(() => x.first(rows)));
-    const attended = causalReference(queries!, keys!, values!, rows, options);
-    if (!plain) out.write(() => tf.tensor2d(attended.out, [rows, out.width]));
-    onProbabilities?.(attended.probabilities);
+    const { heads, kvHeads, scale, softCap, keys = rows, window = keys, kvRange = { first: 0, end: kvHeads } } = options;
+    const headDim = q.width / heads;
+    const width = q.width / kvHeads;
+    const received = options.received as ReferenceRows | undefined;
+    for (let kvHead = kvRange.first; kvHead < kvRange.end; kvHead++) {
+      const attended = tf.tidy(() => {
+        const [own, head] = [[0, kvHead * width], [0, kvHead * headDim]] as [number, number][];
+        const queries = tf.slice(q.first(rows), own!, [rows, width]);
+        const [keysOf, valuesOf] = [k, v].map((x) => tf.slice(x.first(keys), head!, [keys, headDim]));
+        return attendCausally(queries, keysOf!, valuesOf!, { scale, softCap, window });
+      });
+      out.write(() => withColumns(out.first(rows), attended.out, kvHead * width));
+      received?.write(() => tf.add(received.first(keys), tf.reshape(attended.received, [keys, 1])));
+      tf.dispose([attended.out, attended.received]);
+    }
   }
 
   storeRows(k: ReferenceRows, v: ReferenceRows, plans: readonly StorePlan[]): void {
@@ -179,8 +188,12 @@ export class ReferenceRuntime implements InferenceRuntime {
     return tf.tidy(() => tf.reshape(x.first(rows), [1, rows, x.width]));
   }
 
-  copyRows(from: ReferenceRows, first: number, rows: number, to: ReferenceRows): void {
-    to.write(() => from.some(first, rows));
+  copyRows(from: ReferenceRows, first: number, rows: number, to: ReferenceRows, at = 0): void {
+    to.write(() => from.some(first, rows), at);
+  }
+
+  settled(): Promise<void> {
+    return Promise.resolve();
   }
 
   async read(x: ReferenceRows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
@@ -233,6 +246,14 @@ function rotated(x: Tensor2D, angles: Tensor2D): Tensor2D {
   const [cos, sin] = tf.split(tf.reshape(angles, [rows, 1, headDim]), 2, 2) as [Tensor3D, Tensor3D];
   const turned = [tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))];
   return tf.reshape(tf.concat(turned, 2), x.shape);
+}
+
+/** The same rows with other columns from `first` on. */
+function withColumns(x: Tensor2D, columns: Tensor2D, first: number): Tensor2D {
+  const [rows, width] = x.shape;
+  const end = first + columns.shape[1];
+  const parts = [tf.slice(x, [0, 0], [rows, first]), columns, tf.slice(x, [0, end], [rows, width - end])];
+  return tf.concat(parts.filter(({ size }) => size > 0), 1);
 }
 
 function lookUp(operation: string, table: ReferenceLinear, ids: Int32Array): Tensor2D {

@@ -20,6 +20,7 @@ import { PackedKv, PackedLinear } from './weights';
 export class WasmRuntime implements InferenceRuntime {
   readonly path = 'fused';
   readonly work = { dispatches: null, reads: 0 };
+  readonly workAtOnce = 5e8;
   readonly latents: WasmLatentKernels;
   readonly #heap: WasmHeap;
   /** Experts of the step's routes, since the last read. */
@@ -173,16 +174,15 @@ export class WasmRuntime implements InferenceRuntime {
   }
 
   causalAttention(q: Rows, k: Rows, v: Rows, out: Rows, rows: number, options: CausalOptions): void {
-    const { heads, kvHeads, scale, softCap = 0, window = rows, onProbabilities } = options;
+    const { heads, kvHeads, scale, softCap = 0, keys = rows, window = keys, received, kvRange = { first: 0, end: kvHeads } } = options;
     const { kernels } = this.#heap;
     const headDim = q.width / heads;
-    const logSumExp = this.#heap.scratch(heads * rows + rows + kernels.attentionScratch(rows, headDim));
-    const received = logSumExp + 4 * heads * rows;
+    const logSumExp = this.#heap.scratch(heads * rows + kernels.attentionScratch(keys, headDim));
     kernels.causalAttention(
       (q as HeapRows).address, (k as HeapRows).address, (v as HeapRows).address, (out as HeapRows).address, logSumExp,
-      1, rows, heads, kvHeads, headDim, scale, received + 4 * rows, onProbabilities ? received : 0, window, softCap,
+      1, keys, heads, kvHeads, headDim, scale, logSumExp + 4 * heads * rows, addressOf(received), window, softCap,
+      rows, kvRange.first, kvRange.end,
     );
-    onProbabilities?.(this.#heap.floats(received, rows));
   }
 
   storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void {
@@ -200,9 +200,13 @@ export class WasmRuntime implements InferenceRuntime {
     return this.#tensorAt((x as HeapRows).address, rows, x.width);
   }
 
-  copyRows(from: Rows, first: number, rows: number, to: Rows): void {
+  copyRows(from: Rows, first: number, rows: number, to: Rows, at = 0): void {
     const source = this.#heap.floats((from as HeapRows).row(first), rows * from.width);
-    this.#heap.floats((to as HeapRows).address, rows * to.width).set(source);
+    this.#heap.floats((to as HeapRows).row(at), rows * to.width).set(source);
+  }
+
+  settled(): Promise<void> {
+    return Promise.resolve();
   }
 
   read(x: Rows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {

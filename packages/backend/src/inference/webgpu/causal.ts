@@ -8,10 +8,10 @@ const THREADS = 64;
 /** Floats of shared memory for a tile: half of the 16 KiB that every device has for keys, half for values. */
 const TILE_FLOATS = 2048;
 
-type Uniforms = 'scale' | 'softCap' | 'window' | 'rows' | 'heads' | 'kvHeads' | 'sums';
+type Uniforms = 'scale' | 'softCap' | 'window' | 'rows' | 'before' | 'heads' | 'firstHead' | 'kvHeads' | 'sums';
 
 const uniforms: Program<never, Uniforms>['uniforms'] = {
-  scale: 'f32', softCap: 'f32', window: 'i32', rows: 'i32', heads: 'i32', kvHeads: 'i32', sums: 'i32',
+  scale: 'f32', softCap: 'f32', window: 'i32', rows: 'i32', before: 'i32', heads: 'i32', firstHead: 'i32', kvHeads: 'i32', sums: 'i32',
 };
 
 const scoreCode = `
@@ -36,13 +36,13 @@ function fourCode(input: string, headDim: number): string {
   return `fn ${input}Four(at : i32, i : i32) -> vec4<f32> { return vec4<f32>(${[0, 1, 2, 3].map(element).join(', ')}); }`;
 }
 
-/** Workgroups in x for the query heads, in y for the rows. */
+/** Workgroups in x for query heads, in y for rows. */
 export function causalGroups(heads: number, rows: number): [number, number] {
   return [heads, Math.ceil(rows / THREADS)];
 }
 
 /**
- * result[row] = attention of q[row] to at most `window` tokens; from `sums` on, unless it is −1, for each [head, row] the largest
+ * result[row] = attention of q[row], the token at `before` + row, to at most `window` tokens, for the query heads from `firstHead` on; from `sums` on, unless it is −1, for each [head, row] the largest
  * score and Σ exp(score − largest). A soft cap of 0 is none.
  */
 export const causalProgram = remember((headDim: number): Program<'q' | 'k' | 'v', Uniforms> => {
@@ -59,10 +59,11 @@ export const causalProgram = remember((headDim: number): Program<'q' | 'k' | 'v'
       var<workgroup> values : array<vec4<f32>, ${tile * fours}>;
       fn main() {
         let t = i32(localId.x);
-        let head = i32(workgroupId.x);
+        let head = uniforms.firstHead + i32(workgroupId.x);
         let kvHead = head / (uniforms.heads / uniforms.kvHeads);
-        let row0 = i32(workgroupId.y) * ${THREADS};
-        let row = row0 + t;
+        let row = i32(workgroupId.y) * ${THREADS} + t;
+        let position0 = uniforms.before + i32(workgroupId.y) * ${THREADS};
+        let position = position0 + t;
         let own = (row * uniforms.heads + head) * ${headDim};
         var query : array<vec4<f32>, ${fours}>;
         var out : array<vec4<f32>, ${fours}>;
@@ -70,15 +71,15 @@ export const causalProgram = remember((headDim: number): Program<'q' | 'k' | 'v'
         var largest = -1e30;
         var sum = 0.0;
         // All tiles, as barriers need the same of every workgroup; those after the last query are passed over.
-        for (var key0 = 0; key0 < uniforms.rows; key0 += ${tile}) {
-          for (var i = t; i < ${tile * fours} && key0 < row0 + ${THREADS} && key0 + ${tile} + uniforms.window > row0; i += ${THREADS}) {
+        for (var key0 = 0; key0 < uniforms.before + uniforms.rows; key0 += ${tile}) {
+          for (var i = t; i < ${tile * fours} && key0 < position0 + ${THREADS} && key0 + ${tile} + uniforms.window > position0; i += ${THREADS}) {
             let at = ((key0 + i / ${fours}) * uniforms.kvHeads + kvHead) * ${headDim};
             keys[i] = kFour(at, i % ${fours});
             values[i] = vFour(at, i % ${fours});
           }
           workgroupBarrier();
-          let begin = max(0, row - uniforms.window + 1 - key0);
-          let end = min(${tile}, row - key0 + 1);
+          let begin = max(0, position - uniforms.window + 1 - key0);
+          let end = min(${tile}, position - key0 + 1);
           if (row < uniforms.rows && begin < end) {
             var scores : array<f32, ${tile}>;
             var most = largest;
@@ -111,7 +112,10 @@ export const causalProgram = remember((headDim: number): Program<'q' | 'k' | 'v'
   };
 });
 
-/** result[head, row] = the probability that a token gets from all queries of a head; `attended` is what the other program gave. */
+/**
+ * result[head, key] = the probability that a token gets from the queries, of which the first is at `before`, of a head; `attended` is what
+ * the other program gave.
+ */
 export const causalProbabilityProgram = remember((headDim: number): Program<'q' | 'k' | 'attended', Uniforms> => {
   const { fours, tile } = sizesOf(headDim);
   return {
@@ -125,20 +129,22 @@ export const causalProbabilityProgram = remember((headDim: number): Program<'q' 
       var<workgroup> queries : array<vec4<f32>, ${tile * fours}>;
       fn main() {
         let t = i32(localId.x);
-        let head = i32(workgroupId.x);
+        let head = uniforms.firstHead + i32(workgroupId.x);
         let kvHead = head / (uniforms.heads / uniforms.kvHeads);
-        let row0 = i32(workgroupId.y) * ${THREADS};
-        let row = row0 + t;
-        let own = (row * uniforms.kvHeads + kvHead) * ${headDim};
+        let keys = uniforms.before + uniforms.rows;
+        let position0 = i32(workgroupId.y) * ${THREADS};
+        let position = position0 + t;
+        let own = (position * uniforms.kvHeads + kvHead) * ${headDim};
         var key : array<vec4<f32>, ${fours}>;
-        for (var d = 0; d < ${fours} && row < uniforms.rows; d++) { key[d] = kFour(own, d) * uniforms.scale; }
+        for (var d = 0; d < ${fours} && position < keys; d++) { key[d] = kFour(own, d) * uniforms.scale; }
         var probability = 0.0;
         for (var query0 = 0; query0 < uniforms.rows; query0 += ${tile}) {
-          for (var i = t; i < ${tile * fours} && query0 + ${tile} > row0; i += ${THREADS}) {
+          let at0 = uniforms.before + query0;
+          for (var i = t; i < ${tile * fours} && at0 + ${tile} > position0; i += ${THREADS}) {
             queries[i] = qFour(((query0 + i / ${fours}) * uniforms.heads + head) * ${headDim}, i % ${fours});
           }
           workgroupBarrier();
-          for (var j = max(0, row - query0); j < min(${tile}, min(uniforms.rows, row + uniforms.window) - query0); j++) {
+          for (var j = max(0, position - at0); j < min(${tile}, min(keys, position + uniforms.window) - at0); j++) {
             var score = 0.0;
             for (var d = 0; d < ${fours}; d++) { score += dot(key[d], queries[j * ${fours} + d]); }
             let at = uniforms.sums + 2 * (head * uniforms.rows + query0 + j);
@@ -146,23 +152,23 @@ export const causalProbabilityProgram = remember((headDim: number): Program<'q' 
           }
           workgroupBarrier();
         }
-        if (row < uniforms.rows) { result[head * uniforms.rows + row] = probability; }
+        if (position < keys) { result[head * keys + position] = probability; }
       }`,
   };
 });
 
-/** result[to + row] = the sum of source[head, row] over the heads. */
-export const sumHeadsProgram: Program<'source', 'rows' | 'heads' | 'to'> = {
+/** result[key] += the sum of source[head, key] over some heads. */
+export const sumHeadsProgram: Program<'source', 'keys' | 'firstHead' | 'endHead'> = {
   key: 'sum over heads',
   inputs: ['source'],
-  uniforms: { rows: 'i32', heads: 'i32', to: 'i32' },
+  uniforms: { keys: 'i32', firstHead: 'i32', endHead: 'i32' },
   threads: THREADS,
   code: `
     fn main() {
-      let row = i32(globalId.x);
-      if (row >= uniforms.rows) { return; }
+      let key = i32(globalId.x);
+      if (key >= uniforms.keys) { return; }
       var sum = 0.0;
-      for (var head = 0; head < uniforms.heads; head++) { sum += source[head * uniforms.rows + row]; }
-      result[uniforms.to + row] = sum;
+      for (var head = uniforms.firstHead; head < uniforms.endHead; head++) { sum += source[head * uniforms.keys + key]; }
+      result[key] = result[key] + sum;
     }`,
 };

@@ -39,6 +39,7 @@ const MANY_ROWS = 32;
  */
 export class WebgpuRuntime implements InferenceRuntime {
   readonly path = 'fused';
+  readonly workAtOnce = 2e10;
   readonly #device = WebgpuDevice.of(tf.backend());
   readonly #workspace = Workspace.of(this.#device);
   readonly #dispatchesBefore = this.#device.dispatches;
@@ -296,23 +297,27 @@ export class WebgpuRuntime implements InferenceRuntime {
   }
 
   causalAttention(q: WebgpuRows, k: WebgpuRows, v: WebgpuRows, out: WebgpuRows, rows: number, options: CausalOptions): void {
-    const { heads, kvHeads, scale, softCap = 0, window = rows, onProbabilities } = options;
+    const { heads, kvHeads, scale, softCap = 0, keys = rows, window = keys, received, kvRange = { first: 0, end: kvHeads } } = options;
     const headDim = q.width / heads;
+    const [firstHead, endHead] = [kvRange.first, kvRange.end].map((head) => (head * heads) / kvHeads) as [number, number];
     const size = rows * q.width;
-    const sums = onProbabilities ? size : -1;
-    const result = onProbabilities ? this.#workspace.partials.take(size + 2 * heads * rows) : out.tensor;
-    const uniforms = { scale, softCap, window, rows, heads, kvHeads, sums };
-    const groups = causalGroups(heads, rows);
-    this.#device.run(causalProgram(headDim), { result, inputs: { q: q.tensor, k: k.tensor, v: v.tensor }, uniforms, groups });
-    if (!onProbabilities) return;
-    this.#copyRows(result, out.tensor, q.width, rows);
-    const source = this.#workspace.sums.take(heads * rows);
-    this.#device.run(causalProbabilityProgram(headDim), {
-      result: source, inputs: { q: q.tensor, k: k.tensor, attended: result }, uniforms, groups,
+    const sums = received ? size : -1;
+    const result = received ? this.#workspace.partials.take(size + 2 * heads * rows) : out.tensor;
+    const uniforms = { scale, softCap, window, rows, before: keys - rows, heads, firstHead, kvHeads, sums };
+    this.#device.run(causalProgram(headDim), {
+      result, inputs: { q: q.tensor, k: k.tensor, v: v.tensor }, uniforms, groups: causalGroups(endHead - firstHead, rows),
     });
-    const to = this.#step.observe(rows, onProbabilities);
+    if (!received) return;
+    const [first, width] = [firstHead * headDim, (endHead - firstHead) * headDim];
+    this.#device.run(copyProgram, {
+      result: out.tensor, inputs: { source: result }, uniforms: { width, first, stride: q.width, to: first, toStride: q.width }, groups: elementwise(width, rows),
+    });
+    const source = this.#workspace.sums.take(heads * keys);
+    this.#device.run(causalProbabilityProgram(headDim), {
+      result: source, inputs: { q: q.tensor, k: k.tensor, attended: result }, uniforms, groups: causalGroups(endHead - firstHead, keys),
+    });
     this.#device.run(sumHeadsProgram, {
-      result: this.#step.observed, inputs: { source }, uniforms: { rows, heads, to }, groups: elementwise(rows),
+      result: (received as WebgpuRows).tensor, inputs: { source }, uniforms: { keys, firstHead, endHead }, groups: elementwise(keys),
     });
   }
 
@@ -327,14 +332,25 @@ export class WebgpuRuntime implements InferenceRuntime {
     return this.#device.stock(() => tf.tidy(() => tf.reshape(x.first(rows), [1, rows, x.width])));
   }
 
-  copyRows(from: WebgpuRows, first: number, rows: number, to: WebgpuRows): void {
+  copyRows(from: WebgpuRows, first: number, rows: number, to: WebgpuRows, at = 0): void {
     const { width } = from;
     this.#device.run(copyProgram, {
       result: to.tensor,
       inputs: { source: from.tensor },
-      uniforms: { width, first: first * width, stride: width, to: 0, toStride: width },
+      uniforms: { width, first: first * width, stride: width, to: at * width, toStride: width },
       groups: elementwise(width, rows),
     });
+  }
+
+  async settled(): Promise<void> {
+    const last = this.#device.tensor([1], 'int32');
+    try {
+      const reading = this.#device.read(last);
+      this.#workspace.numbers.submitted();
+      await reading;
+    } finally {
+      last.dispose();
+    }
   }
 
   async read(x: WebgpuRows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {

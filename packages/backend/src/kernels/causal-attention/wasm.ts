@@ -26,7 +26,7 @@ export const causalAttentionWasm: WasmKernel[] = [
       heap.kernels.causalAttention(
         heap.address(q!), heap.address(k!), heap.address(v!), heap.address(out), heap.address(logSumExp),
         batch, length, heads, kvHeads, headDim, scale, scratch, 0,
-        window, softCap,
+        window, softCap, length, 0, kvHeads,
       );
       return [out, logSumExp];
     },

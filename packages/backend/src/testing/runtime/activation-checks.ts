@@ -110,6 +110,8 @@ export const activationChecks: readonly RuntimeCheck[] = [
     s.runtime.copyRows(x, 3, 2, some);
     same('the rows', await s.values(some, 2), values.subarray(36));
     same('the row after', (await s.values(some, 3)).subarray(24), values.subarray(24, 36));
+    s.runtime.copyRows(x, 1, 2, some, 4);
+    same('rows from the fourth on', await s.values(some, 6), [...values.subarray(36), ...values.subarray(24, 48), ...values.subarray(12, 36)]);
     const tensor = s.runtime.tensor(x, 4);
     same('the shape', tensor.shape, [1, 4, 12]);
     same('the tensor', await tensor.data(), values.subarray(0, 48));

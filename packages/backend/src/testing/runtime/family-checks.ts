@@ -163,10 +163,10 @@ export const familyChecks: readonly RuntimeCheck[] = [
       for (const [rows, window, softCap] of s.some([[37, 5, 2], [37, 64, 1], [70, 1, undefined], [400, 40, 3]] as const, 3)) {
         const [q, k, v] = [s.normals(rows * heads * headDim, 2), s.normals(rows * kvHeads * headDim), s.normals(rows * kvHeads * headDim)];
         const out = s.rows(rows, heads * headDim);
-        const told: Float32Array[] = [];
+        const received = s.filled(new Float32Array(rows), 1);
         s.runtime.causalAttention(
           s.filled(q, heads * headDim), s.filled(k, kvHeads * headDim), s.filled(v, kvHeads * headDim), out, rows,
-          { heads, kvHeads, scale: 0.4, softCap, window, onProbabilities: (probabilities) => told.push(probabilities.slice()) },
+          { heads, kvHeads, scale: 0.4, softCap, window, received },
         );
         const actual = await s.values(out);
         const row = (x: Float32Array, i: number) => x.subarray((i * x.length) / rows, ((i + 1) * x.length) / rows);
@@ -179,7 +179,36 @@ export const familyChecks: readonly RuntimeCheck[] = [
           return Array.from(out);
         });
         close(`${rows} tokens, a window of ${window}, a cap of ${softCap}`, actual, expected.flat());
-        close('probabilities', told[0]!, sums);
+        close('probabilities', await s.values(received), sums);
+      }
+    }
+  }),
+
+  check('causalAttention takes some queries and some heads at a time', async (s) => {
+    for (const { heads, kvHeads, headDim } of s.some(variants)) {
+      for (const [rows, window, softCap] of s.some([[150, undefined, undefined], [150, 40, 3]] as const, 1)) {
+        const [q, k, v] = [s.normals(rows * heads * headDim, 2), s.normals(rows * kvHeads * headDim), s.normals(rows * kvHeads * headDim)];
+        const [keys, values] = [s.filled(k, kvHeads * headDim), s.filled(v, kvHeads * headDim)];
+        const options = { heads, kvHeads, scale: 0.4, softCap, window };
+        const whole = s.rows(rows, heads * headDim);
+        const received = [0, 1].map(() => s.filled(new Float32Array(rows), 1));
+        s.runtime.causalAttention(s.filled(q, heads * headDim), keys, values, whole, rows, { ...options, received: received[0]! });
+        const parts: number[] = [];
+        for (const [first, end] of [[0, 2], [2, 70], [70, 135], [135, rows]] as const) {
+          const queries = s.filled(q.subarray(first * heads * headDim, end * heads * headDim), heads * headDim);
+          const part = s.rows(end - first, heads * headDim);
+          for (let head = 0; head < kvHeads; head++) {
+            s.runtime.causalAttention(queries, keys, values, part, end - first, {
+              ...options, keys: end, kvRange: { first: head, end: head + 1 }, received: received[1]!,
+            });
+          }
+          parts.push(...(await s.values(part)));
+        }
+        const expected = await s.values(whole);
+        // Kernels of this package do the same for a row, however many there are.
+        if (s.runtime.path === 'fused') same('parts', parts, expected);
+        else close('parts', parts, expected);
+        close('probabilities of parts', await s.values(received[1]!), await s.values(received[0]!));
       }
     }
   }),

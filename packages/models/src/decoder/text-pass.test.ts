@@ -1,0 +1,112 @@
+import { startBackend, trackTensors } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createDecoder, parseModelConfig } from '../families';
+import { tinyConfig, tinyForms, tinyTokens, tinyValues } from '../testing/tiny-models';
+import type { CachedDecoder } from './cached-decoder';
+
+const tokens = tinyTokens(70, 1);
+const targets = tinyTokens(70, 2);
+
+/** A tiny model that lets others have their turn after every piece of work. */
+async function eagerDecoder(...args: Parameters<typeof tinyConfig>): Promise<CachedDecoder> {
+  const config = tinyConfig(...args);
+  const decoder = await createDecoder(config, tinyValues(config, 5));
+  Object.assign(decoder.runtime, { workAtOnce: 1 });
+  return decoder;
+}
+
+beforeAll(async () => void (await startBackend('wasm')));
+
+describe('a pass over a text', () => {
+  it.each([
+    ['opt', 'mha'], ['opt with norms after blocks and projected embeddings', 'mixsga:3:1:6'], ['opt', 'cla:2'], ['llama', 'mixsga:3:1:6'],
+    ['gemma2', 'gqa:2'], ['opt', 'latent:1@2'],
+  ] as const)('%s with %s gives the same numbers whatever the rows at a time', async (form, attention) => {
+    const decoder = await eagerDecoder(form, attention);
+    const run = async (rows: number) => {
+      const { nll } = await decoder.likelihood(tokens, targets, { routing: 'prefill', rows });
+      const cache = decoder.createCache();
+      const first = (await decoder.prefill(tokens.subarray(0, 60), cache, { want: 'values', rows })).values!.slice();
+      const next = (await decoder.step(Int32Array.of(7), [cache], { want: 'values' })).values!.slice();
+      const counts = cache.expertCounts();
+      cache.dispose();
+      return { nll, first, next, counts };
+    };
+    const whole = await run(1024);
+    for (const rows of [2, 7, 64]) expect(await run(rows)).toEqual(whole);
+    decoder.dispose();
+  });
+
+  it('keeps the same tokens and experts under eviction and a KV budget whatever the rows at a time', async () => {
+    const decoder = await eagerDecoder('opt', 'mixsga:3:1:6');
+    for (const options of [{ eviction: 'h2o:0.5' }, { kvBudget: 24_000, kvPolicy: 'margin' }, { kvBudget: 24_000 }]) {
+      const run = async (rows: number) => {
+        const cache = decoder.createCache({ ...options, maxTokens: 70 });
+        await decoder.prefill(tokens, cache, { want: 'argMax', rows });
+        const experts = Array.from(tokens, (_, token) => cache.expertOf(1, token));
+        cache.dispose();
+        return experts;
+      };
+      const whole = await run(1024);
+      expect(new Set(whole).size).toBeGreaterThan(2);
+      for (const rows of [7, 64]) expect(await run(rows)).toEqual(whole);
+    }
+    decoder.dispose();
+  });
+
+  it('tells how much is done, and when it is aborted leaves an empty cache to use again', async () => {
+    const decoder = await eagerDecoder('opt', 'mixsga:3:1:6');
+    const cache = decoder.createCache();
+    const expected = (await decoder.prefill(tokens, cache, { want: 'values' })).values!.slice();
+    cache.reset();
+    const { tensors } = await trackTensors(async () => {
+      for (const at of [0.01, 0.5, 0.9]) {
+        const done: number[] = [];
+        const controller = new AbortController();
+        const onProgress = (part: number) => {
+          done.push(part);
+          if (part > at) controller.abort(new Error('enough'));
+        };
+        await expect(decoder.prefill(tokens, cache, { want: 'argMax', rows: 10, signal: controller.signal, onProgress })).rejects.toThrow('enough');
+        expect(done.slice(0, -1).every((part) => part <= at)).toBe(true);
+        expect([cache.tokensSeen, cache.bytes().used]).toEqual([0, 0]);
+        expect(cache.bytes().allocated).toBeLessThan(1000); // no page
+      }
+    });
+    expect(tensors).toBe(0);
+    const done: number[] = [];
+    const { values } = await decoder.prefill(tokens, cache, { want: 'values', rows: 10, onProgress: (part) => done.push(part) });
+    expect(values).toEqual(expected);
+    expect(done.length).toBeGreaterThan(4 * 7 * 2);
+    expect(done).toEqual([...done].sort((a, b) => a - b));
+    expect(done.at(-1)).toBeCloseTo(1, 9);
+    decoder.dispose();
+  });
+
+  it('takes memory in proportion to the tokens, and none for more layers', async () => {
+    const heap = () => (tf.backend() as unknown as { wasm: { HEAPF32: Float32Array } }).wasm.HEAPF32.byteLength;
+    const growth = async (layers: number, length: number) => {
+      const config = parseModelConfig({
+        ...tinyForms.opt, num_hidden_layers: layers, ffn_dim: 512, max_position_embeddings: 8192, mixsga: { attention: 'mixsga:3:1:6' },
+      }, 'test');
+      const decoder = await createDecoder(config, tinyValues(config, 5));
+      Object.assign(decoder.runtime, { workAtOnce: 1e6 });
+      const [text, none] = [tinyTokens(length, 1), new Int32Array(length).fill(-1)];
+      const [bytes, heapBytes] = [tf.memory().numBytes, heap()];
+      let most = 0;
+      await decoder.likelihood(text, none, { routing: 'prefill', onProgress: () => (most = Math.max(most, tf.memory().numBytes - bytes)) });
+      const grown = heap() - heapBytes;
+      decoder.dispose();
+      return { most, grown };
+    };
+    const small = await growth(1, 1024);
+    const long = await growth(1, 4096);
+    // Hidden states, queries, keys and values [T, 32], scores [T, 3] twice; buffers of 64 rows, of which one is 512 wide, once.
+    expect(long.most).toBeLessThan(4 * small.most);
+    expect(long.most).toBeLessThan(4096 * 4 * (4 * 32 + 32) + 2e6);
+    expect((await growth(4, 4096)).most).toBe(long.most);
+    // A matrix of 4096 × 4096 has 64 MiB.
+    expect(long.grown).toBeLessThan(2 ** 25);
+  });
+});
