@@ -4,7 +4,8 @@ import { type BackendName, type KvType, startBackend, type WeightType, weightTyp
 import { type Finish, fromPretrained, generate, type GenerationStats, type SamplingOptions } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-import { Interrupted, withInterruption } from '../training/interruption';
+import { paceText } from '../evaluation/pace';
+import { endable, Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
 import { downloadProgress } from './download-progress';
 import { type BudgetOptions, budgetOption, checkBudget, evictionExamples, kvOption, policyOption, print, printJson } from './options';
@@ -69,7 +70,9 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   const opened = await open();
   const { tokenizer, stopTokens } = opened;
   let { backend, decoder } = opened;
-  const prompt = tokenizer.encode(options.prompt === '-' ? await text(process.stdin) : options.prompt);
+  const promptText = options.prompt === '-' ? await text(process.stdin) : options.prompt;
+  const prompt = endable(() => tokenizer.encode(promptText));
+  const pace = paceText();
   const { maxNewTokens = Math.max(1, Math.min(DEFAULT_TOKENS, decoder.contextLength - prompt.length)), stop, ...sampling } = options;
   const generation = generate(decoder, [prompt], {
     ...sampling,
@@ -78,6 +81,7 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
     stopStrings: stop,
     tokenizer,
     signal,
+    onPrefill: (_, done) => line.show(`prompt: ${pace({ done: Math.floor(done * prompt.length), of: prompt.length })}`),
     async recover(error) {
       process.stderr.write(`${error.message}\nmixsga: going on with a new one\n`);
       decoder.dispose();
@@ -89,6 +93,7 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   let finish: Finish | null = null;
   try {
     for await (const event of generation) {
+      line.clear();
       pieces.push(event.text);
       finish = event.finish;
       if (!options.json) process.stdout.write(event.text);
@@ -97,6 +102,7 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
     if (signal.aborted) throw new Interrupted(`stopped after ${generation.tokens(0).length} tokens`);
     throw error;
   } finally {
+    line.clear();
     if (!options.json && pieces.length > 0) print('');
     decoder.dispose();
   }

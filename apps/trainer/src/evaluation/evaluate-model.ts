@@ -12,6 +12,7 @@ import {
 import { fromPretrained, languageModel } from '@mixsga/models';
 
 import { downloadProgress } from '../commands/download-progress';
+import { endable } from '../training/interruption';
 import type { ProgressLine } from '../training/progress';
 import { type DataChoice, readTaskRows, readTaskTokens, rowsData, type TaskData, usableRows } from './data';
 import { paceText } from './pace';
@@ -76,7 +77,7 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
   try {
     const measured: LanguageModel = languageModel(pretrained);
     const prepare = (task: Prepared): Prepared => {
-      task.evaluator.items(measured, task.data, task.options);
+      endable(() => task.evaluator.items(measured, task.data, task.options));
       if (unfinished) stores.set(task, openStore(task, unfinished, { model: decoder.fingerprint, weights, kv, backend }));
       return task;
     };

@@ -6,6 +6,20 @@ export class Interrupted extends Error {
 }
 
 /**
+ * Runs work that cannot be interrupted, and of which there is nothing to save, such as the encoding of a text: meanwhile Ctrl-C and SIGTERM
+ * end the process at once, as they do where nobody listens.
+ */
+export function endable<T>(work: () => T): T {
+  const listening = (['SIGINT', 'SIGTERM'] as const).map((signal) => [signal, process.rawListeners(signal) as (() => void)[]] as const);
+  for (const [signal, listeners] of listening) for (const listener of listeners) process.off(signal, listener);
+  try {
+    return work();
+  } finally {
+    for (const [signal, listeners] of listening) for (const listener of listeners) process.on(signal, listener);
+  }
+}
+
+/**
  * Runs `body` with a signal that the first Ctrl-C or SIGTERM aborts; a second one ends the process at once, also while a kernel keeps
  * the event loop. In a child process that a comparison started, the parent's request to stop aborts it too.
  *
