@@ -1,5 +1,5 @@
 // `npm test`: every check of the repository, from a fresh clone with nothing but Node and npm. `npm run test:long`: the tests that take
-// minutes, alone. The last line counts the tests, and each other check as one more.
+// minutes, alone, and a sample of mutants. The last line counts the tests, and each other check as one more.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -18,6 +18,7 @@ function check(name, succeeded) {
 if (process.argv.includes('--long')) {
   process.env.MIXSGA_LONG = '1'; // for vitest.config.ts
   check('build', turbo('build', '--filter=@mixsga/trainer'));
+  check('mutants', run(process.execPath, ['scripts/mutate.mjs', '--sample', '40', '--at-least', '75']));
 } else {
   check('build', turbo('build'));
   check('typecheck', pnpm('run', 'typecheck'));
