@@ -27,7 +27,7 @@ export function bytesOf(token: string): ArrayLike<number> {
 }
 
 /** The token of a byte where a vocabulary falls back to bytes: `<0x0A>`. */
-export function byteToken(byte: number): string {
+function byteToken(byte: number): string {
   return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
 }
 
@@ -38,6 +38,6 @@ export function byteOfToken(token: string): number | undefined {
 }
 
 /** The UTF-8 bytes of a text as such tokens. */
-export function byteTokens(text: string): string[] {
+function byteTokens(text: string): string[] {
   return Array.from(encoder.encode(text), byteToken);
 }
