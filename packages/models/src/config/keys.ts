@@ -12,7 +12,7 @@ export const count = z.int({ error: 'expected a whole number above 0' }).positiv
  * moment, before a file has shown that it holds them.
  */
 const upTo = (most: number) => count.max(most, { error: `expected at most ${most}` });
-export const layerCount = upTo(2 ** 12);
+const layerCount = upTo(2 ** 12);
 export const headCount = upTo(2 ** 14);
 /** Of a vector of a token: hidden, of the feed-forward layer, of a head, of an embedding. */
 export const width = upTo(2 ** 20);

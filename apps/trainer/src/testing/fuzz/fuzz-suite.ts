@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fuzz, type Reader } from './fuzz';
 import { readers } from './readers';
 
-export const READERS = [
+const READERS = [
   ...['safetensors', 'shard index', 'pytorch_model.bin', 'pytorch_model.bin before 1.6', 'config.json', 'tokenizer.json', 'vocab.json and merges.txt'],
   ...['Parquet', 'JSON Lines', 'JSON', 'serialised cache', 'results of the harness', 'report.json', 'samples'],
 ] as const;
