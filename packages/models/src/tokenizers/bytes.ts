@@ -38,6 +38,6 @@ export function byteOfToken(token: string): number | undefined {
 }
 
 /** The UTF-8 bytes of a text as such tokens. */
-function byteTokens(text: string): string[] {
+export function byteTokens(text: string): string[] {
   return Array.from(encoder.encode(text), byteToken);
 }
