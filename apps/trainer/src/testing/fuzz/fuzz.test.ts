@@ -1,3 +1,3 @@
 import { fuzzSuite } from './fuzz-suite';
 
-fuzzSuite(700);
+fuzzSuite(720);
