@@ -50,7 +50,9 @@ export async function fromPretrained(source: string | readonly FileReference[], 
   const check = async (published: ModelConfig) => {
     const variant = parseAttention(attention ?? modelShape(published).attention);
     variant.validate(modelShape(published));
-    expectFits(typeof source === 'string' ? source : 'the model', published, variant, tf.getBackend(), weights ?? 'f32', await machineLimits());
+    const active = tf.getBackend();
+    const name = typeof source === 'string' ? source : 'the model';
+    expectFits(name, published, variant, active, weights ?? 'f32', await machineLimits(active === 'webgpu'));
   };
   const checkpoint = await openModelCheckpoint(source, { ...download, check });
   const { tensors } = checkpoint;

@@ -64,10 +64,13 @@ function megabytes(bytes: number): string {
   return `${Math.ceil(bytes / 1e6).toLocaleString('en')} MB`;
 }
 
-/** Of the machine that this runs on. */
-export async function machineLimits(): Promise<MachineLimits> {
+/**
+ * Of the machine that this runs on.
+ * @param withWebgpu whether to ask for an adapter: a browser that has none warns on its console
+ */
+export async function machineLimits(withWebgpu = true): Promise<MachineLimits> {
   const { navigator } = globalThis as { navigator?: { gpu?: GPU; deviceMemory?: number } };
-  const adapter = (await navigator?.gpu?.requestAdapter().catch(() => null)) ?? null;
+  const adapter = (withWebgpu && (await navigator?.gpu?.requestAdapter().catch(() => null))) || null;
   const webgpuBuffer = adapter && Math.min(adapter.limits.maxBufferSize, adapter.limits.maxStorageBufferBindingSize);
   return { memory: await memoryBytes(navigator?.deviceMemory), webgpuBuffer };
 }
