@@ -2,6 +2,7 @@ import { startBackend, trackTensors } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createDecoder, parseModelConfig } from '../families';
+import { generate } from '../generation/generate';
 import { tinyConfig, tinyForms, tinyTokens, tinyValues } from '../testing/tiny-models';
 import type { CachedDecoder } from './cached-decoder';
 
@@ -81,6 +82,21 @@ describe('a pass over a text', () => {
     expect(done.length).toBeGreaterThan(4 * 7 * 2);
     expect(done).toEqual([...done].sort((a, b) => a - b));
     expect(done.at(-1)).toBeCloseTo(1, 9);
+    decoder.dispose();
+  });
+
+  it('is stopped in the middle by the signal of a generation, which is told how much is done', async () => {
+    const decoder = await eagerDecoder('opt', 'mixsga:3:1:6');
+    const controller = new AbortController();
+    const seen: [sequence: number, done: number][] = [];
+    const onPrefill = (...part: [number, number]) => {
+      seen.push(part);
+      if (part[1] > 0.4) controller.abort(new Error('enough'));
+    };
+    const run = generate(decoder, [tokens], { maxNewTokens: 2, signal: controller.signal, onPrefill });
+    await expect(run[Symbol.asyncIterator]().next()).rejects.toThrow('enough');
+    expect(seen.at(-1)![1]).toBeLessThan(0.6);
+    expect(new Set(seen.map(([sequence]) => sequence))).toEqual(new Set([0]));
     decoder.dispose();
   });
 
