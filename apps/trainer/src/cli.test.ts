@@ -50,7 +50,10 @@ describe('mixsga train', () => {
     expect(rows.at(-1)).toMatchObject({ kind: 'validation', step: STEPS });
     const files = readdirSync(at('whole')).filter((name) => !name.startsWith('events.out.tfevents.'));
     expect(files.sort()).toEqual(
-      ['checkpoints', 'config.json', 'metrics.jsonl', 'model.safetensors', 'result.json', 'run.json', 'tokenizer.json'],
+      [
+        ...['README.md', 'checkpoints', 'config.json', 'metrics.jsonl', 'model.safetensors', 'result.json', 'run.json', 'tokenizer.json'],
+        'tokenizer_config.json',
+      ],
     );
     const result = JSON.parse(readFileSync(at('whole', 'result.json'), 'utf8')) as Record<string, unknown>;
     expect(result).toMatchObject({ attention: 'mixsga:3:1:6', backend: 'wasm', kvBudget: 0.5, tokens: 5120 });

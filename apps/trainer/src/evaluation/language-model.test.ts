@@ -13,7 +13,10 @@ const fixtures = fileURLToPath(new URL('../../../../packages/models/src/fixtures
 const tokenizer = {
   version: '1.0', truncation: null, padding: null, added_tokens: [], normalizer: null, pre_tokenizer: { type: 'Whitespace' },
   post_processor: null, decoder: null,
-  model: { type: 'WordLevel', vocab: Object.fromEntries(['a', 'cab', ...Array.from({ length: 62 }, (_, i) => `w${i}`)].map((word, i) => [word, i])) },
+  model: {
+    type: 'WordLevel', vocab: Object.fromEntries(['a', 'cab', ...Array.from({ length: 62 }, (_, i) => `w${i}`)].map((word, i) => [word, i])),
+    unk_token: 'w0',
+  },
 };
 
 /** A tiny checkpoint that @mixsga/models is held to transformers by. */

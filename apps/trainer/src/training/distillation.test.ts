@@ -75,9 +75,10 @@ it('refuses a teacher that does not fit, ratios where there are none, and an est
   const tokenizer = join((await resolveModel('sotu-mini')).directory, 'tokenizer.json');
   await saved('short', { tokenizer });
   await expect(train('a', own('short'))).rejects.toThrow(`distillation.teacher: expected a context of sequenceLength, 32, or more, got ${join(folder, 'short')} with 16`);
-  const [token, id] = Object.entries((JSON.parse(await readFile(tokenizer, 'utf8')) as { model: { vocab: Record<string, number> } }).model.vocab).at(-1)!;
-  const other = (await readFile(join(folder, 'short', 'tokenizer.json'), 'utf8')).replace(`${JSON.stringify(token)}:${id}`, `"xyzzy":${id}`);
-  await writeFile(join(folder, 'short', 'tokenizer.json'), other);
+  const other = JSON.parse(await readFile(join(folder, 'short', 'tokenizer.json'), 'utf8')) as { model: { vocab: Record<string, number> } };
+  const [[first, firstId], [second, secondId]] = Object.entries(other.model.vocab).slice(-2) as [[string, number], [string, number]];
+  Object.assign(other.model.vocab, { [first]: secondId, [second]: firstId });
+  await writeFile(join(folder, 'short', 'tokenizer.json'), JSON.stringify(other));
   await expect(train('a', own('short'))).rejects.toThrow(/distillation\.teacher: expected a model of the same tokenizer, got .*short, whose tokens are others/);
   await expect(train('a', { ...own('small'), distillation: { weight: 1, teacher: join(folder, 'none') } })).rejects.toThrow(join(folder, 'none'));
   await expect(train('a', { model: { from: 'sotu-mini', attention: 'gqa:2' }, annealRatios: 0.5 })).rejects.toThrow(

@@ -69,7 +69,9 @@ describe.each(families)('a model of %s', (family) => {
     expect((await train(continued, 2))[0]).toBeLessThan(losses[0]!);
     const trained = join(folder, 'trained');
     await saveModel(trained, continued);
-    expect((await readdir(trained)).sort()).toEqual(['config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json']);
+    expect((await readdir(trained)).sort()).toEqual([
+      'config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json',
+    ]);
     const again = await loadModel(trained);
     for (const [name, variable] of continued.model.parameters()) {
       expect(again.parameters().get(name)!.dataSync(), name).toEqual(variable.dataSync());
