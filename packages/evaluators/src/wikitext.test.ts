@@ -40,6 +40,12 @@ describe('wikitext', () => {
     expect(metrics.byte_perplexity).toBeCloseTo(7, 4);
   });
 
+  it('weighs an empty page as nothing, and refuses empty pages alone, whose perplexity would be NaN', async () => {
+    const [alone, beside] = [await run('ab'), await run('ab', '')];
+    expect(beside.metrics.byte_perplexity).toBe(alone.metrics.byte_perplexity);
+    await expect(run('', '')).rejects.toThrow('wikitext: expected a text of 1 byte or more, got none in 2 pages; check the data');
+  });
+
   it('refuses rows without a page', async () => {
     await expect(run('ab', undefined)).rejects.toThrow("line 2: expected a text in 'page', got nothing");
   });

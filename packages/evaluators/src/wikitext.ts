@@ -1,3 +1,4 @@
+import { ArgumentError } from '@mixsga/backend';
 import { type DataRow, defineEvaluator } from './evaluator';
 import { fieldsOf } from './fields';
 import { harnessSample, type HarnessSample, printedNumber } from './harness/sample';
@@ -57,6 +58,7 @@ export const wikitext = defineEvaluator<Item, WikitextSample>({
   summarise(samples, _model, { routing }) {
     const total = (metric: (typeof METRICS)[number], which: 0 | 1) => samples.reduce((sum, sample) => sum + sample[metric][which], 0);
     const [logLikelihood, words, bytes] = [total('word_perplexity', 0), total('word_perplexity', 1), total('byte_perplexity', 1)];
+    if (bytes === 0) throw new ArgumentError(`wikitext: expected a text of 1 byte or more, got none in ${samples.length} pages; check the data`);
     return {
       metrics: {
         word_perplexity: Math.exp(-logLikelihood / words),
