@@ -2,12 +2,13 @@
 
 import { FileError } from '@mixsga/backend';
 import { convertConfig, convertedSource, type ConvertOptions } from './convert';
-import type { ParameterSpec } from './decoder/family';
-import { familyOf, parseModelConfig, storedParameters, type ModelConfig } from './families';
+import type { ModelConfig } from './config/shape';
+import { familyOf, parseModelConfig } from './families/index';
+import { storedParameters } from './stored-parameters';
 import type { DownloadOptions } from './hub/snapshot';
 import { readConfig, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
 import { finiteSource } from './io/finite-source';
-import type { ParameterSource } from './io/parameter-source';
+import type { ParameterSource, ParameterSpec } from './io/parameter-source';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorInfo, TensorSource } from './io/tensor-source';
 import { openCheckpoint, type OpenCheckpoint } from './open-checkpoint';

@@ -6,7 +6,8 @@ import { parseAttention } from './attention/index';
 import type { AttentionVariant } from './attention/variant';
 import type { MixsgaKey } from './config/keys';
 import { modelShape } from './config/shape';
-import { familyOf, type ModelConfig } from './families';
+import type { ModelConfig } from './config/shape';
+import { familyOf } from './families/index';
 import type { ParameterSource } from './io/parameter-source';
 import { constantValues, withConstants } from './layer-constants';
 

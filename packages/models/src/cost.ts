@@ -5,7 +5,9 @@ import { kvBytesPerToken } from '@mixsga/kv-cache';
 import { attentionKinds, parseAttention } from './attention/index';
 import { storingLayers, type AttentionVariant } from './attention/variant';
 import { modelShape, type ModelShape } from './config/shape';
-import { familyOf, storedParameters, type ModelConfig } from './families';
+import type { ModelConfig } from './config/shape';
+import { familyOf } from './families/index';
+import { storedParameters } from './stored-parameters';
 import { constantSpecs } from './layer-constants';
 
 export interface ModelCost {

@@ -6,7 +6,9 @@ import { ArgumentError, FileError, startBackend, trackTensors } from '@mixsga/ba
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { convertModel } from './convert';
 import { convertCheckpoint } from './convert-checkpoint';
-import { createDecoder, parseModelConfig, storedParameters } from './families';
+import { createDecoder } from './decoder/create-decoder';
+import { parseModelConfig } from './families/index';
+import { storedParameters } from './stored-parameters';
 import { fromPretrained } from './from-pretrained';
 import { generateText } from './generation/generate';
 import { decodeSafetensors, encodeSafetensors, fromFloat32, type FloatDtype } from './io/safetensors';

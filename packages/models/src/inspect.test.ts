@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { knownModels } from './config/known-models';
 import { parseAttention } from './attention/index';
-import { parseModelConfig } from './families';
+import { parseModelConfig } from './families/index';
 import { inspectConfig, inspectModel } from './inspect';
 import { whatFits, type MachineLimits } from './machine';
 import { resolveModel, zooModels } from './zoo';

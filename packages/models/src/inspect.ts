@@ -4,7 +4,7 @@ import { knownModels } from './config/known-models';
 import { modelShape, type ModelShape } from './config/shape';
 import { readJsonFile, suggestion } from './config/validate';
 import { kvBytes, kvBytesByVariant, modelCost, type ModelCost } from './cost';
-import { parseModelConfig } from './families';
+import { parseModelConfig } from './families/index';
 import { machineLimits, whatFits, type Fit } from './machine';
 import { resolveModel, zooModels } from './zoo';
 

@@ -1,15 +1,9 @@
 // Tensors of a layer that its experts are made with: their names in a checkpoint, and their values on conversion.
-import { ArgumentError } from '@mixsga/backend';
-import type { Expert } from '@mixsga/experts';
-import * as tf from '@tensorflow/tfjs-core';
-import type { Variable } from '@tensorflow/tfjs-core';
-import { inputNorm } from './align/align-heads';
 import { parseAttention } from './attention/index';
 import { storingLayers, type AttentionVariant, type LayerWeights } from './attention/variant';
-import { modelShape, type ModelShape } from './config/shape';
-import type { ParameterSpec } from './decoder/family';
-import { familyOf, type ModelConfig } from './families';
-import type { ParameterSource } from './io/parameter-source';
+import { type ModelConfig, modelShape } from './config/shape';
+import { familyOf, inputNorm } from './families/index';
+import type { ParameterSource, ParameterSpec } from './io/parameter-source';
 
 /** Names and shapes of all layers' constants; none where the variant's experts have none. */
 export function constantSpecs(config: ModelConfig): ParameterSpec[] {
@@ -50,48 +44,6 @@ export function constantValues(
 ): Map<string, Float32Array> {
   const layers = variant.layerExperts?.constants ? storingLayers(modelShape(config).layers, variant) : [];
   return new Map(layers.flatMap((layer) => [...layerConstants(config, values, variant, layer)]));
-}
-
-/** Experts, and their constants by name: variables that are not trained, which the caller disposes. */
-interface LoadedExperts {
-  readonly experts: readonly Expert[];
-  readonly constants: ReadonlyMap<string, Variable>;
-}
-
-/**
- * The experts of a layer with the constants that they are made with; null where the variant groups heads, or the layer has no keys and
- * values of its own.
- *
- * @param at the layer's attention, such as `model.decoder.layers.0.self_attn`
- * @param read a constant by its name in a checkpoint
- * @throws ArgumentError when a constant has another size, or values that it cannot have
- */
-export async function loadExperts(
-  shape: ModelShape, variant: AttentionVariant, layer: number, at: string, read: (name: string) => Promise<Float32Array>,
-): Promise<LoadedExperts | null> {
-  const { layerExperts } = variant;
-  if (!layerExperts || variant.kvSource(layer) !== layer) return null;
-  const shapes = layerExperts.constants?.shapes(shape) ?? new Map<string, number[]>();
-  const values = new Map<string, Float32Array>();
-  for (const [name, own] of shapes) {
-    const array = await read(`${at}.${name}`);
-    if (array.length !== own.reduce((a, b) => a * b)) {
-      throw new ArgumentError(`${at}.${name}: expected shape [${own.join(', ')}], got ${array.length} values; do config.json and weights belong together?`);
-    }
-    values.set(name, array);
-  }
-  try {
-    layerExperts.constants?.check(values, shape);
-  } catch (error) {
-    throw ArgumentError.isInstance(error) ? new ArgumentError(`${at}: ${error.message}`, { cause: error }) : error;
-  }
-  const constants = new Map([...shapes].map(([name, own]) => [name, tf.tidy(() => tf.variable(tf.tensor(values.get(name)!.slice(), own), false))]));
-  try {
-    return { experts: layerExperts.create(shape, constants), constants };
-  } catch (error) {
-    tf.dispose([...constants.values()]);
-    throw error;
-  }
 }
 
 /** By their names in a checkpoint. */

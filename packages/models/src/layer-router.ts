@@ -1,13 +1,13 @@
 import { createRouter, type Router, routerParameters } from '@mixsga/router';
 import type { AttentionVariant } from './attention/variant';
-import type { ShapedConfig } from './config/shape';
-import type { ParameterSpec } from './decoder/family';
+import type { ModelConfig } from './config/shape';
+import type { ParameterSpec } from './io/parameter-source';
 
 /** The paper's router, where a configuration names none. */
 const DEFAULT_KIND = 'sigmoid';
 
 /** What a checkpoint has of the router of a layer, whose names begin with `prefix`; nothing where the variant has no experts. */
-export function routerSpecs(config: ShapedConfig, { experts }: AttentionVariant, prefix: string): ParameterSpec[] {
+export function routerSpecs(config: ModelConfig, { experts }: AttentionVariant, prefix: string): ParameterSpec[] {
   if (!experts) return [];
   const shapes = routerParameters(config.mixsga?.router ?? DEFAULT_KIND, { hiddenSize: config.hidden_size, experts: experts.ratios.length });
   return Object.entries(shapes).map(([name, shape]) => ({ name: `${prefix}.${name}`, shape }));
@@ -21,7 +21,7 @@ export function routerSpecs(config: ShapedConfig, { experts }: AttentionVariant,
  * @throws ArgumentError when stored values do not fit, and what `read` throws
  */
 export async function loadRouter(
-  config: ShapedConfig, attention: AttentionVariant, layer: number, prefix: string,
+  config: ModelConfig, attention: AttentionVariant, layer: number, prefix: string,
   { has, read }: { has(name: string): boolean; read(name: string): Promise<Float32Array> },
 ): Promise<Router | null> {
   if (!attention.experts) return null;

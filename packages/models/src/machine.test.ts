@@ -3,7 +3,7 @@ import type * as Os from 'node:os';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseAttention } from './attention/index';
 import { knownModels } from './config/known-models';
-import { parseModelConfig } from './families';
+import { parseModelConfig } from './families/index';
 import { fromPretrained } from './from-pretrained';
 import { expectFits, whatFits } from './machine';
 

@@ -3,7 +3,7 @@ import { BackendError, weightTypes, type WeightType } from '@mixsga/backend';
 import type { AttentionVariant } from './attention/variant';
 import { modelShape } from './config/shape';
 import { kvBytes, modelCost, pooledBytes } from './cost';
-import type { ModelConfig } from './families';
+import type { ModelConfig } from './config/shape';
 
 /** A way to run a model here. */
 export interface Fit {

@@ -1,7 +1,7 @@
 // README.md of a saved model, as the Hugging Face hub shows it.
 import { parseAttention } from './attention/index';
 import { modelShape } from './config/shape';
-import type { ModelConfig } from './families';
+import type { ModelConfig } from './config/shape';
 import { isHubId } from './hub/repository';
 
 export interface ModelHistory {

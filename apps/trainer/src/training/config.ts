@@ -1,5 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
-import { type AttentionVariant, families } from '@mixsga/models';
+import { type AttentionVariant, familyNamed, familyNames } from '@mixsga/models';
 import { type EstimatorKind, gradientEstimators, type RouterKind, routers } from '@mixsga/router';
 import { z } from 'zod';
 
@@ -9,8 +9,6 @@ import { tasksConfig } from './tasks';
 export const routerKinds = Object.keys(routers) as RouterKind[];
 const estimatorKinds = Object.keys(gradientEstimators) as EstimatorKind[];
 
-const familyNames = Object.keys(families) as (keyof typeof families)[];
-
 const count = z.number().int().positive();
 const share = z.number().min(0).max(1);
 
@@ -18,11 +16,11 @@ const share = z.number().min(0).max(1);
 const initialModel = z
   .strictObject({
     /** A family of @mixsga/models. */
-    family: z.enum(familyNames).default('opt'),
+    family: z.string().refine((name) => familyNames().includes(name), { error: () => `expected one of ${familyNames().join(', ')}` }).default('opt'),
     layers: count,
     hiddenSize: count,
     heads: count,
-    /** KV heads, of Llama and Gemma 2; default: as many as heads. */
+    /** KV heads, of families that have them apart; default: as many as heads. */
     kvHeads: count.optional(),
     ffnSize: count,
     /** Longest sequence, in tokens. */
@@ -30,7 +28,14 @@ const initialModel = z
   })
   .refine(({ hiddenSize, heads }) => hiddenSize % heads === 0, 'expected heads that divide hiddenSize')
   .refine(({ heads, kvHeads = heads }) => heads % kvHeads === 0, 'expected kvHeads that divide heads')
-  .refine(({ family, heads, kvHeads = heads }) => family !== 'opt' || kvHeads === heads, 'expected no kvHeads: those of opt are its heads');
+  .superRefine(({ family, kvHeads, ...sizes }, context) => {
+    try {
+      familyNamed(family).sized({ ...sizes, kvHeads: kvHeads ?? sizes.heads, vocabularySize: 1 });
+    } catch (error) {
+      if (!ArgumentError.isInstance(error)) throw error;
+      context.addIssue({ code: 'custom', message: error.message });
+    }
+  });
 
 export type InitialModel = z.output<typeof initialModel>;
 

@@ -109,7 +109,7 @@ it('takes a tokenizer that is there in the place of a new one', async () => {
 });
 
 it.each([
-  [{ ...initOf('opt'), kvHeads: 4 }, 'expected no kvHeads'],
+  [{ ...initOf('opt'), kvHeads: 4 }, 'expected no kvHeads of opt other than its 8 heads, got 4; take llama for fewer'],
   [{ ...initOf('llama'), kvHeads: 3 }, 'expected kvHeads that divide heads'],
   [{ ...initOf('llama'), family: 'bert' }, 'opt'],
 ])('refuses %j', (init, message) => {

@@ -1,43 +1,12 @@
 // Head alignment before heads are averaged, of any family.
-import { modelShape, type ModelShape } from '../config/shape';
-import { familyOf, type families, type ModelConfig } from '../families';
+import { type ModelConfig, modelShape, type ModelShape } from '../config/shape';
+import type { ModelFamily } from '../families/family';
+import { familyOf } from '../families/index';
 import type { ParameterSource } from '../io/parameter-source';
 import { turnedColumns, turnedRows } from './apply';
 import { alignLayer, type Grouping, type HeadShape, type LayerAlignment, type LayerMatrices } from './layer-alignment';
-import { orthogonal, rotary, type TurnGroup } from './turn';
 
 export type { Grouping } from './layer-alignment';
-
-/** What head alignment has to know of a family. */
-interface FamilyAlignment<Config extends ModelConfig> {
-  readonly keyTurns: TurnGroup;
-  /** Name of the norm that a layer's attention reads; null where it reads what no norm has scaled. */
-  norm(config: Config, layer: number): string | null;
-  /** What a gain is more than its stored value. */
-  readonly gainOffset: number;
-}
-
-type ConfigOf<Family> = Extract<ModelConfig, { readonly model_type: Family }>;
-
-const alignments: { readonly [Family in keyof typeof families]: FamilyAlignment<ConfigOf<Family>> } = {
-  opt: {
-    keyTurns: orthogonal,
-    gainOffset: 0,
-    norm(config, layer) {
-      if (config.do_layer_norm_before) return `model.decoder.layers.${layer}.self_attn_layer_norm`;
-      return layer > 0 ? `model.decoder.layers.${layer - 1}.final_layer_norm` : null;
-    },
-  },
-  llama: { keyTurns: rotary, gainOffset: 0, norm: (_config, layer) => `model.layers.${layer}.input_layernorm` },
-  gemma2: { keyTurns: rotary, gainOffset: 1, norm: (_config, layer) => `model.layers.${layer}.input_layernorm` },
-};
-
-/** The norm that a layer's attention reads, and what its gains are more than they are stored as; null where no norm has scaled its inputs. */
-export function inputNorm(config: ModelConfig, layer: number): { name: string; gainOffset: number } | null {
-  const { norm, gainOffset } = alignments[config.model_type] as unknown as FamilyAlignment<ModelConfig>;
-  const name = norm(config, layer);
-  return name === null ? null : { name, gainOffset };
-}
 
 /**
  * The same model with its KV heads in another order and basis, in which the heads of a group are as alike as can be, so that their
@@ -111,23 +80,23 @@ export function isTurned(name: string): boolean {
 /** Where a model has its heads. */
 class HeadLayout {
   readonly #shape: ModelShape & HeadShape;
-  readonly #traits: FamilyAlignment<ModelConfig>;
+  readonly #family: ModelFamily;
 
   constructor(private readonly config: ModelConfig) {
-    this.#traits = alignments[config.model_type] as unknown as FamilyAlignment<ModelConfig>;
-    this.#shape = { ...modelShape(config), keyTurns: this.#traits.keyTurns };
+    this.#family = familyOf(config);
+    this.#shape = { ...modelShape(config), keyTurns: this.#family.heads.keyTurns };
   }
 
   /** Names of what {@link align} takes. */
   names(layer: number): { k: string; v: string; gain: string | null } {
-    const at = `${familyOf(this.config).layerName(layer)}.self_attn`;
-    const norm = this.#traits.norm(this.config, layer);
+    const at = `${this.#family.layerName(layer)}.self_attn`;
+    const norm = this.#family.heads.norm(this.config, layer);
     return { k: `${at}.k_proj.weight`, v: `${at}.v_proj.weight`, gain: norm === null ? null : `${norm}.weight` };
   }
 
   /** @param stored as they are in a checkpoint */
   align(stored: LayerMatrices, grouping: Grouping): LayerAlignment {
-    const gain = stored.gain?.map((value) => value + this.#traits.gainOffset) ?? null;
+    const gain = stored.gain?.map((value) => value + this.#family.heads.gainOffset) ?? null;
     return alignLayer({ ...stored, gain }, this.#shape, grouping);
   }
 

@@ -1,7 +1,7 @@
 import { FileError, onWarning } from '@mixsga/backend';
 import { readdir, readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseModelConfig } from '../families';
+import { parseModelConfig } from '../families/index';
 
 const llama = {
   ...{ architectures: ['LlamaForCausalLM'], model_type: 'llama', vocab_size: 59, hidden_size: 36, num_hidden_layers: 3 },

@@ -1,6 +1,5 @@
 import type { AttentionSizes } from './keys';
 
-
 /** The sizes of a model that generation and KV accounting follow from; heads as published. */
 export interface ModelShape {
   /** `model_type` of its config.json. */
@@ -21,7 +20,7 @@ export interface ModelShape {
 }
 
 /** The shape that a checked configuration of any family gives. */
-export function modelShape(config: ShapedConfig): ModelShape {
+export function modelShape(config: ModelConfig): ModelShape {
   const { hidden_size: hiddenSize, num_attention_heads: heads } = config;
   return {
     family: config.model_type,
@@ -37,9 +36,15 @@ export function modelShape(config: ShapedConfig): ModelShape {
   };
 }
 
-/** What the configurations of all families have. */
-export interface ShapedConfig extends AttentionSizes {
+/** What the configurations of all families have, under the names of Hugging Face's config.json. Each family has a type of its own. */
+export interface ModelConfig extends AttentionSizes {
+  /** The family. */
   readonly model_type: string;
   readonly vocab_size: number;
   readonly max_position_embeddings: number;
+  readonly bos_token_id?: number | null;
+  readonly eos_token_id?: number | number[] | null;
+  readonly pad_token_id?: number | null;
+  /** Standard deviation of new matrices. */
+  readonly init_std?: number;
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { familyOf, parseModelConfig } from '../families';
+import { familyOf, parseModelConfig } from '../families/index';
 import { configText } from './write';
 
 /** Lines of a JSON text that give a float, trimmed, without a comma, at any depth. */

@@ -1,7 +1,7 @@
 import { describeBackends, startBackend, trackTensors } from '@mixsga/backend';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { convertConfig, convertedSource, convertModel } from '../convert';
-import { createDecoder } from '../families';
+import { createDecoder } from './create-decoder';
 import { distance, feed, inOnePass } from '../testing/decoding';
 import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';
 import type { CachedDecoder } from './cached-decoder';

@@ -6,12 +6,12 @@ import { CachePool } from '@mixsga/kv-cache';
 import type { CreateOptions, KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
 import { storingLayers } from '../attention/variant';
-import { modelShape, type ShapedConfig } from '../config/shape';
+import { modelShape, type ModelConfig } from '../config/shape';
 import type { CacheOptions, Decoder, PrefillOptions, StepOutput, Want } from '../generation/decoder';
 import type { ParameterSource } from '../io/parameter-source';
 import { assignExperts, layerDecisions, routerMargins, type LayerDecisions, type TextRows } from './decisions';
 import { ExpertStep } from './expert-step';
-import type { ModelFamily } from './family';
+import type { ModelFamily } from '../families/family';
 import { expectDistributions, expectLikelihoods, explained, type Inspect } from './finite-logits';
 import { gatherLikelihood } from './likelihood';
 import { allocateBuffers, attentionOf, decodesLatents, disposeBuffers, embedTokens, readsDistortion, windowOf, type Buffers, type Parts } from './parts';
@@ -83,7 +83,7 @@ export class CachedDecoder implements Decoder {
    * @throws FileError or ArgumentError when a parameter is missing, of another size or not finite; ArgumentError when the attention variant
    *   does not fit; BackendError when there is no memory for the weights
    */
-  static async create<Config extends ShapedConfig>(
+  static async create<Config extends ModelConfig>(
     family: ModelFamily<Config>, config: Config, source: ParameterSource | ReadonlyMap<string, Float32Array>,
     { weights = 'f32', kv = 'f32' }: DecoderOptions = {},
   ): Promise<CachedDecoder> {

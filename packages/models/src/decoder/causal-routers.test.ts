@@ -3,7 +3,7 @@ import { describeBackends, startBackend } from '@mixsga/backend';
 import type { RouterKind } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createDecoder } from '../families';
+import { createDecoder } from './create-decoder';
 import { distance, feed, inOnePass } from '../testing/decoding';
 import { tinyConfig, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';
 import { createTrainable, type TrainableModel } from '../training/model';

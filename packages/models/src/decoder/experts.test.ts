@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { parseAttention } from '../attention/index';
 import { modelShape } from '../config/shape';
 import { kvBytes } from '../cost';
-import { createDecoder } from '../families';
+import { createDecoder } from './create-decoder';
 import { streamNll } from '../stream-nll';
 import { distance, feed, inOnePass } from '../testing/decoding';
 import { tinyConfig, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';

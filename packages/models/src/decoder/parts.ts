@@ -3,7 +3,7 @@ import type { InferenceRuntime, KvType, LatentWeights, Resident, Rows } from '@m
 import type { Expert } from '@mixsga/experts';
 import type { AttentionVariant } from '../attention/variant';
 import type { ModelShape } from '../config/shape';
-import type { Activations, Transformer } from './family';
+import type { Activations, Transformer } from './transformer';
 import { rotaryAngles } from './rotary';
 import type { LayerRouter } from './weight-loader';
 

@@ -1,7 +1,8 @@
 import { startBackend, trackTensors } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createDecoder, parseModelConfig } from '../families';
+import { createDecoder } from './create-decoder';
+import { parseModelConfig } from '../families/index';
 import { generate } from '../generation/generate';
 import { tinyConfig, tinyForms, tinyTokens, tinyValues } from '../testing/tiny-models';
 import type { CachedDecoder } from './cached-decoder';

@@ -4,13 +4,12 @@ import type { Expert } from '@mixsga/experts';
 import type { Router } from '@mixsga/router';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { UNGROUPED, type AttentionVariant } from '../attention/variant';
-import type { ModelShape, ShapedConfig } from '../config/shape';
+import type { ModelConfig, ModelShape } from '../config/shape';
 import { finiteSource } from '../io/finite-source';
-import type { ParameterSource } from '../io/parameter-source';
-import { loadExperts } from '../layer-constants';
+import type { ParameterSource, ParameterSpec } from '../io/parameter-source';
+import { loadExperts } from '../attention/load-experts';
 import { loadRouter } from '../layer-router';
 import { latentLayer } from './latent-layer';
-import type { ParameterSpec } from './family';
 import { Fingerprint } from './fingerprint';
 
 /** The router of a layer: for prompts, and as a runtime takes it for single tokens. */
@@ -20,7 +19,7 @@ export interface LayerRouter {
 }
 
 export interface LoaderOptions {
-  readonly config: ShapedConfig;
+  readonly config: ModelConfig;
   readonly shape: ModelShape;
   readonly attention: AttentionVariant;
   readonly specs: readonly ParameterSpec[];

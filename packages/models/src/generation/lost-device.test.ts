@@ -1,9 +1,9 @@
 import { describeBackends, DeviceLostError, startBackend } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { parseOptConfig } from '../config/opt';
+import { parseOptConfig } from '../families/opt/config';
 import type { CachedDecoder } from '../decoder/cached-decoder';
-import { createDecoder } from '../families';
+import { createDecoder } from '../decoder/create-decoder';
 import { randomParameters } from '../training/random-parameters';
 import { generate, type GenerateOptions, type Generation } from './generate';
 

@@ -2,7 +2,7 @@ import { DeviceLostError, startBackend } from '@mixsga/backend';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Checkpoint, readCheckpoint } from '../checkpoint';
 import { convertModel } from '../convert';
-import { createDecoder } from '../families';
+import { createDecoder } from '../decoder/create-decoder';
 import { loadTokenizer, type Tokenizer } from '../tokenizer';
 import { resolveModel } from '../zoo';
 import type { Decoder } from './decoder';

@@ -1,7 +1,7 @@
 import { FileError, SeededRandom } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 import { knownModels } from '../config/known-models';
-import { parseModelConfig } from '../families';
+import { parseModelConfig } from '../families/index';
 import { memorySource, type ByteSource } from './byte-source';
 import { listedFiles, readConfig } from './checkpoint-files';
 import { encodeSafetensors, fromFloat32 } from './safetensors';

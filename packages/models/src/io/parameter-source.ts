@@ -11,3 +11,10 @@ export interface ParameterSource {
    */
   read(name: string): Promise<Float32Array>;
 }
+
+/** A parameter as a checkpoint has it. */
+export interface ParameterSpec {
+  /** Name as in Hugging Face checkpoints. */
+  readonly name: string;
+  readonly shape: number[];
+}

@@ -1,7 +1,8 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { convertConfig, convertedSource } from '../convert';
 import { CachedDecoder } from '../decoder/cached-decoder';
-import { familyOf, parseModelConfig, type ModelConfig } from '../families';
+import type { ModelConfig } from '../config/shape';
+import { familyOf, parseModelConfig } from '../families/index';
 import type { Fixture } from './fixture';
 
 /** A decoder of which every layer's output can be seen. */

@@ -3,7 +3,7 @@ import { adamwStep, type BackendName, describeBackends, startBackend } from '@mi
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { convertConfig, convertedSource } from '../convert';
-import { parseModelConfig } from '../families';
+import { parseModelConfig } from '../families/index';
 import { distance } from '../testing/decoding';
 import { createTrainable, type TrainableModel, type TrainingBatch } from '../training/model';
 import { EVERY, type Fixture, fixtures, readFixture, readTrainingFixture } from './fixture';

@@ -2,7 +2,8 @@
 import { SeededRandom } from '@mixsga/backend';
 import type { RouterKind } from '@mixsga/router';
 import { parseAttention } from '../attention/index';
-import { familyOf, parseModelConfig, type ModelConfig } from '../families';
+import type { ModelConfig } from '../config/shape';
+import { familyOf, parseModelConfig } from '../families/index';
 import { constantValues } from '../layer-constants';
 
 const VOCABULARY = 50;

@@ -1,7 +1,8 @@
 import { SeededRandom } from '@mixsga/backend';
 import { parseAttention } from '../attention/index';
 import { modelShape } from '../config/shape';
-import { familyOf, type ModelConfig } from '../families';
+import type { ModelConfig } from '../config/shape';
+import { familyOf } from '../families/index';
 import { constantValues } from '../layer-constants';
 
 /** Standard deviation of matrices where the configuration names none, as in Hugging Face transformers. */
@@ -9,7 +10,7 @@ const DEVIATION = 0.02;
 
 /** Random values for every parameter but those of routers, with the constants of layers that belong to them; parameter i of the family's order draws from stream i of the seed. */
 export function randomParameters(config: ModelConfig, seed: number): Map<string, Float32Array> {
-  const deviation = 'init_std' in config ? config.init_std : DEVIATION;
+  const { init_std: deviation = DEVIATION } = config;
   const values = new Map<string, Float32Array>();
   const variant = parseAttention(modelShape(config).attention);
   const specs = familyOf(config).parameters(config, variant);

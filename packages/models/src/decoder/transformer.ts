@@ -1,38 +1,5 @@
-// What a family of models gives, and what it is given.
+// What a family of models gives to generation.
 import type { KvWeights, Rows } from '@mixsga/backend';
-import type { AttentionVariant } from '../attention/variant';
-import type { ShapedConfig } from '../config/shape';
-import type { DifferentiableTransformer, Variables } from '../training/transformer';
-import type { WeightLoader } from './weight-loader';
-
-export interface ParameterSpec {
-  /** Name as in Hugging Face checkpoints. */
-  readonly name: string;
-  readonly shape: number[];
-}
-
-/** How a parameter of a new model starts: drawn from a normal distribution, or the same everywhere. */
-export type Start = 'normal' | 'ones' | 'zeros';
-
-export interface TransformerParameter extends ParameterSpec {
-  readonly start: Start;
-}
-
-/** A family of models. A new one is a folder and a line in families.ts. */
-export interface ModelFamily<Config extends ShapedConfig> {
-  /** Checks a parsed config.json. @throws FileError naming the field */
-  parse(json: unknown, where: string): Config;
-  /** The object to write as config.json. */
-  toJson(config: Config): Record<string, unknown>;
-  /** What the names of a layer's parameters begin with. */
-  layerName(layer: number): string;
-  /** Every parameter but those of routers, in the order of the forward pass. */
-  parameters(config: Config, attention: AttentionVariant): TransformerParameter[];
-  /** The forward pass of generation; reads and packs the weights. */
-  load(config: Config, loader: WeightLoader): Promise<Transformer>;
-  /** The forward pass of training. */
-  trainable(config: Config, variables: Variables): DifferentiableTransformer;
-}
 
 /** Buffers of activations [tokens, width] of a pass: those of every model, and those that its family asks for. */
 export type Activations<Own extends string = never> = Readonly<Record<'x' | 'q' | 'attended' | Own, Rows>>;

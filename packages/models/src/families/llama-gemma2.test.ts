@@ -1,8 +1,8 @@
 import { FileError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
-import { gemma2ConfigToJson, parseGemma2Config } from './gemma2';
-import { llamaConfigToJson, parseLlamaConfig } from './llama';
-import { rotaryFrequencies } from './rope';
+import { gemma2ConfigToJson, parseGemma2Config } from './gemma2/config';
+import { llamaConfigToJson, parseLlamaConfig } from './llama/config';
+import { rotaryFrequencies } from '../config/rope';
 
 /** config.json of meta-llama/Llama-3.2-1B. */
 const llama = {

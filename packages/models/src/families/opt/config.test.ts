@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { optConfigToJson, parseOptConfig } from './opt';
-import { readJsonFile } from './validate';
+import { optConfigToJson, parseOptConfig } from './config';
+import { readJsonFile } from '../../config/validate';
 
 /** config.json of facebook/opt-125m. */
 const published = {

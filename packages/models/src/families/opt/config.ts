@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { checkAttention, common, meaningful, only, orNone, readKeys, tokenId, width } from './keys';
+import { checkAttention, common, meaningful, only, orNone, readKeys, tokenId, width } from '../../config/keys';
 
 const keys = {
   ...common,

@@ -1,9 +1,9 @@
 // Gemma 2 (Gemma Team 2024) for generation: norms before and after each block, soft caps, a sliding window in every other layer.
 import type { LinearWeights } from '@mixsga/backend';
-import type { Gemma2Config } from '../config/gemma2';
-import { rotaryFrequencies } from '../config/rope';
-import type { Transformer } from '../decoder/family';
-import type { WeightLoader } from '../decoder/weight-loader';
+import type { Gemma2Config } from './config';
+import { rotaryFrequencies } from '../../config/rope';
+import type { Transformer } from '../../decoder/transformer';
+import type { WeightLoader } from '../../decoder/weight-loader';
 import { layerName } from '../llama/parameters';
 import { embeddingFactor } from './parameters';
 

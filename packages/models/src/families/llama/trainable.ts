@@ -2,9 +2,9 @@
 import { embedding, gatedActivation, rmsNorm } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
-import type { LlamaConfig } from '../config/llama';
-import { rotaryFrequencies } from '../config/rope';
-import type { DifferentiableTransformer, Variables } from '../training/transformer';
+import type { LlamaConfig } from './config';
+import { rotaryFrequencies } from '../../config/rope';
+import type { DifferentiableTransformer, Variables } from '../../training/transformer';
 import { layerName } from './parameters';
 
 export function trainableLlama(config: LlamaConfig, variables: Variables): DifferentiableTransformer {

@@ -1,7 +1,7 @@
-import type { AttentionVariant } from '../attention/variant';
-import type { Gemma2Config } from '../config/gemma2';
-import type { TransformerParameter } from '../decoder/family';
-import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from '../io/float16';
+import type { AttentionVariant } from '../../attention/variant';
+import type { Gemma2Config } from './config';
+import type { TransformerParameter } from '../family';
+import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from '../../io/float16';
 import { gatedLayers } from '../llama/parameters';
 
 const norms = ['input_layernorm', 'post_attention_layernorm', 'pre_feedforward_layernorm', 'post_feedforward_layernorm'];

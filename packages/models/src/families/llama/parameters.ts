@@ -1,6 +1,6 @@
-import type { AttentionVariant } from '../attention/variant';
-import type { LlamaConfig } from '../config/llama';
-import type { Start, TransformerParameter } from '../decoder/family';
+import type { AttentionVariant } from '../../attention/variant';
+import type { LlamaConfig } from './config';
+import type { ModelSizes, Start, TransformerParameter } from '../family';
 
 export const layerName = (layer: number): string => `model.layers.${layer}`;
 
@@ -15,6 +15,14 @@ export function llamaParameters(config: LlamaConfig, attention: AttentionVariant
     specs.push({ name: 'lm_head.weight', shape: [config.vocab_size, config.hidden_size], start: 'normal' });
   }
   return specs;
+}
+
+/** A config.json with the sizes of {@link gatedLayers}. */
+export function gatedSizes({ vocabularySize, layers, hiddenSize, heads, kvHeads, ffnSize, contextLength }: ModelSizes): Record<string, unknown> {
+  return {
+    vocab_size: vocabularySize, hidden_size: hiddenSize, num_hidden_layers: layers, num_attention_heads: heads, num_key_value_heads: kvHeads,
+    head_dim: hiddenSize / heads, intermediate_size: ffnSize, max_position_embeddings: contextLength, tie_word_embeddings: true,
+  };
 }
 
 /** What Llama and Gemma 2 share: RMSNorm, rotary attention without positions to learn, and a gated feed-forward. */

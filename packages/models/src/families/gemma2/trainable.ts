@@ -2,10 +2,10 @@
 import { embedding, gatedActivation, rmsNorm } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
-import type { Gemma2Config } from '../config/gemma2';
-import { rotaryFrequencies } from '../config/rope';
+import type { Gemma2Config } from './config';
+import { rotaryFrequencies } from '../../config/rope';
 import { layerName } from '../llama/parameters';
-import type { DifferentiableTransformer, Variables } from '../training/transformer';
+import type { DifferentiableTransformer, Variables } from '../../training/transformer';
 import { embeddingFactor } from './parameters';
 
 const TOKENS = 'model.embed_tokens';

@@ -1,8 +1,8 @@
 // OPT (Zhang et al. 2022) for generation: learned positions, layer norms before each block or, in opt-350m, after it, ReLU.
 import type { LinearWeights } from '@mixsga/backend';
-import type { OptConfig } from '../config/opt';
-import type { Transformer } from '../decoder/family';
-import type { WeightLoader } from '../decoder/weight-loader';
+import type { OptConfig } from './config';
+import type { Transformer } from '../../decoder/transformer';
+import type { WeightLoader } from '../../decoder/weight-loader';
 import { hasLastNorm, layerName, POSITION_OFFSET } from './parameters';
 
 /** `narrow`: as wide as the embeddings where these are projected. */

@@ -1,9 +1,9 @@
 // Llama (Touvron et al. 2023; Llama 3, Grattafiori et al. 2024) for generation: RMSNorm, rotary positions, SwiGLU.
 import type { LinearWeights } from '@mixsga/backend';
-import type { LlamaConfig } from '../config/llama';
-import { rotaryFrequencies } from '../config/rope';
-import type { Transformer } from '../decoder/family';
-import type { WeightLoader } from '../decoder/weight-loader';
+import type { LlamaConfig } from './config';
+import { rotaryFrequencies } from '../../config/rope';
+import type { Transformer } from '../../decoder/transformer';
+import type { WeightLoader } from '../../decoder/weight-loader';
 import { layerName } from './parameters';
 
 type Buffers = 'normed' | 'inner' | 'up';

@@ -1,8 +1,8 @@
 import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
-import { checkAttention, common, headCount, meaningful, only, positive, readKeys, tokenCount, width } from './keys';
-import { checkHeadDim } from './llama';
-import { parseRope, ropeKeys, type RopeConfig } from './rope';
+import { checkAttention, common, headCount, meaningful, only, positive, readKeys, tokenCount, width } from '../../config/keys';
+import { checkHeadDim } from '../llama/config';
+import { parseRope, ropeKeys, type RopeConfig } from '../../config/rope';
 
 const layerType = z.enum(['sliding_attention', 'full_attention'], { error: 'expected sliding_attention or full_attention' });
 const dtype = z.enum(['float32', 'float16', 'bfloat16'], { error: 'expected float32, float16 or bfloat16' });

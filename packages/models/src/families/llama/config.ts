@@ -1,7 +1,7 @@
 import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
-import { checkAttention, common, headCount, meaningful, only, positive, readKeys, width } from './keys';
-import { parseRope, ropeKeys, type RopeConfig } from './rope';
+import { checkAttention, common, headCount, meaningful, only, positive, readKeys, width } from '../../config/keys';
+import { parseRope, ropeKeys, type RopeConfig } from '../../config/rope';
 
 const keys = {
   ...common,

@@ -1,6 +1,6 @@
-import type { AttentionVariant } from '../attention/variant';
-import type { OptConfig } from '../config/opt';
-import type { TransformerParameter } from '../decoder/family';
+import type { AttentionVariant } from '../../attention/variant';
+import type { OptConfig } from './config';
+import type { TransformerParameter } from '../family';
 
 /** Rows of the position table that OPT leaves unused: position t is row t + 2. */
 export const POSITION_OFFSET = 2;

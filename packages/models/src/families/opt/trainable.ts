@@ -2,8 +2,8 @@
 import { embedding } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
-import type { OptConfig } from '../config/opt';
-import type { DifferentiableTransformer, Variables } from '../training/transformer';
+import type { OptConfig } from './config';
+import type { DifferentiableTransformer, Variables } from '../../training/transformer';
 import { hasLastNorm, layerName, POSITION_OFFSET } from './parameters';
 
 const TOKENS = 'model.decoder.embed_tokens';

@@ -2,11 +2,11 @@ import { ArgumentError, describeBackends, startBackend, trackTensors, useReferen
 import type { WeightType } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, describe, expect, it } from 'vitest';
-import { parseOptConfig } from '../config/opt';
-import { createDecoder } from '../families';
-import { distance, feed, inOnePass } from '../testing/decoding';
-import { createTrainable } from '../training/model';
-import { randomParameters } from '../training/random-parameters';
+import { parseOptConfig } from './config';
+import { createDecoder } from '../../decoder/create-decoder';
+import { distance, feed, inOnePass } from '../../testing/decoding';
+import { createTrainable } from '../../training/model';
+import { randomParameters } from '../../training/random-parameters';
 
 const VOCABULARY = 50;
 
