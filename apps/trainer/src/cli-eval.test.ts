@@ -155,15 +155,23 @@ describe('mixsga eval --judge', () => {
   let keys: (string | undefined)[];
   let dead: boolean;
   let page = false;
+  let tunnels: (string | undefined)[];
 
   beforeAll(async () => {
     keys = [];
+    tunnels = [];
     dead = false;
     server = createServer((request, response) => {
       keys.push(request.headers.authorization);
       if (page) return response.end('<html><body>Welcome</body></html>');
       if (dead && keys.length > 3) return response.writeHead(400).end('no more');
       response.end(JSON.stringify({ choices: [{ message: { content: 'Poor. Rating: [[2.50]]' } }] }));
+    });
+    // As a proxy it is itself whatever it is asked for.
+    server.on('connect', (request, socket) => {
+      tunnels.push(request.url);
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      server.emit('connection', socket);
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
@@ -192,6 +200,24 @@ describe('mixsga eval --judge', () => {
     expect(parseHarnessResults(resultsOf('judged'), 'judged').tasks.dolly_judge!.metrics).toMatchObject({ rating: 2.5, unrated: 0 });
     expect(samplesOf('judged', 'dolly_judge')).toHaveLength(4);
     for (const file of readdirSync(at('judged'))) expect(readFileSync(at('judged', file), 'utf8')).not.toContain('sk-secret');
+  }, SLOW);
+
+  it('is asked through the proxy of the environment', async () => {
+    process.env.HTTP_PROXY = `${new URL(url).origin}/`;
+    try {
+      const few = ['--limit', '1', '--max-new-tokens', '1', '--json'];
+      const { code, out, err } = await judged(...few, '--judge', 'http://judge.invalid/v1');
+      expect({ code, err }).toMatchObject({ code: 0 });
+      expect(JSON.parse(out)).toMatchObject({ results: { dolly_judge: { rating: 2.5, unrated: 0, judge: { url: 'http://judge.invalid/v1' } } } });
+      expect(new Set(tunnels)).toEqual(new Set(['judge.invalid:80']));
+      process.env.NO_PROXY = '127.0.0.1';
+      tunnels.length = 0;
+      expect(await judged(...few)).toMatchObject({ code: 0 });
+      expect(tunnels).toEqual([]);
+    } finally {
+      delete process.env.HTTP_PROXY;
+      delete process.env.NO_PROXY;
+    }
   }, SLOW);
 
   it('says what is missing before anything is measured', async () => {

@@ -41,6 +41,7 @@ export { inspectConfig, inspectModel } from './inspect';
 export type { ModelReport } from './inspect';
 export type { CheckpointFiles, FileReference } from './io/checkpoint-files';
 export { removeLeftovers, temporaryPath, writeDirectoryAtomic, writeFileAtomic, writeSynced } from './io/atomic';
+export { environmentFetch } from './io/environment';
 export { asFileError, makeFolder, orFileError, readFileBytes } from './io/fs';
 export { hasEnded, thisProcess } from './io/owner';
 export type { Owner } from './io/owner';

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ArgumentError, type BackendName, type KvType, type WeightType, weightTypes } from '@mixsga/backend';
 import { type EvaluationOptions, type Evaluator, evaluatorNamed, evaluators, type MeasuredModel, type MeasuredTask, type Routing } from '@mixsga/evaluators';
 import { parseEviction } from '@mixsga/kv-cache';
+import { environmentFetch } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
@@ -90,7 +91,7 @@ export function registerEval(program: Command): void {
 }
 
 async function evaluate(model: string, options: EvalOptions, signal: AbortSignal): Promise<void> {
-  const tasks = tasksOf(options);
+  const tasks = tasksOf(options, options.judge === undefined ? fetch : await environmentFetch());
   const { out, resume } = options;
   if (resume && out === undefined) throw new ArgumentError('--resume: expected --out with it, the folder that holds the samples');
   if (typeof options.json === 'string') await checkOutputFile(options.json);
@@ -125,8 +126,8 @@ async function measureAndTell(model: string, tasks: EvaluationTask[], options: E
   if (written !== null) print(`results: ${written}`);
 }
 
-/** What the options ask for. @throws ArgumentError for what cannot be */
-function tasksOf(options: EvalOptions): EvaluationTask[] {
+/** What the options ask for. @param send for what the judge is asked @throws ArgumentError for what cannot be */
+function tasksOf(options: EvalOptions, send: typeof fetch): EvaluationTask[] {
   const names = options.tasks.split(',').map((name) => name.trim());
   for (const [i, name] of names.entries()) {
     evaluatorNamed(name);
@@ -149,7 +150,7 @@ function tasksOf(options: EvalOptions): EvaluationTask[] {
   const eviction = policy ?? (kv !== 'f32' && kvBudget === undefined && routing === 'decode' ? 'none' : undefined);
   const { seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize } = options;
   const generation = given({ seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize });
-  const judge = given({ url, model: judgeModel, apiKey: process.env.OPENAI_API_KEY?.trim() || undefined });
+  const judge = given({ url, model: judgeModel, apiKey: process.env.OPENAI_API_KEY?.trim() || undefined, fetch: send });
   const evaluation = {
     routing,
     ...given({ limit, maxWindows, windowLength, stride, batchSize }),

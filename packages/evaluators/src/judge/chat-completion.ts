@@ -23,6 +23,8 @@ export interface ChatEndpoint {
   readonly timeoutMs?: number;
   /** Requests under way at once, at most the batch size. Default 4. */
   readonly concurrency?: number;
+  /** What requests are sent with, such as one that knows a proxy. Default: the global `fetch`. */
+  readonly fetch?: typeof fetch;
 }
 
 /** The text of a reply; or why it is not taken. */
@@ -42,7 +44,9 @@ export function endpointSettings({ apiKey = '', ...given }: ChatEndpoint): Requi
   check('retries', 'a whole number from 0', retries, Number.isInteger(retries) && retries >= 0);
   check('timeoutMs', 'a number of milliseconds above 0', timeoutMs, timeoutMs > 0 && timeoutMs < 2 ** 31);
   check('concurrency', 'a whole number from 1', concurrency, Number.isInteger(concurrency) && concurrency >= 1);
-  return { url: url.replace(/\/+$/, ''), model, apiKey, temperature, retries, timeoutMs, concurrency };
+  const { fetch: send = globalThis.fetch } = given;
+  check('fetch', 'a function', send, typeof send === 'function');
+  return { url: url.replace(/\/+$/, ''), model, apiKey, temperature, retries, timeoutMs, concurrency, fetch: send };
 }
 
 /**
@@ -75,10 +79,10 @@ export async function checkJudge(endpoint: ChatEndpoint, signal?: AbortSignal): 
 type Outcome = ChatReply | { readonly failed: string; readonly askedWait: number | null };
 
 async function tryOnce(endpoint: Required<ChatEndpoint>, prompt: string, signal?: AbortSignal): Promise<Outcome> {
-  const { url, model, apiKey, temperature, timeoutMs } = endpoint;
+  const { url, model, apiKey, temperature, timeoutMs, fetch: send } = endpoint;
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
-    const response = await fetch(`${url}/chat/completions`, {
+    const response = await send(`${url}/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...(apiKey !== '' && { authorization: `Bearer ${apiKey}` }) },
       body: JSON.stringify({ model, messages: [{ role: 'user', content: prompt }], temperature }),
