@@ -58,14 +58,17 @@ export type MixsgaKey = z.output<typeof mixsga>;
 /**
  * The keys of a family from a parsed config.json. Of all others, those that would change what the model computes are refused, and
  * those that are not known are reported by one warning, see {@link checkOtherKeys}. A null counts as absent where absent is false.
+ * @param unknownWithin the unknown keys of objects among them
  * @throws FileError naming the field, what was expected and what was got
  */
-export function readKeys<Keys extends z.ZodRawShape>(keys: Keys, json: unknown, where: string): z.output<z.ZodObject<Keys>> {
+export function readKeys<Keys extends z.ZodRawShape>(
+  keys: Keys, json: unknown, where: string, unknownWithin: (parsed: z.output<z.ZodObject<Keys>>, where: string) => readonly string[] = () => [],
+): z.output<z.ZodObject<Keys>> {
   const given = validateConfig(z.looseObject({}), json, where);
   const isFalse = (key: string) => given[key] === null && (keys[key] as z.ZodType | undefined)?.safeParse(undefined).data === false;
   const own = Object.fromEntries(Object.entries(given).filter(([key]) => Object.hasOwn(keys, key) && !isFalse(key)));
   const parsed = validateConfig(z.object(keys), own, where) as z.output<z.ZodObject<Keys>>;
-  checkOtherKeys(given, Object.keys(keys), where);
+  checkOtherKeys(given, Object.keys(keys), where, unknownWithin(parsed, where));
   return parsed;
 }
 

@@ -28,14 +28,15 @@ describe('keys of config.json that are not read', () => {
   it('are listed in one warning where they are unknown', () => {
     const config = parse({ ...llama, unsloth_fixed: true, unsloth_version: '2025.9.7', max_sequence_length: 128 });
     parse({ ...llama, unsloth_fixed: true, unsloth_version: '2025.9.7', max_sequence_length: 128 });
-    expect(warnings).toEqual(['c.json: ignored unknown keys: unsloth_fixed, unsloth_version, max_sequence_length']);
+    expect(warnings).toEqual(['c.json: ignored 3 unknown keys: unsloth_fixed, unsloth_version, max_sequence_length']);
     expect(config).toEqual(parse(llama));
   });
 
   it('are listed shortly, however many and long they are', () => {
     const many = Object.fromEntries(Array.from({ length: 1e4 }, (_, i) => [`${'\n'.repeat(1000)}${i}`, 1]));
     parse({ ...llama, ...many });
-    expect(warnings[0]).toMatch(/ and 9995 more$/);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(/^c\.json: ignored 10,000 unknown keys: .* and 9,995 more$/);
     expect(warnings[0]!.length).toBeLessThan(700);
     expect(warnings[0]).not.toContain('\n');
   });
@@ -108,6 +109,14 @@ describe('keys of config.json that are not read', () => {
   it('of rotary positions that their kind does not use are a warning', () => {
     parse({ ...llama, rope_scaling: { rope_type: 'linear', factor: 2, beta_fast: 32 } });
     expect(warnings).toEqual(['c.json: ignored an unknown key: rope_scaling.beta_fast']);
+  });
+
+  it('are one warning, those within other keys too', () => {
+    const rope = { rope_type: 'linear', factor: 2, rope_theta: 10000 };
+    parse({ ...llama, unsloth_fixed: true, rope_scaling: { ...rope, beta_fast: 32, rope_theta: undefined }, rope_parameters: { ...rope, a: 1, b: 2, c: 3, d: 4 } });
+    expect(warnings).toEqual([
+      'c.json: ignored 6 unknown keys: unsloth_fixed, rope_scaling.beta_fast, rope_parameters.a, rope_parameters.b, rope_parameters.c and 1 more',
+    ]);
   });
 });
 

@@ -66,30 +66,35 @@ const LISTED = 5;
 /**
  * Sorts the keys of a config.json that are not among `own` into kinds: harmless ones, those that would change what the model computes,
  * and unknown ones, which transformers ignores too and of which one warning lists the first.
+ * @param nested unknown keys of objects in it, see {@link otherRopeKeys}, for the same warning
  * @throws FileError naming a key of the second kind
  */
-export function checkOtherKeys(config: Readonly<Record<string, unknown>>, own: readonly string[], where: string): void {
+export function checkOtherKeys(
+  config: Readonly<Record<string, unknown>>, own: readonly string[], where: string, nested: readonly string[] = [],
+): void {
   const unknown: string[] = [];
   for (const [key, value] of Object.entries(config)) {
     if (own.includes(key) || HARMLESS.has(key)) continue;
     if (key === 'architectures') checkArchitectures(value, config.model_type, where);
     else if (!refusedUnlessNeutral(key, value, config, where) && !isNothing(value)) unknown.push(key);
   }
+  unknown.push(...nested);
   if (unknown.length > 0) warn(`${where}: ignored ${listOf(unknown, own.filter((key) => !Object.hasOwn(config, key)))}`);
 }
 
 /**
  * The same for keys that may stand with the kind of rotary positions: only their share of a head's dimensions would change anything.
+ * @returns the unknown ones
  * @throws FileError when it does
  */
-export function checkOtherRopeKeys(rope: Readonly<Record<string, unknown>>, own: readonly string[], field: string, where: string): void {
+export function otherRopeKeys(rope: Readonly<Record<string, unknown>>, own: readonly string[], field: string, where: string): string[] {
   const unknown: string[] = [];
   for (const [key, value] of Object.entries(rope)) {
     if (own.includes(key) || isNothing(value) || (/^(partial_rotary|attention)_factor$/.test(key) && value === 1)) continue;
     if (/rotary|mrope/.test(key)) throw new FileError(where, `${field}.${key}: expected 1, the only one implemented, got ${describe(value)}`);
     unknown.push(`${field}.${key}`);
   }
-  if (unknown.length > 0) warn(`${where}: ignored ${listOf(unknown, [])}`);
+  return unknown;
 }
 
 /** Whether it is of a kind that computes; where it does, an error. */
@@ -114,13 +119,13 @@ function isNothing(value: unknown): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
-/** "the unknown keys a, b and 3 more", each with the key that it may have been meant to be. */
+/** "8 unknown keys: a, b, c, d, e and 3 more", each with the key that it may have been meant to be. */
 function listOf(keys: readonly string[], absent: readonly string[]): string {
   const shown = keys.slice(0, LISTED).map((key) => {
     const near = absent.find((name) => distance(name, key) <= 2);
     const name = key.length > 40 ? `${key.slice(0, 37)}...` : key;
     return /^[\w.-]+$/.test(name) ? `${name}${near ? ` (did you mean ${near}?)` : ''}` : JSON.stringify(name);
   });
-  const rest = keys.length > LISTED ? ` and ${keys.length - LISTED} more` : '';
-  return `${keys.length === 1 ? 'an unknown key' : 'unknown keys'}: ${shown.join(', ')}${rest}`;
+  const rest = keys.length > LISTED ? ` and ${(keys.length - LISTED).toLocaleString('en')} more` : '';
+  return `${keys.length === 1 ? 'an unknown key' : `${keys.length.toLocaleString('en')} unknown keys`}: ${shown.join(', ')}${rest}`;
 }

@@ -2,7 +2,7 @@
 import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
 import { count, positive } from './keys';
-import { checkOtherRopeKeys } from './other-keys';
+import { otherRopeKeys } from './other-keys';
 
 const kind = z.enum(['default', 'linear', 'llama3'], { error: 'expected default, linear or llama3, the only ones implemented' });
 
@@ -55,6 +55,16 @@ const keys = { linear: ['factor'], llama3: ['factor', 'low_freq_factor', 'high_f
 type Parsed = z.output<z.ZodObject<typeof ropeKeys>>;
 
 /**
+ * Keys of the objects among {@link ropeKeys} that are not known and change nothing.
+ * @throws FileError naming one that would change what the model computes
+ */
+export function unknownRopeKeys(parsed: Parsed, where: string): string[] {
+  // What differs by type of layer, parseRope refuses.
+  const known = [...Object.keys(parameters), 'sliding_attention', 'full_attention'];
+  return (['rope_scaling', 'rope_parameters'] as const).flatMap((field) => otherRopeKeys(parsed[field] ?? {}, known, field, where));
+}
+
+/**
  * Either way of writing them, as one.
  * @throws FileError when the two contradict each other, or a number that the kind needs is missing
  */
@@ -79,7 +89,6 @@ function parseOne({ rope_theta, rope_scaling, rope_parameters }: Parsed, where: 
   }
   const base = { rope_theta: joined ?? rope_theta ?? 10_000 };
   if (!given) return base;
-  checkOtherRopeKeys(given, Object.keys(parameters), field, where);
   if (given.rope_type != null && given.type != null && given.rope_type !== given.type) {
     throw new FileError(where, `${field}.type: expected ${given.rope_type}, as rope_type says, got ${given.type}`);
   }

@@ -2,7 +2,7 @@ import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
 import { checkAttention, common, headCount, meaningful, only, positive, readKeys, tokenCount, width } from '../../config/keys';
 import { checkHeadDim } from '../llama/config';
-import { parseRope, ropeKeys, type RopeConfig } from '../../config/rope';
+import { parseRope, ropeKeys, unknownRopeKeys, type RopeConfig } from '../../config/rope';
 
 const layerType = z.enum(['sliding_attention', 'full_attention'], { error: 'expected sliding_attention or full_attention' });
 const dtype = z.enum(['float32', 'float16', 'bfloat16'], { error: 'expected float32, float16 or bfloat16' });
@@ -42,7 +42,7 @@ export type Gemma2Config = Omit<z.output<z.ZodObject<typeof keys>>, keyof typeof
  * @throws FileError naming the field, what was expected and what was got
  */
 export function parseGemma2Config(json: unknown, where: string): Gemma2Config {
-  const parsed = readKeys(keys, json, where);
+  const parsed = readKeys(keys, json, where, unknownRopeKeys);
   const { rope_parameters: _, rope_scaling: __, dtype, ...kept } = meaningful(parsed) as typeof parsed;
   const config = {
     ...kept,

@@ -1,7 +1,7 @@
 import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
 import { checkAttention, common, headCount, meaningful, only, positive, readKeys, width } from '../../config/keys';
-import { parseRope, ropeKeys, type RopeConfig } from '../../config/rope';
+import { parseRope, ropeKeys, unknownRopeKeys, type RopeConfig } from '../../config/rope';
 
 const keys = {
   ...common,
@@ -30,7 +30,7 @@ export type LlamaConfig = Omit<z.output<z.ZodObject<typeof keys>>, keyof typeof 
  * @throws FileError naming the field, what was expected and what was got
  */
 export function parseLlamaConfig(json: unknown, where: string): LlamaConfig {
-  const parsed = readKeys(keys, json, where);
+  const parsed = readKeys(keys, json, where, unknownRopeKeys);
   const { rope_parameters: _, rope_scaling: __, ...kept } = meaningful(parsed) as typeof parsed;
   const config = {
     ...kept,
