@@ -27,3 +27,7 @@ pq.write_table(table, FOLDER / "rows-delta.parquet", compression="snappy", row_g
 
 marked = pa.table({"text": ["\ufeffmarked", "in\ufeffside", "\ufeff"]})
 pq.write_table(marked, FOLDER / "byte-order-marks.parquet", compression="lz4")
+
+# 13 KB that hold 300 MiB.
+zeros = pa.table({"text": ["0" * 2**20] * 300})
+pq.write_table(zeros, FOLDER / "hostile/zeros.parquet", compression="zstd", compression_level=19, use_dictionary=False, write_statistics=False)

@@ -2,7 +2,7 @@ import { ArgumentError, FileError } from '@mixsga/backend';
 import { folderFiles } from './io/checkpoint-files';
 import { readFileText } from './io/fs';
 import { createPipeline } from './tokenizers/pipeline';
-import { parseJson, readTokenizerFiles } from './tokenizers/tokenizer-files';
+import { MAX_TOKENIZER_BYTES, parseJson, readTokenizerFiles } from './tokenizers/tokenizer-files';
 
 /** Text to token ids and back, by a tokenizer.json of Hugging Face tokenizers. */
 export interface Tokenizer {
@@ -37,7 +37,7 @@ export interface Tokenizer {
  * @throws FileError when it is missing or malformed
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
-  if (path.endsWith('.json')) return createTokenizer(parseJson(await readFileText(path), path), path);
+  if (path.endsWith('.json')) return createTokenizer(parseJson(await readFileText(path, MAX_TOKENIZER_BYTES), path), path);
   const { json, where } = await readTokenizerFiles(await folderFiles(path));
   return createTokenizer(json, where);
 }

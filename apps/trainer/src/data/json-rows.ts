@@ -26,8 +26,12 @@ export async function* readJsonRows(file: DataFile, options: ReadingOptions = {}
   let mayBeDocument = /\.json(\.gz)?$/i.test(file.name);
   /** The first line of what may be a document: an object, of which it is not known whether others follow. */
   let first: DataRow | null = null;
-  for await (const { bytes, number, offset } of lines) {
+  for await (const { bytes, number, offset, zero } of lines) {
     const where = `${file.name}: line ${number}`;
+    if (zero !== null) {
+      yield holdsZero(where, zero);
+      continue;
+    }
     const text = decode(bytes);
     if (first && text?.trim() !== '') {
       yield first;
@@ -73,29 +77,44 @@ interface Line {
   readonly number: number;
   /** Of its first byte in the file. */
   readonly offset: number;
+  /** In the file, of the first zero byte, which no JSON has; null without one. Of such a line there are no bytes. */
+  readonly zero: number | null;
+}
+
+function holdsZero(where: string, zero: number): FileError {
+  return new FileError(where, `holds a zero byte at byte ${zero}; is it a text file? convert it to UTF-8`);
 }
 
 /** The lines of a file without their ends, in a stream. */
 async function* readLines(file: DataFile, { signal, onBytes }: ReadingOptions): AsyncGenerator<Line> {
   let parts: Uint8Array[] = [];
   let length = 0;
+  let zero: number | null = null;
   let number = 1;
   let offset = 0;
+  const add = (part: Uint8Array): void => {
+    const at = zero === null ? part.indexOf(0) : -1;
+    if (at >= 0) zero = offset + length + at;
+    length += part.length;
+    // What is refused is not kept: a file may be one long line of zeros.
+    if (zero === null) parts.push(part);
+    else parts = [];
+  };
   const line = (end: Uint8Array): Line => {
-    const bytes = parts.length === 0 ? end : Buffer.concat([...parts, end]);
-    const one = { bytes, number: number++, offset };
-    offset += bytes.length + 1;
+    add(end);
+    const one = { bytes: parts.length === 1 ? parts[0]! : Buffer.concat(parts), number: number++, offset, zero };
+    offset += length + 1;
     parts = [];
     length = 0;
+    zero = null;
     return one;
   };
   for await (const chunk of readChunks(file, onBytes)) {
     signal?.throwIfAborted();
     let start = 0;
     for (let end; (end = chunk.indexOf(NEWLINE, start)) >= 0; start = end + 1) yield line(chunk.subarray(start, end));
-    parts.push(chunk.subarray(start));
-    length += chunk.length - start;
-    if (length > MAXIMUM_BYTES) throw new FileError(`${file.name}: line ${number}`, `holds over ${MAXIMUM_BYTES} bytes; split the row`);
+    add(chunk.subarray(start));
+    if (zero === null && length > MAXIMUM_BYTES) throw new FileError(`${file.name}: line ${number}`, `holds over ${MAXIMUM_BYTES} bytes; split the row`);
   }
   if (length > 0) yield line(new Uint8Array());
 }
@@ -120,7 +139,8 @@ async function* readChunks({ path, name }: DataFile, onBytes: ReadingOptions['on
 async function restOf(file: DataFile, first: Uint8Array, lines: AsyncIterable<Line>): Promise<string> {
   const parts = [first];
   let length = first.length;
-  for await (const { bytes } of lines) {
+  for await (const { bytes, number, zero } of lines) {
+    if (zero !== null) throw holdsZero(`${file.name}: line ${number}`, zero);
     parts.push(Buffer.of(NEWLINE), bytes);
     length += bytes.length + 1;
     if (length > MAXIMUM_BYTES) {

@@ -1,11 +1,12 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 
 import { FileError } from '@mixsga/backend';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { checkMetadata, checkThrift, mostValues } from './parquet-checks';
+import { checkMetadata, checkPages, checkThrift, mostUnpacked, mostValues } from './parquet-checks';
 import { compressors } from './parquet-codecs';
 import { readFileRows } from './rows';
 
@@ -33,6 +34,40 @@ describe('structs of a Parquet file', () => {
   });
 
   it('bytes stand for many values, within reason', () => expect([0, 2 ** 20, 2 ** 30].map(mostValues)).toEqual([2 ** 20, 9 * 2 ** 20, 2 ** 24]));
+});
+
+describe('what pages claim', () => {
+  const zigzag = (value: number): number[] => {
+    const bytes: number[] = [];
+    let left = 2 * value;
+    for (; left >= 128; left = Math.floor(left / 128)) bytes.push((left % 128) + 128);
+    return [...bytes, left];
+  };
+  /** A data page of one value, whatever it claims to have unpacked. */
+  const page = (packed: Uint8Array, unpacked: number) => [0x15, 0, 0x15, ...zigzag(unpacked), 0x15, ...zigzag(packed.length), 0x2c, 0x15, 2, 0x15, 0, 0x15, 6, 0x15, 6, 0, 0, ...packed];
+  const schema = [{ name: 'root', num_children: 1 }, { name: 'x', type: 'INT32', repetition_type: 'REQUIRED' }];
+  const check = (pages: number[][], declared: number, codec: keyof typeof compressors = 'GZIP') => {
+    const bytes = Uint8Array.from([...pages.flat(), 0]);
+    const meta = { path_in_schema: ['x'], num_values: BigInt(pages.length), total_uncompressed_size: BigInt(declared), codec, type: 'INT32' };
+    checkPages(new DataView(bytes.buffer), meta as never, { schema, row_groups: [] } as never);
+  };
+
+  it('no more unpacked than the file says of their column', () => {
+    const packed = gzipSync(new Uint8Array(4));
+    expect(() => check([page(packed, 4), page(packed, 4)], 8)).not.toThrow();
+    expect(() => check([page(packed, 2 ** 29)], 8)).toThrow('its pages claim 536870912 bytes unpacked, expected 8, as the file says of the column');
+    const large = gzipSync(new Uint8Array(2 ** 20));
+    expect(() => check([page(large, 2 ** 20)], 8)).not.toThrow();
+    expect(() => check([page(large, 2 ** 20), page(large, 2 ** 20)], 8)).toThrow('its pages claim 2097152 bytes unpacked');
+    expect(() => check([page(large, 2 ** 20), page(large, 2 ** 20)], 2 ** 20)).not.toThrow();
+  });
+
+  it('as much as is packed may hold', () => expect([0, 1000, 2 ** 30].map(mostUnpacked)).toEqual([2 ** 26, 2 ** 26 + 256_000, 2 ** 30]));
+
+  it('lengths of levels that are missing are said to be', () => {
+    const header = [0x15, 6, 0x15, 8, 0x15, 8, 0x5c, 0x15, 2, 0x15, 0, 0x15, 2, 0x15, 0, 0, 0, 1, 2, 3, 4];
+    expect(() => check([header], 8)).toThrow('a page claims levels of unknown and unknown bytes in 4');
+  });
 });
 
 describe('compressed pages', () => {

@@ -12,7 +12,8 @@ import { compressors } from './parquet-codecs';
  * walked through before, in time that the bytes bound.
  */
 
-const MAX_PAGE_BYTES = 2 ** 30;
+/** Bytes unpacked that pages may have beyond what is said of their column: some tools leave the dictionary out. */
+const UNDECLARED_BYTES = 2 ** 20;
 /** Of the texts of a page that share beginnings. */
 const MAX_SHARED_BYTES = 2 ** 26;
 const MAX_DEPTH = 32;
@@ -23,6 +24,11 @@ const RUN_PADDING = 512;
 /** Values that so many bytes may stand for: runs make few bytes of many values, within reason. */
 export function mostValues(bytes: number): number {
   return Math.min(2 ** 24, 2 ** 20 + 8 * bytes);
+}
+
+/** Bytes that so many packed ones may claim to hold: zeros pack a thousand to one, what is worth reading does not. */
+export function mostUnpacked(packed: number): number {
+  return Math.min(2 ** 30, 2 ** 26 + 256 * packed);
 }
 
 /** A place in bytes. */
@@ -114,6 +120,8 @@ export function checkPages(view: DataView, meta: ColumnMetaData, metadata: FileM
   if (parquetSchema(metadata).children.length === 0) throw new Error('a schema without columns');
   const levels = { repetition: getMaxRepetitionLevel(path), definition: getMaxDefinitionLevel(path) };
   const values = Number(meta.num_values);
+  const declared = Math.max(0, Number(meta.total_uncompressed_size));
+  let total = 0;
   const reader: Reader = { view, offset: 0 };
   let left = values;
   // The library, too, takes a last byte for padding.
@@ -123,8 +131,12 @@ export function checkPages(view: DataView, meta: ColumnMetaData, metadata: FileM
     const { compressed_page_size: packed, uncompressed_page_size: unpacked, dictionary_page_header: dictionary } = header;
     const data = header.data_page_header ?? header.data_page_header_v2;
     const counted = (dictionary ?? data)?.num_values ?? 0;
-    const fits = packed >= 0 && packed <= view.byteLength - reader.offset && unpacked >= 0 && unpacked <= MAX_PAGE_BYTES;
-    if (!fits || !(counted >= 0 && counted <= (dictionary ? values : left))) throw new Error(`a page claims ${counted} values in ${unpacked} bytes`);
+    const fits = packed >= 0 && packed <= view.byteLength - reader.offset && unpacked >= 0;
+    if (!fits || !(counted >= 0 && counted <= (dictionary ? values : left))) {
+      throw new Error(`a page claims ${counted} values in ${packed ?? 'unknown'} bytes, ${unpacked ?? 'unknown'} unpacked`);
+    }
+    total += unpacked;
+    if (total > declared + UNDECLARED_BYTES) throw new Error(`its pages claim ${total} bytes unpacked, expected ${declared}, as the file says of the column`);
     const bytes = new Uint8Array(view.buffer, view.byteOffset + reader.offset, packed);
     if (data) {
       left -= counted;
@@ -149,7 +161,7 @@ function checkDataPage(bytes: Uint8Array, header: ReturnType<typeof parquetHeade
   if (v2) {
     const [repetition, definition] = [v2.repetition_levels_byte_length, v2.definition_levels_byte_length];
     const isSound = repetition >= 0 && definition >= 0 && repetition + definition <= bytes.length && v2.num_rows >= 0 && v2.num_nulls >= 0 && v2.num_nulls <= count;
-    if (!isSound) throw new Error(`a page claims levels of ${repetition} and ${definition} bytes in ${bytes.length}`);
+    if (!isSound) throw new Error(`a page claims levels of ${repetition ?? 'unknown'} and ${definition ?? 'unknown'} bytes in ${bytes.length}`);
     const view = viewOf(bytes);
     if (levels.repetition > 0) checkRuns(view, 0, repetition, widthOf(levels.repetition), count);
     if (levels.definition > 0) checkRuns(view, repetition, repetition + definition, widthOf(levels.definition), count);

@@ -7,7 +7,7 @@ import { type ColumnMetaData, type FileMetaData, parquetMetadata, parquetReadObj
 import type { DataFile } from './data-files';
 import { firstInvalidByte, message } from './files';
 import type { ReadingOptions } from './json-rows';
-import { checkMetadata, checkPages, checkThrift, mostValues } from './parquet-checks';
+import { checkMetadata, checkPages, checkThrift, mostUnpacked, mostValues } from './parquet-checks';
 import { compressors } from './parquet-codecs';
 
 /** What a file may claim: all that is allocated for it follows from these. */
@@ -86,26 +86,44 @@ async function readGroup(
   const rows = Number(group.num_rows);
   const most = mostValues(group.columns.reduce((sum, { meta_data }) => sum + Number(meta_data?.total_compressed_size ?? 0), 0));
   const uncompressed = chunks.reduce((sum, chunk) => sum + chunk.uncompressed, 0);
+  const mostBytes = mostUnpacked(chunks.reduce((sum, chunk) => sum + chunk.end - chunk.begin, 0));
   const isSound =
     rows >= 0 && rows <= most &&
     chunks.every(({ begin, end, values }) => begin >= MAGIC.length && begin <= end && end <= size && values >= 0 && values <= most);
-  if (!isSound || uncompressed > MAX_GROUP_BYTES) {
-    throw new FileError(where, `claims ${rows} rows and ${uncompressed} bytes, at most ${most} and ${MAX_GROUP_BYTES} that are in the file are supported; write smaller row groups`);
+  if (!isSound || uncompressed > mostBytes) {
+    throw new FileError(where, `claims ${rows} rows and ${uncompressed} bytes, at most ${most} and ${mostBytes} that are in the file are supported; write smaller row groups`);
   }
   if (rows === 0 || chunks.length === 0) return [];
   const begin = Math.min(...chunks.map((chunk) => chunk.begin));
   const end = Math.max(...chunks.map((chunk) => chunk.end));
   if (end - begin > MAX_GROUP_BYTES) throw new FileError(where, `spans ${end - begin} bytes, at most ${MAX_GROUP_BYTES} are supported; write smaller row groups`);
   const bytes = await readBytes(handle, begin, end);
-  return undamaged(where, async () => {
-    for (const chunk of chunks) checkPages(new DataView(bytes.buffer, chunk.begin - begin, chunk.end - chunk.begin), chunk.meta, metadata);
-    return parquetReadObjects({
+  const read = (names: readonly string[] | undefined): Promise<Record<string, unknown>[]> =>
+    parquetReadObjects({
       file: { byteLength: size, slice: (from, to = size) => bytes.buffer.slice(from - begin, to - begin) },
       metadata: { ...metadata, row_groups: [group], num_rows: group.num_rows },
       ...{ compressors, utf8: false, parsers: { stringFromBytes: strictText } },
-      ...(columns && { columns: [...columns] }),
+      ...(names && { columns: [...names] }),
+    });
+  return undamaged(where, async () => {
+    for (const { meta, ...chunk } of chunks) {
+      const view = new DataView(bytes.buffer, chunk.begin - begin, chunk.end - chunk.begin);
+      await inColumn(meta.path_in_schema.join('.'), () => checkPages(view, meta, metadata));
+    }
+    return read(columns).catch(async (error: unknown) => {
+      // Of several columns the library does not say which it is.
+      for (const column of new Set(chunks.map(({ meta }) => meta.path_in_schema[0]!))) await inColumn(column, () => read([column]));
+      throw error;
     });
   });
+}
+
+async function inColumn(column: string, parse: () => unknown): Promise<void> {
+  try {
+    await parse();
+  } catch (error) {
+    throw new Error(`column ${JSON.stringify(column)}: ${message(error)}`, { cause: error });
+  }
 }
 
 function rangeOf(meta: ColumnMetaData): { meta: ColumnMetaData; begin: number; end: number; values: number; uncompressed: number } {

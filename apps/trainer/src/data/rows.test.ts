@@ -96,7 +96,12 @@ describe('JSON', () => {
   test('zeros are no text', async () => {
     const zeros = Buffer.alloc(1000);
     expect(await failure(await file('zeros.txt', Buffer.concat([Buffer.from('ab'), zeros])))).toBe(': holds a zero byte at byte 2; is it a text file? convert it to UTF-8');
-    for (const name of ['zeros.jsonl', 'zeros.json']) expect(await failure(await file(name, zeros))).toMatch(/^: line 1: not JSON \(.*\); each line/);
+    for (const name of ['zeros.jsonl', 'zeros.json']) expect(await failure(await file(name, zeros))).toBe(': line 1: holds a zero byte at byte 0; is it a text file? convert it to UTF-8');
+    const skipped: string[] = [];
+    const hole = await file('hole.jsonl', Buffer.concat([Buffer.from('{"a": 1}\n{"b'), Buffer.alloc(3 * 2 ** 20), Buffer.from('}\n{"a": 3}\n')]));
+    expect(values(await rowsOf(hole, { skipBroken: true, onSkip: ({ message }) => skipped.push(message.slice(hole.length)) }))).toEqual([{ a: 1 }, { a: 3 }]);
+    expect(skipped).toEqual([': line 2: holds a zero byte at byte 12; is it a text file? convert it to UTF-8']);
+    expect(await failure(await file('list.json', Buffer.concat([Buffer.from('[\n{"a": 1},\n'), zeros])))).toMatch(/^: line 3: holds a zero byte at byte 12;/);
     for (const name of ['zeros.parquet', 'zeros.jsonl.gz']) expect(await failure(await file(name, zeros))).toMatch(/^: not a /);
   });
 
@@ -179,7 +184,11 @@ describe('Parquet', () => {
     expect(await failure(await file('footer.parquet', footer))).toMatch(/^: damaged or not supported: .*; write it again/);
     const page = Buffer.from(good);
     page.fill(0xff, 4, 30);
-    expect(await failure(await file('page.parquet', page))).toMatch(/^: row group 1: damaged or not supported: /);
+    expect(await failure(await file('page.parquet', page))).toMatch(/^: row group 1: damaged or not supported: column "id": /);
+    // Sound pages whose values are none: only the library finds out.
+    const dates = await readFile(fixture('rows-none.parquet'));
+    dates.fill(0xff, dates.indexOf('Row 0') - 4, dates.indexOf('Row 0'));
+    expect(await failure(await file('values.parquet', dates))).toMatch(/^: row group 1: damaged or not supported: column "text": /);
   });
 
   it('whatever bytes are wrong, either reads rows or says that the file is damaged, in little memory', async () => {

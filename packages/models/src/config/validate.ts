@@ -2,15 +2,15 @@ import { FileError, MixsgaError } from '@mixsga/backend';
 import { closest, distance } from 'fastest-levenshtein';
 import type { z } from 'zod';
 import { readFileText } from '../io/fs';
-import { parseStrictJson, type JsonValue } from '../io/json';
+import { MAX_CONFIG_BYTES, parseStrictJson, type JsonValue } from '../io/json';
 
 /**
  * Reads a JSON file; a key given twice is refused.
- * @throws FileError when it is missing or not JSON
+ * @throws FileError when it is missing, not JSON or larger than a configuration
  */
 export async function readJsonFile(path: string): Promise<JsonValue> {
   try {
-    return parseStrictJson(await readFileText(path));
+    return parseStrictJson(await readFileText(path, MAX_CONFIG_BYTES));
   } catch (error) {
     if (error instanceof SyntaxError) throw new FileError(path, error.message, { cause: error });
     throw error;

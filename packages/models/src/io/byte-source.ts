@@ -1,5 +1,5 @@
 import { FileError } from '@mixsga/backend';
-import { asFileError } from './fs';
+import { asFileError, tooLarge } from './fs';
 import { fetchRange, sizeOfUrl, type HttpOptions } from './http';
 
 /** The bytes of a file that is read in parts. */
@@ -100,9 +100,7 @@ export async function openUrl(url: string, options: HttpOptions = {}): Promise<B
  * @throws FileError when it is larger than `limit`
  */
 export async function readAll(source: ByteSource, limit: number): Promise<Uint8Array<ArrayBuffer>> {
-  if (source.size > limit) {
-    throw new FileError(source.where, `expected at most ${limit} bytes, got ${source.size}; is it the file that its name says?`);
-  }
+  if (source.size > limit) throw new FileError(source.where, tooLarge(source.size, limit));
   const bytes = new Uint8Array(source.size);
   await source.readInto(bytes, 0);
   return bytes;

@@ -2,14 +2,11 @@ import { FileError } from '@mixsga/backend';
 import { blobSource, openFile, openUrl, readAll, type ByteSource } from './byte-source';
 import { asFileError } from './fs';
 import type { HttpOptions } from './http';
-import { parseStrictJson, type JsonValue } from './json';
+import { MAX_CONFIG_BYTES, parseStrictJson, type JsonValue } from './json';
 import { openSafetensors } from './safetensors-source';
 import { MAX_INDEX_BYTES, openShards, parseShardIndex } from './shards';
 import type { TensorSource } from './tensor-source';
 import { openTorch } from './torch-source';
-
-/** A few megabytes of JSON: far more than a config.json, and little enough to parse at once. */
-const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 
 /** The files of a checkpoint, wherever they are. */
 export interface CheckpointFiles {

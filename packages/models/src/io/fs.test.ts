@@ -47,6 +47,7 @@ describe('readFileText', () => {
   it('refuses bytes that are not UTF-8', async () => {
     const path = join(folder, 'a.txt');
     await writeFile(path, Uint8Array.of(0x61, 0xc3));
-    await expect(readFileText(path)).rejects.toThrow(`${path}: expected UTF-8 text`);
+    await expect(readFileText(path, 2)).rejects.toThrow(`${path}: expected UTF-8 text`);
+    await expect(readFileText(path, 1)).rejects.toThrow(`${path}: expected at most 1 bytes, got 2; is it the file that its name says?`);
   });
 });

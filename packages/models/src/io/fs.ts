@@ -7,14 +7,16 @@ const READ_CHUNK = 2 ** 30;
 
 /**
  * The whole of a file.
- * @throws FileError when it is missing or cannot be read
+ * @throws FileError when it is missing, cannot be read or has more than `limit` bytes
  */
-export async function readFileBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function readFileBytes(path: string, limit = Infinity): Promise<Uint8Array<ArrayBuffer>> {
   const { open } = await import('node:fs/promises');
   try {
     const file = await open(path, 'r');
     try {
-      const bytes = new Uint8Array((await file.stat()).size);
+      const { size } = await file.stat();
+      if (size > limit) throw new FileError(path, tooLarge(size, limit));
+      const bytes = new Uint8Array(size);
       let filled = 0;
       while (filled < bytes.length) {
         const { bytesRead } = await file.read(bytes, filled, Math.min(READ_CHUNK, bytes.length - filled), filled);
@@ -30,12 +32,16 @@ export async function readFileBytes(path: string): Promise<Uint8Array<ArrayBuffe
   }
 }
 
+export function tooLarge(size: number, limit: number): string {
+  return `expected at most ${limit} bytes, got ${size}; is it the file that its name says?`;
+}
+
 /**
  * The whole of a UTF-8 text file.
- * @throws FileError when it is missing, cannot be read or is not UTF-8
+ * @throws FileError when it is missing, cannot be read, has more than `limit` bytes or is not UTF-8
  */
-export async function readFileText(path: string): Promise<string> {
-  return decodeUtf8(await readFileBytes(path), path);
+export async function readFileText(path: string, limit: number): Promise<string> {
+  return decodeUtf8(await readFileBytes(path, limit), path);
 }
 
 /** @throws FileError when the bytes are not UTF-8 */

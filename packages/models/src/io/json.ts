@@ -1,6 +1,8 @@
 /** A JSON value; objects have no prototype, so that a key such as `__proto__` is a key like any other. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue };
 
+/** A few megabytes of JSON: far more than a config.json, and little enough to parse at once. */
+export const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 const MAX_DEPTH = 64;
 const MAX_NUMBER = 128;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
