@@ -1,5 +1,5 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { LatentBasis } from './latent/latent';
+import type { LatentBasis } from './latent/basis';
 
 /** Keys and values of the same tokens. */
 export interface KeyValue<T extends Tensor = Tensor> {

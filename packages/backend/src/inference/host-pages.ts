@@ -1,7 +1,7 @@
 import { dequantiseHeads, headBytes, quantiseHeads, type KvType } from './kv-type';
 import type { PageStore, Segment, Slot, TokenMove } from './pages';
 import { PageNumbers, poolingFactor, TOKENS_PER_PAGE } from './pages';
-import type { Pooling } from './runtime';
+import type { Pooling } from './pages';
 
 /** Pages in plain arrays of the host: [token, heads·headDim] for K and for V. The reference of the others. */
 export class HostPages implements PageStore {

@@ -10,13 +10,13 @@ export { HostPages, slotOf } from './host-pages';
 export { dequantiseHeads, headBytes, kvTypes, quantiseHeads } from './kv-type';
 export type { KvType, QuantisedHeads } from './kv-type';
 export { TOKENS_PER_PAGE } from './pages';
-export type { PageStore, Segment, Slot, TokenMove } from './pages';
+export type { PageStore, Pooling, Segment, Slot, TokenMove } from './pages';
 export { weightTypes } from './runtime';
-export { streamingBandwidth } from './wasm/index';
 export type {
   ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer, KvWeights, LatentKernels, LatentLayer, LatentWeights, LayerView, LinearWeights,
-  MarginOptions, PageFormat, Pooling, Resident, RmsNormOptions, Route, RouterWeights, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  MarginOptions, PageFormat, Resident, RmsNormOptions, Route, RouterWeights, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from './runtime';
+export { streamingBandwidth } from './wasm/index';
 
 /** Runtimes of this package's own kernels, by backend; null where they can't be used. */
 const fused: Readonly<Record<string, () => InferenceRuntime | null>> = {

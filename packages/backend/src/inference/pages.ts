@@ -1,6 +1,5 @@
 import { BackendError } from '../errors';
 import type { KvType } from './kv-type';
-import type { Pooling } from './runtime';
 
 /** Tokens of a page. Half a page for each expert and layer is what a cache wastes on average. */
 export const TOKENS_PER_PAGE = 32;
@@ -62,6 +61,9 @@ export interface TokenMove {
   readonly from: Slot;
   readonly to: Slot;
 }
+
+/** What a group of g heads becomes: their mean, or their sum over √g. */
+export type Pooling = 'mean' | 'root';
 
 /** What the sum of a group of `size` heads is multiplied by. */
 export function poolingFactor(pooling: Pooling, size: number): number {

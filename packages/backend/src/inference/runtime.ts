@@ -2,7 +2,7 @@
 // that are written in place. One implementation for each way of computing; `createRuntime` picks that of the active backend.
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import type { KvType } from './kv-type';
-import type { PageStore, Segment, Slot } from './pages';
+import type { PageStore, Pooling, Segment, Slot } from './pages';
 
 /** Element types of packed weights. Sums are float32 whatever the type. */
 export const weightTypes = ['f32', 'bf16', 'int8'] as const;
@@ -58,9 +58,6 @@ export interface LatentWeights extends Resident {
   /** Numbers of the longest latent. */
   readonly rank: number;
 }
-
-/** What a group of g heads becomes: their mean, or their sum over √g. */
-export type Pooling = 'mean' | 'root';
 
 /** float32 [size], such as a norm's gain. */
 export interface Vector extends Resident {

@@ -5,7 +5,7 @@
 import { BackendError, MixsgaError } from '../errors';
 import { dequantiseHeads, headBytes, quantiseHeads, type KvType } from '../inference/kv-type';
 import { TOKENS_PER_PAGE, type PageStore } from '../inference/pages';
-import type { Pooling } from '../inference/runtime';
+import type { Pooling } from '../inference/pages';
 import { SeededRandom } from '../random';
 
 export interface PageStoreCheck {

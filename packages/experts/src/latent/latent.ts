@@ -1,17 +1,8 @@
 import { ArgumentError } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Expert, ExpertLayout } from '../expert';
-
-/** The constants of a layer that its latents are made with, see `fitLatentBasis`. */
-export interface LatentBasis {
-  /** float32 [2·K·d, R]: orthonormal columns, the most important one first. */
-  readonly weight: Tensor2D;
-  /** float32 [2·K·d]: what keys, then values, are before anything of their inputs is added. */
-  readonly bias: Tensor1D;
-  /** float32 [2·K·d]: what makes keys and values comparable. */
-  readonly scale: Tensor1D;
-}
+import type { LatentBasis } from './basis';
 
 export interface LatentOptions extends ExpertLayout {
   /** Numbers that are stored for a token, from 1 to the columns of the basis. */

@@ -6,6 +6,7 @@ import { type ParsedResults, parseHarnessResults } from '@mixsga/evaluators';
 
 import { parseSweep, type SweepReport } from '../../sweep/schema';
 import { parseReport, type Report } from '../schema';
+import type { Collected, Found } from './collected';
 import { checkDetails } from './measurement';
 
 /** Bytes of a file that are read at most. */
@@ -17,21 +18,6 @@ const OWNERS = ['run.json', 'config.json'];
 const NAMES = /^(results_.*|report|sweep)\.json$/;
 /** Written beside the report of a comparison or a sweep. */
 const COMPANIONS = ['seconds.json'];
-
-/** A file that was found, and what it holds. */
-export interface Found<T> {
-  readonly path: string;
-  readonly content: T;
-}
-
-/** What some folders hold, each list in order of path. */
-export interface Collected {
-  readonly results: readonly Found<ParsedResults>[];
-  readonly comparisons: readonly Found<Report>[];
-  readonly sweeps: readonly Found<SweepReport>[];
-  /** Files that are broken, of another version or of something else, and why. */
-  readonly leftOut: readonly Found<string>[];
-}
 
 /**
  * Finds and reads the results files (ours and lm-evaluation-harness's own), comparisons and sweeps among some files, and anywhere below some

@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 import type { ImportanceWindow } from '../importance-strip';
 import type { RoutingDetails } from '../routing-plot';
-import type { Collected, Found } from './collect';
+import type { Collected, Found } from './collected';
 
 /** A number with its standard error; null where there is none. */
 export interface Metric {

@@ -11,7 +11,7 @@ import { frontierLines } from '../ranking';
 import { summarise } from '../summary';
 import { markdownEvaluations, markdownTable } from '../table';
 import { judge } from '../verdict';
-import type { Collected } from './collect';
+import type { Collected } from './collected';
 import { equalBudgetTables, taskTables } from './markdown';
 import { measurementsOf } from './measurement';
 import { type Plot, plotsOf } from './plots';

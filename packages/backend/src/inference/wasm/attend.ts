@@ -1,5 +1,5 @@
 // One softmax over all segments that a token sees, whatever is stored in their pages, by one call of a kernel.
-import type { WasmHeap } from '../../wasm/register';
+import type { WasmHeap } from '../../wasm/kernel';
 import { type Segment, TOKENS_PER_PAGE } from '../pages';
 import type { AttendOptions, LayerView, Route } from '../runtime';
 import type { HeapPages } from './pages';

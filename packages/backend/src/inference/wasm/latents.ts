@@ -1,4 +1,4 @@
-import type { WasmHeap } from '../../wasm/register';
+import type { WasmHeap } from '../../wasm/kernel';
 import type { AttendOptions, LatentKernels, LatentLayer, LatentWeights, LayerView, Route, Rows, WeightType } from '../runtime';
 import { attendSegments } from './attend';
 import type { WasmLatents } from './pages';

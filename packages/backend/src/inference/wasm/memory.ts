@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
 import { alignedTo, CACHE_LINE } from '../../wasm/heap';
-import type { WasmHeap } from '../../wasm/register';
+import type { WasmHeap } from '../../wasm/kernel';
 import type { Resident } from '../runtime';
 
 /**

@@ -1,10 +1,11 @@
 import { ArgumentError } from '../../errors';
 import { CACHE_LINE } from '../../wasm/heap';
-import type { WasmHeap } from '../../wasm/register';
+import type { WasmHeap } from '../../wasm/kernel';
 import { headBytes, type KvType } from '../kv-type';
 import type { PageStore, Slot, TokenMove } from '../pages';
 import { PageNumbers, poolingFactor } from '../pages';
-import type { PageFormat, Pooling } from '../runtime';
+import type { Pooling } from '../pages';
+import type { PageFormat } from '../runtime';
 import { Block } from './memory';
 
 /** Pages in the wasm heap, a block each. */

@@ -1,4 +1,4 @@
-import type { WasmHeap } from '../../wasm/register';
+import type { WasmHeap } from '../../wasm/kernel';
 import type { DenseLayer, RouterWeights } from '../runtime';
 import { allOrNone, type Block, blockOf } from './memory';
 

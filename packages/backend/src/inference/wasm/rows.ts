@@ -1,4 +1,4 @@
-import type { WasmHeap } from '../../wasm/register';
+import type { WasmHeap } from '../../wasm/kernel';
 import type { Rows, Vector } from '../runtime';
 import { Block, blockOf } from './memory';
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
-import type { WasmHeap } from '../../wasm/register';
+import type { WasmHeap } from '../../wasm/kernel';
 import { hostDistortions } from '../distortions';
 import { marginOf } from '../margin';
 import { TOKENS_PER_PAGE } from '../pages';

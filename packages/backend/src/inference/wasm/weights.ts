@@ -1,4 +1,4 @@
-import type { WasmHeap } from '../../wasm/register';
+import type { WasmHeap } from '../../wasm/kernel';
 import type { Activation, DenseLayer, KvLayer, KvWeights, LatentLayer, LatentWeights, LinearWeights, WeightType } from '../runtime';
 import { allOrNone, Block } from './memory';
 

@@ -1,5 +1,5 @@
 import type { NamedAttrMap } from '@tensorflow/tfjs-core';
-import type { WasmKernel } from '../../wasm/register';
+import type { WasmKernel } from '../../wasm/kernel';
 
 interface Attributes extends NamedAttrMap {
   batch: number;

@@ -1,4 +1,4 @@
-import type { WasmKernel } from '../../wasm/register';
+import type { WasmKernel } from '../../wasm/kernel';
 import { expertCapacity } from './capacity';
 
 export const expertChoiceWasm: WasmKernel[] = [

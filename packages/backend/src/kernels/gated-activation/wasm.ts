@@ -1,4 +1,4 @@
-import type { WasmKernel } from '../../wasm/register';
+import type { WasmKernel } from '../../wasm/kernel';
 import type { GateActivation } from './op';
 
 /** The numbers of assembly/elementwise.ts. */

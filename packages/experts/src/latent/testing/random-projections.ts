@@ -2,7 +2,7 @@ import { SeededRandom } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ExpertLayout } from '../../expert';
 import type { LatentBasisValues, LatentInputs } from '../fit';
-import type { LatentBasis } from '../latent';
+import type { LatentBasis } from '../basis';
 
 /** A layer with normal weights. */
 export function randomProjections(
