@@ -56,6 +56,7 @@ describe('bytes', () => {
     for (const [expert, tokens] of [6, 2, 12].entries()) for (let i = 0; i < tokens; i++) step(cache, 1, expert);
     const tokenBytes = [12, 6, 3].map((heads) => 2 * heads * (64 + 4));
     expect(cache.bytes().used).toBe(6 * tokenBytes[0]! + 2 * tokenBytes[1]! + 12 * tokenBytes[2]! + 5);
+    expect(cache.stored).toEqual([24, 12, 6].map((heads, expert) => ({ heads, headDim: 64, bytes: tokenBytes[expert]! })));
     expect(pool.allocatedBytes).toBe(32 * (tokenBytes[0]! + tokenBytes[1]! + tokenBytes[2]!));
     // 3:1:6 over 12 layers, as kvBytesPerToken has it.
     expect(kvBytesPerToken({ ...opt, ratios: [3, 1, 6], type: 'int8' })).toBe(12 * 6 * 2 * 68 + 3);

@@ -3,7 +3,7 @@ import type { EvictionPolicy } from './eviction/policy';
 import type { Budget } from './budget/budget';
 import type { SlottedLayer } from './layers/slotted';
 import type { KeepAllLayer } from './layers/keep-all';
-import type { CacheLayout } from './layout';
+import type { CacheLayout, StoredToken } from './layout';
 import { serialise } from './serialise';
 
 type CacheLayer = KeepAllLayer | SlottedLayer;
@@ -75,6 +75,11 @@ export class KvCache {
   /** Group size of each expert, and under a KV budget of those that tokens are only coarsened to, which have the next numbers. */
   get groupSizes(): readonly number[] {
     return this.#limits.budget?.groupSizes ?? this.#owner.layout.groupSizes;
+  }
+
+  /** What is stored of a token in a layer, keys and values together: for each of {@link groupSizes}. */
+  get stored(): readonly StoredToken[] {
+    return this.#layers[0]!.arenas.map(({ store: { heads, valueHeads = heads, headDim }, bytesPerToken }) => ({ heads: heads + valueHeads, headDim, bytes: bytesPerToken }));
   }
 
   /** Tokens that a layer has. */

@@ -6,6 +6,12 @@ export interface StoredEntry {
   readonly headDim: number;
 }
 
+/** The same as a cache has it. */
+export interface StoredToken extends StoredEntry {
+  /** Of the dimensions, and with int8 of their scales. */
+  readonly bytes: number;
+}
+
 /** The shape of a cache, and whose it is. */
 export interface CacheLayout {
   /** Layers that store keys and values of their own. */

@@ -1,7 +1,7 @@
 // What a model takes: numbers of its parameters, their bytes, and the work of a token.
-import { weightTypes, type KvType, type WeightType } from '@mixsga/backend';
+import { headBytes, weightTypes, type KvType, type WeightType } from '@mixsga/backend';
 import { kvBudget } from '@mixsga/experts';
-import { kvBytesPerToken } from '@mixsga/kv-cache';
+import { kvBytesPerToken, type StoredToken } from '@mixsga/kv-cache';
 import { attentionKinds, parseAttention } from './attention/index';
 import { storingLayers, type AttentionVariant } from './attention/variant';
 import { modelShape, type ModelShape } from './config/shape';
@@ -53,12 +53,21 @@ export function modelCost(config: ModelConfig, variant: AttentionVariant): Model
 }
 
 /** Bytes of KV cache a token under a variant, expert index included. Layers whose ratios differ take what their mean takes. */
-export function kvBytes({ layers, kvHeads, headDim }: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): number {
-  const entries = variant.layerExperts?.stored({ kvHeads, headDim });
+export function kvBytes(shape: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): number {
   const ratios = variant.experts?.ratios ?? [1];
-  const stored = { layers: storingLayers(layers, variant).length, kvHeads: variant.storedKvHeads(kvHeads) };
+  const stored = { layers: storingLayers(shape.layers, variant).length, kvHeads: variant.storedKvHeads(shape.kvHeads) };
   const groupSizes = variant.grouping?.groupSizes ?? ratios.map(() => 1);
-  return kvBytesPerToken({ ...stored, headDim, groupSizes, ...(entries && { entries }), ratios, type });
+  return kvBytesPerToken({ ...stored, headDim: shape.headDim, groupSizes, entries: storedTokens(shape, variant, type), ratios, type });
+}
+
+/**
+ * What each expert of a variant stores of a token in a layer, keys and values together: a single one where nothing is routed.
+ * @param type element type of keys and values
+ */
+export function storedTokens({ kvHeads, headDim }: Pick<ModelShape, 'kvHeads' | 'headDim'>, variant: AttentionVariant, type: KvType = 'f32'): StoredToken[] {
+  const entries = variant.layerExperts?.stored({ kvHeads, headDim })
+    ?? variant.grouping!.groupSizes.map((size) => ({ heads: (2 * variant.storedKvHeads(kvHeads)) / size, headDim }));
+  return entries.map((entry) => ({ ...entry, bytes: entry.heads * headBytes(type, entry.headDim) }));
 }
 
 /** What a model keeps of a token in its KV cache under a variant. */

@@ -17,7 +17,7 @@ export { convertCheckpoint } from './convert-checkpoint';
 export type { ConvertCheckpointOptions } from './convert-checkpoint';
 export { modelShape } from './config/shape';
 export type { ModelConfig, ModelShape } from './config/shape';
-export { kvTraits } from './cost';
+export { kvTraits, storedTokens } from './cost';
 export type { KvTraits } from './cost';
 export type { CachedDecoder, DecoderOptions, LikelihoodOptions, RoutingOptions, TextOptions } from './decoder/cached-decoder';
 export type { LayerDecisions } from './decoder/decisions';

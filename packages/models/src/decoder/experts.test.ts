@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseAttention } from '../attention/index';
 import { modelShape } from '../config/shape';
-import { kvBytes } from '../cost';
+import { kvBytes, storedTokens } from '../cost';
 import { createDecoder } from './create-decoder';
 import { streamNll } from '../stream-nll';
 import { distance, feed, inOnePass } from '../testing/decoding';
@@ -94,6 +94,8 @@ describe('experts of other types', () => {
       const index = 4 * Math.ceil((43 * Math.ceil(Math.log2(entries.length))) / 8);
       const used = cache.expertCounts().reduce((sum, count, expert) => sum + count * bytesOf[expert]!, index);
       expect(cache.bytes().used).toBe(used);
+      expect(cache.stored).toEqual(entries.map((entry, expert) => ({ ...entry, bytes: bytesOf[expert]! })));
+      expect(storedTokens(shape, variant, kv)).toEqual(cache.stored);
       expect(cache.expertCounts().reduce((a, b) => a + b)).toBe(4 * 43);
       if (!variant.experts) expect(kvBytes(shape, variant, kv)).toBe(4 * bytesOf[0]!);
       decoder.dispose();
