@@ -1,85 +1,32 @@
 // The built page in Debian's chromium, as a plain file server gives it.
-import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { fromPretrained, generateText, parseAttention } from '@mixsga/models';
 import axe from 'axe-core';
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BuiltPage, CHROMIUM, hasChromium } from './testing/built-page';
 import { FakeHub } from './testing/fake-hub';
-import { drop, exported, meter, renderers } from './testing/page';
+import { addressHas, drop, ended, exported, generate, meter, renderers, textOf, tokens } from './testing/page';
 import { StaticServer } from './testing/static-server';
 
-const CHROMIUM = '/usr/bin/chromium';
-const available = existsSync(CHROMIUM);
-const app = fileURLToPath(new URL('..', import.meta.url));
 const zoo = fileURLToPath(new URL('../../../packages/models/zoo/sotu-mini', import.meta.url));
 const fixture = fileURLToPath(new URL('../../../packages/models/src/fixtures/parity/llama', import.meta.url));
-/** SwiftShader in the place of a graphics card. */
-const WEBGPU = ['--enable-unsafe-webgpu', '--enable-features=Vulkan', '--use-webgpu-adapter=swiftshader', '--use-vulkan=swiftshader'];
 
 const PROMPT = 'The state of the Union is';
 const GREEDY = 'temperature=0&top_p=1&pace=0&max=60';
 
-describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is no ${CHROMIUM})`}`, () => {
-  let folder: string;
-  let server: StaticServer;
-  let address: string;
-  let browser: Browser;
-  /** Errors and warnings of the console, uncaught errors, breaches of the content security policy, requests of other servers. */
-  const complaints: string[] = [];
-
+describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (there is no ${CHROMIUM})`}`, () => {
+  let built: BuiltPage;
+  let complaints: string[];
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'mixsga-playground-'));
-    await build({ configFile: join(app, 'vite.config.ts'), logLevel: 'error', build: { outDir: folder, emptyOutDir: true } });
-    server = new StaticServer(folder, '/some/folder/');
-    address = await server.start();
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', ...WEBGPU] });
+    built = await BuiltPage.start();
+    complaints = built.complaints;
   }, 120_000);
-  afterAll(async () => {
-    await browser?.close();
-    await server?.stop();
-    if (folder) await rm(folder, { recursive: true });
-  });
-
-  /** A page of its own, on which nothing may go wrong. */
-  async function open(fragment = '', options: BrowserContextOptions = {}, at = address): Promise<Page> {
-    const context = await browser.newContext(options);
-    const page = await context.newPage();
-    page.on('pageerror', (error) => void complaints.push(String(error)));
-    page.on('console', (message) => void (['error', 'warning'].includes(message.type()) && complaints.push(message.text())));
-    page.on('request', (request) => void (/^(http:\/\/127|blob:)/.test(request.url()) || complaints.push(`asked for ${request.url()}`)));
-    await page.addInitScript(() => {
-      addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => reportError(new Error(`policy: ${violatedDirective} ${blockedURI}`)));
-    });
-    await page.goto(`${at}#${fragment}`);
-    return page;
-  }
-
-  async function closing(page: Page): Promise<void> {
-    await page.context().close();
-    expect(complaints.splice(0)).toEqual([]);
-  }
-
-  const ended = (page: Page, count = 1) =>
-    page.waitForFunction(
-      (runs) => {
-        const articles = [...document.querySelectorAll<HTMLElement>('article.run')];
-        return articles.length === runs && articles.every(({ dataset }) => ['done', 'stopped', 'failed'].includes(dataset.status!));
-      },
-      count,
-      { timeout: 60_000 },
-    );
-  const textOf = (page: Page, run = 0) =>
-    page.locator('article.run').nth(run).locator('.text .token:not(.of-prompt)').allTextContents().then((texts) => texts.join(''));
-  const tokens = (page: Page) => page.locator('.text .token').count();
-  /** It changes a moment after a setting did. */
-  const addressHas = (page: Page, part: string) => page.waitForURL(({ hash }) => hash.includes(part), { timeout: 5000 });
-  const generate = (page: Page) => page.getByRole('button', { name: 'Generate' }).click();
+  afterAll(() => built?.stop());
+  const open: BuiltPage['open'] = (...given) => built.open(...given);
+  const closing: BuiltPage['closing'] = (page) => built.closing(page);
 
   /** The greedy text in Node. */
   async function inNode(attention: string): Promise<string> {
@@ -90,8 +37,8 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
   }
 
   it('weighs little: scripts that a visit on wasm loads, and all', async () => {
-    const files = (await readdir(join(folder, 'assets'))).filter((name) => name.endsWith('.js'));
-    const bytes = Object.fromEntries(await Promise.all(files.map(async (name) => [name, gzipSync(await readFile(join(folder, 'assets', name))).length] as const)));
+    const files = (await readdir(join(built.folder, 'assets'))).filter((name) => name.endsWith('.js'));
+    const bytes = Object.fromEntries(await Promise.all(files.map(async (name) => [name, gzipSync(await readFile(join(built.folder, 'assets', name))).length] as const)));
     const page = await open(GREEDY);
     const loaded = new Set<string>();
     page.on('request', (request) => void loaded.add(request.url().split('/').at(-1)!));
@@ -123,7 +70,7 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
   }, 120_000);
 
   it('runs the same where the page is cross-origin isolated', async () => {
-    const isolating = new StaticServer(folder, '/', { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' });
+    const isolating = new StaticServer(built.folder, '/', { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' });
     try {
       const page = await open(GREEDY, {}, await isolating.start());
       expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
@@ -252,7 +199,7 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
 
     await page.getByLabel('Files of a model').setInputFiles(join(zoo, 'config.json'));
     await page.getByRole('alert').waitFor();
-    expect(await page.getByRole('alert').innerText()).toMatch(/^the files given: expected weights in one of model\.safetensors.*The model of before stays open\.$/);
+    expect(await page.getByRole('alert').innerText()).toMatch(/^the files given: expected weights in one of model\.safetensors.*The previous model is still loaded\.$/);
     await generate(page);
     await ended(page);
     expect(await textOf(page)).toBe(await inNode('mixsga:3:1:6'));
@@ -290,7 +237,7 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
     await ended(page);
     const run = (await exported(page)).runs[0]!;
     expect(run.cache).toMatchObject({ tokensSeen: 67, tokensKept: 34 });
-    expect(await page.locator('.token.evicted').count()).toBe(33);
+    expect(await page.locator('.text .token.evicted').count()).toBe(33);
     await page.locator('#variant-0-kind').selectOption('gqa');
     await page.locator('#variant-0-count').fill('3');
     await page.locator('fieldset [role=alert]').waitFor();
@@ -416,9 +363,9 @@ describe.skipIf(!available)(`the page in a browser${available ? '' : ` (there is
       }
     };
     await times(20); // until the engine's own heaps have grown to what they need
-    const [before, residentBefore] = [await settle(), await renderers(browser)];
+    const [before, residentBefore] = [await settle(), await renderers(built.browser)];
     await times(20);
-    const [after, residentAfter] = [await settle(), await renderers(browser)];
+    const [after, residentAfter] = [await settle(), await renderers(built.browser)];
     report(`20 runs: page heap ${mb(after.JSHeapUsedSize! - before.JSHeapUsedSize!)}, renderer ${mb(residentAfter - residentBefore)}`);
     expect(after.Nodes! - before.Nodes!).toBeLessThan(100);
     expect(after.JSHeapUsedSize! - before.JSHeapUsedSize!).toBeLessThan(2e6);

@@ -18,7 +18,7 @@ export type BackendChoice = (typeof backendChoices)[number];
 export interface Variant {
   readonly attention: string;
   readonly eviction: string;
-  /** What the cache may hold, as a share of the unmodified cache at its end: tokens lose heads when that is full. Default: no limit. */
+  /** What the cache may hold, as a share of the unmodified cache at its end: the least important tokens are compressed further when it is full. Default: no limit. */
   readonly kvBudget?: number | undefined;
 }
 
@@ -115,8 +115,8 @@ export interface VariantPlan {
   readonly bytes: number;
   /** Tokens that a layer keeps. */
   readonly tokensKept: number;
-  /** Heads that share a stored one, for each expert. */
-  readonly groupSizes: readonly number[];
+  /** What each expert keeps of a token in a layer. */
+  readonly kept: readonly Kept[];
 }
 
 /** How a text is generated. */
@@ -154,10 +154,12 @@ export interface RunStarted {
   readonly weights: string;
   readonly prompt: readonly Token[];
   readonly generated: readonly Token[];
-  /** Layers that store keys and values of their own. */
-  readonly layers: number;
+  /** Of each layer of the model, the layer of the cache that it reads. */
+  readonly cacheLayers: readonly number[];
   /** Of each expert, and under a KV budget of those that tokens are only coarsened to. */
   readonly groupSizes: readonly number[];
+  /** What each of them keeps of a token in a layer. */
+  readonly kept: readonly Kept[];
   /** Of each expert. */
   readonly ratios: readonly number[];
   /** Bytes that the cache may hold; null for no limit. */
@@ -166,6 +168,14 @@ export interface RunStarted {
   readonly mhaPerToken: number;
   readonly gqaPerToken: number | null;
   readonly tokensAtMost: number;
+}
+
+/** What is kept of a token in a layer of the model. */
+export interface Kept {
+  /** Of the bytes that the unmodified model takes for its keys and values; where layers share them, the layer's part. */
+  readonly share: number;
+  /** `2 of 8 heads`, `64 of 256 dimensions`, `all 8 heads, shared by 2 layers`. */
+  readonly text: string;
 }
 
 export interface Token {
@@ -184,7 +194,7 @@ export interface RunStep {
   readonly cache: CacheFacts;
   /** Position of the first token in `experts`. */
   readonly first: number;
-  /** [layers, tokens] of the tokens from `first` on, row by row; see {@link EVICTED}. */
+  /** [layers of the cache, tokens] of the tokens from `first` on, row by row; see {@link EVICTED}. */
   readonly experts: Uint8Array;
   readonly speed: Speed;
 }

@@ -106,7 +106,7 @@ export class Session {
     }
   }
 
-  /** The model of before is still the worker's. */
+  /** The previous model is still the worker's. */
   #keepOpened(failure: Failure): void {
     const isCancelled = failure.kind === 'cancelled';
     batch(() => {
@@ -137,11 +137,12 @@ export class Session {
 
   /** All variants, one after the other. */
   async run(): Promise<void> {
-    if (!this.canRun.value) return;
+    const model = this.model.value;
+    if (!this.canRun.value || model.status !== 'ready') return;
     this.stop();
     const turn = this.#turn;
     const settings = this.settings.value;
-    const views = settings.variants.map((variant) => new RunView(variant));
+    const views = settings.variants.map((variant) => new RunView(variant, { settings, model: model.facts }));
     batch(() => {
       this.runs.value = views;
       this.isRunning.value = true;

@@ -43,7 +43,7 @@ function Forecast({ session }: { session: Session }) {
   if (failure) {
     return (
       <p class="forecast notice bad" role="alert">
-        {failure.message}. The model of before stays open.
+        {failure.message}. The previous model is still loaded.
       </p>
     );
   }

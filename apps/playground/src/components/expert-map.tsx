@@ -2,7 +2,7 @@ import type { Signal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { formatPercent, visible } from '../state/format';
 import { toneOf, type Theme } from '../state/palette';
-import { UNKNOWN, type RunView } from '../state/run-view';
+import type { RunView } from '../state/run-view';
 import { theme } from './theme';
 
 interface Props {
@@ -81,9 +81,7 @@ export function ExpertMap({ id, run, revision, chosen, hovered }: Props) {
 }
 
 function placeText(run: RunView, layer: number, token: number): string {
-  const expert = run.expert(layer, token);
-  const kept = expert >= UNKNOWN ? 'not known' : `one head for each ${run.groupSizes[expert]}`;
-  return `Layer ${layer + 1}, token ${token + 1}, ${visible(run.tokens[token]?.text ?? '')}: ${kept}${run.isEvicted(layer, token) ? ', evicted' : ''}`;
+  return `Layer ${layer + 1}, token ${token + 1}, ${visible(run.tokens[token]?.text ?? '')}: ${run.keptText(layer, token)}`;
 }
 
 /** The map in numbers. */
@@ -98,9 +96,9 @@ function MapTable({ run }: { run: RunView; revision: number }) {
             <thead>
               <tr>
                 <th scope="col">Layer</th>
-                {run.groupSizes.map((size, expert) => (
+                {run.kept.map(({ text }, expert) => (
                   <th scope="col" key={expert}>
-                    {size === 1 ? 'all heads' : `1 of ${size} heads`}
+                    {text}
                   </th>
                 ))}
                 <th scope="col">evicted</th>
@@ -131,7 +129,7 @@ function MapTable({ run }: { run: RunView; revision: number }) {
 
 /** Tokens of each expert that the cache has in a layer, and those that it has no more. */
 function countLayer(run: RunView, layer: number): { counts: number[]; evicted: number } {
-  const counts = run.groupSizes.map(() => 0);
+  const counts = run.kept.map(() => 0);
   let evicted = 0;
   for (let token = 0; token < run.known; token++) {
     if (run.isEvicted(layer, token)) evicted++;

@@ -8,8 +8,7 @@ const names: Readonly<Record<PictureName, string>> = { text: 'Text', map: 'Map',
 /** The runs as JSON, and each view of each as SVG or PNG. */
 export function ExportMenu({ session, layer }: { session: Session; revision: number; layer: number | null }) {
   const runs = session.runs.value.filter(({ cache }) => cache);
-  const model = session.model.value;
-  if (model.status !== 'ready' || runs.length === 0 || session.isRunning.value) return null;
+  if (runs.length === 0 || session.isRunning.value) return null;
   const save = async (name: PictureName, index: number, type: 'svg' | 'png') => {
     const svg = pictures[name](runs[index]!, layer);
     const content = type === 'svg' ? new Blob([svg], { type: 'image/svg+xml' }) : await toPng(svg);
@@ -19,7 +18,7 @@ export function ExportMenu({ session, layer }: { session: Session; revision: num
     <details class="menu">
       <summary>Export</summary>
       <div class="menu-body">
-        <button type="button" onClick={() => saveFile('mixsga-run.json', new Blob([exportRuns(session.settings.value, model.facts, runs)], { type: 'application/json' }))}>
+        <button type="button" onClick={() => saveFile('mixsga-run.json', new Blob([exportRuns(runs)], { type: 'application/json' }))}>
           Everything as JSON
         </button>
         {runs.map((run, i) => (

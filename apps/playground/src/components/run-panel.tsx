@@ -61,7 +61,7 @@ export function RunPanel({ id, session, run, layer, differs }: Props) {
           <p class="visually-hidden" role="status">
             {run.isOver && run.cache && `${run.generated.length} tokens: ${text}`}
           </p>
-          <TokenDetail run={run} revision={revision} session={session} token={hovered.value ?? chosen.value} example={Math.min(run.promptLength, run.known - 1)} />
+          <TokenDetail run={run} revision={revision} token={hovered.value ?? chosen.value} example={Math.min(run.promptLength, run.known - 1)} />
           <h3>What is kept, by layer and position</h3>
           <ExpertMap id={id} run={run} revision={revision} chosen={chosen} hovered={hovered} />
           <Facts run={run} revision={revision} />

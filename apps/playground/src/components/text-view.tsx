@@ -100,7 +100,7 @@ class Chunk extends Component<ChunkProps> {
       <>
         {run.tokens.slice(from, to).map(({ text }, i) => {
           const token = from + i;
-          const share = run.groupSizes.length > 1 || run.changes > 0 ? run.share(layer, token) : null;
+          const share = run.share(layer, token);
           const classes = ['token'];
           if (token < run.promptLength) classes.push('of-prompt');
           if (token === chosen) classes.push('chosen');

@@ -1,13 +1,11 @@
-import type { Session } from '../session';
-import { keptHeads, visible } from '../state/format';
+import { formatPercent, visible } from '../state/format';
 import { toneOf } from '../state/palette';
-import { UNKNOWN, type RunView } from '../state/run-view';
+import type { RunView } from '../state/run-view';
 import { theme } from './theme';
 
 interface Props {
   readonly run: RunView;
   readonly revision: number;
-  readonly session: Session;
   /** The token that was pointed at or moved to. */
   readonly token: number | null;
   /** The one that is shown while there is none; negative for none at all. */
@@ -15,14 +13,11 @@ interface Props {
 }
 
 /** What each layer keeps of a token, and the scores of its router. */
-export function TokenDetail({ run, session, token: asked, example }: Props) {
+export function TokenDetail({ run, token: asked, example }: Props) {
   const token = asked ?? example;
-  const model = session.model.value;
   const experts = run.experts;
-  if (token < 0 || token >= run.tokens.length || model.status !== 'ready') return null;
-  const { kvHeads } = model.facts;
+  if (token < 0 || token >= run.tokens.length) return null;
   const waiting = run.isOver ? '–' : '…';
-  const kept = (expert: number) => (expert >= UNKNOWN ? 'not known' : keptHeads(run.groupSizes[expert]!, kvHeads));
   const where = token < run.promptLength ? 'of the prompt' : 'generated';
   return (
     <div class="detail">
@@ -39,9 +34,9 @@ export function TokenDetail({ run, session, token: asked, example }: Props) {
                 <th scope="col">Layer</th>
                 <th scope="col">Keeps</th>
                 {experts > 1 &&
-                  run.groupSizes.slice(0, experts).map((size, expert) => (
+                  run.kept.slice(0, experts).map(({ share }, expert) => (
                     <th scope="col" key={expert}>
-                      {size === 1 ? 'all' : `1/${size}`}
+                      {share === 1 ? 'all' : formatPercent(share)}
                     </th>
                   ))}
               </tr>
@@ -49,19 +44,18 @@ export function TokenDetail({ run, session, token: asked, example }: Props) {
             <tbody>
               {Array.from({ length: run.layers }, (_, layer) => {
                 const expert = run.expert(layer, token);
-                const scores = run.routing?.scores[layer]?.subarray(token * experts, (token + 1) * experts);
+                const scores = run.scores(layer, token);
                 return (
                   <tr key={layer}>
                     <th scope="row">{layer + 1}</th>
                     <td>
                       <span class="swatch" style={{ '--tone': toneOf(run, layer, token, theme.value), '--fill': fillOf(run, layer, token) }} />
-                      {kept(expert)}
-                      {run.isEvicted(layer, token) && ', evicted'}
+                      {run.keptText(layer, token)}
                     </td>
                     {experts > 1 &&
-                      run.groupSizes.slice(0, experts).map((_, each) => (
+                      run.kept.slice(0, experts).map((_, each) => (
                         <td key={each} class={each === expert ? 'score own' : 'score'}>
-                          {scores && scores.length > 0 ? (
+                          {scores ? (
                             <>
                               <span class="score-bar" style={{ '--score': `${100 * Math.min(1, Math.max(0, scores[each]!))}%` }} />
                               {scores[each]!.toFixed(2)}

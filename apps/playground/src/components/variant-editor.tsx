@@ -1,8 +1,8 @@
 import type { Choice, Variant, VariantPlan } from '../protocol';
 import type { Session } from '../session';
-import { formatPercent, keptHeads } from '../state/format';
+import { formatPercent } from '../state/format';
 import { expertTone } from '../state/palette';
-import { partsOf, specOf } from '../state/spec';
+import { isCount, partsOf, specOf } from '../state/spec';
 import { theme } from './theme';
 
 interface Props {
@@ -27,7 +27,7 @@ export function VariantEditor({ id, title, session, variant, plan, onChange }: P
       </label>
       <KindSelect id={`${id}-kind`} spec={attention} choices={catalog?.attention} onChange={(spec) => onChange({ ...variant, attention: spec })} />
       {kind && <p class="hint">{kind.description}.</p>}
-      <AttentionNumbers id={id} session={session} spec={attention} plan={plan} onChange={(spec) => onChange({ ...variant, attention: spec })} />
+      <AttentionNumbers id={id} kind={kind} spec={attention} plan={plan} onChange={(spec) => onChange({ ...variant, attention: spec })} />
       <label for={`${id}-eviction`}>Tokens evicted</label>
       <KindSelect id={`${id}-eviction`} spec={eviction} choices={catalog?.eviction} onChange={(spec) => onChange({ attention, eviction: spec })} />
       <KeepRatio id={id} spec={eviction} onChange={(spec) => onChange({ ...variant, eviction: spec })} />
@@ -63,38 +63,47 @@ function KindSelect({ id, spec, choices, onChange }: KindSelectProps) {
   );
 }
 
-interface NumbersProps extends Pick<Props, 'id' | 'session' | 'plan'> {
+interface NumbersProps extends Pick<Props, 'id' | 'plan'> {
+  readonly kind: Choice | undefined;
   readonly spec: string;
   readonly onChange: (spec: string) => void;
 }
 
-/** A count for specs of one number, a slider for each ratio of those of more. */
-function AttentionNumbers({ id, session, spec, plan, onChange }: NumbersProps) {
+/** A count for kinds of one number, a slider for each ratio of mixtures, and what is kept of a token. */
+function AttentionNumbers({ id, kind, spec, plan, onChange }: NumbersProps) {
   const parts = partsOf(spec);
   const { numbers } = parts;
-  if (numbers.length === 0) return null;
+  const kept = plan && 'kept' in plan ? plan.kept : [];
+  const alone = kept.length === 1 && numbers.length <= 1 && <p class="hint">Keeps {kept[0]!.text}.</p>;
+  // Such as gqa:k4v2, or ratios by layer: what has no field here is changed in the address.
+  if (numbers.length === 0 || numbers.some(Number.isNaN)) return alone || null;
   const change = (index: number) => (event: { currentTarget: HTMLInputElement }) => {
     const value = event.currentTarget.valueAsNumber;
     if (value >= 0) onChange(specOf({ ...parts, numbers: numbers.map((each, i) => (i === index ? value : each)) }));
   };
   if (numbers.length === 1) {
     return (
-      <div class="field inline">
-        <label for={`${id}-count`}>In groups of</label>
-        <input id={`${id}-count`} type="number" min={1} step={1} value={numbers[0]} onInput={change(0)} />
-      </div>
+      <>
+        {kind && isCount(kind.example) && (
+          <div class="field inline">
+            <label for={`${id}-count`}>In groups of</label>
+            <input id={`${id}-count`} type="number" min={1} step={1} value={numbers[0]} onInput={change(0)} />
+          </div>
+        )}
+        {alone}
+      </>
     );
   }
-  const model = session.model.value;
-  const sizes = plan && 'groupSizes' in plan && plan.groupSizes.length === numbers.length ? plan.groupSizes : numbers.map((_, i) => 2 ** i);
+  // Until there is a plan of these ratios, experts have numbers.
+  const own = kept.length === numbers.length ? kept : [];
   const total = numbers.reduce((sum, each) => sum + each, 0);
   return (
     <div class="ratios">
       {numbers.map((value, i) => (
         <div class="ratio" key={i}>
           <label for={`${id}-ratio-${i}`}>
-            <span class="swatch" style={{ '--tone': expertTone(i, numbers.length, theme.value), '--fill': `${100 / sizes[i]!}%` }} />
-            {model.status === 'ready' ? keptHeads(sizes[i]!, model.facts.kvHeads) : `1 of ${sizes[i]} heads`}
+            <span class="swatch" style={{ '--tone': expertTone(i, numbers.length, theme.value), '--fill': `${100 * (own[i]?.share ?? 0)}%` }} />
+            {own[i]?.text ?? `expert ${i + 1}`}
           </label>
           <input id={`${id}-ratio-${i}`} type="range" min={0} max={10} step={1} value={value} onInput={change(i)} />
           <output for={`${id}-ratio-${i}`}>{total > 0 ? formatPercent(value / total) : '–'}</output>
@@ -104,7 +113,7 @@ function AttentionNumbers({ id, session, spec, plan, onChange }: NumbersProps) {
   );
 }
 
-/** Only one of it and eviction: a cache that evicts keeps all heads of a token. */
+/** Only one of it and eviction: a cache that evicts keeps what it has of a token whole. */
 function KvBudget({ id, share, onChange }: { id: string; share: number | undefined; onChange: (share: number | undefined) => void }) {
   return (
     <>
@@ -117,7 +126,7 @@ function KvBudget({ id, share, onChange }: { id: string; share: number | undefin
         <output for={`${id}-budget`}>{share === undefined ? 'none' : formatPercent(share)}</output>
       </div>
       <p id={`${id}-budget-hint`} class="hint">
-        Of the unmodified cache. When it is full tokens lose heads; none goes.
+        Of the unmodified cache. When it is full, the least important tokens are compressed further; none is evicted.
       </p>
     </>
   );

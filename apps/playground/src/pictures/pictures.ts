@@ -84,11 +84,10 @@ function heading(title: string, subtitle: string, run: RunView | null): string[]
     `<text x="${MARGIN}" y="38" font-size="18" font-weight="600" fill="${INK}">${escapeXml(title)}</text>`,
     `<text x="${MARGIN}" y="58" font-size="12" fill="${SOFT}">${escapeXml(subtitle)}</text>`,
   ];
-  if (!run || run.groupSizes.length < 2) return parts;
+  if (!run || run.kept.length < 2) return parts;
   let x = MARGIN;
-  run.groupSizes.forEach((size, expert) => {
-    const label = size === 1 ? 'all heads' : `1 of ${size} heads`;
-    parts.push(`<rect x="${x}" y="${round(84 - 14 / size)}" width="14" height="${round(14 / size)}" fill="${expertTone(expert, run.groupSizes.length, 'light')}"/>`);
+  run.kept.forEach(({ share, text: label }, expert) => {
+    parts.push(`<rect x="${x}" y="${round(84 - 14 * share)}" width="14" height="${round(14 * share)}" fill="${expertTone(expert, run.kept.length, 'light')}"/>`);
     parts.push(`<text x="${x + 20}" y="82" font-size="12" fill="${INK}">${label}</text>`);
     x += 40 + label.length * 6.4;
   });

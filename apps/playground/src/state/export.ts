@@ -1,13 +1,13 @@
 // A run as data, for others to read.
-import type { ModelFacts } from '../protocol';
 import type { RunView } from './run-view';
-import type { Settings } from './settings';
 
 /**
- * The runs as JSON: settings and model; for each run its tokens with their experts (by layer; null for one that was evicted before
- * it could be told), router scores (by layer, one for each expert), and the figures that the cache and the clock gave.
+ * The runs of one start as JSON: the settings and the model that they had; for each run what an expert keeps of a token (`kept`), its tokens
+ * with their experts (by layer; null for one that was evicted before it could be told), router scores (by layer, one for each expert), and
+ * the figures that the cache and the clock gave.
  */
-export function exportRuns(settings: Settings, model: ModelFacts, runs: readonly RunView[]): string {
+export function exportRuns(runs: readonly RunView[]): string {
+  const { settings, model } = runs[0]!.from;
   return JSON.stringify(
     {
       format: 'mixsga-playground/1',
@@ -21,6 +21,7 @@ export function exportRuns(settings: Settings, model: ModelFacts, runs: readonly
         backendDetail: run.started?.backendDetail,
         weights: run.started?.weights,
         groupSizes: run.groupSizes,
+        kept: run.kept,
         promptTokens: run.promptLength,
         text: run.text,
         tokens: run.tokens.map(({ id, text }, token) => ({ id, text, ...decisionsOf(run, token) })),
@@ -40,12 +41,11 @@ export function exportRuns(settings: Settings, model: ModelFacts, runs: readonly
 function decisionsOf(run: RunView, token: number) {
   if (token >= run.known) return {};
   const layers = Array.from({ length: run.layers }, (_, layer) => layer);
-  const { experts: length, groupSizes } = run;
   const experts = layers.map((layer) => {
     const expert = run.expert(layer, token);
-    return expert < groupSizes.length ? expert : null;
+    return expert < run.kept.length ? expert : null;
   });
   const evicted = layers.filter((layer) => run.isEvicted(layer, token));
-  const scores = run.routing?.scores.map((all) => Array.from(all.subarray(token * length, (token + 1) * length), (score) => Number(score.toFixed(4))));
+  const scores = run.routing && layers.map((layer) => Array.from(run.scores(layer, token) ?? [], (score) => Number(score.toFixed(4))));
   return { experts, ...(evicted.length > 0 ? { evictedFromLayers: evicted } : {}), ...(scores ? { scores } : {}) };
 }

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { formatBytes, formatSpeed, keptHeads, visible } from './format';
+import { formatBytes, formatSpeed, visible } from './format';
 import { expertTone } from './palette';
-import { partsOf, specOf } from './spec';
+import { isCount, partsOf, specOf } from './spec';
 
 it('writes bytes with three digits', () => {
   expect([0, 999, 1000, 36_867, 99_960, 520_192, 999_600, 4.2e9, 7e12].map(formatBytes)).toEqual([
@@ -9,14 +9,17 @@ it('writes bytes with three digits', () => {
   ]);
 });
 
-it('writes speeds, heads and tokens', () => {
+it('writes speeds and tokens', () => {
   expect([null, 3.14159, 1234.5].map(formatSpeed)).toEqual(['…', '3.1', '1,235']);
-  expect([1, 2, 8].map((size) => keptHeads(size, 8))).toEqual(['all 8 heads', '4 of 8 heads', '1 of 8 heads']);
   expect(['\n', '', ' a\t'].map(visible)).toEqual(['↵', '∅', ' a⇥']);
 });
 
 it.each(['mha', 'gqa:2', 'mixsga:3:1:6', 'mixsga:0.5:1:2:3@1,2,4,8', 'nacl:0.6:7'])('takes the spec %s apart', (spec) => {
   expect(specOf(partsOf(spec))).toBe(spec);
+});
+
+it('tells counts from ratios', () => {
+  expect(['gqa:2', 'cla:2', 'mha', 'latent:1@4', 'mixsga:3:1:6'].map(isCount)).toEqual([true, true, false, false, false]);
 });
 
 it('has colours that differ in lightness or hue, whatever the number of experts', () => {

@@ -20,11 +20,6 @@ export function formatSpeed(perSecond: number | null): string {
   return perSecond >= 100 ? Math.round(perSecond).toLocaleString('en') : perSecond.toFixed(1);
 }
 
-/** `all 8 heads`, `2 of 8 heads`: what an expert keeps. */
-export function keptHeads(groupSize: number, kvHeads: number): string {
-  return groupSize === 1 ? `all ${kvHeads} heads` : `${kvHeads / groupSize} of ${kvHeads} heads`;
-}
-
 /** A token as one can see it. */
 export function visible(text: string): string {
   return text.replaceAll('\n', '↵').replaceAll('\t', '⇥') || '∅';

@@ -20,6 +20,6 @@ export function expertTone(expert: number, experts: number, theme: Theme): strin
 }
 
 /** Of a token in a layer; one colour for the mean over layers, where the fill alone tells. */
-export function toneOf(run: Pick<RunView, 'expert' | 'groupSizes'>, layer: number | null, token: number, theme: Theme): string {
-  return expertTone(layer === null ? 0 : run.expert(layer, token), run.groupSizes.length, theme);
+export function toneOf(run: Pick<RunView, 'expert' | 'kept'>, layer: number | null, token: number, theme: Theme): string {
+  return expertTone(layer === null ? 0 : run.expert(layer, token), run.kept.length, theme);
 }

@@ -8,7 +8,7 @@ import { defaults } from './settings';
 
 const started: RunStarted = {
   type: 'started', backend: 'wasm', backendDetail: 'WebAssembly', weights: 'f32', prompt: [{ id: 1, text: 'A' }, { id: 2, text: ' <b>' }], generated: [],
-  layers: 2, groupSizes: [1, 2, 4], ratios: [0.3, 0.1, 0.6], kvBudget: null, mhaPerToken: 1000, gqaPerToken: 500, tokensAtMost: 4,
+  cacheLayers: [0, 1], groupSizes: [1, 2, 4], kept: [1, 0.5, 0.25].map((share) => ({ share, text: `${8 * share} of 8 heads` })), ratios: [0.3, 0.1, 0.6], kvBudget: null, mhaPerToken: 1000, gqaPerToken: 500, tokensAtMost: 4,
 };
 
 function step(id: number, first: number, experts: readonly number[], tokensSeen: number): RunEvent {
@@ -18,8 +18,10 @@ function step(id: number, first: number, experts: readonly number[], tokensSeen:
   };
 }
 
+const facts = { name: 'm', family: 'opt', layers: 2, kvHeads: 8, headDim: 8, contextLength: 64, parameters: 1, attention: 'mha' };
+
 function run(...events: RunEvent[]): RunView {
-  const view = new RunView({ attention: 'mixsga:3:1:6', eviction: 'none' });
+  const view = new RunView({ attention: 'mixsga:3:1:6', eviction: 'none' }, { settings: defaults, model: facts });
   for (const event of [started, ...events]) view.apply(event);
   return view;
 }
@@ -44,6 +46,19 @@ describe('RunView', () => {
     expect(view.changes).toBe(2);
     // Gone before it could be told.
     expect(run(step(3, 0, [EVICTED, 1, 2, 2], 2)).expert(0, 0)).toBe(EVICTED);
+  });
+
+  it('says what is kept of a token in a layer', () => {
+    const view = run(step(3, 0, [0, 1, 2, 2], 2), step(4, 0, [EVICTED, 1, 0, 2, EVICTED, 1], 3));
+    expect([view.keptText(0, 0), view.keptText(0, 1), view.keptText(1, 0), view.keptText(0, 3)]).toEqual(['nothing, evicted', '4 of 8 heads', '2 of 8 heads', 'not known']);
+  });
+
+  it('shows layers that share keys and values what the cache has of theirs', () => {
+    const view = new RunView({ attention: 'cla:2', eviction: 'none' }, { settings: defaults, model: facts });
+    const kept = [{ share: 0.5, text: 'all 8 heads, shared by 2 layers' }];
+    for (const event of [{ ...started, cacheLayers: [0, 0, 1, 1], kept }, step(3, 0, [0, EVICTED, 0, 0], 2)]) view.apply(event);
+    expect([0, 1, 2, 3].map((layer) => view.share(layer, 1))).toEqual([0, 0, 0.5, 0.5]);
+    expect([view.layers, view.share(null, 0), view.share(null, 1)]).toEqual([4, 0.5, 0.25]);
   });
 
   it('follows a token that loses heads', () => {
@@ -87,10 +102,9 @@ describe('a run', () => {
   });
 
   it('is exported with what was decided', () => {
-    const facts = { name: 'm', family: 'opt', layers: 2, kvHeads: 4, headDim: 8, contextLength: 64, parameters: 1, attention: 'mha' };
-    const data = JSON.parse(exportRuns(defaults, facts, [view])) as { runs: { tokens: object[]; agreement: number; text: string }[] };
+    const data = JSON.parse(exportRuns([view])) as { runs: { tokens: object[]; agreement: number; text: string }[] };
     expect(data).toMatchObject({ format: 'mixsga-playground/1', settings: defaults, model: facts });
-    expect(data.runs[0]).toMatchObject({ attention: 'mixsga:3:1:6', finish: 'length', text: ' t3 t4', agreement: 0.5, promptTokens: 2 });
+    expect(data.runs[0]).toMatchObject({ attention: 'mixsga:3:1:6', finish: 'length', text: ' t3 t4', agreement: 0.5, promptTokens: 2, kept: started.kept });
     expect(data.runs[0]!.tokens[1]).toEqual({ id: 2, text: ' <b>', experts: [1, 2], scores: [[0.3, 0.4, 0.5], [1.3, 1.4, 1.5]] });
     expect(data.runs[0]!.tokens[3]).toEqual({ id: 4, text: ' t4' });
   });

@@ -1,10 +1,20 @@
 // What is known of a run, from its events.
-import { EVICTED, type CacheFacts, type Failure, type RoutingFacts, type RunEvent, type RunResult, type RunStarted, type Speed, type Token, type Variant } from '../protocol';
+import {
+  EVICTED, type CacheFacts, type Failure, type Kept, type ModelFacts, type RoutingFacts, type RunEvent, type RunResult, type RunStarted, type Speed,
+  type Token, type Variant,
+} from '../protocol';
+import type { Settings } from './settings';
 
 export type RunStatus = 'waiting' | 'backend' | 'weights' | 'prompt' | 'generating' | 'inspecting' | 'done' | 'stopped' | 'failed';
 
 /** In {@link RunView.expert}: not known yet. */
 export const UNKNOWN = 254;
+
+/** What a run began with. */
+export interface RunOrigin {
+  readonly settings: Settings;
+  readonly model: ModelFacts;
+}
 
 export class RunView {
   status: RunStatus = 'waiting';
@@ -22,22 +32,29 @@ export class RunView {
   known = 0;
   /** Changes with every token that was told to be evicted, or stored by another expert than before. */
   changes = 0;
-  /** [layers, tokensAtMost]: the expert that has a token, or had it when it was evicted. */
+  /** [layers of the cache, tokensAtMost]: the expert that has a token, or had it when it was evicted. */
   #experts = new Uint8Array(0);
   #evicted = new Uint8Array(0);
 
-  constructor(readonly variant: Variant) {}
+  /** @param from the settings and the model that it runs with, whatever becomes of those of the page */
+  constructor(readonly variant: Variant, readonly from: RunOrigin) {}
 
   get promptLength(): number {
     return this.started?.prompt.length ?? 0;
   }
 
+  /** Of the model. */
   get layers(): number {
-    return this.started?.layers ?? 0;
+    return this.started?.cacheLayers.length ?? 0;
   }
 
   get groupSizes(): readonly number[] {
     return this.started?.groupSizes ?? [1];
+  }
+
+  /** What each expert keeps of a token in a layer; under a KV budget those too that tokens are only coarsened to. */
+  get kept(): readonly Kept[] {
+    return this.started?.kept ?? [];
   }
 
   /** How many experts routers choose from. */
@@ -58,22 +75,35 @@ export class RunView {
     return this.tokens.slice(this.promptLength).map(({ text }) => text).join('');
   }
 
+  /** What is kept of a token in a layer, in words. */
+  keptText(layer: number, token: number): string {
+    const expert = this.expert(layer, token);
+    if (this.isEvicted(layer, token)) return 'nothing, evicted';
+    return this.kept[expert]?.text ?? 'not known';
+  }
+
   /** The expert of a token, {@link EVICTED} when nothing of it is known but that, or {@link UNKNOWN}. */
   expert(layer: number, token: number): number {
-    return token < this.known ? this.#experts[layer * this.#width + token]! : UNKNOWN;
+    return token < this.known ? this.#experts[this.#place(layer, token)]! : UNKNOWN;
   }
 
   isEvicted(layer: number, token: number): boolean {
-    return token < this.known && this.#evicted[layer * this.#width + token] === 1;
+    return token < this.known && this.#evicted[this.#place(layer, token)] === 1;
+  }
+
+  /** Of the router of a layer for a token, one for each expert; null where they are not known. */
+  scores(layer: number, token: number): Float32Array | null {
+    const own = this.routing?.scores[this.started!.cacheLayers[layer]!]?.subarray(token * this.experts, (token + 1) * this.experts);
+    return own && own.length > 0 ? own : null;
   }
 
   /**
-   * The share of its keys and values that the cache has of a token: 1 for all, 0 when it was evicted; null when not known yet.
+   * The share that the cache has of a token's keys and values, see {@link Kept}: 1 for all, 0 when it was evicted; null when not known yet.
    * @param layer null: the mean over layers
    */
   share(layer: number | null, token: number): number | null {
     if (token >= this.known) return null;
-    if (layer !== null) return this.isEvicted(layer, token) ? 0 : 1 / this.groupSizes[this.expert(layer, token)]!;
+    if (layer !== null) return this.isEvicted(layer, token) ? 0 : this.kept[this.expert(layer, token)]!.share;
     let sum = 0;
     for (let each = 0; each < this.layers; each++) sum += this.share(each, token)!;
     return sum / this.layers;
@@ -88,8 +118,8 @@ export class RunView {
         this.started = event;
         this.tokens = [...event.prompt, ...event.generated];
         this.known = 0;
-        this.#experts = new Uint8Array(event.layers * event.tokensAtMost).fill(UNKNOWN);
-        this.#evicted = new Uint8Array(event.layers * event.tokensAtMost);
+        this.#experts = new Uint8Array(this.#stored * event.tokensAtMost).fill(UNKNOWN);
+        this.#evicted = new Uint8Array(this.#stored * event.tokensAtMost);
         break;
       case 'step':
         this.status = 'generating';
@@ -119,9 +149,19 @@ export class RunView {
     return this.started!.tokensAtMost;
   }
 
+  /** Layers of the cache. */
+  get #stored(): number {
+    return new Set(this.started!.cacheLayers).size;
+  }
+
+  #place(layer: number, token: number): number {
+    return this.started!.cacheLayers[layer]! * this.#width + token;
+  }
+
   #takeExperts(first: number, experts: Uint8Array): void {
-    const count = experts.length / this.layers;
-    for (let layer = 0; layer < this.layers; layer++) {
+    const layers = this.#stored;
+    const count = experts.length / layers;
+    for (let layer = 0; layer < layers; layer++) {
       for (let i = 0; i < count; i++) {
         const at = layer * this.#width + first + i;
         const expert = experts[layer * count + i]!;

@@ -15,3 +15,9 @@ export function partsOf(spec: string): SpecParts {
 export function specOf({ name, numbers, rest }: SpecParts): string {
   return [name, ...numbers].join(':') + rest;
 }
+
+/** Whether a kind whose example this is has one number that counts what shares, as `gqa:2`; ratios of `latent:1@4` do not. */
+export function isCount(example: string): boolean {
+  const { numbers, rest } = partsOf(example);
+  return numbers.length === 1 && rest === '';
+}

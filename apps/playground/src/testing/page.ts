@@ -3,12 +3,40 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { expect } from 'vitest';
+import type { Kept, ModelFacts } from '../protocol';
+import type { Settings } from '../state/settings';
+
+export const generate = (page: Page) => page.getByRole('button', { name: 'Generate' }).click();
+
+/** Waits until so many runs are shown, and all are over. */
+export const ended = (page: Page, count = 1) =>
+  page.waitForFunction(
+    (runs) => {
+      const articles = [...document.querySelectorAll<HTMLElement>('article.run')];
+      return articles.length === runs && articles.every(({ dataset }) => ['done', 'stopped', 'failed'].includes(dataset.status!));
+    },
+    count,
+    { timeout: 60_000 },
+  );
+
+/** What a run generated. */
+export const textOf = (page: Page, run = 0) =>
+  page.locator('article.run').nth(run).locator('.text .token:not(.of-prompt)').allTextContents().then((texts) => texts.join(''));
+
+export const tokens = (page: Page) => page.locator('.text .token').count();
+
+/** It changes a moment after a setting did. */
+export const addressHas = (page: Page, part: string) => page.waitForURL(({ hash }) => hash.includes(part), { timeout: 5000 });
 
 /** The part of an export that the tests read. */
 export interface Exported {
+  readonly settings: Settings;
+  readonly model: ModelFacts;
   readonly runs: readonly {
+    readonly attention: string;
+    readonly kept: readonly Kept[];
     readonly cache: { readonly bytesUsed: number; readonly expertCounts: readonly number[]; readonly tokensSeen: number; readonly tokensKept: number };
-    readonly tokens: readonly { readonly experts?: readonly number[]; readonly scores?: readonly (readonly number[])[] }[];
+    readonly tokens: readonly { readonly experts?: readonly number[]; readonly evictedFromLayers?: readonly number[]; readonly scores?: readonly (readonly number[])[] }[];
   }[];
 }
 

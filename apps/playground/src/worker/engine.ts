@@ -8,7 +8,7 @@ import {
 } from '../protocol';
 import { fetchCheckpoint, type Checkpoint } from './checkpoint';
 import { chooseWeights } from './fit';
-import { budgetBytes, newTokensOf, planVariant, storingLayers } from './plan';
+import { budgetBytes, cacheLayers, keptOf, newTokensOf, planVariant } from './plan';
 import { CacheWatch, Pace, piecesOf, routingFacts } from './watch';
 
 type Emit = (event: RunEvent) => void;
@@ -72,13 +72,13 @@ export class Engine {
     const loaded = await this.#load(request, report, { length, emit, signal });
     let { pretrained } = loaded;
     const { tokenizer, stopTokens } = pretrained;
-    const layers = storingLayers(request.attention, report.layers);
+    const layers = cacheLayers(request.attention, report.layers);
     const { ratios } = parseAttention(request.attention).experts ?? { ratios: [1] };
     const kvBudget = request.kvBudget === undefined ? null : budgetBytes(report, request.kvBudget, length - 1);
     const limits = { eviction: request.eviction, ...(kvBudget !== null && { kvBudget }) };
     // What does not fit is said now. It takes no page.
     const empty = pretrained.decoder.createCache({ ...limits, maxTokens: length });
-    const { groupSizes } = empty;
+    const { groupSizes, stored } = empty;
     empty.dispose();
     emit({
       type: 'started',
@@ -87,14 +87,15 @@ export class Engine {
       weights: loaded.weights,
       prompt: piecesOf(tokenizer, prompt),
       generated: piecesOf(tokenizer, request.generated, prompt.at(-1)),
-      layers, groupSizes, ratios, kvBudget,
+      cacheLayers: layers, groupSizes, ratios, kvBudget,
+      kept: keptOf(request.attention, report, stored),
       mhaPerToken: report.kvBytesPerTokenFull,
       gqaPerToken: report.kvBytesPerTokenBy['gqa:2'] ?? null,
       tokensAtMost: length - 1,
     });
     emit({ type: 'phase', phase: 'prompt' });
 
-    const watch = new CacheWatch(layers, length - 1, request.eviction !== 'none' || kvBudget !== null);
+    const watch = new CacheWatch(new Set(layers).size, length - 1, request.eviction !== 'none' || kvBudget !== null);
     let seen: Omit<RunStep, 'type' | 'token' | 'speed'> | null = null;
     const pace = new Pace(request.pace);
     const generation = generate(pretrained.decoder, [prompt], {

@@ -1,15 +1,22 @@
 // What a run will take, before it runs.
-import { parseEviction } from '@mixsga/kv-cache';
-import { parseAttention, type ModelReport } from '@mixsga/models';
-import type { Variant, VariantPlan } from '../protocol';
+import { parseEviction, type StoredToken } from '@mixsga/kv-cache';
+import { parseAttention, storedTokens, type ModelReport } from '@mixsga/models';
+import type { Kept, Variant, VariantPlan } from '../protocol';
 
 /** Bytes by which a cache with an eviction policy or a KV budget knows a token of a layer: its position and its score. */
 const PLACE_BYTES = 8;
 
+/** Of each layer of the model, the layer of the cache that it reads. */
+export function cacheLayers(attention: string, layers: number): number[] {
+  const { kvSource } = parseAttention(attention);
+  const sources = Array.from({ length: layers }, (_, layer) => kvSource(layer));
+  const storing = [...new Set(sources)];
+  return sources.map((source) => storing.indexOf(source));
+}
+
 /** Layers that store keys and values of their own. */
 export function storingLayers(attention: string, layers: number): number {
-  const { kvSource } = parseAttention(attention);
-  return new Set(Array.from({ length: layers }, (_, layer) => kvSource(layer))).size;
+  return new Set(cacheLayers(attention, layers)).size;
 }
 
 /**
@@ -19,21 +26,39 @@ export function storingLayers(attention: string, layers: number): number {
  * @throws ArgumentError when there is no such policy
  */
 export function planVariant(report: ModelReport, { attention, eviction, kvBudget }: Variant, tokens: number): VariantPlan {
-  const groupSizes = parseAttention(attention).experts?.sizes ?? [1];
+  const stored = storedTokens(report, parseAttention(attention));
+  const kept = keptOf(attention, report, stored);
   const layers = storingLayers(attention, report.layers);
   // In place of the packed index of the expert.
-  const index = Math.floor((layers * Math.ceil(Math.log2(groupSizes.length))) / 8);
+  const index = Math.floor((layers * Math.ceil(Math.log2(stored.length))) / 8);
   const placed = report.kvBytesPerToken - index + layers * PLACE_BYTES;
-  if (kvBudget !== undefined) return { bytes: Math.min(tokens * placed, budgetBytes(report, kvBudget, tokens)), tokensKept: tokens, groupSizes };
+  if (kvBudget !== undefined) return { bytes: Math.min(tokens * placed, budgetBytes(report, kvBudget, tokens)), tokensKept: tokens, kept };
   const policy = parseEviction(eviction)({ maxTokens: tokens + 1 });
-  if (!policy) return { bytes: tokens * report.kvBytesPerToken, tokensKept: tokens, groupSizes };
+  if (!policy) return { bytes: tokens * report.kvBytesPerToken, tokensKept: tokens, kept };
   const tokensKept = Math.min(tokens, policy.capacity);
-  return { bytes: tokensKept * placed, tokensKept, groupSizes };
+  return { bytes: tokensKept * placed, tokensKept, kept };
 }
 
 /** A KV budget in bytes, of a share of the unmodified cache of so many tokens. */
 export function budgetBytes(report: ModelReport, share: number, tokens: number): number {
   return Math.floor(share * tokens * report.kvBytesPerTokenFull);
+}
+
+/**
+ * What is kept of a token in a layer of the model, by the expert that stores it.
+ * @param stored in a layer of the cache, as the cache has it, or as the variant asks for it before there is one
+ */
+export function keptOf(attention: string, report: Pick<ModelReport, 'kvHeads' | 'headDim' | 'layers' | 'kvBytesPerTokenFull'>, stored: readonly StoredToken[]): Kept[] {
+  const { kvHeads, headDim, layers, kvBytesPerTokenFull } = report;
+  const storing = storingLayers(attention, layers);
+  const ofHeads = parseAttention(attention).grouping !== null;
+  const sharing = storing === layers ? '' : `, shared by ${Number((layers / storing).toFixed(1))} layers`;
+  return stored.map((each) => {
+    const heads = each.heads / 2;
+    const dimensions = `${each.heads * each.headDim} of ${2 * kvHeads * headDim} dimensions`;
+    const text = ofHeads ? `${heads === kvHeads ? 'all' : `${heads} of`} ${kvHeads} heads` : dimensions;
+    return { share: (each.bytes * storing) / kvBytesPerTokenFull, text: text + sharing };
+  });
 }
 
 /** New tokens that a prompt leaves room for. */
