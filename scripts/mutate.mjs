@@ -1,91 +1,79 @@
-// Mutation testing: plants one bug after the other in the sources of a package and asks whether its tests notice. docs/mutation.md says how it
-// is done and what came of it.
-//   node scripts/mutate.mjs [PACKAGE...] [--sample N] [--seed S] [--at-least PERCENT] [--report FILE] [--again FILE]
+// Mutation testing: plants one bug after the other in sources and asks whether their tests notice. docs/mutation.md says how it is done and
+// what came of it.
+//   node scripts/mutate.mjs [SUBJECT...] [--sample N] [--seed S] [--at-least PERCENT] [--report FILE] [--again FILE]
 // `--again` tries the survivors of an earlier report alone, while you write the tests for them.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { equivalent } from './mutation/equivalent.mjs';
 import { mutantsOf } from './mutation/operators.mjs';
+import { sourcesOf, subjects, testsOf } from './mutation/subjects.mjs';
 import { fail, root } from './workspace.mjs';
 
-/** A folder is mutated whole, but for what is there for tests, and held by the tests in it. */
-const folders = {
-  'kv-cache': 'packages/kv-cache/src',
-  router: 'packages/router/src',
-  experts: 'packages/experts/src',
-  evaluators: 'packages/evaluators/src',
-};
-
-/** Tests by thousands of damaged files look for crashes, and take too long to be run for each mutant. */
-const LEFT_OUT = /\.long\.test\.ts$|\/(fuzz|hostile-memory)\.test\.ts$/;
-
 /** Mutants of one process of vitest. */
-const BATCH = 40;
-/** Without any progress for so long a mutant counts as endless, if it is that again alone. */
-const SILENCE_MS = 240_000;
+const BATCH = 50;
+/** A test may take so long with a mutant on, or ten times what the slowest takes without. */
+const TIMEOUT_MS = 20_000;
+/** Stands for the code as it is among the mutants of a batch. */
+const UNCHANGED = -1;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { sample: { type: 'string' }, seed: { type: 'string', default: '1' }, 'at-least': { type: 'string', default: '0' }, report: { type: 'string' }, again: { type: 'string' } },
 });
-for (const name of positionals) if (!Object.hasOwn(folders, name)) fail(`mutate: expected packages ${Object.keys(folders).join(', ')}, got ${name}`);
+for (const name of positionals) if (!Object.hasOwn(subjects, name)) fail(`mutate: expected ${Object.keys(subjects).join(', ')}, got ${name}`);
 
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'mixsga-mutation-'));
+let child = null;
+process.once('exit', () => {
+  stop();
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
+});
+for (const [signal, number] of Object.entries({ SIGINT: 2, SIGTERM: 15, SIGHUP: 1 })) process.once(signal, () => process.exit(128 + number));
+
 const rows = [];
-try {
-  for (const name of positionals.length > 0 ? positionals : Object.keys(folders)) rows.push(await mutate(name));
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
+for (const name of positionals.length > 0 ? positionals : Object.keys(subjects)) {
+  rows.push(await mutate(name));
+  if (options.report) writeFileSync(options.report, `${JSON.stringify(rows, null, 1)}\n`);
 }
 
-process.stdout.write('\n| package | mutants | tried | equivalent | killed | survived | share killed |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n');
+process.stdout.write('\n| subject | mutants | tried | equivalent | killed | survived | share killed |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n');
 for (const { name, mutants, tried, equivalent, killed, survivors, share } of rows) {
   process.stdout.write(`| ${name} | ${mutants} | ${tried} | ${equivalent} | ${killed} | ${survivors.length} | ${(100 * share).toFixed(1)} % |\n`);
 }
-if (options.report) writeFileSync(options.report, `${JSON.stringify(rows, null, 1)}\n`);
 process.exitCode = rows.every(({ share }) => 100 * share >= Number(options['at-least'])) ? 0 : 1;
 
-/** Tries the mutants of a package, or a sample of them. */
+/** Tries the mutants of a subject, or a sample of them. */
 async function mutate(name) {
-  const folder = folders[name];
-  const files = filesIn(folder);
   const firstIds = {};
   const mutants = [];
-  for (const file of files.filter((each) => !/\.test\.ts$|\/testing\/|\/fixtures\//.test(each))) {
+  for (const file of sourcesOf(name)) {
     const source = readFileSync(path.join(root, file), 'utf8');
     firstIds[file] = mutants.length;
     for (const mutant of mutantsOf(source, file)) mutants.push(described(mutant, mutants.length, file, source));
   }
-  const testFiles = files.filter((each) => each.endsWith('.test.ts') && !LEFT_OUT.test(each));
-  const job = { folder, firstIds };
-  const coverage = await cover(job, testFiles);
+  const own = [...new Set(Object.values(subjects[name]).flat().map((place) => place.split('/').slice(0, 3).join('/')))];
+  const job = { own, firstIds, count: mutants.length };
+  const coverage = await cover(job, testsOf(name));
   const tried = options.again ? survivorsOf(options.again, name, mutants) : sampled(mutants, options.sample === undefined ? mutants.length : Number(options.sample), Number(options.seed));
   const isEquivalent = (mutant) => equivalent.some(({ file, line, change }) => file === mutant.file && line === mutant.line && change === mutant.change);
   const counted = tried.filter((mutant) => !isEquivalent(mutant));
-  const outcomes = await tryAll({ ...job, coverage }, counted);
+  const outcomes = await tryAll({ ...job, coverage, timeoutMs: timeoutOf(coverage) }, counted);
   const survivors = counted.filter(({ id }) => outcomes.get(id) === null);
   for (const { file, row, operator, change, line } of survivors) process.stdout.write(`survived: ${file}:${row}: ${operator}: ${change}\n    ${line}\n`);
   const killed = counted.length - survivors.length;
-  return { name, mutants: mutants.length, tried: tried.length, equivalent: tried.length - counted.length, killed, survivors, share: killed / counted.length };
-}
-
-function filesIn(folder) {
-  return readdirSync(path.join(root, folder), { recursive: true })
-    .map((file) => path.posix.join(folder, file.replaceAll(path.sep, '/')))
-    .filter((file) => /(?<!\.d)\.ts$/.test(file))
-    .sort();
+  return { name, mutants: mutants.length, tried: tried.length, equivalent: tried.length - counted.length, killed, survivors, share: counted.length === 0 ? 1 : killed / counted.length };
 }
 
 /** With what a reader, and the list of equivalent mutants, know it by. */
-function described({ start, end, text, operator, statement }, id, file, source) {
+function described({ start, end, text, operator, statement, isStatic }, id, file, source) {
   const before = source.slice(0, start);
   const lineEnd = source.indexOf('\n', start);
   const line = source.slice(before.lastIndexOf('\n') + 1, lineEnd < 0 ? undefined : lineEnd).trim();
   const change = statement ? `${source.slice(start, end)} → nothing` : `${source.slice(start, end)} → ${text}`;
-  return { id, file, row: before.split('\n').length, line, operator, change: change.replace(/\s+/g, ' ') };
+  return { id, file, row: before.split('\n').length, line, operator, change: change.replace(/\s+/g, ' '), isStatic };
 }
 
 /** The mutants that an earlier run could not kill, found by their text. */
@@ -110,27 +98,50 @@ function sampled(items, count, seed) {
 /** What each test reaches. The tests have to pass, since otherwise nothing can be said. */
 async function cover(job, testFiles) {
   const covers = path.join(scratch, 'coverage.json');
-  const { results } = await runVitest({ ...job, covers, mutants: [{ id: -1, files: testFiles }] });
-  const { killedBy } = results.find(({ id }) => id === -1) ?? { killedBy: 'no result' };
+  const { results } = await runVitest({ ...job, covers, reload: true, timeoutMs: 10 * TIMEOUT_MS, mutants: [{ id: UNCHANGED, files: testFiles }] });
+  const { killedBy } = results.find(({ id }) => id === UNCHANGED) ?? { killedBy: 'no result' };
   if (killedBy !== null) fail(`mutate: expected tests that pass without a mutant, got ${killedBy}`);
   return JSON.parse(readFileSync(covers, 'utf8'));
 }
 
+function timeoutOf(coverage) {
+  const slowest = Object.values(coverage).flatMap((all) => Object.values(all).map(({ ms }) => ms));
+  return Math.max(TIMEOUT_MS, 10 * Math.ceil(Math.max(...slowest)));
+}
+
 /** By mutant, what killed it, or null. */
 async function tryAll(job, mutants) {
-  const reaching = ({ id }) => Object.entries(job.coverage)
-    .filter(([, { always, tests }]) => always.includes(id) || Object.values(tests).some(({ reached }) => reached.includes(id)))
-    .sort(([, a], [, b]) => a.calls - b.calls)
-    .map(([file]) => file);
   const outcomes = new Map();
-  let left = mutants.map((mutant) => ({ id: mutant.id, files: reaching(mutant) })).filter(({ id, files }) => files.length > 0 || !outcomes.set(id, null));
+  let left = [];
+  for (const { id, isStatic } of mutants) {
+    const reaching = Object.entries(job.coverage)
+      .map(([file, all]) => ({ file, all, ms: costOf(all, id) }))
+      .filter(({ ms }) => ms !== null)
+      .sort((a, b) => a.ms - b.ms);
+    // What runs while a module is loaded needs modules that are loaded anew.
+    const reload = isStatic || reaching.some(({ all }) => all.loaded?.reached.includes(id));
+    if (reaching.length === 0) outcomes.set(id, null);
+    else left.push({ id, reload, files: reaching.map(({ file }) => file) });
+  }
   const suspects = new Set();
   while (left.length > 0) {
     // One that hung is tried again by itself.
-    const batch = suspects.size > 0 ? left.filter(({ id }) => suspects.has(id)).slice(0, 1) : left.slice(0, BATCH);
-    const { results, at, ended } = await runVitest({ ...job, mutants: batch });
-    for (const { id, killedBy } of results) outcomes.set(id, killedBy);
-    if (results.length < batch.length && !outcomes.has(at)) {
+    const alike = suspects.size > 0 ? left.filter(({ id }) => suspects.has(id)).slice(0, 1) : left.filter(({ reload }) => reload === left[0].reload).slice(0, BATCH);
+    const { reload } = alike[0];
+    // At the end the code as it is: a mutant may have left something in modules that stay.
+    const control = reload ? [] : [{ id: UNCHANGED, files: [...new Set(alike.flatMap(({ files }) => files))] }];
+    const { results, at, ended } = await runVitest({ ...job, reload, mutants: [...alike, ...control] });
+    if (results.some(({ id, killedBy }) => id === UNCHANGED && killedBy !== null)) {
+      for (const mutant of alike) mutant.reload = true;
+      continue;
+    }
+    for (const { id, killedBy } of results) {
+      // What a module has computed once it would not compute again: what survives is tried with modules of its own.
+      const mutant = left.find((each) => each.id === id);
+      if (mutant && killedBy === null && !reload) mutant.reload = true;
+      else if (mutant) outcomes.set(id, killedBy);
+    }
+    if (results.length < alike.length && !outcomes.has(at)) {
       // A mutant that throws while tests are collected ends them all.
       if (ended || suspects.has(at)) outcomes.set(at, ended ? 'no tests' : 'no end, twice');
       else suspects.add(at);
@@ -142,16 +153,26 @@ async function tryAll(job, mutants) {
   return outcomes;
 }
 
+/** Milliseconds of the tests of a file that reach a mutant, or null where none does. */
+function costOf(all, id) {
+  const tests = Object.entries(all).filter(([at]) => at.startsWith('test '));
+  const isInAll = [all.loaded, all.hooks].some((at) => at?.reached.includes(id));
+  const reaching = isInAll ? tests : tests.filter(([, { reached }]) => reached.includes(id));
+  return reaching.length === 0 ? null : reaching.reduce((sum, [, { ms }]) => sum + ms, 0);
+}
+
 /** @returns what came of the mutants, the last one that was on, and whether the process ended by itself */
 async function runVitest(job) {
   const [file, results] = ['job.json', 'results.jsonl'].map((each) => path.join(scratch, each));
   writeFileSync(file, JSON.stringify({ ...job, results }));
   writeFileSync(results, '');
   const vitest = path.join(root, 'node_modules/vitest/vitest.mjs');
-  const child = spawn(process.execPath, [vitest, 'run', '--config', path.join(root, 'scripts/mutation/vitest.config.mjs'), '--reporter', 'dot'], {
+  child = spawn(process.execPath, [vitest, 'run', '--config', path.join(root, 'scripts/mutation/vitest.config.mjs'), '--reporter', 'dot'], {
     cwd: root,
-    env: { ...process.env, MIXSGA_MUTATION_JOB: file },
+    // What tests that are killed leave behind goes with the rest.
+    env: { ...process.env, MIXSGA_MUTATION_JOB: file, TMPDIR: scratch },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: process.platform !== 'win32',
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output = (output + data).slice(-20_000)));
@@ -159,12 +180,24 @@ async function runVitest(job) {
   // Without mutants there is nothing to report before the end.
   const watch = job.covers ? undefined : setInterval(() => {
     const now = readFileSync(results).length;
-    if (now === length) child.kill('SIGKILL');
+    if (now === length) stop();
     length = now;
-  }, SILENCE_MS);
+  }, 3 * job.timeoutMs);
   const ended = (await new Promise((resolve) => child.once('close', (code, signal) => resolve(signal)))) === null;
+  child = null;
   clearInterval(watch);
   const lines = readFileSync(results, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
   if (lines.length === 0) fail(`mutate: expected vitest to run, got\n${output}`);
   return { results: lines.filter(({ id }) => id !== undefined), at: lines.findLast(({ at }) => at !== undefined)?.at ?? null, ended };
+}
+
+/** Ends vitest and its workers, which may be in a loop that hears no signal. */
+function stop() {
+  if (!child) return;
+  try {
+    if (process.platform === 'win32') child.kill('SIGKILL');
+    else process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // It has just ended.
+  }
 }

@@ -10,14 +10,15 @@ const control = globalThis.mixsgaMutation;
 // The first counterexample is enough.
 fc.configureGlobal({ endOnFailure: true });
 
-// Each mutant has modules of its own, loaded while it is on.
+// Each mutant has tests of its own, loaded while it is on.
 for (const { id, files } of mutants) {
   describe(`mutant ${id}`, async () => {
     control.loading(id);
     for (const file of files) {
       await new Promise((resolve) => {
         describe(file, async () => {
-          it('loads', () => {});
+          it.skip('loads'); // a suite needs a test; hooks do not run for it
+          if (control.isKilled(id)) return;
           try {
             control.loadingFile(id, file);
             await import(/* @vite-ignore */ path.join(root, file));

@@ -20,16 +20,24 @@ const CALLS = { floor: 'ceil', ceil: 'floor', round: 'floor', min: 'max', max: '
 
 /**
  * Every mutant of a source, in the order of the text. `statement` ones are removed; the others are expressions that become `text`.
- * @returns {{ start: number, end: number, text: string, operator: string, statement: boolean }[]}
+ * `isStatic` ones stand outside of functions, and run while their module is loaded.
+ * @returns {{ start: number, end: number, text: string, operator: string, statement: boolean, isStatic: boolean }[]}
  */
 export function mutantsOf(source, fileName) {
   const file = ts.createSourceFile(fileName, source, ts.ScriptTarget.Latest, true);
   const found = [];
   const textOf = (node) => source.slice(node.getStart(file), node.end);
+  let functions = 0;
   const add = (node, operator, text, statement = false) =>
-    found.push({ start: node.getStart(file), end: node.end, operator, text, statement });
+    found.push({ start: node.getStart(file), end: node.end, operator, text, statement, isStatic: functions === 0 });
 
   const visit = (node) => {
+    const runsLater = ts.isFunctionLike(node) || (ts.isPropertyDeclaration(node) && !node.modifiers?.some(({ kind }) => kind === K.StaticKeyword));
+    if (runsLater) functions++;
+    look(node);
+    if (runsLater) functions--;
+  };
+  const look = (node) => {
     if (ts.isTypeNode(node) || ts.isImportDeclaration(node) || ts.isExportDeclaration(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return;
     if (ts.isBinaryExpression(node)) binary(node);
     if (ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node)) unary(node);

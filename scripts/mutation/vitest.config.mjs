@@ -1,4 +1,4 @@
-// The tests of a package over and over, each time with another of its mutants on: run by ../mutate.mjs, which says which in a job file.
+// Tests over and over, each time with another mutant on: run by ../mutate.mjs, which says which in a job file.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { defineConfig } from 'vitest/config';
@@ -11,6 +11,7 @@ const conditions = ['mixsga-source', 'module', 'node', 'development|production']
 const mutate = {
   name: 'mutate',
   enforce: 'pre',
+  resolveId: (id, importer) => (id === 'vitest' && importer?.endsWith('.test.ts') ? path.join(root, 'scripts/mutation/describe.mjs') : undefined),
   transform(source, id) {
     const first = job.firstIds[path.relative(root, id)];
     return first === undefined ? undefined : instrument(source, mutantsOf(source, id).map((mutant, i) => ({ ...mutant, id: first + i })));
@@ -28,8 +29,9 @@ export default defineConfig({
     isolate: false,
     fileParallelism: false,
     maxWorkers: 1,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: job.timeoutMs,
+    hookTimeout: job.timeoutMs,
+    teardownTimeout: 5_000,
     onConsoleLog: () => false,
     dangerouslyIgnoreUnhandledErrors: true,
   },

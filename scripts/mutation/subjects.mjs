@@ -1,0 +1,50 @@
+// What mutation testing is done to: sources, and the tests that hold them. Both are files or whole folders, and paths from the root.
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { root } from '../workspace.mjs';
+
+const wholePackage = (name) => ({ sources: [`packages/${name}/src`], tests: [`packages/${name}/src`] });
+const models = (...names) => names.map((name) => `packages/models/src/${name}`);
+const trainer = (...names) => names.map((name) => `apps/trainer/src/${name}`);
+
+export const subjects = {
+  'kv-cache': wholePackage('kv-cache'),
+  router: wholePackage('router'),
+  experts: wholePackage('experts'),
+  evaluators: wholePackage('evaluators'),
+  // Files of models, HTTP and proxies.
+  io: {
+    sources: models('io'),
+    tests: models('io', 'hub', 'open-checkpoint.test.ts', 'save-checkpoint.test.ts'),
+  },
+  tokenizers: {
+    sources: models('tokenizers', 'tokenizer.ts'),
+    tests: models('tokenizers', 'tokenizer.test.ts', 'tokenizer-kinds.test.ts'),
+  },
+  'model-card': { sources: models('model-card.ts'), tests: models('model-card.test.ts', 'save-checkpoint.test.ts') },
+  // Rows of Parquet and JSON, whole texts, and what is skipped of them.
+  rows: {
+    sources: trainer('data/rows.ts', 'data/json-rows.ts', 'data/files.ts', 'data/data-files.ts', 'data/parquet-rows.ts', 'data/parquet-checks.ts', 'data/parquet-codecs.ts', 'evaluation/data.ts'),
+    tests: trainer('data', 'evaluation'),
+  },
+};
+
+/** Tests by thousands of damaged files look for crashes, and take too long to be run for each mutant. */
+const LEFT_OUT = /\.long\.test\.ts$|\/(fuzz|hostile-memory)\.test\.ts$/;
+
+export function sourcesOf(name) {
+  return filesOf(subjects[name].sources).filter((file) => !/\.test\.ts$|\/testing\/|\/fixtures\//.test(file));
+}
+
+export function testsOf(name) {
+  return filesOf(subjects[name].tests).filter((file) => file.endsWith('.test.ts') && !LEFT_OUT.test(file));
+}
+
+function filesOf(places) {
+  const files = places.flatMap((place) => {
+    const where = path.join(root, place);
+    if (statSync(where).isFile()) return [place];
+    return readdirSync(where, { recursive: true }).map((file) => path.posix.join(place, file.replaceAll(path.sep, '/')));
+  });
+  return [...new Set(files)].filter((file) => /(?<!\.d)\.ts$/.test(file)).sort();
+}
