@@ -20,6 +20,8 @@ describe('kvBytesPerToken', () => {
   it('takes normalised ratios, fewer layers that store (CLA), and int8 with its scales', () => {
     expect(kvBytesPerToken({ ...opt, ratios: [0.3, 0.1, 0.6] })).toBe(36_867);
     expect(kvBytesPerToken({ ...opt, ...unmodified, layers: 6 })).toBe(36_864);
+    expect(kvBytesPerToken({ ...opt, ...unmodified, layers: 1, kvHeads: 1, headDim: 1 })).toBe(8);
+    expect(kvBytesPerToken({ ...opt, groupSizes: [1, 2], ratios: [0, 1], layers: 9 })).toBe(9 * 12 * 64 * 4 + 1);
     // Half of 12 heads in 12 layers: 64 bytes and a scale of 4 for the keys of each, and for its values.
     expect(kvBytesPerToken({ ...opt, type: 'int8' })).toBe(12 * 6 * 2 * 68 + 3);
   });
@@ -28,7 +30,10 @@ describe('kvBytesPerToken', () => {
     { change: { layers: 0 }, message: /layers to be a whole number from 1, got 0/ },
     { change: { headDim: NaN }, message: /headDim to be a whole number from 1, got NaN/ },
     { change: { groupSizes: [1, 2, 5] }, message: /divide 12 KV heads, got 1, 2, 5/ },
+    { change: { kvHeads: 1.5 }, message: /kvHeads to be a whole number from 1, got 1.5/ },
     { change: { groupSizes: [], ratios: [] }, message: /divide 12 KV heads, got none/ },
+    { change: { groupSizes: [1, -2, 4] }, message: /divide 12 KV heads, got 1, -2, 4/ },
+    { change: { groupSizes: [1, 0.5, 4] }, message: /divide 12 KV heads, got 1, 0.5, 4/ },
     { change: { ratios: [1, 1] }, message: /expected 3 ratios of 0 or more, not all 0, got 1:1/ },
     { change: { ratios: [2, -1, 1] }, message: /got 2:-1:1/ },
     { change: { ratios: [0, 0, 0] }, message: /got 0:0:0/ },

@@ -1,6 +1,6 @@
 import { ArgumentError, BackendError, HostPages, TOKENS_PER_PAGE, type PageStore } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
-import { CachePool, kvBytesPerToken, type CacheLayout, type KvCache } from './index';
+import { CachePool, kvBytesPerToken, type CacheLayout, type CreateOptions, type KvCache } from './index';
 import { WatchedRuntime } from './testing/watched-pages';
 
 const opt: CacheLayout = { layers: 12, kvHeads: 12, headDim: 64, groupSizes: [1, 2, 4], fingerprint: 'opt-125m' };
@@ -246,8 +246,30 @@ describe('a cache', () => {
     for (const each of [restored, again]) await expect(each).rejects.toThrow('CachePool.restore: this pool is disposed; make another one');
   });
 
+  it('says what it goes by', () => {
+    const pool = new CachePool(new WatchedRuntime(), small);
+    const traits = (options: CreateOptions) => {
+      const { moves, usesMargins, observes, budget, groupSizes } = pool.create({ ...options, maxTokens: 10 });
+      return [moves, usesMargins, observes, budget, groupSizes];
+    };
+    expect(traits({})).toEqual([false, false, false, null, [1, 2, 4]]);
+    expect(traits({ eviction: 'window:0.5' })).toEqual([true, false, false, null, [1, 2, 4]]);
+    expect(traits({ eviction: 'h2o:0.5' })).toEqual([true, false, true, null, [1, 2, 4]]);
+    expect(traits({ budget: { bytes: 9999 } })).toEqual([true, false, true, 9999, [1, 2, 4]]);
+    expect(traits({ budget: { bytes: 9999, policy: 'margin' } })).toEqual([true, true, false, 9999, [1, 2, 4]]);
+  });
+
   it('needs a layout with counts from 1 and group sizes that fit', () => {
     const make = (change: Partial<CacheLayout>) => () => new CachePool(new WatchedRuntime(), { ...small, ...change });
+    for (const groupSizes of [[-1], [0.5], [0], new Array<number>(257).fill(1)]) expect(make({ groupSizes })).toThrow('CachePool: expected 1 to 256 group sizes that divide 4 KV heads, got');
+    for (const change of [{ layers: 1 }, { headDim: 1 }, { kvHeads: 1, groupSizes: [1] }, { groupSizes: new Array<number>(256).fill(1) }]) expect(make(change)).not.toThrow();
+    const entry = { heads: 1, headDim: 8 };
+    for (const change of [
+      { groupSizes: [1, 1], entries: [entry] }, { groupSizes: [1], entries: [entry, entry] }, { groupSizes: [2], entries: [entry] }, { groupSizes: [1, 2], entries: [entry, entry] },
+      ...[{ heads: 0, headDim: 8 }, { heads: 1, headDim: 0 }, { heads: 1, headDim: 1.5 }, { heads: 0.5, headDim: 1 }].map((bad) => ({ groupSizes: [1, 1], entries: [entry, bad] })),
+    ]) {
+      expect(make(change)).toThrow(`CachePool: expected an entry of vectors for each of ${change.groupSizes.length} experts, all of group size 1, got ${JSON.stringify(change.entries)} and ${change.groupSizes.join(', ')}`);
+    }
     expect(make({ layers: 0 })).toThrow('CachePool: expected layers to be a whole number from 1, got 0');
     expect(make({ headDim: 1.5 })).toThrow('CachePool: expected headDim to be a whole number from 1, got 1.5');
     expect(make({ groupSizes: [1, 3] })).toThrow('CachePool: expected 1 to 256 group sizes that divide 4 KV heads, got 1, 3');

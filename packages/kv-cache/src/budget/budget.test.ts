@@ -62,6 +62,48 @@ it('coarsens the older of equally important tokens first, in whatever arena they
   expect([0, 1, 2, 3, 4, 5].map((token) => cache.expertOf(0, token))).toEqual([2, 2, 2, 1, 0, 1]);
 });
 
+describe('a budget', () => {
+  const pool = () => new CachePool(new WatchedRuntime(), { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [1], fingerprint: 'budget' });
+  const [finest, coarsest] = [2 * 4 * 4 + 8, 2 * 4 + 8];
+
+  it.each([0, -1, 1.5, NaN, Infinity, 2 ** 53])('is not of %d bytes', (bytes) => {
+    expect(() => pool().create({ budget: { bytes }, maxTokens: 1 })).toThrow(new ArgumentError(`KV budget: expected a whole number of bytes from 1, got ${bytes}`));
+  });
+
+  it.each([null, 0, -2, 1.5])('that keeps all is not for %s tokens', (maxTokens) => {
+    const create = () => pool().create({ budget: { bytes: 1000, policy: 'oldest' }, ...(maxTokens !== null && { maxTokens }) });
+    expect(create).toThrow(`KV budget: expected maxTokens, all of which it keeps, to be a whole number from 1, got ${maxTokens}; or a policy that evicts`);
+  });
+
+  it('of one token is the bytes of one', () => {
+    expect(pool().create({ budget: { bytes: finest }, maxTokens: 1 }).budget).toBe(finest);
+    expect(pool().create({ maxTokens: 1 }).budget).toBe(null);
+    expect(() => pool().create({ budget: { bytes: finest - 1 }, maxTokens: 1 })).toThrow(`at least ${finest} bytes`);
+  });
+
+  it('names a policy that keeps all, and one that evicts, where it is too small', () => {
+    expect(() => pool().create({ budget: { bytes: 50, policy: 'oldest:evict' } })).toThrow(
+      `KV budget: expected at least ${finest + coarsest} bytes, for a token at the coarsest and a new one, got 50`,
+    );
+    expect(() => pool().create({ budget: { bytes: 50 }, maxTokens: 3 })).toThrow(
+      `KV budget: expected at least ${2 * coarsest + finest} bytes, which 3 tokens at the coarsest need, got 50; `,
+    );
+  });
+
+  it('leaves room for the next token, to the last byte', () => {
+    for (let bytes = 5 * coarsest + finest; bytes < 6 * finest + 2; bytes++) {
+      const cache = pool().create({ budget: { bytes, policy: 'oldest@4' }, maxTokens: 6 });
+      for (let token = 1; token < 6; token++) {
+        cache.view(0);
+        cache.commit([0]);
+        expect(cache.bytes().used + finest).toBeLessThanOrEqual(bytes);
+        // No token is coarsened where all fit at the finest.
+        if ((token + 1) * finest <= bytes) expect(cache.expertCounts()).toEqual([token, 0]);
+      }
+    }
+  });
+});
+
 describe('parseBudgetPolicy', () => {
   it('reads a name, group sizes and :evict', () => {
     const read = (spec: string) => {
