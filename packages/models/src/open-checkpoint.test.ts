@@ -97,6 +97,24 @@ describe('openCheckpoint of a folder', () => {
       expect((error as Error).message).toContain(message);
     });
 
+    it('a thousand at most', async () => {
+      const shards = (count: number) => index(Object.fromEntries(Array.from({ length: count }, (_, i) => [`w${i}`, `s${i}.safetensors`])));
+      await shards(1000);
+      await expect(openCheckpoint(folder)).rejects.toThrow('s0.safetensors: expected a shard that model.safetensors.index.json lists');
+      await shards(1001);
+      await expect(openCheckpoint(folder)).rejects.toThrow('model.safetensors.index.json: weight_map: expected at most 1000 shards, got more');
+    });
+
+    it('whose index has more than the map', async () => {
+      await put('model.safetensors.index.json', JSON.stringify({ metadata: { total_size: 24, more: ['x'] }, weight_map: { a: '1.safetensors', b: '1.safetensors', c: '2.safetensors' } }));
+      const { tensors } = await openCheckpoint(folder);
+      expect([...tensors.tensors.keys()]).toEqual(['a', 'b', 'c']);
+      expect([tensors.has('c'), tensors.has('d')]).toEqual([true, false]);
+      expect(await tensors.readRaw('c')).toEqual(entry(2).data);
+      await expect(tensors.read('d')).rejects.toThrow(`${folder}/model.safetensors.index.json: expected a tensor "d", and there is none`);
+      await tensors.close();
+    });
+
     it('a tensor in two of them', async () => {
       await put('2.safetensors', encodeSafetensors(new Map([['b', entry(2)], ['c', entry(2)]])));
       await index({ a: '1.safetensors', b: '1.safetensors', c: '2.safetensors' });

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { removeLeftovers, temporaryPath, writeDirectoryAtomic, writeFileAtomic, writeSynced } from './atomic';
@@ -56,6 +57,45 @@ describe('writeDirectoryAtomic', () => {
   });
 });
 
+describe('writeSynced', () => {
+  it('writes no file that is there', async () => {
+    const path = join(folder, 'a');
+    await writeSynced(path, Uint8Array.of(1, 2));
+    expect([...(await readFile(path))]).toEqual([1, 2]);
+    await expect(writeSynced(path, 'other')).rejects.toThrow('EEXIST');
+    expect([...(await readFile(path))]).toEqual([1, 2]);
+  });
+});
+
+describe('thisProcess', () => {
+  it('is this machine, number and start', async () => {
+    const { host, pid, start } = await thisProcess();
+    expect(host).toBe(createHash('sha256').update(hostname()).digest('hex').slice(0, 8));
+    expect(pid).toBe(process.pid);
+    if (process.platform !== 'linux') return;
+    // A name without spaces, so that the fields can be counted.
+    const fields = (await readFile('/proc/self/stat', 'utf8')).replace(/\(.*\)/s, 'name').split(' ');
+    expect(start).toBe(fields[21]);
+  });
+
+  it('has not ended, whatever start another system gives', async () => {
+    const own = await thisProcess();
+    expect(await hasEnded(own)).toBe(false);
+    expect(await hasEnded({ ...own, start: '0' })).toBe(false);
+    expect(await hasEnded({ ...own, pid: 2 ** 22 + 1 })).toBe(true); // beyond the largest number of a process
+    expect(await hasEnded({ ...own, pid: 1, start: '0' })).toBe(false);
+  });
+});
+
+describe('temporaryPath', () => {
+  it('is another each time, beside its path', async () => {
+    const paths = await Promise.all(Array.from({ length: 20 }, () => temporaryPath(join(folder, 'a.json'))));
+    expect(new Set(paths).size).toBe(20);
+    const { host, pid, start } = await thisProcess();
+    for (const path of paths) expect(path).toMatch(new RegExp(`^${folder}/\\.a\\.json\\.mixsga-${host}-${pid}-${start}-[0-9a-z]{4,8}\\.tmp$`));
+  });
+});
+
 describe('removeLeftovers', () => {
   /** The name of a temporary file as another process would have given it. */
   const nameOf = async (owner: Partial<{ host: string; pid: number; start: string }>) => {
@@ -96,12 +136,19 @@ describe('removeLeftovers', () => {
 
   it('keeps what another machine wrote within a day', async () => {
     const names = [await nameOf({ host: '00000000' }), await nameOf({ host: '00000000' })];
-    for (const name of names) await writeFile(join(folder, name), '');
-    const old = new Date(Date.now() - 48 * 3600 * 1000);
-    await utimes(join(folder, names[1]!), old, old);
+    for (const [i, hours] of [23.5, 24.01].entries()) {
+      await writeFile(join(folder, names[i]!), '');
+      const old = new Date(Date.now() - hours * 3600 * 1000);
+      await utimes(join(folder, names[i]!), old, old);
+    }
     await removeLeftovers(folder);
     expect(await left()).toEqual([names[0]]);
     expect(await hasEnded({ host: '00000000', pid: process.pid, start: '1' })).toBeUndefined();
+  });
+
+  it('has nothing to do in a folder that there is not', async () => {
+    await removeLeftovers(join(folder, 'none'));
+    expect(await left()).toEqual([]);
   });
 
   it('is part of every write', async () => {

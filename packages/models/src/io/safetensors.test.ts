@@ -82,6 +82,30 @@ describe('safetensors files', () => {
     expect(toFloat32(decodeSafetensors(bytes, 'x').get('w')!)).toEqual(Float32Array.of(0.1));
   });
 
+  it('takes names, descriptions and metadata up to their limits, and empty tensors anywhere', () => {
+    const name = 'w'.repeat(1024);
+    const rows = [
+      `"__metadata__": {"a": "${'x'.repeat(2 ** 20)}"}`,
+      `"${name}": {"dtype": "U8", "shape": [${'1,'.repeat(57)}2], "data_offsets": [0, 2]}`,
+      '"last": {"dtype": "F16", "shape": [1], "data_offsets": [2, 4]}',
+      ...[4, 0, 2].map((at) => `"empty at ${at}": {"dtype": "F32", "shape": [3, 0], "data_offsets": [${at}, ${at}]}`),
+    ];
+    const found = decodeSafetensors(file(`{${rows.join()}}`, 4), 'x');
+    expect([...found].map(([key, { data }]) => [key, data.length])).toEqual([['empty at 0', 0], [name, 2], ['empty at 2', 0], ['last', 2], ['empty at 4', 0]]);
+  });
+
+  it('has no tensor of the name of its metadata', () => {
+    expect(() => encodeSafetensors(new Map([['__metadata__', fromFloat32(Float32Array.of(1), [1])]]))).toThrow(
+      new ArgumentError('encodeSafetensors: __metadata__ is reserved, expected another tensor name'),
+    );
+  });
+
+  it('writes metadata only where there are some, and pads its header with spaces', () => {
+    const headerOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes.subarray(8));
+    expect(headerOf(encodeSafetensors(new Map()))).toBe('{}      ');
+    expect(headerOf(encodeSafetensors(new Map(), { a: '1' }))).toBe('{"__metadata__":{"a":"1"}}      ');
+  });
+
   it('says which file is missing', async () => {
     const path = join(folder, 'absent.safetensors');
     await expect(readSafetensors(path)).rejects.toThrow(`${path}: cannot read: no such file`);
@@ -95,6 +119,19 @@ describe('hostile safetensors files', () => {
     ['an empty file', new Uint8Array(0), 'at least 8 bytes, got 0'],
     ['a header above the limit', file('{}', 0, 100_000_001n), 'at most 100000000 bytes, got 100000001'],
     ['a header length of 2^64 - 1', file('{}', 0, 2n ** 64n - 1n), 'got 18446744073709551615'],
+    ['a file of 7 bytes', new Uint8Array(7), 'at least 8 bytes, got 7; it is cut short'],
+    ['a length alone', new Uint8Array(8), 'safetensors header: JSON at byte 0: expected a JSON object, got the end'],
+    ['a header of the limit, past the end', file('{}', 0, 100_000_000n), 'expected a header of 100000000 bytes, got 2; the file is cut short'],
+    ['a description of 59 dimensions', file(tensor(`"dtype": "F32", "shape": [${'1,'.repeat(58)}1], "data_offsets": [0, 4]`), 4), 'expected at most 64 values'],
+    ['metadata of over a megabyte', file(`{"__metadata__": {"a": "${'x'.repeat(2 ** 20 + 1)}"}}`), 'expected a string of at most 1048576 bytes'],
+    ['a dtype of a long name', file(tensor(`"dtype": "${'x'.repeat(79)}", "shape": [], "data_offsets": [0, 0]`)), `U8, BOOL, got "${'x'.repeat(76)}...`],
+    ['a dtype of 80 letters with its quotes', file(tensor(`"dtype": "${'x'.repeat(78)}", "shape": [], "data_offsets": [0, 0]`)), `U8, BOOL, got "${'x'.repeat(78)}"`],
+    ['offsets that are none', file(tensor(`${f32}, "data_offsets": 8`), 8), 'begin <= end, got 8'],
+    ['one offset', file(tensor(`${f32}, "data_offsets": [0]`), 8), 'begin <= end, got [0]'],
+    ['a shape that is none', file(tensor('"dtype": "F32", "shape": {}, "data_offsets": [0, 8]'), 8), 'expected a shape of whole numbers, got {}'],
+    ['a description without keys', file('{"w": {}}'), 'expected the keys data_offsets, dtype, shape, got none'],
+    ['a description that is an array', file('{"w": []}'), 'expected the keys data_offsets, dtype, shape, got []'],
+    ['a description of null', file('{"w": null}'), 'expected the keys data_offsets, dtype, shape, got null'],
     ['a header past the end', file('{}', 0, 3n), 'expected a header of 3 bytes, got 2; the file is cut short'],
     ['a header that is not UTF-8', file(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x7d)), 'JSON at byte 1: expected UTF-8 text'],
     ['a header that is not JSON', file('{"w": }'), 'safetensors header: JSON at byte 6'],

@@ -1,7 +1,9 @@
 import { FileError } from '@mixsga/backend';
 import { readFile } from 'node:fs/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { memorySource } from './byte-source';
+import { encodeSafetensors } from './safetensors';
+import { openSafetensors } from './safetensors-source';
 import { bytesOf, dict, global, int, ORDERED_DICT, pickleOf, PROTO, storage, tensor, text, tuple } from './testing/pickle';
 import { zipOf } from './testing/zip';
 import { openTorch } from './torch-source';
@@ -76,6 +78,104 @@ describe('openTorch', () => {
   });
 });
 
+describe('numbers of a pickle', () => {
+  const PERSISTENT = (count: string) => `${tuple(text('storage'), global('torch', 'ByteStorage'), text('0'), text('cpu'), count)}Q`;
+  /** The count of a storage of bytes, as it was understood: a tensor of it all, of that size. */
+  const understood = async (count: string, size: number) => {
+    const pickle = pickleOf(dict(['w', tensor({ of: PERSISTENT(count), size: [size], stride: [1] })]));
+    const source = await open(model(pickle, [['m/data/0', new Uint8Array(size)]]));
+    return source.tensors.get('w')!.shape[0];
+  };
+
+  it.each<[string, number]>([
+    ['K\x07', 7], ['K\xff', 255], ['M\x02\x01', 258], ['J\x03\x02\x01\x00', 66_051], ['\x8a\x00', 0],
+    ['\x8a\x01\x7f', 127], ['\x8a\x02\xff\x00', 255], ['\x8a\x03\x01\x02\x01', 66_049], ['\x8a\x08\x05\x00\x00\x00\x00\x00\x00\x00', 5],
+  ])('%j', async (count, size) => expect(await understood(count, size)).toBe(size));
+
+  it.each(['\x8a\x01\x80', '\x8a\x02\x00\x80', 'J\xff\xff\xff\xff', 'N', '\x88'])('%j counts nothing', (count) =>
+    expectRefusal(model(pickleOf(dict(['w', tensor({ of: PERSISTENT(count) })]))), 'expected a storage of FloatStorage and the like'),
+  );
+});
+
+describe('limits of a pickle', () => {
+  const sized = (name: string) => model(pickleOf(dict([name, tensor()])));
+
+  it('takes texts of 1,024 bytes, names of 256, 64 marks, tuples of 64, and 10,000 values', async () => {
+    const name = 'n'.repeat(1024);
+    expect((await open(sized(name))).has(name)).toBe(true);
+    await expectRefusal(sized(`${name}n`), 'expected a string of at most 1024 bytes, got 1025');
+    await expectRefusal(model(pickleOf(global('m'.repeat(256), 'f'))), 'which is not read');
+    await expectRefusal(model(pickleOf(global('m'.repeat(257), 'f'))), 'expected a name of at most 256 bytes, got more');
+    await expectRefusal(model(pickleOf('('.repeat(64))), 'expected a value on the stack, got none');
+    await expectRefusal(model(pickleOf('('.repeat(65))), 'expected at most 64 open marks, got more');
+    await expectRefusal(model(pickleOf('(', 'N'.repeat(64), 't')), 'expected a dict of tensors, got a tuple');
+    await expectRefusal(model(pickleOf('N'.repeat(10_000))), 'expected a dict of tensors, got null');
+    await expectRefusal(model(pickleOf('N'.repeat(10_001))), 'expected at most 10000 values at once, got more');
+  });
+
+  it('takes items one by one and many at once, and values stored by either number', async () => {
+    const stored = `${tensor({ size: [2, 2], stride: [2, 1] })}q\x07r\x00\x01\x00\x00`;
+    const source = await open(model(pickleOf('}', text('a'), stored, 's', '(', text('b'), 'h\x07', 'u', text('c'), 'j\x00\x01\x00\x00', 's')));
+    for (const name of ['a', 'b', 'c']) expect(await source.read(name)).toEqual(Float32Array.of(1, 2, 3, 4));
+  });
+
+  it.each<[string, string[], string]>([
+    ['a storage', [storage()], 'expected a dict of tensors, got a storage'],
+    ['a tensor', [tensor()], 'expected a dict of tensors, got a tensor'],
+    ['a function', [global('torch', 'FloatStorage')], 'expected a dict of tensors, got the global torch.FloatStorage'],
+    ['a tuple of one', ['N\x85'], 'expected a dict of tensors, got a tuple'],
+    ['a pair of which one is missing', ['N\x86'], 'expected a value on the stack, got none'],
+    ['three of which one is missing', ['NN\x87'], 'expected a value on the stack, got none'],
+    ['false', ['\x89'], 'expected a dict of tensors, got false'],
+    ['metadata of another dict', [dict(), '}', text('_metadata'), '}', 's', text('more'), '}', 's', 'b'], 'expected BUILD to add _metadata to a dict, got a dict'],
+    ['metadata of no dict', ['N', '}', text('_metadata'), '}', 's', 'b'], 'expected BUILD to add _metadata to a dict, got a dict'],
+  ])('%s is no state dict', (_, parts, message) => expectRefusal(model(pickleOf(...parts)), message));
+
+  it('keeps a byte order mark at the start of a name', async () => {
+    const source = await open(model(pickleOf(dict(['\xef\xbb\xbfw', tensor()]))));
+    expect([...source.tensors.keys()]).toEqual(['\ufeffw']);
+  });
+
+  it('takes metadata of a dict', async () => {
+    const source = await open(model(pickleOf(dict(['w', tensor()]), '}', text('_metadata'), '}', 's', 'b')));
+    expect([...source.tensors.keys()]).toEqual(['w']);
+  });
+
+  it.each<[string, Parameters<typeof tensor>[0]]>([
+    ['its last value', { offset: 5, size: [1], stride: [1] }],
+    ['none of its values, at its end', { offset: 6, size: [0], stride: [1] }],
+    ['every other value', { size: [3], stride: [2] }],
+    ['one value many times', { size: [6], stride: [0] }],
+  ])('takes a view of %s', async (_, view) => {
+    const source = await open(model(pickleOf(dict(['w', tensor(view)]))));
+    const { offset = 0, size, stride } = view!;
+    expect([...(await source.read('w'))]).toEqual(Array.from({ length: size![0]! }, (_, i) => 1 + offset + i * stride![0]!));
+  });
+
+  it.each<[string, Parameters<typeof tensor>[0]]>([
+    ['a value too many', { size: [7], stride: [1] }],
+    ['a value beyond its last', { offset: 6, size: [1], stride: [1] }],
+    ['a stride too long', { size: [3], stride: [3] }],
+    ['one value too many times', { size: [7], stride: [0] }],
+  ])('refuses a view of %s', (_, view) => expectRefusal(model(pickleOf(dict(['w', tensor(view)]))), 'expected a tensor within the 6 values of its storage'));
+});
+
+describe('storages that are shared', () => {
+  const wide = (count: number) => tensor({ of: storage({ count }), size: [2], stride: [count - 1] });
+  const spans = (times: number) =>
+    model(pickleOf(dict(...Array.from({ length: times }, (_, i): [string, string] => [`${i}`, wide(200)]))), [['m/data/0', new Uint8Array(800)]]);
+
+  it('may be had by two names, and spanned 64 times', async () => {
+    expect((await open(model(pickleOf(dict(['a', tensor()], ['b', tensor()]))))).tensors.size).toBe(2);
+    expect((await open(spans(64))).tensors.size).toBe(64);
+    await expectRefusal(spans(65), 'tensor "64": expected a storage of its own');
+  });
+
+  it('may have a byte order of 16 letters', () => expectRefusal(
+    zipOf(archive(pickleOf(dict(['w', tensor()])), [['m/data/0', data], ['m/byteorder', new Uint8Array(17).fill(0x61)]])), 'expected at most 16 bytes, got 17',
+  ));
+});
+
 describe('pickles that are refused', () => {
   const one = (value: string) => pickleOf(dict(['w', value]));
   const PARAMETER = global('torch._utils', '_rebuild_parameter');
@@ -133,6 +233,19 @@ describe('pickles that are refused', () => {
     ['a long tuple', pickleOf('(', 'N'.repeat(65), 't'), 'expected at most 64 values since the mark'],
     ['what is not stored', pickleOf('h\x07'), 'expected a value stored as 7, got none'],
   ])('%s', (_, pickle, message) => expectRefusal(model(pickle), message));
+});
+
+describe('a file that is refused', () => {
+  it.each([openTorch, openSafetensors])('is closed, and one that is read is not: %s', async (openFile) => {
+    const sound = openFile === openTorch ? model(pickleOf(dict(['w', tensor()]))) : encodeSafetensors(new Map());
+    for (const [bytes, closed] of [[sound, 0], [new Uint8Array(30), 1]] as const) {
+      const close = vi.fn(async () => undefined);
+      const opened = await openFile({ ...memorySource(bytes, 'x'), close }).catch(() => null);
+      expect(close).toHaveBeenCalledTimes(closed);
+      await opened?.close();
+      expect(close).toHaveBeenCalledTimes(1);
+    }
+  });
 });
 
 describe('archives that are refused', () => {
