@@ -2,27 +2,35 @@ import { ArgumentError, MixsgaError, onWarning } from '@mixsga/backend';
 import { asFileError } from '@mixsga/models';
 import { Command, CommanderError } from 'commander';
 
-import { commands } from './commands';
+import { loadPlugins, pluginArguments } from './plugins';
 import { Interrupted } from './training/interruption';
 
 const USAGE_ERROR = 2;
 
 /** Runs the command line, and prints what it has to say. @returns the exit code */
 export async function main(argv: string[]): Promise<number> {
+  try {
+    await loadPlugins(pluginArguments(argv), process.cwd());
+    // They read the catalogs when they are loaded.
+    const { commands } = await import('./commands');
+    return await run(argv, commands);
+  } catch (error) {
+    return report(error);
+  }
+}
+
+async function run(argv: string[], commands: readonly ((program: Command) => void)[]): Promise<number> {
   const program = new Command('mixsga')
     .description('Train, convert, compare and evaluate mixSGA models.')
     .version('0.1.0')
+    .option('--plugin <module>', 'a file or package that registers routers, attention variants, families or evaluators of its own; repeatable', (value: string, all: string[]) => [...all, value], [])
     .exitOverride()
     .showHelpAfterError('(--help lists the commands and options)');
   for (const register of commands) register(program);
   // Subcommands copy the settings of their parent only when they are made by .command(), so the override is repeated.
   for (const command of program.commands) command.exitOverride();
-  try {
-    await program.parseAsync(argv);
-    return 0;
-  } catch (error) {
-    return report(error);
-  }
+  await program.parseAsync(argv);
+  return 0;
 }
 
 /** Prints an error as one line and gives the exit code. */

@@ -1,13 +1,9 @@
 import { createExpert, defaultGroupSizes, validateGroupSizes } from '@mixsga/experts';
-import { mixtureKind, registerAttention } from '@mixsga/models';
+import { mixtureKind } from '@mixsga/models';
 import { leadingHead } from './leading-head';
 
-/** Makes `leading:3:1:6`, `leading:1@4` and the like known to everything that takes an attention variant. */
-export function registerLeadingHeads(): void {
-  registerAttention('leading', leading);
-}
-
-const leading = mixtureKind<number>({
+/** `leading:3:1:6`, `leading:1@4` and the like, for `registerAttention`. */
+export const leading = mixtureKind<number>({
   name: 'leading',
   description: 'the first of each run of SIZE KV heads is stored',
   example: '3:1:6',

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adamwStep, startBackend } from '@mixsga/backend';
 import { expertChecks } from '@mixsga/experts/testing';
-import { companionFiles, createTokenizer, fromPretrained, generateText, openCheckpoint, saveModel, trainableOf, type TrainableModel } from '@mixsga/models';
+import { companionFiles, createTokenizer, fromPretrained, generateText, openCheckpoint, registerAttention, saveModel, trainableOf, type TrainableModel } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { registerLeadingHeads } from './attention';
+import { leading } from './attention';
 import { leadingHead } from './leading-head';
 
 const ATTENTION = 'leading:3:1:6';
@@ -15,7 +15,7 @@ const TEXT = 'Fellow citizens of the Senate and of the House of Representatives:
 let folder: string;
 
 beforeAll(async () => {
-  registerLeadingHeads();
+  registerAttention('leading', leading);
   await startBackend('wasm');
   folder = await mkdtemp(join(tmpdir(), 'own-expert-'));
 });

@@ -18,7 +18,7 @@ import { throughput } from './throughput';
 import { tokenImportance } from './token-importance';
 import { wikitext } from './wikitext';
 
-/** Every evaluator by name. A new one is a file of its own and a line here. */
+/** The evaluators that come with this package. A new one is a file of its own and a line here. */
 export const evaluators = {
   perplexity: perplexityEvaluator,
   wikitext,
@@ -41,8 +41,27 @@ export const evaluators = {
 
 export type EvaluatorName = keyof typeof evaluators;
 
+const known = new Map<string, Evaluator>(Object.entries(evaluators));
+
+/** Names of all evaluators, those of {@link registerEvaluator} included. */
+export function evaluatorNames(): string[] {
+  return [...known.keys()];
+}
+
+/**
+ * Makes an evaluator of your own known by its name.
+ * @throws ArgumentError when the name is not one of small letters, digits and underscores, or another evaluator's
+ */
+export function registerEvaluator(evaluator: Evaluator): void {
+  const { name } = evaluator;
+  if (!/^[a-z][a-z0-9_]*$/.test(name)) throw new ArgumentError(`registerEvaluator: expected a name of small letters, digits and underscores, got ${JSON.stringify(name)}`);
+  if (known.has(name) && known.get(name) !== evaluator) throw new ArgumentError(`registerEvaluator: expected a name that is free, got ${name}`);
+  known.set(name, evaluator);
+}
+
 /** The evaluator of that name. @throws ArgumentError that lists the names, for any other */
 export function evaluatorNamed(name: string): Evaluator {
-  if (Object.hasOwn(evaluators, name)) return evaluators[name as EvaluatorName];
-  throw new ArgumentError(`evaluator: expected one of ${Object.keys(evaluators).join(', ')}, got '${name}'`);
+  const evaluator = known.get(name);
+  if (evaluator) return evaluator;
+  throw new ArgumentError(`evaluator: expected one of ${evaluatorNames().join(', ')}, got '${name}'`);
 }

@@ -1,4 +1,4 @@
-export { type EvaluatorName, evaluatorNamed, evaluators } from './catalog';
+export { type EvaluatorName, evaluatorNamed, evaluatorNames, evaluators, registerEvaluator } from './catalog';
 export {
   type DataRow,
   defineEvaluator,

@@ -2,10 +2,9 @@
 import { headBytes, weightTypes, type KvType, type WeightType } from '@mixsga/backend';
 import { kvBudget } from '@mixsga/experts';
 import { kvBytesPerToken, type StoredToken } from '@mixsga/kv-cache';
-import { attentionKinds, parseAttention } from './attention/index';
+import { knownAttention, parseAttention } from './attention/index';
 import { storingLayers, type AttentionVariant } from './attention/variant';
-import { modelShape, type ModelShape } from './config/shape';
-import type { ModelConfig } from './config/shape';
+import { type ModelConfig, modelShape, type ModelShape } from './config/shape';
 import { familyOf } from './families/index';
 import { storedParameters } from './stored-parameters';
 import { constantSpecs } from './layer-constants';
@@ -110,7 +109,7 @@ export function kvTraits(shape: ModelShape, variant: AttentionVariant, type: KvT
 
 /** {@link kvBytes} for an example of each kind of variant that fits the model. */
 export function kvBytesByVariant(shape: ModelShape): Record<string, number> {
-  const fitting = Object.values(attentionKinds)
+  const fitting = [...knownAttention().values()]
     .map(({ example }) => parseAttention(example))
     .filter((variant) => {
       try {

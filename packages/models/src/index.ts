@@ -1,6 +1,6 @@
 export { alignHeads } from './align/align-heads';
 export type { Grouping } from './align/align-heads';
-export { attentionKinds, parseAttention, registerAttention } from './attention/index';
+export { attentionKinds, knownAttention, parseAttention, registerAttention } from './attention/index';
 export { mixtureKind } from './attention/mixture';
 export type { MixtureForm } from './attention/mixture';
 export type { AttentionKind, AttentionShape, AttentionVariant, LayerConstants, LayerExperts, LayerWeights } from './attention/variant';

@@ -2,12 +2,11 @@ import { readdir } from 'node:fs/promises';
 
 import { ArgumentError, startBackend } from '@mixsga/backend';
 import { convertCheckpoint, parseAttention, removeLeftovers } from '@mixsga/models';
-import type { RouterKind } from '@mixsga/router';
+import { routerNames } from '@mixsga/router';
 import { type Command, Option } from 'commander';
 
 import { withOutputFolder } from '../output-folder/lock';
 import { isLockFile } from '../output-folder/lock-file';
-import { routerKinds } from '../training/config';
 import { ProgressLine } from '../training/progress';
 import { downloadProgress } from './download-progress';
 import { print } from './options';
@@ -15,7 +14,7 @@ import { print } from './options';
 interface ConvertOptions {
   attention: string;
   out: string;
-  router: RouterKind;
+  router: string;
   seed: string;
   align?: true;
 }
@@ -27,7 +26,7 @@ export function registerConvert(program: Command): void {
     .argument('<model>', 'a folder, the name of a shipped model, or an id of the hub')
     .requiredOption('--attention <spec>', 'gqa:2, cla:2, mixsga:3:1:6, or mixsga:3:1:6@1,2,4 with its group sizes')
     .requiredOption('--out <folder>', 'where the converted model goes')
-    .addOption(new Option('--router <kind>', 'router of a variant with experts').choices(routerKinds).default('sigmoid'))
+    .addOption(new Option('--router <kind>', 'router of a variant with experts').choices(routerNames()).default('sigmoid'))
     .option('--seed <n>', 'seed of the new routers', '0')
     .option('--align', 'first permute and turn heads so that those of a group are alike; the unmodified model stays the same')
     .action(async (name: string, options: ConvertOptions) => {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import { ArgumentError, type BackendName, type KvType, type WeightType, weightTypes } from '@mixsga/backend';
-import { type EvaluationOptions, type Evaluator, evaluatorNamed, evaluators, type MeasuredModel, type MeasuredTask, type Routing } from '@mixsga/evaluators';
+import { type EvaluationOptions, evaluatorNamed, evaluatorNames, type MeasuredModel, type MeasuredTask, type Routing } from '@mixsga/evaluators';
 import { parseEviction } from '@mixsga/kv-cache';
 import { environmentFetch } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -52,7 +52,7 @@ export function registerEval(program: Command): void {
     .command('eval')
     .description('Measure a model: on a text, on questions, on instructions.')
     .argument('<model>', 'a folder, the name of a shipped model, or an id of the hub such as facebook/opt-125m, which is fetched once')
-    .option('--tasks <names>', `what to measure, separated by commas: ${Object.keys(evaluators).join(', ')}`, DEFAULT_TASKS)
+    .option('--tasks <names>', `what to measure, separated by commas: ${evaluatorNames().join(', ')}`, DEFAULT_TASKS)
     .addOption(new Option('--routing <rule>', 'how tokens get their expert').choices(['decode', 'prefill']).default('decode'))
     .addOption(
       new Option(
@@ -141,7 +141,7 @@ function tasksOf(options: EvalOptions, send: typeof fetch): EvaluationTask[] {
   checkBudget(options);
   if (policy !== undefined || kvBudget !== undefined) {
     if (!names.some((name) => evaluatorNamed(name).evicts)) {
-      const known = Object.values(evaluators as Record<string, Evaluator>).flatMap(({ evicts, name }) => (evicts ? [name] : []));
+      const known = evaluatorNames().filter((name) => evaluatorNamed(name).evicts);
       const option = policy === undefined ? '--kv-budget' : '--eviction';
       throw new ArgumentError(`${option}: expected a task that depends on it (${known.join(', ')}), got ${options.tasks}`);
     }

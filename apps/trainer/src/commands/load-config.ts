@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 
 import { ArgumentError, FileError } from '@mixsga/backend';
+import { z } from 'zod';
 
 import { type ComparisonConfig, comparisonConfig } from '../comparison/config';
+import { loadedPlugins, loadPlugins } from '../plugins';
 import { presets } from '../presets';
 import { type SweepConfig, sweepConfig } from '../sweep/config';
 import { type RunConfig, runConfig } from '../training/config';
@@ -21,7 +23,8 @@ export interface LoadedConfig {
 const kinds = { run: runConfig, comparison: comparisonConfig, sweep: sweepConfig };
 
 /**
- * Reads a configuration: a preset by name, or a JSON file.
+ * Reads a configuration: a preset by name, or a JSON file. Its plugins are loaded, and those of the command line become its own, so that every
+ * process that goes on with it loads them.
  *
  * @param settings `key=value` pairs that change it, with dotted keys.
  * @throws ArgumentError for an unknown preset, key or value; FileError for a file that is not JSON.
@@ -34,8 +37,18 @@ export async function loadConfig(nameOrPath: string, settings: readonly string[]
   if (typeof kind !== 'string' || !Object.hasOwn(kinds, kind)) {
     throw new ArgumentError(`${source}: kind: expected ${Object.keys(kinds).map((known) => `"${known}"`).join(' or ')}, got ${JSON.stringify(kind)}`);
   }
+  await withPlugins(kind === 'sweep' ? (value as { base?: unknown }).base : value, preset ? '.' : dirname(nameOrPath), source);
   const config = parseStrict(kinds[kind as keyof typeof kinds], value, source);
   return { name: preset ? nameOrPath.replaceAll('/', '-') : basename(nameOrPath, '.json'), source, config };
+}
+
+/** @param run plain data that may be anything, and whose plugins become the paths of all that are loaded */
+async function withPlugins(run: unknown, folder: string, source: string): Promise<void> {
+  if (typeof run !== 'object' || run === null) return;
+  const config = run as { plugins?: unknown };
+  const names = parseStrict(z.array(z.string()).optional(), config.plugins, `${source}: plugins`) ?? [];
+  await loadPlugins(names, folder);
+  if (loadedPlugins().length > 0) config.plugins = loadedPlugins();
 }
 
 async function readJson(path: string): Promise<unknown> {

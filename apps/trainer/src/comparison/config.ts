@@ -1,7 +1,9 @@
+import { routerNames } from '@mixsga/router';
 import { z } from 'zod';
 
 import type { PlannedRun } from '../experiment/run-all';
-import { checkShared, estimator, routerKinds, sharedConfig } from '../training/config';
+import { checkShared, estimator, sharedConfig } from '../training/config';
+import { oneOf } from '../training/strict';
 import { taskName, tasksConfig } from '../training/tasks';
 
 const method = z.strictObject({
@@ -11,7 +13,7 @@ const method = z.strictObject({
   series: z.string().min(1).optional(),
   attention: z.string(),
   /** Router kind; default: the trained sigmoid router. */
-  router: z.enum(routerKinds).optional(),
+  router: oneOf(routerNames).optional(),
   /** Whether heads are aligned before they are grouped. */
   align: z.boolean().optional(),
   /** Takes the place of routerLoss.alpha. */

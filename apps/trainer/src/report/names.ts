@@ -1,5 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
-import { attentionKinds, parseAttention } from '@mixsga/models';
+import { knownAttention, parseAttention } from '@mixsga/models';
 import type { RouterKind } from '@mixsga/router';
 
 import { budgetText } from './format';
@@ -51,7 +51,7 @@ function methodText(attention: string, variant: Variant | null): string {
   const shared = layersThatShare(variant);
   if (shared > 1) return `cross-layer attention: each ${shared} layers share the keys and values of the first; ${kept}`;
   if (variant.layerExperts === null) return `grouped-query attention: of each ${Math.round(1 / kvBudget)} KV heads one is left, for all tokens alike; ${kept}`;
-  const kind = attentionKinds[attention.split(':')[0] as keyof typeof attentionKinds];
+  const kind = knownAttention().get(attention.split(':')[0]!);
   return `${kind ? kind.description.split(';')[0]!.replace('SIZE', String(Math.round(1 / kvBudget))) : 'an attention variant of another package'}; ${kept}`;
 }
 

@@ -1,12 +1,11 @@
 import { ArgumentError } from '@mixsga/backend';
 import { type AttentionVariant, familyNamed, familyNames } from '@mixsga/models';
-import { type EstimatorKind, gradientEstimators, type RouterKind, routers } from '@mixsga/router';
+import { type EstimatorKind, gradientEstimators, routerNames } from '@mixsga/router';
 import { z } from 'zod';
 
+import { oneOf } from './strict';
 import { tasksConfig } from './tasks';
 
-/** The catalog's names: a router that is added there can be asked for here. */
-export const routerKinds = Object.keys(routers) as RouterKind[];
 const estimatorKinds = Object.keys(gradientEstimators) as EstimatorKind[];
 
 const count = z.number().int().positive();
@@ -16,7 +15,7 @@ const share = z.number().min(0).max(1);
 const initialModel = z
   .strictObject({
     /** A family of @mixsga/models. */
-    family: z.string().refine((name) => familyNames().includes(name), { error: () => `expected one of ${familyNames().join(', ')}` }).default('opt'),
+    family: oneOf(familyNames).default('opt'),
     layers: count,
     hiddenSize: count,
     heads: count,
@@ -41,7 +40,7 @@ export type InitialModel = z.output<typeof initialModel>;
 
 const router = z.strictObject({
   /** A router of @mixsga/router's catalog. */
-  kind: z.enum(routerKinds).default('sigmoid'),
+  kind: oneOf(routerNames).default('sigmoid'),
   seed: z.number().int().nonnegative().optional(),
 });
 
@@ -159,6 +158,8 @@ export const sharedConfig = {
   backend: z.enum(['wasm', 'cpu', 'webgpu', 'cuda', 'auto']).default('wasm'),
   /** What is measured of the trained model besides. */
   tasks: tasksConfig.default([]),
+  /** Modules that register kinds of their own: files, or packages of the configuration's folder. Loaded before the rest is checked. */
+  plugins: z.array(z.string()).optional(),
 };
 
 type Shared = z.output<z.ZodObject<typeof sharedConfig>>;

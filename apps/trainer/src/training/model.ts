@@ -19,7 +19,6 @@ import {
   trainableOf,
   type TrainableModel,
 } from '@mixsga/models';
-import type { RouterKind } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { trainBpe } from '../data/bpe';
@@ -142,7 +141,7 @@ function mixsgaKey(config: RunConfig): Record<string, unknown> {
   return parseAttention(attention!).experts ? { attention, router: kind, routerSeed: seed } : { attention };
 }
 
-function routerOf(config: RunConfig): { kind: RouterKind; seed: number } {
+function routerOf(config: RunConfig): { kind: string; seed: number } {
   const { kind = 'sigmoid', seed = config.seed } = config.model.router ?? {};
   return { kind, seed };
 }

@@ -1,6 +1,6 @@
 import { ArgumentError } from '@mixsga/backend';
 import { closest, distance } from 'fastest-levenshtein';
-import type { z } from 'zod';
+import { z } from 'zod';
 
 /**
  * Parses a configuration with a strict zod schema.
@@ -62,6 +62,11 @@ export function setDotted(config: unknown, key: string, value: unknown, source: 
     target = next as Record<string, unknown>;
   }
   setOwn(target, last, value);
+}
+
+/** A name of a catalog that plugins can add to, which is why its names are asked for only when a value is checked. */
+export function oneOf(names: () => readonly string[]) {
+  return z.string().refine((name) => names().includes(name), { error: ({ input }) => `expected one of ${names().join(', ')}, got ${JSON.stringify(input)}` });
 }
 
 /** The candidate with the least edit distance to `word`, when it is near enough to be a likely slip. */

@@ -1,13 +1,15 @@
 import { kvTypes } from '@mixsga/backend';
-import { evaluators } from '@mixsga/evaluators';
+import { evaluatorNames } from '@mixsga/evaluators';
 import { z } from 'zod';
+
+import { oneOf } from './strict';
 
 const count = z.number().int().positive();
 
 /** Something to measure of a finished run. */
 const task = z.strictObject({
   /** An evaluator of @mixsga/evaluators' catalog. */
-  task: z.enum(Object.keys(evaluators) as [string, ...string[]]),
+  task: oneOf(evaluatorNames),
   /** Name in results, where an evaluator comes more than once. Default: the evaluator's. */
   name: z.string().regex(/^[^./\\]+$/, 'expected a name without dots and slashes').optional(),
   /**

@@ -11,6 +11,11 @@ export const attentionKinds = { mha, gqa, cla, mixsga, 'mixsga-root': mixsgaRoot
 
 const kinds = new Map<string, AttentionKind>(Object.entries(attentionKinds));
 
+/** Kinds of all attention variants by name, those of {@link registerAttention} included. */
+export function knownAttention(): ReadonlyMap<string, AttentionKind> {
+  return kinds;
+}
+
 /**
  * Makes a kind of your own known to everything that reads specs, configurations of checkpoints included.
  * @param name letters, digits and hyphens

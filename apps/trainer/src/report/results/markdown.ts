@@ -1,4 +1,4 @@
-import { evaluators } from '@mixsga/evaluators';
+import { evaluatorNames } from '@mixsga/evaluators';
 
 import { percent } from '../format';
 import { markdownRows } from '../rows';
@@ -7,11 +7,11 @@ import { mainMetric } from './plots';
 
 /** KV budgets nearer than this count as equal. */
 const SAME_BUDGET = 0.005;
-const CATALOG = Object.keys(evaluators);
 
 /** A table for each task: its models by its metrics, the best value of the main metric bold. */
 export function taskTables(measurements: readonly Measurement[]): string[] {
-  const place = new Map(measurements.map(({ task, evaluator }) => [task, CATALOG.indexOf(evaluator ?? task)]));
+  const catalog = evaluatorNames();
+  const place = new Map(measurements.map(({ task, evaluator }) => [task, catalog.indexOf(evaluator ?? task)]));
   const tasks = [...place.keys()].sort((a, b) => place.get(a)! - place.get(b)! || (a < b ? -1 : 1));
   return tasks.flatMap((task) => [`### ${task}`, taskTable(measurements.filter((measurement) => measurement.task === task))]);
 }

@@ -1,0 +1,85 @@
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { run } from './testing/command-line';
+
+const SLOW = 240_000;
+const example = (name: string): string => fileURLToPath(new URL(`../../../examples/${name}/dist/plugin.js`, import.meta.url));
+
+/** An evaluator that counts the tokens of its text. */
+const COUNT = `export default ({ registerEvaluator }) => registerEvaluator({
+  name: 'count', description: 'how many tokens there are', definition: 'their number', version: 1, reads: 'tokens', higherIsBetter: [],
+  items: (_model, { tokens }) => [tokens.length],
+  measure: async (_model, items) => items.map((tokens) => ({ tokens })),
+  summarise: ([{ tokens }]) => ({ metrics: { tokens }, details: {} }),
+});`;
+
+let folder: string;
+const at = (...parts: string[]): string => join(folder, ...parts);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mixsga-cli-plugins-'));
+  await writeFile(at('count.mjs'), COUNT);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe('--plugin', () => {
+  it('makes routers and attention of other packages those of every command', async () => {
+    const plugins = ['--plugin', example('own-router'), '--plugin', example('own-expert')];
+    const help = await run(folder, ['convert', '--help', ...plugins]);
+    expect(help.out.replace(/\s+/g, ' ')).toContain('"sigmoid", "random", "balanced", "distortion", "cosine"');
+    const converted = await run(folder, [...plugins, 'convert', 'sotu-mini', '--attention', 'leading:3:1:6', '--router', 'cosine', '--out', 'own']);
+    expect(`${converted.code} ${converted.err}`).toMatch(/^0 /);
+    expect(JSON.parse(readFileSync(at('own/config.json'), 'utf8'))).toMatchObject({ mixsga: { attention: 'leading:3:1:6', router: 'cosine' } });
+    const without = await run(folder, ['eval', 'own', '--tasks', 'perplexity']);
+    expect(without.code).toBe(1);
+    expect(without.err).toContain('config.json: mixsga.router: expected one of sigmoid, random, balanced, distortion');
+    const generated = await run(folder, ['generate', 'own', '--prompt', 'Fellow citizens', '--max-new-tokens', '3', '--json', ...plugins]);
+    expect(`${generated.code} ${generated.err}`).toMatch(/^0 /);
+    expect(JSON.parse(generated.out)).toMatchObject({ stats: { newTokens: 3 } });
+  }, SLOW);
+
+  it('makes an evaluator a task', async () => {
+    const { code, out, err } = await run(folder, ['--plugin', 'count.mjs', 'eval', 'sotu-mini', '--tasks', 'count', '--json']);
+    expect(`${code} ${err}`).toMatch(/^0 /);
+    expect(JSON.parse(out)).toMatchObject({ results: { count: { tokens: 273310 } } });
+    const { code: refused, err: message } = await run(folder, ['eval', 'sotu-mini', '--tasks', 'count']);
+    expect(refused).toBe(2);
+    expect(message).toContain("evaluator: expected one of perplexity, wikitext");
+  }, SLOW);
+
+  it('is one line when there is none, before anything else', async () => {
+    expect(await run(folder, ['eval', 'nowhere', '--plugin', './gone.js'])).toEqual({
+      code: 2, out: '', err: `mixsga: plugin ./gone.js: expected a file, and there is none at ${at('gone.js')}\n`,
+    });
+  });
+});
+
+it('plugins of a configuration are those of its folder, in its runs and their children too', async () => {
+  const config = {
+    kind: 'comparison',
+    from: 'sotu-mini',
+    methods: [{ name: 'leading', attention: 'leading:3:1:6', router: 'cosine' }],
+    plugins: [relative(folder, example('own-expert'))],
+    sequenceLength: 64,
+    batchSize: 1,
+    tokens: 64,
+    optimizer: { learningRate: 0.001 },
+    evaluateEvery: 0,
+    finalEvaluationWindows: 2,
+    tasks: [{ task: 'count' }],
+  };
+  await writeFile(at('comparison.json'), JSON.stringify(config));
+  const args = ['train', at('comparison.json'), '--out', 'compared', '--plugin', example('own-router'), '--plugin', 'count.mjs'];
+  const { code, err } = await run(folder, args);
+  expect(`${code} ${err}`).toMatch(/^0 /);
+  const report = readFileSync(at('compared/report.md'), 'utf8');
+  expect(report).toContain('leading:3:1:6');
+  const recorded = JSON.parse(readFileSync(at('compared/runs/leading-seed0/run.json'), 'utf8')) as { plugins: string[] };
+  expect(recorded.plugins).toEqual([example('own-router'), at('count.mjs'), example('own-expert')]);
+}, SLOW);

@@ -1,0 +1,82 @@
+// Modules of other people that register kinds of their own.
+import { stat } from 'node:fs/promises';
+import { isAbsolute, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+import { ArgumentError, MixsgaError } from '@mixsga/backend';
+import { registerEvaluator } from '@mixsga/evaluators';
+import { registerAttention, registerFamily } from '@mixsga/models';
+import { registerRouter } from '@mixsga/router';
+import { moduleResolve } from 'import-meta-resolve';
+
+/**
+ * What a plugin is given. It registers through these, and not through packages that it imports, since it may have other copies of them
+ * than the command line.
+ */
+export const registries = { registerAttention, registerEvaluator, registerFamily, registerRouter } as const;
+
+/** The default export of a plugin. */
+export type Plugin = (mixsga: typeof registries) => void | Promise<void>;
+
+const loaded = new Set<string>();
+
+/** Paths of the modules that were loaded, in order. */
+export function loadedPlugins(): string[] {
+  return [...loaded];
+}
+
+/**
+ * Loads plugins, each once.
+ * @param names files, or packages as Node finds them from the folder
+ * @returns their paths
+ * @throws ArgumentError naming the plugin that is not there, is no plugin, or fails
+ */
+export async function loadPlugins(names: readonly string[], folder: string): Promise<string[]> {
+  const paths: string[] = [];
+  for (const name of names) {
+    const path = await locate(name, folder);
+    if (!loaded.has(path)) {
+      await load(name, path);
+      loaded.add(path);
+    }
+    paths.push(path);
+  }
+  return paths;
+}
+
+/** The values of `--plugin` on a command line, which are needed before it is parsed: choices and help texts depend on them. */
+export function pluginArguments(argv: readonly string[]): string[] {
+  const end = argv.indexOf('--');
+  return (end < 0 ? argv : argv.slice(0, end)).flatMap((argument, i) => {
+    if (argument.startsWith('--plugin=')) return [argument.slice('--plugin='.length)];
+    return argument === '--plugin' && i + 1 < argv.length ? [argv[i + 1]!] : [];
+  });
+}
+
+async function locate(name: string, folder: string): Promise<string> {
+  const path = resolve(folder, name);
+  if (await isFile(path)) return path;
+  if (isAbsolute(name) || name.startsWith('.')) throw new ArgumentError(`plugin ${name}: expected a file, and there is none at ${path}`);
+  try {
+    return fileURLToPath(moduleResolve(name, pathToFileURL(join(resolve(folder), 'config.json')), new Set(['node', 'import'])));
+  } catch (error) {
+    throw new ArgumentError(`plugin ${name}: expected a file or an installed package, and there is neither in ${resolve(folder)}`, { cause: error });
+  }
+}
+
+async function load(name: string, path: string): Promise<void> {
+  try {
+    const { default: plugin } = (await import(pathToFileURL(path).href)) as { default?: unknown };
+    if (typeof plugin !== 'function') {
+      throw new ArgumentError(`expected a function as default export, such as export default ({ registerRouter }) => …, got ${plugin === undefined ? 'none' : typeof plugin}`);
+    }
+    await (plugin as Plugin)(registries);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new ArgumentError(`plugin ${name}: ${MixsgaError.isInstance(error) ? message : `cannot be loaded: ${message.split('\n', 1)[0]}`}`, { cause: error });
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isFile() ?? false;
+}

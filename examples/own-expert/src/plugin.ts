@@ -1,0 +1,7 @@
+import type { registerAttention } from '@mixsga/models';
+import { leading } from './attention';
+
+/** What `mixsga --plugin` calls. */
+export default function plugin(mixsga: { registerAttention: typeof registerAttention }): void {
+  mixsga.registerAttention('leading', leading);
+}
