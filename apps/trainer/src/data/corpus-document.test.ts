@@ -78,7 +78,7 @@ In place of \`sotu\`, give one of these:
 | | documents |
 | --- | --- |
 | a text file (\`.txt\`, \`.md\` or any other name) | one, at most 256 MiB |
-| JSON Lines (\`.jsonl\`, \`.ndjson\`), JSON (\`.json\`: an array, or lines), either also as \`.gz\`; Parquet (uncompressed, Snappy, Gzip, Brotli or Zstandard) | the field \`text\` of each row, or the one that \`data.textField\` names |
+| JSON Lines (\`.jsonl\`, \`.ndjson\`), JSON (\`.json\`: an array, \`{"data": [...]}\`, or lines), either also as \`.gz\`; Parquet (uncompressed, Snappy, Gzip, Brotli or Zstandard) | the field \`text\` of each row, or the one that \`data.textField\` names |
 | a folder | its text files, each a document, in order of path; where there are none but a README, the Parquet, JSON Lines or JSON files in it, the first kind that there is |
 | \`organisation/name\` or \`organisation/name@revision\` | a data set of the Hugging Face hub: the same, Parquet before JSON Lines before JSON before text |
 
