@@ -240,8 +240,8 @@ export interface InferenceRuntime {
   /** Where the runtime has kernels for latents; then its {@link pages} can hold them. */
   readonly latents?: LatentKernels;
   /**
-   * Multiply-adds that take about 50 ms: after as many, a long pass lets others have their turn. A guess, for the sake of Ctrl-C and
-   * progress.
+   * Multiply-adds of a piece of a long pass, some tens of milliseconds: between two pieces others can have their turn, for the sake of
+   * Ctrl-C and progress. The same on every machine, since results may depend on it by rounding.
    */
   readonly workAtOnce: number;
 

@@ -3,20 +3,20 @@ import { ArgumentError, createRuntime, HostPages, Lifetime } from '@mixsga/backe
 import type { InferenceRuntime, PageFormat, KvType, LatentWeights, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
 import type { Expert } from '@mixsga/experts';
 import { CachePool } from '@mixsga/kv-cache';
-import type { CreateOptions, KvCache } from '@mixsga/kv-cache';
+import type { KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
 import { storingLayers } from '../attention/variant';
 import { modelShape, type ModelConfig } from '../config/shape';
 import type { CacheOptions, Decoder, PrefillOptions, StepOutput, Want } from '../generation/decoder';
 import type { ParameterSource } from '../io/parameter-source';
 import { assignExperts, layerDecisions, routerMargins, type LayerDecisions, type TextRows } from './decisions';
-import { ExpertStep } from './expert-step';
+import { expectInWindow, expectPrompt, expectTargets, expectTokens, limitsOf } from './expect-input';
 import type { ModelFamily } from '../families/family';
 import { expectDistributions, expectLikelihoods, explained, type Inspect } from './finite-logits';
-import { gatherLikelihood } from './likelihood';
-import { allocateBuffers, attentionOf, decodesLatents, disposeBuffers, embedTokens, readsDistortion, windowOf, type Buffers, type Parts } from './parts';
-import { routerInput } from './router-input';
+import { gatherLikelihood, logitWork } from './likelihood';
+import { allocateBuffers, decodesLatents, disposeBuffers, readsDistortion, type Buffers, type Parts } from './parts';
 import type { PassOptions } from './pace';
+import { decodeStep, kept } from './step';
 import { passText, type TextPassOptions } from './text-pass';
 import type { LayerRouter } from './weight-loader';
 import { sourceOf, WeightLoader } from './weight-loader';
@@ -106,12 +106,14 @@ export class CachedDecoder implements Decoder {
       }
       const storing = storingLayers(shape.layers, variant);
       const inLayer = family.parameters(config, variant).filter(({ name }) => name.startsWith(`${family.layerName(0)}.`));
+      const sizes = inLayer.map(({ shape }) => shape.reduce((a, b) => a * b, 1));
       return new CachedDecoder({
         runtime, shape, variant, transformer, routers, experts, latents, kv,
         owned: loader.owned,
         fingerprint: String(loader.fingerprint),
         kvHeads: variant.storedKvHeads(shape.kvHeads),
-        layerParameters: inLayer.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+        layerParameters: sizes.reduce((sum, size) => sum + size, 0),
+        largestMatrix: Math.max(...sizes),
         cacheLayer: Array.from({ length: shape.layers }, (_, layer) => storing.indexOf(variant.kvSource(layer))),
       });
     } catch (error) {
@@ -164,15 +166,7 @@ export class CachedDecoder implements Decoder {
     this.#lifetime.expect('createCache');
     const { shape, transformer } = this.#parts;
     const windows = Array.from({ length: shape.layers }, (_, layer) => transformer.window(layer) ?? Infinity);
-    const narrowest = Math.min(...windows);
-    const { eviction = 'none', kvBudget } = options;
-    if ((eviction !== 'none' || kvBudget !== undefined) && maxTokens > narrowest) {
-      const limit = eviction === 'none' ? `a KV budget of ${kvBudget} bytes` : `eviction ${eviction}`;
-      throw new ArgumentError(
-        `createCache: expected at most ${narrowest} tokens, the model's sliding window, with ${limit}, got ${maxTokens}; ` +
-          'keep all tokens, or set maxTokens',
-      );
-    }
+    expectInWindow(options, maxTokens, Math.min(...windows));
     return this.#pool.create({ ...limitsOf(options), maxTokens });
   }
 
@@ -189,7 +183,7 @@ export class CachedDecoder implements Decoder {
     const rows = tokens.length;
     if (cache.tokensSeen > 0) throw new ArgumentError(`prefill: expected an empty cache, got one of ${cache.tokensSeen} tokens`);
     expectPrompt('prefill', prompt, rows);
-    this.#expectTokens('prefill', tokens, 0);
+    expectTokens('prefill', tokens, 0, this);
     const decide = cache.usesMargins ? decisionWithMargins({ rows, prompt }) : decision({ rows, prompt });
     const pass = (inspect?: Inspect) => passText(this.#parts, tokens, { signal, onProgress, rows: rowsAtOnce, decide, cache, inspect }, async ({ x }) => {
       const last = this.#stepBuffers(1);
@@ -220,19 +214,12 @@ export class CachedDecoder implements Decoder {
   async likelihood(inputs: Int32Array, targets: Int32Array, { routing, collapsed, ...options }: LikelihoodOptions): Promise<RowLikelihood> {
     this.#lifetime.expect('likelihood');
     const rows = inputs.length;
-    this.#expectTokens('likelihood', inputs, 0);
-    if (targets.length !== rows) throw new ArgumentError(`likelihood: expected a target for each of ${rows} tokens, got ${targets.length}`);
-    const misfit = targets.find((target) => target >= this.vocabularySize);
-    if (misfit !== undefined) {
-      throw new ArgumentError(`likelihood: expected targets below ${this.vocabularySize}, got ${misfit}; is it this model's tokenizer?`);
-    }
-    if (collapsed !== undefined && !(Number.isInteger(collapsed) && collapsed >= 0 && collapsed < rows)) {
-      throw new ArgumentError(`likelihood: expected collapsed to be a position from 0 to ${rows - 1}, got ${collapsed}`);
-    }
+    expectTokens('likelihood', inputs, 0, this);
+    expectTargets(targets, rows, collapsed, this);
     const decide = decision({ rows, prompt: routing === 'prefill' ? rows : 0 });
-    const { signal } = options;
-    return explained('likelihood', this.runtime, rows, atToken, (inspect) => passText(this.#parts, inputs, { ...options, decide, collapsed, inspect }, async (result) => {
-      const likelihood = await gatherLikelihood(this.#parts, targets, { ...result, logitRows: (count) => this.#logitRows(count), signal });
+    const workAfter = logitWork(this.#parts, targets.filter((target) => target >= 0).length);
+    return explained('likelihood', this.runtime, rows, atToken, (inspect) => passText(this.#parts, inputs, { ...options, decide, collapsed, inspect, workAfter }, async (result) => {
+      const likelihood = await gatherLikelihood(this.#parts, targets, { ...result, logitRows: (count) => this.#logitRows(count) });
       expectLikelihoods(likelihood.nll, targets);
       return likelihood;
     }));
@@ -245,7 +232,7 @@ export class CachedDecoder implements Decoder {
    */
   async routingOf(inputs: Int32Array, { routing, prompt = inputs.length, signal, onProgress, rows }: RoutingOptions): Promise<LayerDecisions[]> {
     this.#lifetime.expect('routingOf');
-    this.#expectTokens('routingOf', inputs, 0);
+    expectTokens('routingOf', inputs, 0, this);
     expectPrompt('routingOf', prompt, inputs.length);
     const layers: LayerDecisions[] = [];
     const decide: Decide = async (router, scores) => {
@@ -264,76 +251,11 @@ export class CachedDecoder implements Decoder {
     if (rows !== caches.length || new Set(caches).size !== rows) {
       throw new ArgumentError(`step: expected a cache of its own for each of ${rows} tokens, got ${new Set(caches).size}`);
     }
-    caches.forEach(({ tokensSeen }, row) => this.#expectTokens('step', tokens.subarray(row, row + 1), tokensSeen));
+    caches.forEach(({ tokensSeen }, row) => expectTokens('step', tokens.subarray(row, row + 1), tokensSeen, this));
     const nameOf = (row: number) => `${atToken(caches[row]!.tokensSeen)} of sequence ${row}`;
-    return explained('step', this.runtime, rows, nameOf, (inspect) => this.#step(tokens, caches, want, inspect));
-  }
-
-  async #step(tokens: Int32Array, caches: readonly KvCache[], want: Want, inspect?: Inspect): Promise<StepOutput> {
-    const { runtime, shape, transformer, routers, latents, cacheLayer } = this.#parts;
-    const rows = tokens.length;
-    const buffers = this.#stepBuffers(rows);
-    const { a, angles } = buffers;
-    let state: 'running' | 'committed' | 'failed' = 'running';
-    const byExperts = this.#readsBack ? new ExpertStep(this.#parts, buffers, rows) : null;
-    try {
-      embedTokens(this.#parts, tokens, Int32Array.from(caches, ({ tokensSeen }) => tokensSeen), buffers);
-      if (inspect) await inspect(-1, a.x);
-      const margins = caches.map(() => new Float32Array(shape.layers));
-      const routes = caches.map(() => null) as (ReturnType<InferenceRuntime['route']> | null)[];
-      for (let layer = 0; layer < shape.layers; layer++) {
-        const stored = cacheLayer[layer]!;
-        const input = transformer.startLayer(layer, a, rows);
-        if (angles) runtime.rotate(a.q, angles, rows);
-        const kv = transformer.kv[layer]!;
-        const views = caches.map((cache) => cache.view(stored, windowOf(transformer, layer)));
-        // They may come as late as the next read, when this step has failed.
-        const observers = caches.map((cache) => cache.observes && ((segment: number, received: Float32Array) => {
-          if (state === 'running') cache.observe(stored, segment, received);
-        }));
-        if (byExperts) await byExperts.attend(layer, input, views, observers);
-        else {
-          const router = routers[layer];
-          const latent = latents[layer];
-          let read = input;
-          if (kv && router?.router.distortion) {
-            runtime.project(kv, input, buffers.kv!.k, buffers.kv!.v, rows);
-            read = await routerInput(this.#parts, layer, input, buffers.kv!, rows);
-          }
-          views.forEach((view, row) => {
-            if (kv) {
-              routes[row] = runtime.route(router?.tokens ?? null, read, row, router && caches[row]!.usesMargins ? {
-                score: (x) => router.router.score(x),
-                onMargin: (margin) => (margins[row]![stored] = margin),
-              } : undefined);
-              if (latent) runtime.latents!.store(latent, input, row, routes[row], view);
-              else runtime.store(kv, input, row, routes[row], view, angles ?? undefined);
-            }
-            const onProbabilities = observers[row] || undefined;
-            const options = { ...attentionOf(this.#parts), ...(onProbabilities && { onProbabilities }) };
-            if (latent) runtime.latents!.attend(latent, a.q, row, view, routes[row]!, a.attended, options);
-            else runtime.attend(a.q, row, view, routes[row]!, a.attended, options);
-          });
-        }
-        transformer.finishLayer(layer, a, rows);
-        if (inspect) await inspect(layer, a.x);
-      }
-      const { experts: routed, ...output } = kept(await this.#output(buffers, rows, want), caches);
-      // Routes come layer by layer, in each the rows of the batch; those of a step that failed may come before.
-      const own = byExperts?.experts ?? routed.slice(-rows * transformer.kv.filter((kv) => kv).length);
-      caches.forEach((cache, row) => {
-        const experts = own.filter((_, i) => i % rows === row);
-        cache.commit(experts, margins[row]!.subarray(0, experts.length));
-      });
-      state = 'committed';
-      return output;
-    } finally {
-      if (state === 'running') {
-        state = 'failed';
-        // What a failed step observed must not count.
-        for (const cache of caches) cache.truncate(cache.tokensSeen);
-      }
-    }
+    return explained('step', this.runtime, rows, nameOf, (inspect) => decodeStep(this.#parts, tokens, caches, {
+      buffers: this.#stepBuffers(rows), readsBack: this.#readsBack, inspect, output: (buffers, count) => this.#output(buffers, count, want),
+    }));
   }
 
   /** Frees weights and caches. Other calls throw an ArgumentError after it, and a BackendError while another backend is the active one. */
@@ -369,21 +291,6 @@ export class CachedDecoder implements Decoder {
     this.#logits = null;
     return (this.#logits = this.runtime.rows(rows, this.vocabularySize));
   }
-
-  #expectTokens(who: string, tokens: Int32Array, before: number): void {
-    if (tokens.length === 0) throw new ArgumentError(`${who}: expected at least one token, got none`);
-    if (before + tokens.length > this.contextLength) {
-      throw new ArgumentError(
-        `${who}: expected at most ${this.contextLength} tokens in a sequence, got ${before + tokens.length}; shorten the prompt or ask for fewer`,
-      );
-    }
-    const misfit = tokens.findIndex((token) => token < 0 || token >= this.vocabularySize);
-    if (misfit >= 0) {
-      throw new ArgumentError(
-        `${who}: expected token ids from 0 to ${this.vocabularySize - 1}, got ${tokens[misfit]} at ${before + misfit}; is it this model's tokenizer?`,
-      );
-    }
-  }
 }
 
 /** How a pass over a text decides. */
@@ -398,20 +305,4 @@ function decisionWithMargins(text: TextRows): Decide {
   };
 }
 
-/** Logits that stay when the heap grows, as it may where a commit moves tokens. */
-function kept<Output extends StepOutput>(output: Output, caches: readonly KvCache[]): Output {
-  return output.values && caches.some(({ moves }) => moves) ? { ...output, values: output.values.slice() } : output;
-}
-
 const atToken = (position: number): string => `token ${position}`;
-
-function limitsOf({ eviction, kvBudget, kvPolicy }: CacheOptions): CreateOptions {
-  if (kvBudget !== undefined) return { eviction, budget: { bytes: kvBudget, policy: kvPolicy } };
-  if (kvPolicy === undefined) return { eviction };
-  throw new ArgumentError(`createCache: expected kvBudget, the bytes that the policy ${kvPolicy} divides, with kvPolicy, got none`);
-}
-
-function expectPrompt(who: string, prompt: number, rows: number): void {
-  if (Number.isInteger(prompt) && prompt >= 0 && prompt <= rows) return;
-  throw new ArgumentError(`${who}: expected a prompt of 0 to ${rows} tokens, got ${prompt}`);
-}

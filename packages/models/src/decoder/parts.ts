@@ -25,6 +25,8 @@ export interface Parts {
   readonly kvHeads: number;
   /** Parameters of a layer, each a multiply-add for every token. */
   readonly layerParameters: number;
+  /** Those of its largest matrix. */
+  readonly largestMatrix: number;
   /** The cache's layer for each layer of the model. */
   readonly cacheLayer: readonly number[];
 }

@@ -1,6 +1,6 @@
 import { startBackend, trackTensors } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createDecoder } from './create-decoder';
 import { parseModelConfig } from '../families/index';
 import { generate } from '../generation/generate';
@@ -14,11 +14,12 @@ const targets = tinyTokens(70, 2);
 async function eagerDecoder(...args: Parameters<typeof tinyConfig>): Promise<CachedDecoder> {
   const config = tinyConfig(...args);
   const decoder = await createDecoder(config, tinyValues(config, 5));
-  Object.assign(decoder.runtime, { workAtOnce: 1 });
+  Object.assign(decoder.runtime, { workAtOnce: 0 });
   return decoder;
 }
 
 beforeAll(async () => void (await startBackend('wasm')));
+afterEach(() => void vi.restoreAllMocks());
 
 describe('a pass over a text', () => {
   it.each([
@@ -101,7 +102,47 @@ describe('a pass over a text', () => {
     decoder.dispose();
   });
 
+  it('does no more between two turns than a matrix or the attention of a KV head, for as few rows as the model is wide and the text long', async () => {
+    const config = parseModelConfig({ ...tinyForms.llama, max_position_embeddings: 2048 }, 'test');
+    const decoder = await createDecoder(config, tinyValues(config, 5));
+    const { runtime } = decoder;
+    let [since, most, turns] = [0, 0, 0];
+    const count = (work: number) => void (most = Math.max(most, (since += work)));
+    const { apply, project, causalAttention, settled } = runtime;
+    vi.spyOn(runtime, 'apply').mockImplementation((weights, x, out, rows, options) => {
+      count(rows * x.width * out.width);
+      apply.call(runtime, weights, x, out, rows, options);
+    });
+    vi.spyOn(runtime, 'project').mockImplementation((weights, x, k, v, rows) => {
+      count(rows * x.width * (k.width + v.width));
+      project.call(runtime, weights, x, k, v, rows);
+    });
+    vi.spyOn(runtime, 'causalAttention').mockImplementation((q, k, v, out, rows, options) => {
+      const { keys = rows, kvHeads, kvRange = { first: 0, end: kvHeads } } = options;
+      count((2 * rows * keys * q.width * (kvRange.end - kvRange.first)) / kvHeads);
+      causalAttention.call(runtime, q, k, v, out, rows, options);
+    });
+    vi.spyOn(runtime, 'settled').mockImplementation(() => {
+      [since, turns] = [0, turns + 1];
+      return settled.call(runtime);
+    });
+    // As on a machine so slow that each piece is a turn's.
+    let now = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => (now += 1000));
+    for (const [rowsOfMatrix, length, rows] of [[24, 300, 8], [200, 500, 38], [200, 2000, 9]] as const) {
+      const workAtOnce = rowsOfMatrix * 48 * 32;
+      Object.assign(runtime, { workAtOnce });
+      [since, most, turns] = [0, 0, 0];
+      await decoder.likelihood(tinyTokens(length, 1), tinyTokens(length, 2), { routing: 'decode' });
+      const ofKvHead = 2 * length * 4 * 2; // two query heads of 4 numbers, for each row
+      expect(most).toBeLessThanOrEqual(Math.max(2 * workAtOnce, rows * ofKvHead));
+      expect(turns).toBeGreaterThanOrEqual((4 * 7 * length) / rows);
+    }
+    decoder.dispose();
+  });
+
   it('takes memory in proportion to the tokens, and none for more layers', async () => {
+    vi.spyOn(performance, 'now').mockReturnValue(0); // turns by work alone
     const heap = () => (tf.backend() as unknown as { wasm: { HEAPF32: Float32Array } }).wasm.HEAPF32.byteLength;
     const growth = async (layers: number, length: number) => {
       const config = parseModelConfig({

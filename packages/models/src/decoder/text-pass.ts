@@ -1,18 +1,16 @@
 // All layers over a text. Expert choice decides over all tokens in each layer, so that a pass goes layer by layer; inside a layer it
 // takes some rows at a time, so that only hidden states, queries, keys and values of one layer are there for all tokens.
 import type { InferenceRuntime, Resident, Rows, StorePlan } from '@mixsga/backend';
-import type { Expert } from '@mixsga/experts';
 import type { KvCache } from '@mixsga/kv-cache';
 import type { Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
-import { chunksOf, type Chunk, rowsAtOnce } from './chunks';
+import { chunksOf, type Chunk, plansOf, rowsAtOnce } from './chunks';
 import { type Decided, routerScores } from './decisions';
 import { hostRows, throughExperts } from './expert-rows';
 import type { Inspect } from './finite-logits';
 import { Pace, type PassOptions } from './pace';
-import { allocateBuffers, attentionOf, type Buffers, disposeBuffers, type Parts, windowOf } from './parts';
-import { rotaryAngles } from './rotary';
+import { allocateBuffers, attentionOf, type Buffers, disposeBuffers, embedTokens, type Parts, windowOf } from './parts';
 import { routerInput } from './router-input';
 
 export interface TextPassOptions extends PassOptions {
@@ -25,6 +23,8 @@ export interface TextPassOptions extends PassOptions {
   readonly inspect?: Inspect | undefined;
   /** Tokens whose rows are computed at a time. Default: by the cost of a layer. */
   readonly rows?: number | undefined;
+  /** Multiply-adds that follow the last layer, for progress. */
+  readonly workAfter?: number;
 }
 
 /** What the last layer gives, gone afterwards. */
@@ -33,6 +33,7 @@ export interface PassResult {
   readonly x: Rows;
   /** To work in. */
   readonly buffers: Buffers;
+  readonly pace: Pace;
 }
 
 /**
@@ -42,13 +43,14 @@ export interface PassResult {
 export async function passText<T>(
   parts: Parts, tokens: Int32Array, options: TextPassOptions, use: (result: PassResult) => Promise<T>,
 ): Promise<T> {
-  const chunks = chunksOf(tokens.length, options.rows ?? rowsAtOnce(parts));
+  const chunks = chunksOf(tokens.length, options.rows ?? rowsAtOnce(parts, tokens.length));
   const buffers = allocateBuffers(parts, chunks[0]!.rows, { kv: true });
   let text: TextRows | null = null;
   try {
     text = allocateText(parts, tokens.length, options.cache?.observes ?? false);
-    await new TextPass(parts, chunks, { buffers, text, options }).run(tokens);
-    return await use({ x: text.x, buffers });
+    const pass = new TextPass(parts, chunks, { buffers, text, options });
+    await pass.run(tokens);
+    return await use({ x: text.x, buffers, pace: pass.pace });
   } finally {
     disposeBuffers(buffers);
     for (const rows of Object.values(text ?? {})) (rows as Rows | null)?.dispose();
@@ -90,8 +92,8 @@ function allocateText({ runtime, shape, transformer, kvHeads }: Parts, tokens: n
 }
 
 class TextPass {
+  readonly pace: Pace;
   readonly #runtime: InferenceRuntime;
-  readonly #pace: Pace;
   /** Multiply-adds of a layer for each row, before and after attention. */
   readonly #rowWork: { readonly before: number; readonly after: number };
 
@@ -106,15 +108,15 @@ class TextPass {
     this.#runtime = runtime;
     this.#rowWork = { before, after: layerParameters - before };
     const layerWork = chunks.reduce((sum, { rows, end }) => sum + rows * layerParameters + 2 * rows * end * q.width, 0);
-    this.#pace = new Pace(runtime, shape.layers * layerWork, own.options);
+    this.pace = new Pace(runtime, shape.layers * layerWork + (own.options.workAfter ?? 0), own.options);
   }
 
   async run(tokens: Int32Array): Promise<void> {
     const { text: { x }, options: { signal, inspect } } = this.own;
-    this.#embed(tokens);
+    await this.#embed(tokens);
     await inspect?.(-1, x);
     for (let layer = 0; layer < this.parts.shape.layers; layer++) {
-      if (signal) await this.#pace.turn();
+      if (signal) await this.pace.turn();
       const scores = await this.#project(layer);
       try {
         if (this.parts.transformer.kv[layer]) await this.#store(layer, scores);
@@ -126,14 +128,14 @@ class TextPass {
     }
   }
 
-  #embed(tokens: Int32Array): void {
-    const { transformer } = this.parts;
-    const { buffers: { a }, text } = this.own;
-    const positions = Int32Array.from(tokens, (_, position) => position);
-    if (text.angles) this.#runtime.write(rotaryAngles(transformer.frequencies!, positions), text.angles);
+  async #embed(tokens: Int32Array): Promise<void> {
+    const { buffers, text } = this.own;
+    const { a, angles } = buffers;
     for (const { first, end, rows } of this.chunks) {
-      transformer.embed(tokens.subarray(first, end), positions.subarray(first, end), a);
+      embedTokens(this.parts, tokens.subarray(first, end), Int32Array.from({ length: rows }, (_, i) => first + i), buffers);
       this.#runtime.copyRows(a.x, 0, rows, text.x, first);
+      if (angles) this.#runtime.copyRows(angles, 0, rows, text.angles!, first);
+      await this.pace.after(0);
     }
   }
 
@@ -144,7 +146,7 @@ class TextPass {
       for (const chunk of this.chunks) {
         const scores = await this.#projectChunk(layer, chunk);
         if (scores) parts.push(scores);
-        await this.#pace.after(chunk.rows * this.#rowWork.before);
+        await this.pace.after(chunk.rows * this.#rowWork.before);
       }
       return parts.length > 1 ? tf.concat(parts, 1) : (parts.pop() ?? null);
     } finally {
@@ -165,6 +167,7 @@ class TextPass {
     runtime.copyRows(a.q, 0, rows, text.q, first);
     const weights = transformer.kv[layer];
     if (!weights) return null;
+    await this.pace.after(0);
     const { k, v } = kv!;
     runtime.project(weights, input, k, v, rows);
     if (angles) runtime.rotate(k, angles, rows);
@@ -176,41 +179,41 @@ class TextPass {
 
   /** Keys and values as the experts of their tokens have them, in the cache too. */
   async #store(layer: number, scores: Tensor3D | null): Promise<void> {
-    const { cacheLayer, experts: experted, kv, kvHeads, routers, shape, transformer } = this.parts;
-    const { text: { k, v }, options: { cache, collapsed, decide } } = this.own;
-    const runtime = this.#runtime;
+    const { cacheLayer, experts: own, kv, routers } = this.parts;
+    const { text: { k }, options: { cache, collapsed, decide } } = this.own;
     const { experts, margins }: Decided = scores ? await decide(routers[layer]!.router, scores) : { experts: new Int32Array(k.capacity) };
-    const own = experted[layer];
-    const plan = () => cache?.planRows(cacheLayer[layer]!, experts, margins) ?? null;
-    if (own) await this.#throughExperts(own, experts, plan());
-    else if (scores) runtime.group(transformer.kv[layer]!, k, v, experts);
-    if (collapsed !== undefined) {
-      const alone = new Int32Array(k.capacity);
-      alone[collapsed] = 1;
-      runtime.group({ headDim: shape.headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone);
+    const plans = cache?.planRows(cacheLayer[layer]!, experts, margins) ?? null;
+    if (!plans && !scores && !own[layer] && kv === 'f32' && collapsed === undefined) return;
+    for (const chunk of this.chunks) {
+      const assigned = scores ? experts.subarray(chunk.first, chunk.end) : null;
+      await this.#storeChunk(layer, chunk, assigned, plans && plansOf(plans, chunk));
+      await this.pace.after(0);
     }
-    if (own) return;
-    // As steps see them: what the cache gives back.
-    if (kv === 'int8') for (const x of [k, v]) runtime.roundToInt8(x, k.capacity, shape.headDim);
-    const plans = plan();
-    if (plans) runtime.storeRows(k, v, plans);
   }
 
-  async #throughExperts(own: readonly Expert[], assigned: Int32Array, plans: readonly StorePlan[] | null): Promise<void> {
-    const { buffers: { kv }, text } = this.own;
-    const { k, v } = kv!;
+  /** @param assigned the expert of each token; null without a router */
+  async #storeChunk(layer: number, { first, rows }: Chunk, assigned: Int32Array | null, plans: StorePlan[] | null): Promise<void> {
+    const { experts, kv: type, kvHeads, shape, transformer } = this.parts;
+    const { buffers, text, options: { collapsed } } = this.own;
+    const { k, v } = buffers.kv!;
     const runtime = this.#runtime;
-    for (const chunk of this.chunks) {
-      const { first, end, rows } = chunk;
-      runtime.copyRows(text.k, first, rows, k);
-      runtime.copyRows(text.v, first, rows, v);
-      await throughExperts({ k, v }, {
-        runtime, experts: own, assigned: assigned.subarray(first, end), type: this.parts.kv, plans: plans && plansOf(plans, chunk),
-      });
-      runtime.copyRows(k, 0, rows, text.k, first);
-      runtime.copyRows(v, 0, rows, text.v, first);
-      await this.#pace.after(0);
+    runtime.copyRows(text.k, first, rows, k);
+    runtime.copyRows(text.v, first, rows, v);
+    const own = experts[layer];
+    if (own) await throughExperts({ k, v }, { runtime, experts: own, assigned: assigned ?? new Int32Array(rows), type, plans });
+    else if (assigned) runtime.group(transformer.kv[layer]!, k, v, assigned);
+    if (collapsed !== undefined && collapsed >= first && collapsed < first + rows) {
+      const alone = new Int32Array(rows);
+      alone[collapsed - first] = 1;
+      runtime.group({ headDim: shape.headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone);
     }
+    if (!own) {
+      // As steps see them: what the cache gives back.
+      if (type === 'int8') for (const x of [k, v]) runtime.roundToInt8(x, rows, shape.headDim);
+      if (plans) runtime.storeRows(k, v, plans);
+    }
+    runtime.copyRows(k, 0, rows, text.k, first);
+    runtime.copyRows(v, 0, rows, text.v, first);
   }
 
   /** From queries, keys and values to the next layer's x. */
@@ -224,9 +227,8 @@ class TextPass {
       const { first, rows } = chunk;
       await this.#attendChunk(layer, chunk);
       runtime.copyRows(text.x, first, rows, a.x);
-      transformer.finishLayer(layer, a, rows);
+      await this.pace.through(transformer.finishLayer(layer, a, rows), rows * this.#rowWork.after);
       runtime.copyRows(a.x, 0, rows, text.x, first);
-      await this.#pace.after(rows * this.#rowWork.after);
     }
     if (received) cache!.observeRows(cacheLayer[layer]!, await hostRows(runtime, received, received.capacity));
   }
@@ -243,16 +245,7 @@ class TextPass {
     for (let head = 0; head < kvHeads; head += heads) {
       const end = Math.min(kvHeads, head + heads);
       runtime.causalAttention(a.q, k, v, a.attended, rows, { ...options, kvRange: { first: head, end } });
-      await this.#pace.after((end - head) * headWork);
+      await this.pace.after((end - head) * headWork);
     }
   }
-}
-
-/** Where some of the planned rows go, by their numbers in the chunk. */
-function plansOf(plans: readonly StorePlan[], { first, end }: Chunk): StorePlan[] {
-  return plans.flatMap(({ rows, firstSlot, ...plan }) => {
-    const from = rows.findIndex((row) => row >= first);
-    const own = rows.filter((row) => row >= first && row < end);
-    return own.length > 0 ? [{ ...plan, firstSlot: firstSlot + from, rows: own.map((row) => row - first) }] : [];
-  });
 }

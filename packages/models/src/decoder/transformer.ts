@@ -23,8 +23,8 @@ export interface Transformer<Own extends string = never> {
   embed(tokens: Int32Array, positions: Int32Array, a: Activations<Own>): void;
   /** Projects q. @returns what keys, values and the router of the layer are computed from */
   startLayer(layer: number, a: Activations<Own>, rows: number): Rows;
-  /** From what attention gave, `attended`, to the next layer's x. */
-  finishLayer(layer: number, a: Activations<Own>, rows: number): void;
+  /** From what attention gave, `attended`, to the next layer's x, a matrix or two at a time: others may have their turn in between. */
+  finishLayer(layer: number, a: Activations<Own>, rows: number): Generator<void>;
   /** From the last layer's x to [rows, vocabulary]. */
   logits(a: Activations<Own>, logits: Rows, rows: number): void;
 }

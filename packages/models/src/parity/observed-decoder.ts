@@ -30,8 +30,8 @@ export async function observedDecoder(
         const transformer = await family.load(parsed, loader);
         return {
           ...transformer,
-          finishLayer(layer, a, rows) {
-            transformer.finishLayer(layer, a, rows);
+          *finishLayer(layer, a, rows) {
+            yield* transformer.finishLayer(layer, a, rows);
             outputs.push(loader.runtime.tensor(a.x, rows));
           },
         };

@@ -20,7 +20,7 @@ import { PackedKv, PackedLinear } from './weights';
 export class WasmRuntime implements InferenceRuntime {
   readonly path = 'fused';
   readonly work = { dispatches: null, reads: 0 };
-  readonly workAtOnce = 5e8;
+  readonly workAtOnce = 2.5e8;
   readonly latents: WasmLatentKernels;
   readonly #heap: WasmHeap;
   /** Experts of the step's routes, since the last read. */

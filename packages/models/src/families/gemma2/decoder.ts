@@ -41,14 +41,17 @@ export async function loadGemma2(config: Gemma2Config, loader: WeightLoader): Pr
       return normed;
     },
 
-    finishLayer(index, { x, attended, normed, inner, up, block }, rows) {
+    *finishLayer(index, { x, attended, normed, inner, up, block }, rows) {
       const { out, attentionNorm, innerNorm, gate, up: projectUp, down, outerNorm } = layers[index]!;
       runtime.apply(out, attended, block, rows);
+      yield;
       runtime.rmsNorm(block, attentionNorm, x, rows, { ...norm, residual: x });
       runtime.rmsNorm(x, innerNorm, normed, rows, norm);
       runtime.apply(gate, normed, inner, rows, { activation: 'gelu' });
+      yield;
       runtime.apply(projectUp, normed, up, rows);
       runtime.multiply(inner, up, rows);
+      yield;
       runtime.apply(down, inner, block, rows);
       runtime.rmsNorm(block, outerNorm, x, rows, { ...norm, residual: x });
     },

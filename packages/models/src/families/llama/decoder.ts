@@ -37,13 +37,16 @@ export async function loadLlama(config: LlamaConfig, loader: WeightLoader): Prom
       return normed;
     },
 
-    finishLayer(index, { x, attended, normed, inner, up }, rows) {
+    *finishLayer(index, { x, attended, normed, inner, up }, rows) {
       const { out, attentionNorm, gate, up: projectUp, down } = layers[index]!;
       runtime.apply(out, attended, x, rows, { residual: x });
+      yield;
       runtime.rmsNorm(x, attentionNorm, normed, rows, norm);
       runtime.apply(gate, normed, inner, rows, { activation: 'silu' });
+      yield;
       runtime.apply(projectUp, normed, up, rows);
       runtime.multiply(inner, up, rows);
+      yield;
       runtime.apply(down, inner, x, rows, { residual: x });
     },
 

@@ -41,17 +41,21 @@ export async function loadOpt(config: OptConfig, loader: WeightLoader): Promise<
       return input;
     },
 
-    finishLayer(index, { x, attended, normed, inner }, rows) {
+    *finishLayer(index, { x, attended, normed, inner }, rows) {
       const { out, attentionNorm, finalNorm, fc1, fc2 } = layers[index]!;
       if (normFirst) {
         runtime.apply(out, attended, x, rows, { residual: x });
+        yield;
         runtime.layerNorm(x, finalNorm.gain, finalNorm.bias, normed, rows);
         runtime.apply(fc1, normed, inner, rows, { activation: 'relu' });
+        yield;
         runtime.apply(fc2, inner, x, rows, { residual: x });
       } else {
         runtime.apply(out, attended, normed, rows, { residual: x });
+        yield;
         runtime.layerNorm(normed, attentionNorm.gain, attentionNorm.bias, x, rows);
         runtime.apply(fc1, x, inner, rows, { activation: 'relu' });
+        yield;
         runtime.apply(fc2, inner, normed, rows, { residual: x });
         runtime.layerNorm(normed, finalNorm.gain, finalNorm.bias, x, rows);
       }
