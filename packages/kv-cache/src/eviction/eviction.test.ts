@@ -167,6 +167,24 @@ describe('nacl', () => {
     for (const count of high!) expect(Math.abs(count / 4000 - 0.0028)).toBeLessThan(0.003);
   });
 
+  it('leaves to chance the tokens of the lowest scores, wherever they are', () => {
+    // 31 that are not protected, 19 of them by score: the last 12 are drawn from, of which the one of the lowest score stays least often.
+    const policy = parseEviction('nacl:1:3')({ maxTokens: 38 })!;
+    const scores = Float32Array.from({ length: 39 }, (_, i) => (i < 23 ? 10 + i : i / 100));
+    const positions = Int32Array.from(scores.keys());
+    const gone = new Set<number>();
+    for (let layer = 0; layer < 400; layer++) for (const i of policy.evict({ layer, tokensSeen: 39, positions, scores }, 1)) gone.add(i);
+    expect([...gone].sort((a, b) => a - b)).toEqual(Array.from({ length: 12 }, (_, i) => 23 + i));
+  });
+
+  it('has no choice where one token is left', () => {
+    // 4 sinks, the newest, one by score: of two the lower goes.
+    const policy = parseEviction('nacl:0.5')({ maxTokens: 12 })!;
+    for (const [scores, expected] of [[[0, 0, 0, 0, 2, 1, 0], 5], [[0, 0, 0, 0, 1, 2, 0], 4]] as const) {
+      expect(policy.evict({ layer: 0, tokensSeen: 7, positions: Int32Array.from(scores.keys()), scores: Float32Array.from(scores) }, 1)).toEqual([expected]);
+    }
+  });
+
   it('scores by the attention of the latest queries', () => {
     const { accumulate } = parseEviction('nacl:1')({ maxTokens: 40 })!;
     // 4 proxies: a query counts 3/4 less with each later one, and many queries of p sum up to 4p.
