@@ -34,6 +34,15 @@ describe('allocateRatios', () => {
     expect([loss, uniformLoss].map((value) => Number(value.toFixed(3)))).toEqual([0.22, 0.5]);
   });
 
+  it('gives what is left of a step to a layer that can still take it', () => {
+    const [first, second] = [rungs(10, 7, 5, 2, 0), rungs(0.4, 0.3, 0.2, 0.1, 0)];
+    const step = (1 - 0.25) / 384;
+    const { budgets, loss } = allocateRatios([first, second], { budget: (1 + 0.25 + 7.4 * step) / 2, groupSizes: SIZES });
+    expect(budgets[0]).toBeCloseTo(1, 12);
+    expect(budgets[1]).toBeCloseTo(0.25 + 7.4 * step, 12);
+    expect(loss).toBeCloseTo(0.4 - (0.1 * 7.4 * step) / 0.125, 9);
+  });
+
   it('finds what a greedy search misses: a layer that gains only when it gets much', () => {
     const late = rungs(1, 1, 1, 1, 0);
     const early = rungs(0.3, 0.2, 0.15, 0.05, 0);

@@ -10,6 +10,16 @@ import { randomProjections, tensorsOf } from './testing/random-projections';
 
 beforeAll(() => startBackend('cpu'));
 
+it('a basis has the biases of keys and values, one after the other, and a scale for each', () => {
+  const projection = (bias: Float32Array | null, ...weight: number[]) => ({ weight: Float32Array.from(weight), bias });
+  const inputs = { k: projection(Float32Array.of(1, 2), 3, 0, 0, 4), v: projection(Float32Array.of(5, 6), 0, 0, 0, 0.5), gain: null, inputs: 2, rank: 1 };
+  const { bias, scale } = fitLatentBasis(inputs);
+  expect([...bias]).toEqual([1, 2, 5, 6]);
+  [0.2, 0.2, 2, 2].forEach((factor, i) => expect(scale[i]).toBeCloseTo(factor, 6));
+  expect([...fitLatentBasis({ ...inputs, k: { ...inputs.k, bias: null } }).bias]).toEqual([0, 0, 5, 6]);
+  expect([...fitLatentBasis({ ...inputs, v: { weight: new Float32Array(4), bias: null } }).scale.subarray(2)]).toEqual([1, 1]);
+});
+
 describe('symmetricEigen', () => {
   const matrices = fc.record({ n: fc.integer({ min: 1, max: 24 }), rank: fc.integer({ min: 0, max: 24 }), seed: fc.nat() });
 
