@@ -1,4 +1,5 @@
-// What mutation testing is done to: sources, and the tests that hold them. Both are files or whole folders, and paths from the root.
+// What mutation testing is done to: sources, and the tests that hold them. Both are files or whole folders, and paths from the root. Mutants of
+// `stateful` sources have modules of their own: what these computed, or were told, once would stay for the next.
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { root } from '../workspace.mjs';
@@ -9,13 +10,14 @@ const trainer = (...names) => names.map((name) => `apps/trainer/src/${name}`);
 
 export const subjects = {
   'kv-cache': wholePackage('kv-cache'),
-  router: wholePackage('router'),
+  router: { ...wholePackage('router'), stateful: /./ },
   experts: wholePackage('experts'),
   evaluators: wholePackage('evaluators'),
   // Files of models, HTTP and proxies.
   io: {
     sources: models('io'),
     tests: models('io', 'hub', 'open-checkpoint.test.ts', 'save-checkpoint.test.ts'),
+    stateful: /\/(float16|environment)\.ts$/,
   },
   tokenizers: {
     sources: models('tokenizers', 'tokenizer.ts'),
