@@ -228,6 +228,9 @@ describe('restore refuses', () => {
       [(json) => json.replace('"tokensSeen":20', '"tokensSeen":21'), 'expected 21 tokens in each layer by its header, got 20'],
       [(json) => json.replace('"tokensSeen":20', '"tokensSeen":-1'), 'expected tokensSeen to be a count, got -1'],
       [(json) => json.replace('"tokensSeen":20', '"tokensSeen":1e300'), 'expected tokensSeen to be a count, got 1e+300'],
+      [(json) => json.replace('"tokensSeen":20', '"tokensSeen":2147483648'), 'expected tokensSeen to be a count, got 2147483648'],
+      [(json) => json.replace('"tokensSeen":20', '"tokensSeen":0.5'), 'expected tokensSeen to be a count, got 0.5'],
+      [(json) => json.replace('"tokensSeen":20', '"tokensSeen":19'), 'expected 19 tokens in each layer by its header, got 20'],
       [(json) => json.replace('"tokens":[[', '"tokens":[['.padEnd(1e5, '[')), 'expected a header in JSON, got other text'],
       [(json) => json.replace(/"tokens":.*\]\]/, '"tokens":[[20,0,0]]'), 'expected a count of tokens for each layer and expert, got something else'],
       [(json) => json.replace(/"tokens":.*\]\]/, '"tokens":[[20,0,0],[20,0]]'), 'expected a count of tokens for each layer and expert'],
@@ -252,6 +255,12 @@ describe('restore refuses', () => {
     });
     await refused(await forged(await evicting, policy('mine')), 'eviction: expected none, h2o:0.6, nacl:0.6, window:0.5, got "mine"');
     await refused(await forged(await evicting, policy('h2o:0.5', 0)), 'expected maxTokens, of which it keeps a share');
+    // One token more than were seen.
+    const kept = /"tokens":\[\[([\d,]+)\]/.exec(new TextDecoder().decode(await evicting))![1]!.split(',').reduce((sum, count) => sum + Number(count), 0);
+    const seen = (count: number) => forged(evictingBytes, { header: (json) => json.replace('"tokensSeen":20', `"tokensSeen":${count}`) });
+    const evictingBytes = await evicting;
+    await refused(await seen(kept - 1), `expected ${kept - 1} tokens in each layer by its header, got ${kept}`);
+    await refused(await seen(kept), `expected different positions below ${kept} and finite scores in layer 0, got others`);
     await refused(await forged(await evicting, policy('none')), 'expected eviction none, which the cache was made with, got none');
   });
 
