@@ -1,5 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { continuationWindow, rollingWindows, scoreWindows } from './log-likelihood';
 import { BigramModel, type BigramOptions } from './testing';
@@ -92,6 +92,14 @@ describe('scoreWindows', () => {
       expect(scores[i]!.logLikelihood).toBeCloseTo(expected, 5);
     });
     expect(scores.map(({ greedy }) => greedy)).toEqual([true, false, true, false]);
+    const likelihood = vi.spyOn(subject, 'likelihood');
+    const shapes = async (lengths: number[], batchSize: number) => {
+      likelihood.mockClear();
+      await scoreWindows(subject, lengths.map((length) => ({ tokens: new Int32Array(length), counted: 0 })), { routing: 'decode', batchSize });
+      return likelihood.mock.calls.map(([inputs, , { windows: count }]) => [count, inputs.length / count]);
+    };
+    expect(await shapes([3, 2, 4, 2, 3, 2], 8)).toEqual([[3, 1], [2, 2], [1, 3]]);
+    expect(await shapes([3, 2, 3, 2, 3, 2], 3)).toEqual([[3, 1], [3, 2]]);
     for (const batchSize of [1, 3]) expect(await scoreWindows(subject, windows, { routing: 'decode', batchSize })).toEqual(scores);
   });
 });

@@ -45,6 +45,15 @@ describe('routing', () => {
       { id: 1, text: 'b', count: 12, ratios: [0.5, 0.5] },
       { id: 3, text: 'd', count: 5, ratios: [0.5, 0.5] },
     ]);
+    const three = new BigramModel({ logits: uniform(8), contextLength: 8, groupSizes: [1, 2], ratios: [0.5, 0.5], layers: 3 });
+    expect((await routing(three, tokens))!.byToken).toEqual([
+      { id: 1, text: 'b', count: 12, ratios: [1 / 3, 2 / 3] },
+      { id: 3, text: 'd', count: 5, ratios: [1 / 3, 2 / 3] },
+    ]);
+    // At most 50 are listed, the most frequent first and the lower of two as frequent.
+    const many = new BigramModel({ logits: uniform(60), contextLength: 8, groupSizes: [1, 2], ratios: [0.5, 0.5], layers: 1 });
+    const listed = (await routing(many, Int32Array.from({ length: 64 }, (_, i) => (i < 3 ? 59 : i - 3)), { batchSize: 1 }))!.byToken;
+    expect(listed.map(({ id }) => id)).toEqual([59, ...Array.from({ length: 49 }, (_, i) => i)]);
     const single = new BigramModel({ logits: uniform(8), contextLength: 8, groupSizes: [1, 2], ratios: [0.5, 0.5], layers: 1 });
     expect((await routing(single, tokens))!.byToken.map(({ ratios }) => ratios)).toEqual([[0, 1], [0, 1]]);
   });

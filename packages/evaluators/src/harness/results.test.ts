@@ -58,6 +58,13 @@ describe('harnessResults', () => {
       total_evaluation_time_seconds: '1.5',
       mixsga: { schema: 'mixsga/results@1', attention: 'gqa:2', backend: 'wasm', weights: 'f32', tasks: { piqa: { definition: 'lm-evaluation-harness 0.4.13: piqa' } } },
     });
+    expect(written.configs).toEqual({
+      piqa: { task: 'piqa', dataset_path: 'data', description: '', num_fewshot: 0, metadata: { version: 1 } },
+      evicted: { task: 'evicted', dataset_path: 'data', description: '', num_fewshot: 0, metadata: { version: 1 } },
+    });
+    expect([written.group_subtasks, written.max_length, written.config.model_dtype, written.git_hash, written.fewshot_as_multiturn]).toEqual([{}, 16, 'f32', null, false]);
+    const int8 = await harnessResults({ ...given, kv: { ...model.kv, type: 'int8' }, tasks: [] }, { startedAt, seconds: 0 });
+    expect(int8.config).toEqual({ model: 'mixsga', model_args: 'pretrained=org/name,attention=gqa:2,weights=f32,kv=int8', model_dtype: 'f32', batch_size: null, device: 'wasm', limit: null });
     expect(Object.keys(written.task_hashes)).toEqual(['piqa']);
     expect(written.task_hashes.piqa).toMatch(/^[0-9a-f]{64}$/);
     expect(written.mixsga.tasks.evicted!.options).toEqual({ routing: 'decode', limit: 3, eviction: 'h2o:0.5', judge: { url: 'http://x', model: 'm' } });

@@ -143,6 +143,13 @@ describe('an evaluator of instructions', () => {
     expect(more).toMatchObject({ maxNewTokens: 250, maxPromptTokens: 50, promptsCut: 4 });
   });
 
+  it('writes a single token where no more are asked for, and all but one of the context', async () => {
+    for (const maxNewTokens of [1, 299]) {
+      const { details } = await run(dollyEvaluator, dolly, { generation: { seeds: [1], maxNewTokens } }, model(300));
+      expect(details).toMatchObject({ maxNewTokens, maxPromptTokens: Math.min(256, 300 - maxNewTokens) });
+    }
+  });
+
   it.each([sNiEvaluator, unNiEvaluator])('$name takes responses of 11 or more tokens', async (evaluator) => {
     const outputs = ['a'.repeat(10), 'a'.repeat(11), ['a'.repeat(11), 'a'], ['a', 'a'.repeat(11)], 'a'.repeat(30)];
     const { samples } = await run(evaluator, outputs.map((output) => ({ instruction: 'I', output })), { generation: { seeds: [1] } });

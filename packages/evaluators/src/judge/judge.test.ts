@@ -218,6 +218,15 @@ describe('judge', () => {
     expect(asked.map(({ answer }) => answer)).toEqual(['stall', 'f']);
   });
 
+  it('asks no more once it was refused', async () => {
+    const { url, asked } = await serve(({ answer }, response) => (answer === 'c' ? void response.writeHead(400).end() : 'Rating: [[6]]'));
+    const store = memory();
+    await expect(rate({ url, model: 'm', concurrency: 1 }, sampleRows([...'abcdefg']), { store })).rejects.toThrow('got status 400');
+    expect(store.kept.map(({ rating }) => rating)).toEqual([6, 6]);
+    // The one that was refused is tried again as the first of a batch.
+    expect(asked.map(({ answer }) => answer)).toEqual(['a', 'b', 'c', 'c']);
+  });
+
   it('says that nobody is there', async () => {
     const { url, close } = await endpoint(() => '');
     await close();
