@@ -8,5 +8,6 @@ export { Lifetime } from './platform/lifetime';
 export { nextTask } from './platform/next-task';
 export { trackTensors } from './platform/tensors';
 export type { TensorGrowth } from './platform/tensors';
+export { isOutOfMemory, namingMemory, OutOfMemoryError } from './out-of-memory';
 export { SeededRandom } from './random';
 export { onWarning, warn } from './warnings';

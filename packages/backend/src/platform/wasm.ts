@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { checkAllocations, type WasmBackend } from '../wasm/heap';
 import { registerWasmKernels } from '../wasm/register';
 import { mendMatMul } from './mat-mul';
 import { firstLine, isNode, resolvePackage } from './node';
@@ -25,6 +26,7 @@ export const wasm: Platform = {
     tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
     const started = await withoutProcessListeners(() => tf.setBackend('wasm'));
     if (!started) throw new Error('its .wasm file did not load or was refused');
+    checkAllocations(tf.backend() as WasmBackend);
     mendWasmKernels();
     mendMatMul('wasm');
     return `WebAssembly, ${await loadFastKernels()}`;

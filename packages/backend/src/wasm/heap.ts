@@ -1,7 +1,7 @@
 // The one place that touches internals of the TensorFlow.js wasm backend: its memory, its allocator, and where a
 // tensor lies. They are public but undocumented, so tfjs is pinned and `registerWasmKernels` tests them at start.
 import type { DataType, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
-import { BackendError } from '../errors';
+import { OutOfMemoryError } from '../out-of-memory';
 
 export interface WasmBackend extends KernelBackend {
   readonly wasm: {
@@ -21,15 +21,39 @@ export function address(backend: WasmBackend, tensor: TensorInfo): number {
   return backend.dataIdMap.get(tensor.dataId).memoryOffset;
 }
 
-/** A new tensor with undefined contents. @throws BackendError when the heap is full. */
+/** A new tensor with undefined contents. @throws OutOfMemoryError when the heap is full. */
 export function output(backend: WasmBackend, shape: number[], dtype: DataType = 'float32'): TensorInfo {
-  const size = shape.reduce((a, b) => a * b, 1);
-  // The allocator would take the number of bytes modulo 2³², and answers 0 when the heap cannot grow any further.
-  const tensor = size * 4 < 2 ** 32 ? backend.makeOutput(shape, dtype) : null;
-  if (tensor && (size === 0 || address(backend, tensor) !== 0)) return tensor;
-  throw new BackendError(
-    `wasm: no memory left for a tensor of shape [${shape.join(', ')}]; use a smaller batch or a shorter sequence`,
-  );
+  const none = (cause?: unknown) =>
+    new OutOfMemoryError(`wasm: no memory left for a tensor of shape [${shape.join(', ')}]; use a smaller batch or a shorter sequence`, { cause });
+  if (4 * shape.reduce((a, b) => a * b, 1) >= 2 ** 32) throw none();
+  try {
+    return backend.makeOutput(shape, dtype);
+  } catch (error) {
+    throw OutOfMemoryError.isInstance(error) ? none(error) : error;
+  }
+}
+
+const checked = new WeakSet<object>();
+
+/**
+ * Makes the allocator throw where the heap cannot grow any further. It answers 0 then, or an address beyond the end of the heap, and the
+ * kernels of tfjs would compute with whatever lies there.
+ */
+export function checkAllocations(backend: WasmBackend): void {
+  const { wasm } = backend;
+  if (checked.has(wasm)) return;
+  checked.add(wasm);
+  // Emscripten puts the function itself in the place of a stub at the first call.
+  wasm._free(wasm._malloc(1));
+  const malloc = wasm._malloc.bind(wasm);
+  wasm._malloc = (bytes) => {
+    // It would take the number modulo 2³².
+    const start = bytes < 2 ** 32 ? malloc(bytes) : 0;
+    const end = memoryOf(backend)?.buffer.byteLength ?? 2 ** 32;
+    if ((start !== 0 && (start >>> 0) + bytes <= end) || bytes === 0) return start;
+    // An address beyond the end is not freed: the allocator has given part of it to nobody, and will give it to others.
+    throw new OutOfMemoryError(`wasm: no memory left for ${bytes} bytes; use a smaller batch or a shorter sequence`);
+  };
 }
 
 /** Bytes of a cache line. The allocator aligns to 8, and vector loads and stores across two lines are slow. */
@@ -52,9 +76,6 @@ export function scratch(backend: WasmBackend, floats: number): number {
   if (block) backend.wasm._free(block.address);
   blocks.delete(backend);
   const start = backend.wasm._malloc(bytes + CACHE_LINE);
-  if (start === 0) {
-    throw new BackendError(`wasm: no memory left for ${bytes} bytes of working memory; use a smaller batch`);
-  }
   blocks.set(backend, { address: start, bytes });
   return alignedTo(start);
 }
