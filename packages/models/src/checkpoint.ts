@@ -8,13 +8,14 @@ import { storedParameters } from './stored-parameters';
 import type { DownloadOptions } from './hub/snapshot';
 import { readConfig, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
 import { finiteSource } from './io/finite-source';
+import type { JsonValue } from './io/json';
 import type { ParameterSource, ParameterSpec } from './io/parameter-source';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorInfo, TensorSource } from './io/tensor-source';
-import { openCheckpoint, type OpenCheckpoint } from './open-checkpoint';
+import { checkpointFiles, openFiles, type OpenCheckpoint } from './open-checkpoint';
 import { cardFile, type ModelHistory } from './model-card';
 import { saveCheckpoint, type CheckpointContent } from './save-checkpoint';
-import { createTokenizer } from './tokenizer';
+import { createTokenizer, type Tokenizer } from './tokenizer';
 import { readTokenizerFiles } from './tokenizers/tokenizer-files';
 import { createTrainable, type TrainableModel } from './training/model';
 
@@ -42,32 +43,65 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
   }
 }
 
+/** An open checkpoint of a model of a known family. Its configuration and its tokenizer are parsed once. */
+export interface ModelCheckpoint extends OpenCheckpoint, ParsedFiles {}
+
+/** What a model is, before its weights. */
+export interface ParsedFiles {
+  readonly modelConfig: ModelConfig;
+  /** @throws FileError when there is none that can be read */
+  createTokenizer(): Promise<Tokenizer>;
+}
+
 /**
  * {@link openCheckpoint} for a model of a known family: of one on the hub, the configuration and the tokenizer are read before any
  * weights are fetched.
  * @throws FileError also when the configuration or the tokenizer cannot be read
  */
-export function openModelCheckpoint(
+export async function openModelCheckpoint(
   source: string | readonly FileReference[], { check, ...options }: ModelCheckpointOptions = {},
-): Promise<OpenCheckpoint> {
-  return openCheckpoint(source, { ...options, beforeWeights: (files) => expectReadable(files, check) });
+): Promise<ModelCheckpoint> {
+  const read: { files?: Awaited<ReturnType<typeof parseFiles>> } = {};
+  const parse = async (files: CheckpointFiles) => {
+    read.files = await parseFiles(files);
+    await check?.(read.files);
+  };
+  const files = await checkpointFiles(source, {
+    ...options,
+    beforeWeights: async (early) => {
+      await parse(early);
+      await read.files!.createTokenizer();
+    },
+  });
+  if (!read.files) await parse(files);
+  const { json, ...parsed } = read.files!;
+  return { ...(await openFiles(files, json)), ...parsed };
 }
 
 export interface ModelCheckpointOptions extends Omit<DownloadOptions, 'beforeWeights'> {
-  /** Throws where it is no use to fetch the weights. */
-  readonly check?: ((config: ModelConfig) => Promise<void>) | undefined;
+  /** Throws where it is no use to fetch or to read the weights. */
+  readonly check?: ((files: ParsedFiles) => Promise<void>) | undefined;
 }
 
-async function expectReadable(files: CheckpointFiles, check: ModelCheckpointOptions['check']): Promise<void> {
-  const config = parseModelConfig(await readConfig(files, 'config.json'), files.path('config.json'));
-  await check?.(config);
-  const { json, where } = await readTokenizerFiles(files);
-  createTokenizer(json, where);
+async function parseFiles(files: CheckpointFiles): Promise<ParsedFiles & Pick<OpenCheckpoint, 'tokenizer'> & { json: JsonValue }> {
+  const json = await readConfig(files, 'config.json');
+  const modelConfig = parseModelConfig(json, files.path('config.json'));
+  const tokenizer = once(() => readTokenizerFiles(files));
+  const created = once(async () => {
+    const { json: tokens, where } = await tokenizer();
+    return createTokenizer(tokens, where);
+  });
+  return { json, modelConfig, tokenizer, createTokenizer: created };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
 }
 
 /** The configuration of an open checkpoint and its parameters. @throws FileError as {@link readCheckpoint} */
-function parametersOf({ config: json, configWhere, tensors }: OpenCheckpoint): { config: ModelConfig; source: ParameterSource } {
-  const config = parseModelConfig(json, configWhere);
+function parametersOf({ config: json, configWhere, tensors, modelConfig }: OpenCheckpoint & Partial<ParsedFiles>): { config: ModelConfig; source: ParameterSource } {
+  const config = modelConfig ?? parseModelConfig(json, configWhere);
   return { config, source: sourceOfTensors(tensors, storedParameters(config)) };
 }
 

@@ -2,15 +2,16 @@
 import { createRouter } from '@mixsga/router';
 import { isTurned } from './align/align-heads';
 import { parseAttention } from './attention/index';
-import { companionFiles, matchTensors, openModelCheckpoint } from './checkpoint';
+import { companionFiles, matchTensors, openModelCheckpoint, type ParsedFiles } from './checkpoint';
 import { modelShape } from './config/shape';
 import { convertConfig, convertedSource, type ConvertOptions } from './convert';
 import type { ModelConfig } from './config/shape';
-import { familyOf, parseModelConfig } from './families/index';
+import { familyOf } from './families/index';
 import { storedParameters } from './stored-parameters';
 import type { DownloadOptions } from './hub/snapshot';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorInfo, TensorSource } from './io/tensor-source';
+import { expectConversionFits, machineLimits } from './machine';
 import { cardFile } from './model-card';
 import { saveCheckpoint, type SaveOptions } from './save-checkpoint';
 
@@ -30,9 +31,10 @@ export interface ConvertCheckpointOptions extends ConvertOptions, SaveOptions, O
  */
 export async function convertCheckpoint(source: string, folder: string, options: ConvertCheckpointOptions): Promise<ModelConfig> {
   const { progress, signal, hub } = options;
-  const checkpoint = await openModelCheckpoint(source, { progress, signal, hub });
+  const check = async ({ modelConfig }: ParsedFiles) => expectConversionFits(source, modelConfig, await machineLimits(false));
+  const checkpoint = await openModelCheckpoint(source, { progress, signal, hub, check });
   try {
-    const published = parseModelConfig(checkpoint.config, checkpoint.configWhere);
+    const published = checkpoint.modelConfig;
     const stored = matchTensors(checkpoint.tensors, storedParameters(published));
     const config = convertConfig(published, options.attention, options);
     const tensors = convertedTensors(published, config, checkpoint.tensors, stored, await drawnRouters(config));

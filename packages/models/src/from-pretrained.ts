@@ -1,9 +1,9 @@
-import { ArgumentError, FileError, startBackend } from '@mixsga/backend';
+import { ArgumentError, FileError, namingMemory, startBackend } from '@mixsga/backend';
 import type { BackendName } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { parseAttention } from './attention/index';
-import { openModelCheckpoint, sourceOfTensors } from './checkpoint';
+import { openModelCheckpoint, sourceOfTensors, type ParsedFiles } from './checkpoint';
 import { tokenIds } from './config/keys';
 import { modelShape } from './config/shape';
 import { validateConfig } from './config/validate';
@@ -11,21 +11,26 @@ import { convertConfig, convertedSource, type ConvertOptions } from './convert';
 import type { CachedDecoder, DecoderOptions } from './decoder/cached-decoder';
 import type { ModelConfig } from './config/shape';
 import { createDecoder } from './decoder/create-decoder';
-import { parseModelConfig } from './families/index';
 import { storedParameters } from './stored-parameters';
 import type { DownloadOptions } from './hub/snapshot';
 import type { FileReference } from './io/checkpoint-files';
 import { parseStrictJson, type JsonValue } from './io/json';
 import type { OpenCheckpoint } from './open-checkpoint';
 import { expectFits, machineLimits } from './machine';
-import { createTokenizer, expectTokenizerFits, type Tokenizer } from './tokenizer';
+import type { Workload } from './memory';
+import { expectTokenizerFits, type Tokenizer } from './tokenizer';
 
 export interface PretrainedOptions extends ConvertOptions, DecoderOptions, Omit<DownloadOptions, 'weights' | 'beforeWeights'> {
   /** Backend to start first; default: the active one. */
   readonly backend?: BackendName | 'auto';
   /** Attention variant; another than the checkpoint's is converted to while reading. Default: the checkpoint's. */
   readonly attention?: string;
+  /** What the model is to do, so that what will not fit is said before weights are read, with what would; or that, of its tokenizer. */
+  readonly workload?: Work | ((model: { readonly tokenizer: Tokenizer; readonly contextLength: number }) => Work) | undefined;
 }
+
+/** One thing to do, or several, one after the other. */
+type Work = Workload | readonly Workload[];
 
 export interface Pretrained {
   /** To be disposed by the caller. */
@@ -48,24 +53,26 @@ export interface Pretrained {
  * @throws BackendError when the backend cannot start, or has no memory for the weights, which is said before they are read
  */
 export async function fromPretrained(source: string | readonly FileReference[], options: PretrainedOptions = {}): Promise<Pretrained> {
-  const { backend, attention, weights, kv, router, routerSeed, align, ...download } = options;
+  const { backend, attention, weights = 'f32', kv, router, routerSeed, align, workload, ...download } = options;
   if (backend !== undefined) await startBackend(backend);
-  const check = async (published: ModelConfig) => {
-    const variant = parseAttention(attention ?? modelShape(published).attention);
-    variant.validate(modelShape(published));
+  const check = async ({ modelConfig, createTokenizer }: ParsedFiles) => {
+    const shape = modelShape(modelConfig);
+    const variant = parseAttention(attention ?? shape.attention);
+    variant.validate(shape);
     const active = tf.getBackend();
     const name = typeof source === 'string' ? source : 'the model';
-    expectFits(name, published, variant, active, weights ?? 'f32', await machineLimits(active === 'webgpu'));
+    const work = typeof workload === 'function' ? workload({ tokenizer: await createTokenizer(), contextLength: shape.contextLength }) : workload;
+    const limits = await machineLimits(active === 'webgpu');
+    for (const load of [undefined, work ?? []].flat()) expectFits(name, modelConfig, variant, active, { weights, kv }, limits, load);
   };
   const checkpoint = await openModelCheckpoint(source, { ...download, check });
   const { tensors } = checkpoint;
   try {
-    const published = parseModelConfig(checkpoint.config, checkpoint.configWhere);
-    await check(published);
+    const published = checkpoint.modelConfig;
     const parameters = sourceOfTensors(tensors, storedParameters(published));
     const stopTokens = await stopTokensOf(checkpoint, published);
-    const { json, config: tokenizerConfig, where } = await checkpoint.tokenizer();
-    const tokenizer = createTokenizer(json, where);
+    const { config: tokenizerConfig, where } = await checkpoint.tokenizer();
+    const tokenizer = await checkpoint.createTokenizer();
     expectTokenizerFits(tokenizer, published.vocab_size, where);
     const own = parseAttention(modelShape(published).attention).spec;
     const spec = parseAttention(attention ?? own).spec;
@@ -73,7 +80,11 @@ export async function fromPretrained(source: string | readonly FileReference[], 
     const config = spec === own ? published : convertConfig(published, spec, { router, routerSeed, align });
     const converted = spec === own ? parameters : convertedSource(published, parameters, spec, { align });
     const prefixToken = prefixTokenOf(tokenizer, tokenizerConfig, published);
-    return { decoder: await createDecoder(config, converted, { weights, kv }), tokenizer, config, stopTokens, prefixToken };
+    const decoder = await namingMemory(
+      () => `${checkpoint.where}: weights as ${weights}`, 'choose smaller ones (--weights int8), a smaller model or another backend',
+      () => createDecoder(config, converted, { weights, kv }),
+    );
+    return { decoder, tokenizer, config, stopTokens, prefixToken };
   } finally {
     await tensors.close();
   }

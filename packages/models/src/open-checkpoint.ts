@@ -36,11 +36,19 @@ export interface OpenCheckpoint {
  * @throws FileError when a file is missing or malformed, or the hub does not give it
  */
 export async function openCheckpoint(source: string | readonly FileReference[], options: DownloadOptions = {}): Promise<OpenCheckpoint> {
+  const files = await checkpointFiles(source, options);
+  return openFiles(files, await readConfig(files, 'config.json'));
+}
+
+/** The files of what {@link openCheckpoint} takes. @throws the same */
+export async function checkpointFiles(source: string | readonly FileReference[], options: DownloadOptions): Promise<CheckpointFiles> {
   const files = await filesOf(source, options);
-  if (!files.names.includes('config.json')) {
-    throw new FileError(files.where, `expected config.json among its files, got ${files.names.slice(0, 10).join(', ') || 'none'}`);
-  }
-  const config = await readConfig(files, 'config.json');
+  if (files.names.includes('config.json')) return files;
+  throw new FileError(files.where, `expected config.json among its files, got ${files.names.slice(0, 10).join(', ') || 'none'}`);
+}
+
+/** {@link openCheckpoint} of files whose config.json is read. */
+export async function openFiles(files: CheckpointFiles, config: JsonValue): Promise<OpenCheckpoint> {
   return {
     where: files.where,
     config,

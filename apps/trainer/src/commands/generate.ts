@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers';
 
 import { type BackendName, type KvType, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
-import { type Finish, fromPretrained, generate, type GenerationStats, type SamplingOptions } from '@mixsga/models';
+import { type Finish, fromPretrained, generate, type GenerationStats, type SamplingOptions, type Tokenizer } from '@mixsga/models';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { paceText } from '../evaluation/pace';
@@ -58,10 +58,16 @@ export function registerGenerate(program: Command): void {
 async function run(name: string, options: GenerateOptions, signal: AbortSignal): Promise<void> {
   checkBudget(options);
   const line = new ProgressLine();
+  const promptText = options.prompt === '-' ? await text(process.stdin) : options.prompt;
+  const encode = once((tokenizer: Tokenizer) => endable(() => tokenizer.encode(promptText)));
   const open = async () => {
     const { name: backend } = await startBackend(options.backend as BackendName);
-    const { attention, align, weights, kv } = options;
-    const opened = await fromPretrained(name, { attention, align, weights, kv, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
+    const { attention, align, weights, kv, kvBudget } = options;
+    const workload = ({ tokenizer, contextLength }: { tokenizer: Tokenizer; contextLength: number }) => {
+      const passTokens = encode(tokenizer).length;
+      return { passTokens, cachedTokens: passTokens + newTokens(options, passTokens, contextLength), kvBudget };
+    };
+    const opened = await fromPretrained(name, { attention, align, weights, kv, workload, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
       if (signal.aborted) throw new Interrupted('stopped while opening the model; the same command goes on from what was fetched');
       throw error;
     }).finally(() => line.clear());
@@ -70,13 +76,12 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   const opened = await open();
   const { tokenizer, stopTokens } = opened;
   let { backend, decoder } = opened;
-  const promptText = options.prompt === '-' ? await text(process.stdin) : options.prompt;
-  const prompt = endable(() => tokenizer.encode(promptText));
+  const prompt = encode(tokenizer);
   const pace = paceText();
-  const { maxNewTokens = Math.max(1, Math.min(DEFAULT_TOKENS, decoder.contextLength - prompt.length)), stop, ...sampling } = options;
+  const { stop, ...sampling } = options;
   const generation = generate(decoder, [prompt], {
     ...sampling,
-    maxNewTokens,
+    maxNewTokens: newTokens(options, prompt.length, decoder.contextLength),
     stopTokens,
     stopStrings: stop,
     tokenizer,
@@ -120,6 +125,16 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
     finish,
     stats,
   });
+}
+
+function newTokens({ maxNewTokens }: GenerateOptions, promptTokens: number, contextLength: number): number {
+  return maxNewTokens ?? Math.max(1, Math.min(DEFAULT_TOKENS, contextLength - promptTokens));
+}
+
+/** A function of one model's tokenizer, of which the first answer stands. */
+function once<In, Out>(make: (input: In) => Out): (input: In) => Out {
+  let made: { readonly value: Out } | undefined;
+  return (input) => (made ??= { value: make(input) }).value;
 }
 
 function summary(stats: GenerationStats): string {

@@ -9,7 +9,7 @@ import {
   type MeasuredTask,
   runEvaluator,
 } from '@mixsga/evaluators';
-import { fromPretrained, languageModel } from '@mixsga/models';
+import { fromPretrained, languageModel, type Workload } from '@mixsga/models';
 
 import { downloadProgress } from '../commands/download-progress';
 import { endable } from '../training/interruption';
@@ -71,7 +71,8 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
     rows.push(evaluator.reads === 'rows' ? await readTaskRows(evaluator, task, reading) : null);
   }
   const { name: backend } = await startBackend(options.backend ?? 'wasm');
-  const pretrained = await fromPretrained(model, { attention, weights, kv, signal, progress: onDownload });
+  const workload = ({ contextLength }: { contextLength: number }) => tasks.flatMap((task) => workloadOf(task, contextLength) ?? []);
+  const pretrained = await fromPretrained(model, { attention, weights, kv, workload, signal, progress: onDownload });
   const { decoder, tokenizer } = pretrained;
   const stores = new Map<Prepared, SampleFile<object>>();
   try {
@@ -120,6 +121,19 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
     for (const store of stores.values()) store.close();
     decoder.dispose();
   }
+}
+
+/** Items that are measured together where nothing else is asked for. */
+const BATCH = 8;
+
+/** What is known of a task before its text is read: windows of a text, of which one that is not our own may have less, and answers. */
+function workloadOf({ task, data, options }: EvaluationTask, contextLength: number): Workload | null {
+  const { windowLength, batchSize: sequences = BATCH, eviction, kvBudget, generation } = options;
+  if (evaluatorNamed(task).reads === 'rows') return generation?.maxNewTokens ? { sequences, cachedTokens: generation.maxNewTokens } : null;
+  const tokens = windowLength ?? (data === undefined || data === 'sotu' ? contextLength : null);
+  if (tokens === null) return null;
+  // Token by token through caches, or a window at a time without one.
+  return eviction !== undefined || kvBudget !== undefined ? { sequences, cachedTokens: tokens, kvBudget } : { passTokens: tokens };
 }
 
 const JUDGE = evaluatorNamed('judge');

@@ -3,11 +3,15 @@ import { join } from 'node:path';
 import type { LikelihoodModel } from '@mixsga/evaluators';
 import {
   companionFiles,
+  convertConfig,
   createTokenizer,
   createTrainable,
+  expectTrainingFits,
   kvTraits,
   type LoadOptions,
   loadTokenizer,
+  machineLimits,
+  type ModelConfig,
   type ModelHistory,
   modelShape,
   openModelCheckpoint,
@@ -63,6 +67,7 @@ export async function openModel(
   const tokenizer = await newTokenizer(config, texts, folder, reporter);
   const mixsga = attention.spec === 'mha' ? {} : { mixsga: mixsgaKey(config) };
   const modelConfig = parseModelConfig({ ...initialConfig(init!, tokenizer.vocabularySize), ...mixsga }, 'model.init');
+  await expectFits(config, modelConfig);
   return { model: await createTrainable(modelConfig, randomParameters(modelConfig, config.seed)), tokenizer, companions: new Map() };
 }
 
@@ -114,16 +119,27 @@ export function modelFacts(model: TrainableModel): ModelFacts {
 }
 
 async function continuedModel(config: RunConfig, from: string): Promise<OpenModel> {
-  const checkpoint = await openModelCheckpoint(from);
+  const checkpoint = await openModelCheckpoint(from, { check: ({ modelConfig }) => expectFits(config, withAttention(modelConfig, config)) });
   try {
-    const own = parseAttention(modelShape(parseModelConfig(checkpoint.config, checkpoint.configWhere)).attention).spec;
-    const { json, where } = await checkpoint.tokenizer();
-    const tokenizer = createTokenizer(json, where);
+    const own = parseAttention(modelShape(checkpoint.modelConfig).attention).spec;
+    const tokenizer = await checkpoint.createTokenizer();
     const companions = await companionFiles(checkpoint);
     return { model: await trainableOf(checkpoint, conversionOf(config, own)), tokenizer, companions };
   } finally {
     await checkpoint.tensors.close();
   }
+}
+
+function withAttention(model: ModelConfig, config: RunConfig): ModelConfig {
+  const { attention } = config.model;
+  if (attention === undefined || parseAttention(attention).spec === parseAttention(modelShape(model).attention).spec) return model;
+  return convertConfig(model, attention);
+}
+
+/** @throws BackendError naming batchSize and sequenceLength, before anything is loaded */
+async function expectFits({ batchSize, sequenceLength, accumulate, distillation }: RunConfig, model: ModelConfig): Promise<void> {
+  const load = { batchSize, sequenceLength, accumulate, distillation: distillation !== undefined };
+  expectTrainingFits(model, load, tf.getBackend(), await machineLimits(false));
 }
 
 /** How a model is loaded, given the attention variant that it has. */

@@ -1,5 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
-import { createTokenizer, modelShape, openModelCheckpoint, parseModelConfig, type Tokenizer, type TrainableModel, trainableOf } from '@mixsga/models';
+import { modelShape, openModelCheckpoint, type Tokenizer, type TrainableModel, trainableOf } from '@mixsga/models';
 
 import type { RunConfig } from './config';
 import type { OpenModel } from './model';
@@ -18,13 +18,12 @@ export async function openTeacher(
   const name = distillation.teacher ?? model.from!;
   const checkpoint = await openModelCheckpoint(name);
   try {
-    const { vocabularySize, contextLength } = modelShape(parseModelConfig(checkpoint.config, checkpoint.configWhere));
-    const { json, where } = await checkpoint.tokenizer();
+    const { vocabularySize, contextLength } = modelShape(checkpoint.modelConfig);
     const wanted = student.model.shape.vocabularySize;
     if (vocabularySize !== wanted) {
       throw new ArgumentError(`distillation.teacher: expected a vocabulary of ${wanted} tokens, as the model's own, got ${name} with ${vocabularySize}`);
     }
-    if (tokensOf(createTokenizer(json, where)) !== tokensOf(student.tokenizer)) {
+    if (tokensOf(await checkpoint.createTokenizer()) !== tokensOf(student.tokenizer)) {
       throw new ArgumentError(`distillation.teacher: expected a model of the same tokenizer, got ${name}, whose tokens are others`);
     }
     if (contextLength < sequenceLength) {

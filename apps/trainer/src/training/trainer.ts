@@ -1,4 +1,4 @@
-import { type HeadInputs, MixsgaError, sumOfSquares } from '@mixsga/backend';
+import { type HeadInputs, MixsgaError, namingMemory, sumOfSquares } from '@mixsga/backend';
 import type { BalanceBatch, Loss, LossOptions, TrainingBatch } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -89,8 +89,17 @@ export class Trainer {
     this.adamw = new AdamW(this.parameters, options.optimizer);
   }
 
-  /** One optimizer step over `batches`. @throws MixsgaError when the loss is not finite. */
+  /** One optimizer step over `batches`. @throws MixsgaError when the loss is not finite; OutOfMemoryError naming the batch. */
   async takeStep(batches: readonly Batch[]): Promise<StepResult> {
+    const size = () => {
+      const lengths = batches.map((batch) => this.lengthOf(batch));
+      const windows = Math.max(...batches.map(({ inputs }, i) => inputs.length / lengths[i]!));
+      return `training: step ${this.step + 1} with a batch of ${windows} sequences of up to ${Math.max(...lengths)} tokens`;
+    };
+    return namingMemory(size, 'lower batchSize (accumulate adds batches up) or sequenceLength', () => this.descend(batches));
+  }
+
+  private async descend(batches: readonly Batch[]): Promise<StepResult> {
     const step = this.step + 1;
     const learningRate = learningRateAt(step, this.options.schedule);
     const { gradients, losses, scored } = this.accumulate(batches, step);
@@ -142,9 +151,13 @@ export class Trainer {
     return { gradients, losses, scored };
   }
 
+  private lengthOf({ length }: Batch): number {
+    return length ?? this.options.sequenceLength;
+  }
+
   /** @param weights of the batch's means in those of the step; 1 where all batches count alike */
   private gradientsOf(batch: Batch, weights: Weights, step: number): Gradients & Pick<Loss, 'scores'> {
-    const length = batch.length ?? this.options.sequenceLength;
+    const length = this.lengthOf(batch);
     const shape: [number, number] = [batch.inputs.length / length, length];
     const inputs = tf.tensor2d(batch.inputs, shape, 'int32');
     const targets = tf.tensor2d(batch.targets, shape, 'int32');

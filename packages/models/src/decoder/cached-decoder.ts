@@ -193,7 +193,7 @@ export class CachedDecoder implements Decoder {
       return output;
     });
     try {
-      return await explained('prefill', runtime, rows, atToken, pass);
+      return await explained('prefill', { runtime, rows, nameOf: atToken, size: () => `a text of ${rows} tokens` }, pass);
     } catch (error) {
       // Its pages are for the rows that were planned.
       if (cache.live) cache.reset();
@@ -218,7 +218,7 @@ export class CachedDecoder implements Decoder {
     expectTargets(targets, rows, collapsed, this);
     const decide = decision({ rows, prompt: routing === 'prefill' ? rows : 0 });
     const workAfter = logitWork(this.#parts, targets.filter((target) => target >= 0).length);
-    return explained('likelihood', this.runtime, rows, atToken, (inspect) => passText(this.#parts, inputs, { ...options, decide, collapsed, inspect, workAfter }, async (result) => {
+    return explained('likelihood', { runtime: this.runtime, rows, nameOf: atToken, size: () => `a text of ${rows} tokens` }, (inspect) => passText(this.#parts, inputs, { ...options, decide, collapsed, inspect, workAfter }, async (result) => {
       const likelihood = await gatherLikelihood(this.#parts, targets, { ...result, logitRows: (count) => this.#logitRows(count) });
       expectLikelihoods(likelihood.nll, targets);
       return likelihood;
@@ -253,7 +253,8 @@ export class CachedDecoder implements Decoder {
     }
     caches.forEach(({ tokensSeen }, row) => expectTokens('step', tokens.subarray(row, row + 1), tokensSeen, this));
     const nameOf = (row: number) => `${atToken(caches[row]!.tokensSeen)} of sequence ${row}`;
-    return explained('step', this.runtime, rows, nameOf, (inspect) => decodeStep(this.#parts, tokens, caches, {
+    const size = () => `${rows} ${rows === 1 ? 'sequence' : 'sequences'} of up to ${Math.max(...caches.map(({ tokensSeen }) => tokensSeen + 1))} tokens`;
+    return explained('step', { runtime: this.runtime, rows, nameOf, size }, (inspect) => decodeStep(this.#parts, tokens, caches, {
       buffers: this.#stepBuffers(rows), readsBack: this.#readsBack, inspect, output: (buffers, count) => this.#output(buffers, count, want),
     }));
   }

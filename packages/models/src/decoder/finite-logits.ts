@@ -1,10 +1,17 @@
 // Logits that are no distribution, and where they began.
-import { BackendError, type InferenceRuntime, type Rows } from '@mixsga/backend';
+import { BackendError, type InferenceRuntime, namingMemory, type Rows } from '@mixsga/backend';
 import { allFinite } from '../io/finite-source';
 import type { StepOutput } from '../generation/decoder';
 
 /** What looks at the activations of a pass: after the embedding, layer −1, and after each layer. */
 export type Inspect = (layer: number, x: Rows) => Promise<void>;
+
+interface Explanation {
+  readonly runtime: InferenceRuntime;
+  readonly rows: number;
+  readonly nameOf: (row: number) => string;
+  readonly size: () => string;
+}
 
 class NoDistribution extends Error {}
 
@@ -18,16 +25,19 @@ export function expectLikelihoods(nll: Float32Array, targets: Int32Array): void 
   if (nll.some((value, i) => Number.isNaN(value) && targets[i]! >= 0)) throw new NoDistribution();
 }
 
+const LESS = 'take less text or fewer sequences at a time, a KV budget (--kv-budget), or smaller types (--kv int8, --weights int8)';
+
 /**
  * Runs a pass, and when its logits are no distribution once more, to name the layer and the token.
  * @param nameOf the token of a row, for people
- * @throws BackendError when they are none
+ * @param size what it takes, for people
+ * @throws BackendError when they are none; OutOfMemoryError naming the size
  */
 export async function explained<T>(
-  who: string, runtime: InferenceRuntime, rows: number, nameOf: (row: number) => string, pass: (inspect?: Inspect) => Promise<T>,
+  who: string, { runtime, rows, nameOf, size }: Explanation, pass: (inspect?: Inspect) => Promise<T>,
 ): Promise<T> {
   try {
-    return await pass();
+    return await namingMemory(() => `${who}: ${size()}`, LESS, () => pass());
   } catch (error) {
     if (!(error instanceof NoDistribution)) throw error;
   }

@@ -53,6 +53,12 @@ export class ProgressMeter {
     this.#file.bytes = 0;
   }
 
+  /** A file that is here. */
+  pass(path: string, size: number): void {
+    this.start(path, size, size);
+    this.finish();
+  }
+
   #emit(always: boolean): void {
     const now = performance.now();
     if (!always && now - this.#reportedAt < REPORT_MS) return;

@@ -65,23 +65,31 @@ export async function fetchModel(
     if (error instanceof OfflineError && whole) return whole;
     throw error;
   }
+  const early = new Set<HubFile>();
+  const fetchEarly = async (file: HubFile) => {
+    await cache.fetch(file, listing.commit, new ProgressMeter(undefined, file.size), signal);
+    early.add(file);
+  };
   const needed = listing.files.filter(({ path }) => SMALL_FILES.includes(path));
   if (weights) {
     const names = listing.files.map(({ path }) => path);
     const name = weightsFile(names, repositoryUrl(id, settings));
     tokenizerFiles(names, id.name);
-    for (const file of needed) await cache.fetch(file, listing.commit, new ProgressMeter(undefined, file.size), signal);
+    for (const file of needed) await fetchEarly(file);
     await beforeWeights?.(await cache.files(listing.commit));
     const file = listing.files.find(({ path }) => path === name)!;
     needed.push(file);
     if (name.endsWith('.index.json')) {
       // Which shards there are is in the index.
-      await cache.fetch(file, listing.commit, new ProgressMeter(undefined, file.size), signal);
+      await fetchEarly(file);
       needed.push(...(await shardsOf(await cache.files(listing.commit), name, listing)));
     }
   }
   const meter = new ProgressMeter(progress, needed.reduce((total, { size }) => total + size, 0));
-  for (const file of needed) await cache.fetch(file, listing.commit, meter, signal);
+  for (const file of needed) {
+    if (early.has(file)) meter.pass(file.path, file.size);
+    else await cache.fetch(file, listing.commit, meter, signal);
+  }
   await cache.setCommit(listing.commit);
   return cache.files(listing.commit);
 }
