@@ -14,12 +14,15 @@ const files = new Map([
   ['model.safetensors', weights],
 ]);
 
-/** What a browser's cache does with an entry: it takes the whole stream, or nothing. */
+/** What a browser's cache does with an entry: it takes the whole stream, or nothing, and does not say with what the stream failed. */
 class FakeCache {
   readonly #entries = new Map<string, Blob>();
 
   async put(url: string, response: Response): Promise<void> {
-    this.#entries.set(url, await response.blob());
+    const blob = await response.blob().catch(() => {
+      throw new TypeError("Failed to execute 'put' on 'Cache': Cache.put() encountered a network error");
+    });
+    this.#entries.set(url, blob);
   }
 
   async match(url: string): Promise<Response | undefined> {
@@ -77,6 +80,12 @@ describe('BrowserCache', () => {
     await expect(fetchTiny()).rejects.toThrow(/expected content of the hash .*, got another; nothing was kept/);
     server.corrupt = false;
     await fetchTiny();
+  });
+
+  it('says when the browser has no room', async () => {
+    vi.spyOn(FakeCache.prototype, 'put').mockRejectedValue(new DOMException('Quota exceeded.', 'QuotaExceededError'));
+    await expect(fetchTiny()).rejects.toThrow(/config\.json: cannot be kept in this browser: Quota exceeded\.; free some space and run again$/);
+    vi.restoreAllMocks();
   });
 
   it('says where there is no such cache', async () => {

@@ -56,11 +56,14 @@ export class BrowserCache implements ModelCache {
     if (!(await cache.match(url))) {
       const { token, timeoutMs } = this.settings;
       const bytes = checked(file, url, fetchRange(url, 0, file.size, { signal, token, timeoutMs }), meter);
+      const { stream, failure } = streamOf(bytes);
       try {
         // An entry appears when its stream ends well, and only then.
-        await cache.put(url, new Response(streamOf(bytes), { headers: { 'content-length': String(file.size) } }));
-      } catch (error) {
+        await cache.put(url, new Response(stream, { headers: { 'content-length': String(file.size) } }));
+      } catch (refusal) {
         signal?.throwIfAborted();
+        // Of a stream that fails browsers say "network error", and not why.
+        const error = failure() ?? refusal;
         if (error instanceof HttpStatusError) throw withAdvice(error, this.id, this.where, this.settings.token);
         if (FileError.isInstance(error)) throw error;
         throw new FileError(url, `cannot be kept in this browser: ${(error as Error).message}; free some space and run again`, { cause: error });
@@ -96,15 +99,23 @@ async function sha1(content: Blob): Promise<string> {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-function streamOf(bytes: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array> {
-  return new ReadableStream({
+/** @returns the stream, and what it failed with, if it has */
+function streamOf(bytes: AsyncGenerator<Uint8Array>): { stream: ReadableStream<Uint8Array>; failure: () => unknown } {
+  let failure: unknown;
+  const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const { done, value } = await bytes.next();
-      if (done) controller.close();
-      else controller.enqueue(value);
+      try {
+        const { done, value } = await bytes.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      } catch (error) {
+        failure = error;
+        throw error;
+      }
     },
     async cancel() {
       await bytes.return(undefined);
     },
   });
+  return { stream, failure: () => failure };
 }
