@@ -90,6 +90,8 @@ export interface ModelFacts {
   readonly parameters: number;
   /** The variant of the checkpoint itself. */
   readonly attention: string;
+  /** What a user should know of its files and no error says, such as keys of config.json that were ignored. */
+  readonly warnings: readonly string[];
 }
 
 export interface PlanRequest {
@@ -141,6 +143,10 @@ export interface RunRequest extends Variant, GenerationSettings {
 
 export type RunEvent =
   | { readonly type: 'phase'; readonly phase: 'backend' | 'weights' | 'prompt' | 'inspecting' }
+  /** What a user should know of the run and no error says. */
+  | { readonly type: 'warning'; readonly message: string }
+  /** How much of the phase is done, from 0 to 1; not told where that is short. */
+  | { readonly type: 'progress'; readonly done: number }
   | RunStarted
   | RunStep
   /** The device was lost; the run goes on there. */

@@ -10,9 +10,16 @@ export type ModelState =
   /** It is for the user to ask for: what is not shipped comes from elsewhere. */
   | { readonly status: 'unasked' }
   | { readonly status: 'loading'; readonly progress: LoadProgress | null }
-  /** With `failure`: another one was asked for and could not be had. */
-  | { readonly status: 'ready'; readonly facts: ModelFacts; readonly failure?: Failure }
-  | { readonly status: 'failed'; readonly failure: Failure };
+  /** With `failed`: another one was asked for and could not be had. */
+  | { readonly status: 'ready'; readonly facts: ModelFacts; readonly failed?: FailedModel }
+  | { readonly status: 'failed'; readonly failed: FailedModel };
+
+/** A model that could not be opened. */
+export interface FailedModel {
+  /** As in settings. */
+  readonly model: string;
+  readonly failure: Failure;
+}
 
 const PLAN_DELAY_MS = 120;
 /** Browsers refuse more than some 100 changes of the address in 30 seconds, which a slider makes in one. */
@@ -102,19 +109,19 @@ export class Session {
       this.#opened = { model, facts };
     } catch (error) {
       if (this.#opening !== call) return;
-      this.#keepOpened(failureOf(error));
+      this.#keepOpened({ model, failure: failureOf(error) });
     }
   }
 
   /** The previous model is still the worker's. */
-  #keepOpened(failure: Failure): void {
-    const isCancelled = failure.kind === 'cancelled';
+  #keepOpened(failed: FailedModel): void {
+    const isCancelled = failed.failure.kind === 'cancelled';
     batch(() => {
       if (this.#opened) {
         this.set({ model: this.#opened.model });
-        this.model.value = { status: 'ready', facts: this.#opened.facts, ...(isCancelled ? {} : { failure }) };
+        this.model.value = { status: 'ready', facts: this.#opened.facts, ...(isCancelled ? {} : { failed }) };
       } else {
-        this.model.value = isCancelled ? { status: 'unasked' } : { status: 'failed', failure };
+        this.model.value = isCancelled ? { status: 'unasked' } : { status: 'failed', failed };
       }
     });
   }

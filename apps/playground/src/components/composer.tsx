@@ -38,15 +38,6 @@ export function Composer({ session }: { session: Session }) {
 
 function Forecast({ session }: { session: Session }) {
   const plan = session.plan.value;
-  const model = session.model.value;
-  const failure = model.status === 'ready' ? model.failure : undefined;
-  if (failure) {
-    return (
-      <p class="forecast notice bad" role="alert">
-        {failure.message}. The previous model is still loaded.
-      </p>
-    );
-  }
   if (!plan) return <p class="forecast" />;
   const { promptTokens, tokens, mha, variants } = plan;
   return (

@@ -2,6 +2,7 @@ import { useRef, useState } from 'preact/hooks';
 import type { Session } from '../session';
 import { OWN_FILES, SHIPPED } from '../state/settings';
 import { useDroppedFiles } from './dropped-files';
+import { ModelFailure } from './model-failure';
 import { ModelStatus } from './model-status';
 import { WIDE } from './wide';
 
@@ -11,7 +12,9 @@ export function ModelPanel({ session }: { session: Session }) {
   const state = session.model.value;
   // Open where there is room, and where something is to be done or told.
   const isOpen = useRef(matchMedia(WIDE).matches);
-  if (state.status === 'failed' || (state.status === 'unasked' && model !== SHIPPED)) isOpen.current = true;
+  const failed = state.status === 'ready' || state.status === 'failed' ? state.failed : undefined;
+  const warnings = state.status === 'ready' ? state.facts.warnings : [];
+  if (failed || warnings.length > 0 || (state.status === 'unasked' && model !== SHIPPED)) isOpen.current = true;
   const [id, setId] = useState(model === SHIPPED || model === OWN_FILES ? '' : model);
   const isOver = useDroppedFiles((dropped) => void session.openFiles(dropped));
   const files = useRef<HTMLInputElement>(null);
@@ -27,7 +30,13 @@ export function ModelPanel({ session }: { session: Session }) {
         </h2>
       </summary>
       <div class="model">
+        {failed && <ModelFailure session={session} failed={failed} />}
         {state.status === 'ready' && <ModelStatus session={session} />}
+        {warnings.map((warning) => (
+          <p class="notice" role="status" key={warning}>
+            {warning}.
+          </p>
+        ))}
         {model !== SHIPPED && (
           <button type="button" class="wide" onClick={() => void session.openShipped()}>
             Use the shipped {SHIPPED}

@@ -32,11 +32,7 @@ export function ModelStatus({ session }: { session: Session }) {
       );
     }
     case 'failed':
-      return (
-        <p class="notice bad" role="alert">
-          {state.failure.message}
-        </p>
-      );
+      return <p role="status">No model is open. Under Model stands why, and what to do.</p>;
     case 'unasked':
       if (model === OWN_FILES) return <p role="status">This address is of a model of somebody’s own: choose its files under Model.</p>;
       if (model === SHIPPED) {

@@ -21,13 +21,19 @@ const statusTexts: Readonly<Record<RunStatus, string>> = {
   inspecting: 'asking the routers', done: 'done', stopped: 'stopped', failed: 'failed',
 };
 
+/** With how much is done. Only a prompt is stopped in its midst. */
+function statusOf({ status, progress }: RunView): string {
+  if (progress === null) return statusTexts[status];
+  return status === 'stopped' ? `stopped at ${formatPercent(progress)} of the prompt` : `${statusTexts[status]}, ${formatPercent(progress)}`;
+}
+
 export function RunPanel({ id, session, run, layer, differs }: Props) {
   // Runs change in place: whoever shows one is told by this number.
   const revision = session.revision.value;
   /** The token that was chosen, by keys or a click, and the one under the pointer. */
   const chosen = useSignal<number | null>(null);
   const hovered = useSignal<number | null>(null);
-  const { variant, started, failure, notes, status } = run;
+  const { variant, started, failure, notes, status, progress } = run;
   const text = run.isOver ? run.text : '';
   return (
     <article class="run" aria-labelledby={`${id}-title`} aria-busy={!run.isOver} data-status={status}>
@@ -42,8 +48,9 @@ export function RunPanel({ id, session, run, layer, differs }: Props) {
           )}
           {variant.kvBudget !== undefined && ` within ${formatPercent(variant.kvBudget)} of the cache`}
         </h2>
-        <p class={`status ${status}`}>{statusTexts[status]}</p>
+        <p class={`status ${status}`}>{statusOf(run)}</p>
       </header>
+      {progress !== null && !run.isOver && <progress class="phase" aria-label={statusTexts[status]} max={1} value={progress} />}
       {failure && (
         <p class="notice bad" role="alert">
           {failure.message}

@@ -18,7 +18,7 @@ function step(id: number, first: number, experts: readonly number[], tokensSeen:
   };
 }
 
-const facts = { name: 'm', family: 'opt', layers: 2, kvHeads: 8, headDim: 8, contextLength: 64, parameters: 1, attention: 'mha' };
+const facts = { name: 'm', family: 'opt', layers: 2, kvHeads: 8, headDim: 8, contextLength: 64, parameters: 1, attention: 'mha', warnings: [] };
 
 function run(...events: RunEvent[]): RunView {
   const view = new RunView({ attention: 'mixsga:3:1:6', eviction: 'none' }, { settings: defaults, model: facts });
@@ -74,6 +74,26 @@ describe('RunView', () => {
     expect(view.generated).toEqual([3, 4]);
     view.apply({ type: 'recovered', backend: 'webgpu', after: 2 });
     expect(view.notes).toEqual(['The device was lost after 2 tokens; the text goes on, on webgpu.']);
+  });
+
+  it('knows how far a phase is, and where a prompt was stopped', () => {
+    const view = run({ type: 'phase', phase: 'prompt' }, { type: 'progress', done: 0.25 });
+    expect(view.progress).toBe(0.25);
+    const stopped = run({ type: 'phase', phase: 'prompt' }, { type: 'progress', done: 0.75 });
+    stopped.end({ finish: 'cancelled', tokens: [], routing: null });
+    expect([stopped.status, stopped.progress]).toEqual(['stopped', 0.75]);
+    view.apply(step(3, 0, [0, 1, 2, 2], 2));
+    expect(view.progress).toBeNull();
+    for (const event of [{ type: 'phase', phase: 'inspecting' }, { type: 'progress', done: 0.5 }] as const) view.apply(event);
+    view.end({ finish: 'length', tokens: [], routing: null });
+    expect([view.status, view.progress]).toEqual(['done', null]);
+    const failed = run({ type: 'progress', done: 0.75 });
+    failed.fail({ kind: 'backend', message: 'no' });
+    expect(failed.progress).toBeNull();
+  });
+
+  it('notes what it was warned of', () => {
+    expect(run({ type: 'warning', message: 'slow' }).notes).toEqual(['slow']);
   });
 
   it('ends well, stopped or failed', () => {

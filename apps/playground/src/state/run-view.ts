@@ -26,6 +26,8 @@ export class RunView {
   routing: RoutingFacts | null = null;
   finish: RunResult['finish'] | null = null;
   failure: Failure | null = null;
+  /** How much of its phase is done, from 0 to 1, or was when the run was stopped; null where that is not told. */
+  progress: number | null = null;
   /** What happened on the way, for people. */
   readonly notes: string[] = [];
   /** Tokens whose expert is known, from the first on. */
@@ -113,6 +115,13 @@ export class RunView {
     switch (event.type) {
       case 'phase':
         this.status = event.phase;
+        this.progress = null;
+        break;
+      case 'warning':
+        this.notes.push(event.message);
+        break;
+      case 'progress':
+        this.progress = event.done;
         break;
       case 'started':
         this.started = event;
@@ -123,6 +132,7 @@ export class RunView {
         break;
       case 'step':
         this.status = 'generating';
+        this.progress = null;
         this.tokens.push(event.token);
         this.cache = event.cache;
         this.speed = event.speed;
@@ -135,6 +145,7 @@ export class RunView {
   }
 
   end({ finish, routing }: RunResult): void {
+    if (finish !== 'cancelled') this.progress = null;
     this.status = finish === 'cancelled' ? 'stopped' : 'done';
     this.finish = finish;
     this.routing = routing;
@@ -142,7 +153,9 @@ export class RunView {
 
   fail(failure: Failure): void {
     this.status = failure.kind === 'cancelled' ? 'stopped' : 'failed';
-    if (failure.kind !== 'cancelled') this.failure = failure;
+    if (failure.kind === 'cancelled') return;
+    this.failure = failure;
+    this.progress = null;
   }
 
   get #width(): number {

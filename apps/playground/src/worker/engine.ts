@@ -1,5 +1,5 @@
 // The backend, the model and its caches. One of each at a time.
-import { ArgumentError, BackendError, DeviceLostError, startBackend } from '@mixsga/backend';
+import { ArgumentError, BackendError, DeviceLostError, onWarning, startBackend } from '@mixsga/backend';
 import type { KvCache } from '@mixsga/kv-cache';
 import { fromPretrained, generate, parseAttention, type ModelReport, type Pretrained } from '@mixsga/models';
 import {
@@ -22,6 +22,8 @@ interface Started {
 
 export class Engine {
   #checkpoint: Checkpoint | null = null;
+  /** What opening it warned of; a run, which reads its configuration again, does not repeat that. */
+  #warnings: readonly string[] = [];
   #started: Started | null = null;
   #loaded: { readonly key: string; readonly pretrained: Pretrained } | null = null;
 
@@ -29,11 +31,14 @@ export class Engine {
   constructor(readonly base: string) {}
 
   async open({ source, backend }: RequestOf<'open'>, progress: (event: LoadProgress) => void, signal: AbortSignal): Promise<ModelFacts> {
-    const checkpoint = await fetchCheckpoint(source, { base: this.base, backend, progress, signal });
+    const warnings: string[] = [];
+    const take = (message: string) => void warnings.push(message);
+    const checkpoint = await listening(take, () => fetchCheckpoint(source, { base: this.base, backend, progress, signal }));
     this.#unload();
     this.#checkpoint = checkpoint;
+    this.#warnings = warnings;
     const { name, family, layers, kvHeads, headDim, contextLength, parameters, attention } = await checkpoint.report();
-    return { name, family, layers, kvHeads, headDim, contextLength, parameters, attention };
+    return { name, family, layers, kvHeads, headDim, contextLength, parameters, attention, warnings };
   }
 
   async plan({ prompt, maxNewTokens, variants }: PlanRequest): Promise<Plan> {
@@ -59,7 +64,14 @@ export class Engine {
     };
   }
 
-  async run(request: RunRequest, emit: Emit, signal: AbortSignal): Promise<RunResult> {
+  run(request: RunRequest, emit: Emit, signal: AbortSignal): Promise<RunResult> {
+    const take = (message: string) => {
+      if (!this.#warnings.includes(message)) emit({ type: 'warning', message });
+    };
+    return listening(take, () => this.#run(request, emit, signal));
+  }
+
+  async #run(request: RunRequest, emit: Emit, signal: AbortSignal): Promise<RunResult> {
     const checkpoint = this.#expectCheckpoint();
     const report = await checkpoint.report(request.attention);
     const prompt = checkpoint.tokenizer.encode(request.prompt);
@@ -103,6 +115,7 @@ export class Engine {
       maxNewTokens, stopTokens, tokenizer, signal,
       generated: [request.generated],
       ...limits,
+      onPrefill: (_, done) => emit({ type: 'progress', done }),
       onPass: (_, cache: KvCache) => {
         seen = watch.look(cache);
       },
@@ -130,7 +143,8 @@ export class Engine {
     const tokens = generation.tokens(0);
     if (finish === 'cancelled' || ratios.length === 1) return { finish, tokens, routing: null };
     emit({ type: 'phase', phase: 'inspecting' });
-    const routing = await routingFacts(pretrained.decoder, prompt, tokens, signal).catch((error: unknown) => {
+    const onProgress = (done: number) => emit({ type: 'progress', done });
+    const routing = await routingFacts(pretrained.decoder, prompt, tokens, { signal, onProgress }).catch((error: unknown) => {
       if (!signal.aborted && !DeviceLostError.isInstance(error)) throw error;
       return null; // the text is whole
     });
@@ -186,6 +200,16 @@ export class Engine {
   #forget(): void {
     this.#unload();
     this.#started = null;
+  }
+}
+
+/** Takes the warnings that work gives. */
+async function listening<T>(take: (message: string) => void, work: () => Promise<T>): Promise<T> {
+  const stop = onWarning(take);
+  try {
+    return await work();
+  } finally {
+    stop();
   }
 }
 

@@ -113,7 +113,7 @@ async function watched(attention: string, limits: Limits = {}, kv: 'f32' | 'int8
     ratios: [1], kvBudget: null, mhaPerToken: report.kvBytesPerTokenFull, gqaPerToken: null, tokensAtMost: TOKENS,
   };
   const { name, family, kvHeads, headDim, contextLength, parameters } = report;
-  const model = { name, family, layers: LAYERS, kvHeads, headDim, contextLength, parameters, attention: 'mha' };
+  const model = { name, family, layers: LAYERS, kvHeads, headDim, contextLength, parameters, attention: 'mha', warnings: [] };
   const view = new RunView({ attention, eviction: limits.eviction ?? 'none' }, { settings: defaults, model });
   view.apply(started);
   const moves = Object.keys(limits).length > 0;

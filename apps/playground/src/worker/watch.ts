@@ -73,14 +73,20 @@ export function piecesOf(tokenizer: Pick<Tokenizer, 'decode'>, ids: readonly num
   });
 }
 
-/** What the routers make of a prompt and the tokens after it, of which the last is not in the cache. */
+/**
+ * What the routers make of a prompt and the tokens after it, of which the last is not in the cache.
+ * @param onProgress optional hook that reports how much is done, from 0 to 1
+ */
 export async function routingFacts(
-  decoder: Pretrained['decoder'], prompt: readonly number[], tokens: readonly number[], signal: AbortSignal,
+  decoder: Pretrained['decoder'], prompt: readonly number[], tokens: readonly number[],
+  { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress?: (done: number) => void },
 ): Promise<RoutingFacts> {
   const text = Int32Array.from([...prompt, ...tokens.slice(0, -1)]);
-  const together = await decoder.routingOf(text, { routing: 'prefill', signal });
+  // Two passes of the same length.
+  const half = (first: number) => onProgress && ((done: number) => onProgress(first + done / 2));
+  const together = await decoder.routingOf(text, { routing: 'prefill', signal, onProgress: half(0) });
   const agreementByLayer = together.map(({ prefill, decode }) => share(prefill, decode));
-  const asRun = await decoder.routingOf(text, { routing: 'prefill', prompt: prompt.length, signal });
+  const asRun = await decoder.routingOf(text, { routing: 'prefill', prompt: prompt.length, signal, onProgress: half(0.5) });
   return {
     agreement: agreementByLayer.reduce((sum, each) => sum + each, 0) / agreementByLayer.length,
     agreementByLayer,

@@ -78,7 +78,7 @@ describe('a watched run', () => {
     expect(seen.map(({ first, experts }) => [first, experts.length / 4])).toEqual([[0, 8], ...Array.from({ length: 19 }, (_, i) => [8 + i, 1])]);
 
     const tokens = generation.tokens(0);
-    const { agreement, agreementByLayer, scores } = await routingFacts(decoder, prompt, tokens, new AbortController().signal);
+    const { agreement, agreementByLayer, scores } = await routingFacts(decoder, prompt, tokens, { signal: new AbortController().signal });
     expect(agreement).toBeCloseTo(agreementByLayer.reduce((sum, each) => sum + each, 0) / 4, 9);
     seen.slice(1).forEach(({ first, experts }) => {
       const best = scores.map((layer) => {
