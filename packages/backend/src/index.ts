@@ -6,6 +6,7 @@ export type { BackendInfo } from './platform/index';
 export type { BackendName, BackendReport, StartOptions } from './platform/platform';
 export { Lifetime } from './platform/lifetime';
 export { nextTask } from './platform/next-task';
+export { Turns } from './platform/turns';
 export { trackTensors } from './platform/tensors';
 export type { TensorGrowth } from './platform/tensors';
 export { isOutOfMemory, namingMemory, OutOfMemoryError } from './out-of-memory';

@@ -59,8 +59,10 @@ export interface EvaluationOptions {
   readonly generation?: GenerationSettings;
   /** Where the evaluator `judge` asks for ratings. */
   readonly judge?: ChatEndpoint;
-  /** Aborts between two batches: the promise rejects with the signal's reason. */
+  /** Aborts within about a tenth of a second where the model does, else between two batches: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** How much of the items that are measured together is done, from 0 to 1; not called where that is short. */
+  readonly onPart?: (done: number) => void;
 }
 
 /** Where a data set is published on the Hugging Face Hub. */

@@ -28,6 +28,7 @@ export type {
   StreamedNll,
   StreamOptions,
   WindowsOptions,
+  WorkOptions,
 } from './language-model';
 export { tokensOfText } from './log-likelihood';
 export { joinDocuments, perplexity, type PerplexityResult } from './perplexity';

@@ -33,7 +33,7 @@ export interface KvTraits {
   readonly layerRatios?: readonly (readonly number[])[];
 }
 
-export interface WindowsOptions {
+export interface WindowsOptions extends WorkOptions {
   /** How many windows the tokens are: all have the same length T, at most the context length, and start at position 0. */
   readonly windows: number;
   readonly routing: Routing;
@@ -85,9 +85,19 @@ export interface LanguageModel extends LikelihoodModel {
   generate(prompts: readonly ArrayLike<number>[], options: GenerationOptions): EvaluatedGeneration;
 }
 
+/** What long work takes beside its own options. */
+export interface WorkOptions {
+  /** Aborts within about a tenth of a second: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** How much is done, from 0 to 1; not called where that is short. */
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
 export interface EvaluationTokenizer {
   /** @param addSpecialTokens whether to add what the tokenizer puts around a text (BOS); default true */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
+  /** The same ids for a text of any length, while others have their turn. Without it `encode` must do. */
+  encodeLong?(text: string, options?: { readonly addSpecialTokens?: boolean } & WorkOptions): Promise<number[]>;
   /** @param skipSpecialTokens default false */
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
 }
@@ -100,7 +110,7 @@ export interface StreamedNll {
   readonly kvBytesUsed: readonly number[];
 }
 
-export interface StreamOptions {
+export interface StreamOptions extends WorkOptions {
   /** Windows, each with a cache of its own. */
   readonly windows: number;
   /** The policy, such as `h2o:0.6`, which keeps its share of a window's length. Default: keep all. */
@@ -108,8 +118,6 @@ export interface StreamOptions {
   /** Bytes that the cache of a window may hold: tokens lose heads when it is full. Default: no limit. */
   readonly kvBudget?: number;
   readonly kvPolicy?: string;
-  /** Aborts between two tokens: the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
 }
 
 export interface GenerationOptions {

@@ -2,7 +2,7 @@ import { ArgumentError, nextTask } from '@mixsga/backend';
 
 import type { EvaluationOptions } from './evaluator';
 import { finite } from './finite';
-import type { LanguageModel } from './language-model';
+import type { LanguageModel, WorkOptions } from './language-model';
 import { splitEnd } from './python-text';
 import { batchesOfOneLength, type TextWindow } from './windows';
 
@@ -45,8 +45,8 @@ export function continuationWindow(model: LanguageModel, context: string, contin
  * the others with the last token of the one before; the last window is a whole one too, where there is text enough
  * before it. The text's own BOS, where the tokenizer adds it, is a token of the text.
  */
-export function rollingWindows(model: LanguageModel, text: string, where: string): TextWindow[] {
-  const tokens = tokensOfText(model, text);
+export async function rollingWindows(model: LanguageModel, text: string, where: string, options: WorkOptions = {}): Promise<TextWindow[]> {
+  const tokens = await tokensOfText(model, text, options);
   const windows: TextWindow[] = [];
   for (let done = 0; done < tokens.length - 1; ) {
     const end = Math.min(done + model.contextLength, tokens.length - 1);
@@ -57,9 +57,14 @@ export function rollingWindows(model: LanguageModel, text: string, where: string
   return windows;
 }
 
-/** The tokens of a text, the prefix token before them, so that each can be predicted. @throws ArgumentError for a model without that token */
-export function tokensOfText(model: LanguageModel, text: string): Int32Array<ArrayBuffer> {
-  const ids = encode(model, text);
+/**
+ * The tokens of a text of any length, the prefix token before them, so that each can be predicted.
+ * @throws ArgumentError for a model without that token; the signal's reason
+ */
+export async function tokensOfText(model: LanguageModel, text: string, options: WorkOptions = {}): Promise<Int32Array<ArrayBuffer>> {
+  const { tokenizer } = model;
+  const special = specialTokens(model, text);
+  const ids = (await tokenizer.encodeLong?.(text, { ...special, ...options })) ?? tokenizer.encode(text, special);
   const tokens = new Int32Array(1 + ids.length);
   tokens[0] = prefixOf(model);
   tokens.set(ids, 1);
@@ -72,15 +77,20 @@ export function tokensOfText(model: LanguageModel, text: string): Int32Array<Arr
  * @throws BackendError that names the row of a log-likelihood which is NaN or infinite
  */
 export async function scoreWindows(model: LanguageModel, windows: readonly TextWindow[], options: EvaluationOptions): Promise<Score[]> {
-  const { routing, batchSize = 8, signal } = options;
+  const { routing, batchSize = 8, signal, onPart } = options;
   const order = windows.map((_, index) => index).sort((a, b) => windows[a]!.tokens.length - windows[b]!.tokens.length || a - b);
   const scores = new Array<Score>(windows.length);
+  const total = windows.reduce((sum, { tokens }) => sum + tokens.length - 1, 0);
+  let done = 0;
   for (let from = 0; from < order.length; from += batchSize) {
     const chosen = order.slice(from, from + batchSize);
     for (const batch of batchesOfOneLength(chosen.map((index) => windows[index]!))) {
       await nextTask();
       signal?.throwIfAborted();
-      const { nll, greedy } = await model.likelihood(batch.inputs, batch.targets, { windows: batch.windows, routing });
+      const { nll, greedy } = await model.likelihood(batch.inputs, batch.targets, {
+        windows: batch.windows, routing, signal, onProgress: onPart && ((share) => onPart((done + share * batch.inputs.length) / total)),
+      });
+      done += batch.inputs.length;
       for (let row = 0; row < batch.windows; row++) {
         const index = chosen[batch.first + row]!;
         const [begin, end] = [row * batch.length + windows[index]!.counted, (row + 1) * batch.length];
@@ -95,9 +105,13 @@ export async function scoreWindows(model: LanguageModel, windows: readonly TextW
 }
 
 /** As the tokenizer says, but a text that begins with the text of the prefix token gets no other. */
-function encode({ tokenizer, prefixToken }: LanguageModel, text: string): number[] {
+function encode(model: LanguageModel, text: string): number[] {
+  return model.tokenizer.encode(text, specialTokens(model, text));
+}
+
+function specialTokens({ tokenizer, prefixToken }: LanguageModel, text: string): { addSpecialTokens?: false } {
   const prefix = prefixToken === null ? '' : tokenizer.decode([prefixToken]);
-  return tokenizer.encode(text, prefix !== '' && text.startsWith(prefix) ? { addSpecialTokens: false } : {});
+  return prefix !== '' && text.startsWith(prefix) ? { addSpecialTokens: false } : {};
 }
 
 function prefixOf({ prefixToken }: LanguageModel): number {

@@ -81,6 +81,25 @@ describe('perplexity', () => {
     expect(await perplexity(model, cycle(40), { routing: 'prefill' })).toEqual(first);
   });
 
+  it('reports how much of its windows a model has done, and gives it the signal to stop by', async () => {
+    const aborter = new AbortController();
+    const model: LikelihoodModel = {
+      ...contextModel,
+      async likelihood(inputs, targets, options) {
+        for (const share of [0.25, 0.5]) options.onProgress!(share);
+        options.signal!.throwIfAborted();
+        return contextModel.likelihood(inputs, targets, options);
+      },
+    };
+    const seen: number[] = [];
+    const options = { ...decode, batchSize: 3, signal: aborter.signal };
+    // 4 windows of 8 predictions and one of 4: the second batch has two lengths.
+    await perplexity(model, cycle(37), { ...options, onProgress: ({ done }) => seen.push(done) });
+    expect(seen).toEqual([0, 0.75, 1.5, 3, 3.25, 3.5, 4.25, 4.5, 5]);
+    const run = perplexity(model, cycle(37), { ...options, onProgress: ({ done }) => done > 1 && aborter.abort(new Error('enough')) });
+    await expect(run).rejects.toThrow('enough');
+  });
+
   it('reports progress and stops when aborted', async () => {
     const model = bigram(4);
     const aborter = new AbortController();

@@ -54,8 +54,10 @@ export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample,
   },
   async measure(model, items, options) {
     const samples: PerplexitySample[] = [];
+    const { onPart } = options;
     for (const batch of batchesOfOneLength(items)) {
-      const { nll, kvBytesUsed } = await batchNll(model, batch, options);
+      const tell = onPart && ((share: number) => onPart((batch.first + share * batch.windows) / items.length));
+      const { nll, kvBytesUsed } = await batchNll(model, batch, { ...options, ...(tell && { onPart: tell }) });
       for (let row = 0; row < batch.windows; row++) {
         const { counted, where = `window ${batch.first + row}` } = items[batch.first + row]!;
         const values = nll.subarray(row * batch.length + counted, (row + 1) * batch.length);
@@ -99,9 +101,9 @@ function bytesPerToken(samples: readonly PerplexitySample[]): Pick<PerplexityRes
 /** nll is row-major [windows, length]. */
 async function batchNll(model: LikelihoodModel, batch: WindowBatch, options: EvaluationOptions): Promise<Pick<StreamedNll, 'nll'> & Partial<StreamedNll>> {
   const { inputs, targets, windows } = batch;
-  const { routing, signal } = options;
-  if (!isLimited(options)) return { nll: (await model.likelihood(inputs, targets, { windows, routing })).nll };
-  return (model as LanguageModel).streamNll(inputs, targets, { windows, ...cacheLimits(options), ...(signal && { signal }) });
+  const { routing, signal, onPart: onProgress } = options;
+  if (!isLimited(options)) return { nll: (await model.likelihood(inputs, targets, { windows, routing, signal, onProgress })).nll };
+  return (model as LanguageModel).streamNll(inputs, targets, { windows, ...cacheLimits(options), signal, onProgress });
 }
 
 function isLimited(options: CacheLimits): boolean {

@@ -11,15 +11,15 @@ export interface SampleStore<Sample> {
   append(samples: readonly Sample[]): Promise<void>;
 }
 
-export interface RunOptions<Sample> extends EvaluationOptions {
+export interface RunOptions<Sample> extends Omit<EvaluationOptions, 'onPart'> {
   /** Goes on from the samples in it. Default: all is measured anew, and nothing kept. */
   readonly store?: SampleStore<Sample>;
-  /** Called at the start and after each batch. */
+  /** Called at the start, after each batch and, with a part of an item done, within a long one. */
   readonly onProgress?: (progress: EvaluationProgress) => void;
 }
 
 export interface EvaluationProgress {
-  /** Items measured, those of an earlier run among them. */
+  /** Items measured, those of an earlier run among them: whole ones but within a batch. */
   readonly done: number;
   readonly of: number;
 }
@@ -61,7 +61,9 @@ export async function runEvaluator<Item, Sample extends object, Model extends Li
   while (samples.length < items.length) {
     await nextTask();
     signal?.throwIfAborted();
-    const batch = await evaluator.measure(model, items.slice(samples.length, samples.length + batchSize), options);
+    const chosen = items.slice(samples.length, samples.length + batchSize);
+    const onPart = onProgress && ((share: number) => onProgress({ done: samples.length + share * chosen.length, of: items.length }));
+    const batch = await evaluator.measure(model, chosen, { ...options, ...(onPart && { onPart }) });
     await store?.append(batch);
     samples.push(...batch);
     onProgress?.({ done: samples.length, of: items.length });

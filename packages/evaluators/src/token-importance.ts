@@ -50,12 +50,14 @@ export const tokenImportance = defineEvaluator<Item, TokenImportanceSample>({
     disjointWindows('token_importance', model, tokens!, { windowLength, maxWindows }).flatMap(({ tokens }, window) =>
       [null, ...Array.from({ length: tokens.length - 1 }, (_, position) => position)].map((position) => ({ window, tokens, position })),
     ),
-  async measure(model, items, { routing, signal }) {
+  async measure(model, items, { routing, signal, onPart }) {
     const samples: TokenImportanceSample[] = [];
     for (const { window, tokens, position } of items) {
       signal?.throwIfAborted();
       const collapsed = position === null ? {} : { collapsed: position };
-      const { nll } = await model.likelihood(tokens.slice(0, -1), tokens.slice(1), { windows: 1, routing, ...collapsed });
+      const { nll } = await model.likelihood(tokens.slice(0, -1), tokens.slice(1), {
+        windows: 1, routing, signal, onProgress: onPart && ((share) => onPart((samples.length + share) / items.length)), ...collapsed,
+      });
       samples.push({ window, position, token: position === null ? null : tokens[position]!, nll: finite('token_importance', mean([...nll]), `window ${window}`) });
     }
     return samples;

@@ -41,8 +41,11 @@ export const wikitext = defineEvaluator<Item, WikitextSample>({
   items: (_model, { rows }, { limit }) => rows!.slice(0, limit).map(itemOf),
   async measure(model, items, options) {
     const samples: WikitextSample[] = [];
+    const { signal, onPart } = options;
     for (const { id, doc, page, text, where } of items) {
-      const scores = await scoreWindows(model, rollingWindows(model, text, where), options);
+      const tell = onPart && ((share: number) => onPart((samples.length + share) / items.length));
+      const windows = await rollingWindows(model, text, where, { signal });
+      const scores = await scoreWindows(model, windows, { ...options, ...(tell && { onPart: tell }) });
       const logLikelihood = scores.reduce((sum, score) => sum + score.logLikelihood, 0);
       const words = page.split(new RegExp(`${SPACE}+`)).length;
       const bytes = new TextEncoder().encode(page).length;

@@ -26,7 +26,7 @@ export interface PretrainedOptions extends ConvertOptions, DecoderOptions, Omit<
   /** Attention variant; another than the checkpoint's is converted to while reading. Default: the checkpoint's. */
   readonly attention?: string;
   /** What the model is to do, so that what will not fit is said before weights are read, with what would; or that, of its tokenizer. */
-  readonly workload?: Work | ((model: { readonly tokenizer: Tokenizer; readonly contextLength: number }) => Work) | undefined;
+  readonly workload?: Work | ((model: { readonly tokenizer: Tokenizer; readonly contextLength: number }) => Work | Promise<Work>) | undefined;
 }
 
 /** One thing to do, or several, one after the other. */
@@ -61,7 +61,7 @@ export async function fromPretrained(source: string | readonly FileReference[], 
     variant.validate(shape);
     const active = tf.getBackend();
     const name = typeof source === 'string' ? source : 'the model';
-    const work = typeof workload === 'function' ? workload({ tokenizer: await createTokenizer(), contextLength: shape.contextLength }) : workload;
+    const work = typeof workload === 'function' ? await workload({ tokenizer: await createTokenizer(), contextLength: shape.contextLength }) : workload;
     const limits = await machineLimits(active === 'webgpu');
     for (const load of [undefined, work ?? []].flat()) expectFits(name, modelConfig, variant, active, { weights, kv }, limits, load);
   };

@@ -49,21 +49,25 @@ export function languageModel({ decoder, tokenizer, config, stopTokens, prefixTo
     prefixToken,
     stopTokens,
 
-    async likelihood(inputs, targets, { windows, ...options }) {
+    async likelihood(inputs, targets, { windows, onProgress, ...options }) {
       expectSameLength('likelihood', inputs, targets);
       const all = { nll: new Float32Array(inputs.length), greedy: new Uint8Array(inputs.length) };
       for (const { first, end } of windowsOf('likelihood', inputs, windows)) {
-        const { nll, greedy } = await decoder.likelihood(inputs.subarray(first, end), targets.subarray(first, end), options);
+        const { nll, greedy } = await decoder.likelihood(inputs.subarray(first, end), targets.subarray(first, end), {
+          ...options, onProgress: onProgress && ((done) => onProgress((first + done * (end - first)) / inputs.length)),
+        });
         all.nll.set(nll, first);
         all.greedy.set(greedy, first);
       }
       return all;
     },
 
-    async routingOf(inputs, { windows, ...options }) {
+    async routingOf(inputs, { windows, onProgress, ...options }) {
       const byWindow: LayerDecisions[][] = [];
       for (const { first, end } of windowsOf('routingOf', inputs, windows)) {
-        byWindow.push(await decoder.routingOf(inputs.subarray(first, end), options));
+        byWindow.push(await decoder.routingOf(inputs.subarray(first, end), {
+          ...options, onProgress: onProgress && ((done) => onProgress((first + done * (end - first)) / inputs.length)),
+        }));
       }
       return byWindow[0]!.map((_, layer): LayerDecisions => {
         const windowsOfLayer = byWindow.map((layers) => layers[layer]!);

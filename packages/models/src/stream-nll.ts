@@ -10,7 +10,9 @@ export interface StreamOptions {
   readonly kvBudget?: number;
   readonly kvPolicy?: string;
   /** Aborts between two tokens: the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
+  /** How much is done, from 0 to 1, after each token. */
+  readonly onProgress?: ((done: number) => void) | undefined;
 }
 
 /** What windows cost that went token by token through caches. */
@@ -31,7 +33,7 @@ export async function streamNll(
   decoder: Decoder,
   inputs: Int32Array,
   targets: Int32Array,
-  { windows, eviction, kvBudget, kvPolicy, signal }: StreamOptions,
+  { windows, eviction, kvBudget, kvPolicy, signal, onProgress }: StreamOptions,
 ): Promise<StreamedNll> {
   const length = inputs.length / windows;
   const size = decoder.vocabularySize;
@@ -47,6 +49,7 @@ export async function streamNll(
         const at = window * length + t;
         nll[at] = crossEntropy(values!.subarray(window * size, (window + 1) * size), targets[at]!);
       }
+      onProgress?.((t + 1) / length);
     }
     return { nll, kvBytesUsed: caches.map((cache) => cache.bytes().used) };
   } finally {

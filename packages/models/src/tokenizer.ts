@@ -2,6 +2,7 @@ import { ArgumentError, FileError } from '@mixsga/backend';
 import { folderFiles } from './io/checkpoint-files';
 import { readFileText } from './io/fs';
 import { createPipeline } from './tokenizers/pipeline';
+import { atOnce, inTurns, type TurnOptions } from './tokenizers/steps';
 import { MAX_TOKENIZER_BYTES, parseJson, readTokenizerFiles } from './tokenizers/tokenizer-files';
 
 /** Text to token ids and back, by a tokenizer.json of Hugging Face tokenizers. */
@@ -14,6 +15,12 @@ export interface Tokenizer {
    * @param addSpecialTokens whether to put what the post-processor adds around a text (OPT: BOS); default true
    */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
+
+  /**
+   * The same ids, for a text of any length: others have their turn meanwhile, about every tenth of a second.
+   * @throws the signal's reason
+   */
+  encodeLong(text: string, options?: { readonly addSpecialTokens?: boolean } & TurnOptions): Promise<number[]>;
 
   /**
    * The text of any run of ids. Bytes that are not UTF-8, as where a run begins or ends inside a character,
@@ -51,7 +58,8 @@ export function createTokenizer(json: unknown, where = 'tokenizer.json'): Tokeni
   const pipeline = createPipeline(json, where);
   return {
     vocabularySize: pipeline.size,
-    encode: (text, { addSpecialTokens = true } = {}) => pipeline.encode(text.replace(LONE_SURROGATE, '\ufffd'), addSpecialTokens),
+    encode: (text, { addSpecialTokens = true } = {}) => atOnce(pipeline.encode(text, addSpecialTokens)),
+    encodeLong: (text, { addSpecialTokens = true, ...options } = {}) => inTurns(pipeline.encode(text, addSpecialTokens), options),
     decode(tokenIds, { skipSpecialTokens = false } = {}) {
       const ids = Array.from(tokenIds);
       const none = ids.find((id) => !Number.isInteger(id) || id < 0);
@@ -76,5 +84,3 @@ export function expectTokenizerFits(tokenizer: Pick<Tokenizer, 'vocabularySize'>
     `expected at most ${vocabularySize} tokens, the model's vocab_size, got ${tokenizer.vocabularySize}; is it this model's tokenizer?`,
   );
 }
-
-const LONE_SURROGATE = /\p{Surrogate}/gu;

@@ -1,3 +1,4 @@
+import { addAbortSignal } from 'node:stream';
 import { text } from 'node:stream/consumers';
 
 import { type BackendName, type KvType, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
@@ -5,7 +6,7 @@ import { type Finish, fromPretrained, generate, type GenerationStats, type Sampl
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { paceText } from '../evaluation/pace';
-import { endable, Interrupted, withInterruption } from '../training/interruption';
+import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
 import { downloadProgress } from './download-progress';
 import { type BudgetOptions, budgetOption, checkBudget, evictionExamples, kvOption, policyOption, print, printJson } from './options';
@@ -58,13 +59,17 @@ export function registerGenerate(program: Command): void {
 async function run(name: string, options: GenerateOptions, signal: AbortSignal): Promise<void> {
   checkBudget(options);
   const line = new ProgressLine();
-  const promptText = options.prompt === '-' ? await text(process.stdin) : options.prompt;
-  const encode = once((tokenizer: Tokenizer) => endable(() => tokenizer.encode(promptText)));
+  const promptText = options.prompt === '-' ? await standardInput(signal) : options.prompt;
+  const encoding = paceText();
+  const encode = once((tokenizer: Tokenizer) => tokenizer.encodeLong(promptText, {
+    signal,
+    onProgress: (done) => line.show(`encoding: ${encoding({ done: done * promptText.length, of: promptText.length })}`),
+  }));
   const open = async () => {
     const { name: backend } = await startBackend(options.backend as BackendName);
     const { attention, align, weights, kv, kvBudget } = options;
-    const workload = ({ tokenizer, contextLength }: { tokenizer: Tokenizer; contextLength: number }) => {
-      const passTokens = encode(tokenizer).length;
+    const workload = async ({ tokenizer, contextLength }: { tokenizer: Tokenizer; contextLength: number }) => {
+      const passTokens = (await encode(tokenizer)).length;
       return { passTokens, cachedTokens: passTokens + newTokens(options, passTokens, contextLength), kvBudget };
     };
     const opened = await fromPretrained(name, { attention, align, weights, kv, workload, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
@@ -76,7 +81,7 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   const opened = await open();
   const { tokenizer, stopTokens } = opened;
   let { backend, decoder } = opened;
-  const prompt = encode(tokenizer);
+  const prompt = await encode(tokenizer);
   const pace = paceText();
   const { stop, ...sampling } = options;
   const generation = generate(decoder, [prompt], {
@@ -125,6 +130,15 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
     finish,
     stats,
   });
+}
+
+async function standardInput(signal: AbortSignal): Promise<string> {
+  try {
+    return await text(addAbortSignal(signal, process.stdin));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
 }
 
 function newTokens({ maxNewTokens }: GenerateOptions, promptTokens: number, contextLength: number): number {

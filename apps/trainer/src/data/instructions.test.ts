@@ -82,7 +82,7 @@ describe('encodeExamples', () => {
     const short = { instruction: 'A', response: 'xyz' };
     const rows = [short, { instruction: 'B', response: 'r'.repeat(300) }, { instruction: 'C'.repeat(200), response: 'z' }];
     const { parts } = await readInstructions(await file('lengths.jsonl', rows), { split: { validation: 0 as never, test: 0 } });
-    const examples = encodeExamples(parts.train, tokenizer, { eos: EOS, maxPromptTokens: 200, maxTokens: 256 });
+    const examples = await encodeExamples(parts.train, tokenizer, { eos: EOS, maxPromptTokens: 200, maxTokens: 256 });
     expect(examples).toHaveLength(2);
     const [first, second] = examples as [Example, Example];
     expect(tokenizer.decode(first.tokens)).toMatch(/^Below is an instruction.*### Response:\nxyz\u0007$/s);

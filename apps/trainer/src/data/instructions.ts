@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 
-import { FileError, SeededRandom } from '@mixsga/backend';
+import { FileError, SeededRandom, Turns } from '@mixsga/backend';
 import { type DataRow, encodeInstruction, type EvaluationTokenizer, type Instruction, parseInstruction } from '@mixsga/evaluators';
 
 import { shuffled } from './batch-sampler';
@@ -92,12 +92,22 @@ export interface ExampleOptions {
   readonly maxPromptTokens: number;
   /** Of prompt and response together: a response that is longer is cut, and has no EOS. */
   readonly maxTokens: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** Instructions in the template as tokens. As in MiniLLM, a row whose prompt is longer than the limit is left out. */
-export function encodeExamples(rows: readonly InstructionRow[], tokenizer: EvaluationTokenizer, options: ExampleOptions): Example[] {
-  return rows.flatMap(({ instruction }) => {
+/**
+ * Instructions in the template as tokens, while others have their turn. As in MiniLLM, a row whose prompt is longer than the limit is
+ * left out.
+ */
+export async function encodeExamples(
+  rows: readonly InstructionRow[], tokenizer: EvaluationTokenizer, { signal, ...options }: ExampleOptions,
+): Promise<Example[]> {
+  const examples: Example[] = [];
+  const turns = new Turns(signal);
+  for (const { instruction } of rows) {
     const { prompt, response, promptCut } = encodeInstruction(tokenizer, instruction, options);
-    return promptCut ? [] : [{ tokens: Int32Array.from([...prompt, ...response]), prompt: prompt.length }];
-  });
+    if (!promptCut) examples.push({ tokens: Int32Array.from([...prompt, ...response]), prompt: prompt.length });
+    if (turns.due) await turns.take();
+  }
+  return examples;
 }

@@ -2,7 +2,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createTokenizer } from '@mixsga/models';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { BatchSampler } from './batch-sampler';
 import { collectDocuments, type Corpus, loadCorpus } from './corpus';
 import { textEncoder, type TextTokenizer } from './encode';
@@ -19,6 +20,9 @@ function tokenizerOf(json: object): TextTokenizer & { characters: number } {
       this.characters += text.length;
       return library.encode(text, { add_special_tokens: false }).ids;
     },
+    encodeLong(text) {
+      return Promise.resolve(this.encode(text));
+    },
     save: () => JSON.stringify(json),
   };
 }
@@ -30,22 +34,37 @@ describe('textEncoder', () => {
     ['lone surrogates', 'a\ud800b \udc00'],
     ['mostly three-byte characters', '鬱'.repeat(1000)],
     ['nothing', ''],
-  ])('gives the ids of the library: %s', (_, text) => {
+  ])('gives the ids of the library: %s', async (_, text) => {
     const tokenizer = tokenizerOf(shipped);
-    expect([...textEncoder(tokenizer)(text)]).toEqual(tokenizer.encode(text));
+    expect([...(await textEncoder(tokenizer)(text))]).toEqual(tokenizer.encode(text));
   });
 
   test('the corpus by words, as the library encodes it whole', async () => {
     const documents = await collectDocuments(await loadCorpus('sotu'));
     const text = documents.test.join('\n\n');
     const tokenizer = tokenizerOf(shipped);
-    const ids = textEncoder(tokenizer)(text);
+    const ids = await textEncoder(tokenizer)(text);
     expect(tokenizer.characters).toBeLessThan(text.length / 3);
     expect(ids).toHaveLength(140_992);
     expect(ids).toEqual(Int32Array.from(tokenizer.encode(text)));
   });
 
-  test('a tokenizer that looks across words is left to the library', () => {
+  test('is stopped at the next turn, by words and by the tokenizer alike', async () => {
+    const text = 'The state of the Union is strong. '.repeat(1000);
+    for (const json of [shipped, { ...shipped, normalizer: { type: 'NFC' } }]) {
+      const controller = new AbortController();
+      const { encodeLong, ...tokenizer } = createTokenizer(json);
+      let now = 0;
+      const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 1000)); // a turn whenever the clock is looked at
+      const encoding = textEncoder({ ...tokenizer, encodeLong })(text, controller.signal);
+      controller.abort(new Error('enough'));
+      await expect(encoding).rejects.toThrow('enough');
+      expect(now).toBeLessThan(6000);
+      clock.mockRestore();
+    }
+  });
+
+  test('a tokenizer that looks across words is left to the library', async () => {
     for (const change of [
       { normalizer: { type: 'NFC' } },
       { pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true } },
@@ -53,7 +72,7 @@ describe('textEncoder', () => {
     ]) {
       const tokenizer = tokenizerOf({ ...shipped, ...change });
       const text = 'two words, e\u0301 and  more words';
-      expect([...textEncoder(tokenizer)(text)]).toEqual(tokenizer.encode(text));
+      expect([...(await textEncoder(tokenizer)(text))]).toEqual(tokenizer.encode(text));
     }
   });
 });
@@ -125,7 +144,7 @@ describe('tokenizeCorpus', () => {
     const tokens = await tokenizeCorpus(sotu, tokenizerOf(shipped), { cacheFolder, onProgress: (bytes) => progress.push(bytes) });
     expect([tokens.train.length, tokens.validation.length, tokens.test.length]).toEqual([2_516_596, 273_310, 140_992]);
     const { train } = await collectDocuments(sotu);
-    const whole = textEncoder(tokenizerOf(shipped))(train.join('\n\n'));
+    const whole = await textEncoder(tokenizerOf(shipped))(train.join('\n\n'));
     expect(Buffer.from(whole.buffer).equals(Buffer.from((tokens.train as Int32Array).buffer))).toBe(true);
     expect(progress.length).toBeGreaterThan(7);
   });

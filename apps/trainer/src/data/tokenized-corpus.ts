@@ -103,7 +103,7 @@ async function encodeInto(
   let skipped = 0;
   let bytes = 0;
   try {
-    for (const part of PART_NAMES) writers[part] = new PartWriter(await open(join(folder, `${part}.bin`), 'wx'), encode);
+    for (const part of PART_NAMES) writers[part] = new PartWriter(await open(join(folder, `${part}.bin`), 'wx'), (text) => encode(text, signal));
     const onSkip = (_: FileError): number => skipped++;
     for await (const { part, text } of corpus.documents({ signal, onSkip, onBytes: (more) => (bytes += more) })) {
       if (await writers[part].add(text)) onProgress?.(bytes);
@@ -138,7 +138,7 @@ class PartWriter {
 
   constructor(
     readonly file: FileHandle,
-    private readonly encode: (text: string) => Int32Array,
+    private readonly encode: (text: string) => Promise<Int32Array>,
   ) {}
 
   /** @returns whether a block was written */
@@ -154,7 +154,7 @@ class PartWriter {
   }
 
   async finish(): Promise<void> {
-    const ids = littleEndian(this.encode(this.#block.join(DOCUMENT_SEPARATOR)));
+    const ids = littleEndian(await this.encode(this.#block.join(DOCUMENT_SEPARATOR)));
     this.#block = [];
     this.#blockCharacters = 0;
     const bytes = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);

@@ -38,6 +38,8 @@ interface Reading {
   readonly onMessage?: ((text: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
+  /** How much of a text is encoded, from 0 to 1. */
+  readonly onEncoding?: ((done: number) => void) | undefined;
 }
 
 /** The form in which the embedded data set serves a task. */
@@ -124,21 +126,22 @@ export async function readTaskTokens(
   { data = 'sotu', files, split = data !== 'sotu' && existsSync(data) ? 'all' : 'validation' }: DataChoice,
   model: LanguageModel,
   tokenizer: Tokenizer,
-  { skipBroken, signal, onDownload, onMessage }: Reading,
+  { skipBroken, signal, onDownload, onMessage, onEncoding }: Reading,
 ): Promise<TaskData> {
   const found = { file: files, skipBroken, signal, onProgress: onDownload };
   if (split === 'all') {
     if (data === 'sotu') throw new ArgumentError(`${who}: expected --split validation or test of sotu, got all; the rest was trained on`);
     let skipped = 0;
     const text = joinDocuments(await readWholeText(data, { ...found, onSkip: () => skipped++ }));
-    const tokens = model.prefixToken === null ? Int32Array.from(tokenizer.encode(text)) : tokensOfText(model, text);
+    const work = { signal, onProgress: onEncoding };
+    const tokens = model.prefixToken === null ? Int32Array.from(await tokenizer.encodeLong(text, work)) : await tokensOfText(model, text, work);
     const count = (n: number): string => n.toLocaleString('en-US');
     const left = skipped === 0 ? '' : `; ${count(skipped)} broken rows left out`;
     onMessage?.(`${who}: all of ${data}: ${count(text.length)} characters, ${count(tokens.length - Number(model.prefixToken !== null))} tokens${left}`);
     return tokensData(data, tokens, split);
   }
   const corpus = await loadCorpus(data, found);
-  const { [split]: tokens, close } = await tokenizeCorpus(corpus, tokenizer, { signal });
+  const { [split]: tokens, close } = await tokenizeCorpus(corpus, tokenizer, { signal, onProgress: onEncoding && ((bytes) => onEncoding(bytes / corpus.bytes)) });
   close();
   return tokensData(corpus.name, tokens, split);
 }

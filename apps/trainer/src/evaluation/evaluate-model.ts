@@ -99,11 +99,13 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
     for (const [i, task] of tasks.entries()) {
       const { judge, ...own } = task.options;
       const evaluator = evaluatorNamed(task.task);
-      const all = rows[i] ?? (await readTaskTokens(task.name ?? task.task, task, measured, tokenizer, reading));
+      const name = task.name ?? task.task;
+      const onEncoding = line && ((done: number) => line.show(`${name}: encoding ${Math.floor(100 * done)} %`));
+      const all = rows[i] ?? (await readTaskTokens(name, task, measured, tokenizer, { ...reading, onEncoding }));
       const taken = evaluator === JUDGE ? task.options : own;
       const data = skipBroken && rows[i] ? usableRows(evaluator, measured, all, taken, reading.onMessage) : all;
       if (judge) JUDGE.items(measured, { name: 'settings', rows: [] }, task.options);
-      prepared.push(prepare({ ...data, name: task.name ?? task.task, evaluator, options: taken }));
+      prepared.push(prepare({ ...data, name, evaluator, options: taken }));
     }
     // Answers take hours: a judge that gives none is found out before.
     const judges = tasks.flatMap(({ options: { judge } }) => judge ?? []);

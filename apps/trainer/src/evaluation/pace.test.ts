@@ -13,6 +13,14 @@ describe('paceText', () => {
     expect(pace({ done: 300, of: 1000 })).toBe('300 of 1000 (30 %), 1.0/s, 11 min 40 s left');
   });
 
+  it('counts whole items, and time by parts of them', () => {
+    let now = 0;
+    const pace = paceText(() => now);
+    expect(pace({ done: 0, of: 1 })).toBe('0 of 1 (0 %)');
+    now = 30_000;
+    expect(pace({ done: 0.25, of: 1 })).toBe('0 of 1 (25 %), 0.5/min, 1 min 30 s left');
+  });
+
   it('counts slow items by the minute', () => {
     let now = 0;
     const pace = paceText(() => now);

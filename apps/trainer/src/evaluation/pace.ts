@@ -13,7 +13,7 @@ export function paceText(now: () => number = () => performance.now()): (progress
     const rate = (1000 * (done - start.done)) / (now() - start.at);
     const percent = Math.floor((100 * done) / of);
     const pace = rate > 0 && Number.isFinite(rate) ? `, ${rateText(rate)}, ${formatDuration((of - done) / rate)} left` : '';
-    return `${done} of ${of} (${percent} %)${pace}`;
+    return `${Math.floor(done)} of ${of} (${percent} %)${pace}`;
   };
 }
 

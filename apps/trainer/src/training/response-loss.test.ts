@@ -13,7 +13,7 @@ beforeAll(async () => {
   await startBackend('wasm');
   const tokenizer = await loadTokenizer((await resolveModel('sotu-mini')).directory);
   const { parts } = await readInstructions('sotu');
-  examples = encodeExamples(parts.test, tokenizer, { eos: 2, maxPromptTokens: 200, maxTokens: 256 }).slice(0, 8);
+  examples = (await encodeExamples(parts.test, tokenizer, { eos: 2, maxPromptTokens: 200, maxTokens: 256 })).slice(0, 8);
 });
 
 const tensorOf = (values: Int32Array, length: number) => tf.tensor2d(values, [values.length / length, length], 'int32');

@@ -6,7 +6,7 @@ import { downloadProgress } from '../commands/download-progress';
 import { BatchSampler } from '../data/batch-sampler';
 import { loadCorpus, textsForTokenizer } from '../data/corpus';
 import { InstructionSampler } from '../data/instruction-sampler';
-import { encodeExamples, type Example, readInstructions } from '../data/instructions';
+import { encodeExamples, readInstructions } from '../data/instructions';
 import { PART_NAMES, type Parts } from '../data/split';
 import { tokenizeCorpus } from '../data/tokenized-corpus';
 import type { RunConfig } from './config';
@@ -102,8 +102,8 @@ async function findInstructions(config: RunConfig, spec: string, reading: Readin
     async encode(tokenizer, eos) {
       if (eos === undefined) throw new ArgumentError('data.instructions: expected a model whose config.json has an eos_token_id, which ends a response');
       const { sequenceLength: maxTokens, batchSize, seed } = config;
-      const encode = (part: keyof Parts<unknown>): Example[] => encodeExamples(parts[part], tokenizer, { eos, maxPromptTokens, maxTokens });
-      const examples = { train: encode('train'), validation: encode('validation') };
+      const encode = (part: keyof Parts<unknown>) => encodeExamples(parts[part], tokenizer, { eos, maxPromptTokens, maxTokens, signal: reading.signal });
+      const examples = { train: await encode('train'), validation: await encode('validation') };
       for (const part of ['train', 'validation'] as const) {
         if (examples[part].length > 0) continue;
         throw new ArgumentError(`${spec}: its ${part} part has no row with a prompt of at most ${maxPromptTokens} tokens; raise data.maxPromptTokens or sequenceLength`);

@@ -1,4 +1,4 @@
-import { type InferenceRuntime, nextTask } from '@mixsga/backend';
+import { type InferenceRuntime, Turns } from '@mixsga/backend';
 
 export interface PassOptions {
   /** Aborts within about a tenth of a second: the promise rejects with the signal's reason. */
@@ -7,28 +7,27 @@ export interface PassOptions {
   readonly onProgress?: ((done: number) => void) | undefined;
 }
 
-/** Milliseconds of work after which others have their turn. Only that depends on the clock: what is computed together does not. */
-const BEFORE_TURN = 40;
-
 /** Lets others have their turn during a long pass, the one who aborts among them. */
 export class Pace {
   #done = 0;
   #sinceTurn = 0;
-  #turnedAt = performance.now();
+  readonly #turns: Turns;
 
   /** @param total multiply-adds of the whole pass */
   constructor(
     private readonly runtime: Pick<InferenceRuntime, 'workAtOnce' | 'settled'>,
     private readonly total: number,
     private readonly options: PassOptions,
-  ) {}
+  ) {
+    this.#turns = new Turns(options.signal);
+  }
 
   /** To be called after each piece of work. @param work its multiply-adds; 0 where a later call counts them */
   async after(work: number): Promise<void> {
     this.#done += work;
     this.#sinceTurn += work;
     // The clock knows nothing of work that a device has still to do.
-    if (this.#sinceTurn < this.runtime.workAtOnce && performance.now() - this.#turnedAt < BEFORE_TURN) return;
+    if (this.#sinceTurn < this.runtime.workAtOnce && !this.#turns.due) return;
     await this.runtime.settled();
     this.options.onProgress?.(Math.min(1, this.#done / this.total));
     await this.turn();
@@ -41,9 +40,7 @@ export class Pace {
   }
 
   async turn(): Promise<void> {
-    await nextTask();
-    this.options.signal?.throwIfAborted();
+    await this.#turns.take();
     this.#sinceTurn = 0;
-    this.#turnedAt = performance.now();
   }
 }

@@ -99,7 +99,7 @@ export async function generateText(
   prompt: string,
   options: Omit<GenerateOptions, 'tokenizer' | 'generated'> = {},
 ): Promise<{ text: string; tokens: number[]; finish: Finish; stats: GenerationStats }> {
-  const generation = generate(decoder, [tokenizer.encode(prompt)], { ...options, tokenizer });
+  const generation = generate(decoder, [await tokenizer.encodeLong(prompt, { signal: options.signal })], { ...options, tokenizer });
   let text = '';
   let finish: Finish = 'length';
   for await (const event of generation) {

@@ -1,6 +1,7 @@
 import type { AddedTokenSpec, Fail } from './schema';
 import type { Vocabulary } from './vocabulary';
 import type { Normalizer } from './normalizers';
+import { atOnce, STEP, type Stream } from './steps';
 
 /** A part of a text: a token that was added to the vocabulary, by its id, or text. */
 export type Section = { readonly id: number } | { readonly text: string; readonly first: boolean };
@@ -10,7 +11,7 @@ export interface AddedTokens {
   readonly ids: ReadonlyMap<string, number>;
   readonly special: ReadonlySet<number>;
   /** Cuts out the tokens, those that are not normalized first, then the others of the normalized rest, which it gives. */
-  sections(text: string): Section[];
+  sections(text: string): Stream<Section>;
 }
 
 /** @throws FileError when an id is not the one that Python's tokenizers give */
@@ -29,15 +30,16 @@ export function createAddedTokens(specs: readonly AddedTokenSpec[], vocabulary: 
   const isNormalized = ({ normalized, special = false }: AddedTokenSpec) => normalized ?? !special;
   const all = [...tokens.values()];
   const before = new Splitter(all.filter((token) => !isNormalized(token)).map((token) => [token.content, token]));
-  const after = new Splitter(all.filter(isNormalized).map((token) => [normalize ? normalize(token.content) : token.content, token]));
+  const after = new Splitter(all.filter(isNormalized).map((token) => [normalize ? atOnce(normalize(token.content)) : token.content, token]));
   return {
     ids,
     special: new Set(all.filter(({ special }) => special).map(({ id }) => id)),
-    sections: (text) =>
-      before.split(text, true).flatMap((section) => {
-        if ('id' in section) return [section];
-        return after.split(normalize ? normalize(section.text) : section.text, section.first);
-      }),
+    *sections(text) {
+      for (const section of before.split(text, true)) {
+        if (!section || 'id' in section) yield section;
+        else yield* after.split(normalize ? yield* normalize(section.text) : section.text, section.first);
+      }
+    },
   };
 }
 
@@ -61,13 +63,11 @@ class Splitter {
     }
   }
 
-  split(text: string, first: boolean): Section[] {
-    const sections: Section[] = [];
+  *split(text: string, first: boolean): Stream<Section> {
     let from = 0;
-    const give = (end: number) => {
-      if (from < end) sections.push({ text: text.slice(from, end), first: first && from === 0 });
-    };
+    const textTo = (end: number): Section[] => (from < end ? [{ text: text.slice(from, end), first: first && from === 0 }] : []);
     for (let at = 0; at < text.length; ) {
+      if (at % STEP === 0) yield;
       const found = this.#at(text, at);
       if (!found) {
         at++;
@@ -77,13 +77,12 @@ class Splitter {
       const begin = at;
       at = end;
       if (token.single_word && (isWord(characterBefore(text, begin)) || isWord(characterAt(text, end)))) continue;
-      give(token.lstrip ? Math.max(from, spaceBefore(text, begin)) : begin);
-      sections.push({ id: token.id });
+      yield* textTo(token.lstrip ? Math.max(from, spaceBefore(text, begin)) : begin);
+      yield { id: token.id };
       from = token.rstrip ? spaceAfter(text, end) : end;
       at = Math.max(at, from);
     }
-    give(text.length);
-    return sections;
+    yield* textTo(text.length);
   }
 
   #at(text: string, begin: number): { token: AddedTokenSpec; end: number } | null {

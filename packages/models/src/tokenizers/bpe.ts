@@ -1,5 +1,7 @@
 import { byteTokens } from './bytes';
+import type { Model } from './models';
 import type { Fail, ModelSpec } from './schema';
+import { STEP, type Steps } from './steps';
 import type { Vocabulary } from './vocabulary';
 
 /** Words whose ids are kept: those of a text come again and again. */
@@ -12,15 +14,15 @@ interface Merge {
 }
 
 /** Byte-pair encoding (Sennrich et al. 2016) of one word, as Python's tokenizers have it: merges are of ids, not of texts. */
-export function createBpe(spec: ModelSpec & { type: 'BPE' }, vocabulary: Vocabulary, fail: Fail): (word: string) => readonly number[] {
+export function createBpe(spec: ModelSpec & { type: 'BPE' }, vocabulary: Vocabulary, fail: Fail): Model {
   if (spec.dropout) fail('model.dropout', `expected none or 0, got ${spec.dropout}; ids would be random`);
   const merges = mergesOf(spec, vocabulary, fail);
   const cache = new Map<string, readonly number[]>();
-  return (word) => {
+  return function* (word) {
     const known = cache.get(word);
     if (known) return known;
     const whole = spec.ignore_merges ? vocabulary.id(word) : undefined;
-    const ids = whole === undefined ? merged(symbolsOf(word, spec, vocabulary, fail), merges) : [whole];
+    const ids = whole === undefined ? yield* merged(yield* symbolsOf(word, spec, vocabulary, fail), merges) : [whole];
     if (cache.size >= CACHED_WORDS) cache.clear();
     if (word.length <= CACHED_LENGTH) cache.set(word, ids);
     return ids;
@@ -46,10 +48,12 @@ function mergesOf(spec: ModelSpec & { type: 'BPE' }, vocabulary: Vocabulary, fai
 }
 
 /** The ids of a word's characters. One that is unknown is bytes, else the unknown token, else nothing. */
-function symbolsOf(word: string, spec: ModelSpec & { type: 'BPE' }, vocabulary: Vocabulary, fail: Fail): number[] {
+function* symbolsOf(word: string, spec: ModelSpec & { type: 'BPE' }, vocabulary: Vocabulary, fail: Fail): Steps<number[]> {
   const ids: number[] = [];
   let unknown: number | null = null;
+  let characters = 0;
   for (let at = 0; at < word.length; ) {
+    if (++characters % STEP === 0) yield;
     const character = String.fromCodePoint(word.codePointAt(at)!);
     const isLast = at + character.length === word.length;
     const symbol = `${at > 0 ? (spec.continuing_subword_prefix ?? '') : ''}${character}${isLast ? (spec.end_of_word_suffix ?? '') : ''}`;
@@ -73,7 +77,7 @@ function symbolsOf(word: string, spec: ModelSpec & { type: 'BPE' }, vocabulary: 
 }
 
 /** Merges the pair of the best rank, the leftmost of equals, until there is none: n log n for a word of n symbols. */
-function merged(ids: number[], merges: ReadonlyMap<number, Merge>): number[] {
+function* merged(ids: number[], merges: ReadonlyMap<number, Merge>): Steps<number[]> {
   const { length } = ids;
   const next = Int32Array.from(ids, (_, i) => i + 1);
   const previous = Int32Array.from(ids, (_, i) => i - 1);
@@ -84,8 +88,13 @@ function merged(ids: number[], merges: ReadonlyMap<number, Merge>): number[] {
     const merge = merges.get(key(ids[left]!, ids[right]!));
     if (merge) heap.push(merge.rank, left, merge.id, ids[left]!, ids[right]!);
   };
-  for (let i = 0; i + 1 < length; i++) offer(i);
+  for (let i = 0; i + 1 < length; i++) {
+    offer(i);
+    if (i % STEP === STEP - 1) yield;
+  }
+  let rounds = 0;
   for (let pair = heap.pop(); pair; pair = heap.pop()) {
+    if (++rounds % STEP === 0) yield;
     const { left, id } = pair;
     const right = next[left]!;
     // Stale where one of the two has become part of another since.

@@ -1,5 +1,6 @@
 import { byteOfToken, bytesOf } from './bytes';
 import { createMatcher, replaceMatches } from './patterns';
+import { atOnce } from './steps';
 import { schemeOf } from './pre-tokenizers';
 import type { DecoderSpec, Fail } from './schema';
 
@@ -34,7 +35,7 @@ export function createDecoder(spec: DecoderSpec, field: string, fail: Fail): Dec
       return (tokens) => ctc(tokens, spec);
     case 'Replace': {
       const matcher = createMatcher(spec.pattern, `${field}.pattern`, fail);
-      return (tokens) => tokens.map((token) => replaceMatches(token, matcher, spec.content, `${field}.content`, fail));
+      return (tokens) => tokens.map((token) => atOnce(replaceMatches(token, matcher, spec.content, `${field}.content`, fail)));
     }
     case 'Strip':
       return (tokens) => tokens.map((token) => stripped(token, spec));

@@ -1,5 +1,6 @@
 // Regular expressions whose time is linear in the text, for patterns that nobody vouches for: all paths are followed at once
 // (Thompson 1968; with the priorities of a backtracking engine, as in Pike's VM and RE2).
+import { atOnce, STEP, type Stream } from './steps';
 
 /** Of a pattern, counted repetitions written out. */
 const MAX_INSTRUCTIONS = 10_000;
@@ -36,19 +37,23 @@ export class LinearRegex {
    * All matches in order, with the rules of Oniguruma's iterator: none is empty where another ends.
    * @throws RangeError when it would take more than some seconds
    */
-  matches(text: string): [number, number][] {
-    const found: [number, number][] = [];
+  *stream(text: string): Stream<[number, number]> {
     const budget = { steps: MAX_STEPS + MAX_STEPS_PER_CHARACTER * text.length };
+    let last = -1;
     let from = 0;
     while (from <= text.length) {
-      const match = run(this.#program, text, from, text.length, false, budget);
+      const match = yield* run(this.#program, text, from, text.length, false, budget);
       if (!match) break;
       const [begin, end] = match;
-      const isRepeated = begin === end && found.at(-1)?.[1] === end;
-      if (!isRepeated) found.push(match);
+      if (begin !== end || last !== end) yield match;
+      last = end;
       from = begin === end ? end + size(text, end) : end;
     }
-    return found;
+  }
+
+  /** The same at once. */
+  matches(text: string): [number, number][] {
+    return Array.from(this.stream(text)).filter((match) => match !== undefined);
   }
 }
 
@@ -82,9 +87,9 @@ class Threads {
 }
 
 /** @param last position up to which characters are taken @param anchored whether a match has to begin at `from` */
-function run(
+function* run(
   program: readonly Instruction[], text: string, from: number, last: number, anchored: boolean, budget: { steps: number },
-): [number, number] | null {
+): Generator<undefined, [number, number] | null, undefined> {
   let current = new Threads(program.length);
   let next = new Threads(program.length);
   let match: [number, number] | null = null;
@@ -109,6 +114,7 @@ function run(
     if (!match && (!anchored || position === from)) follow(current, 0, position, position);
     if (current.at.length === 0 && (match || anchored)) return match;
     if (budget.steps < 0) throw new RangeError('it takes too long on this text');
+    if (position % STEP === 0) yield;
     const codePoint = position < last ? text.codePointAt(position)! : -1;
     const after = position + (codePoint > 0xffff ? 2 : 1);
     next.clear();
@@ -130,10 +136,10 @@ function run(
 }
 
 function looks({ program, behind }: Instruction & { op: 'look' }, text: string, position: number, budget: { steps: number }): boolean {
-  if (!behind) return run(program, text, position, Math.min(text.length, position + 2 * MAX_LOOK), true, budget) !== null;
+  if (!behind) return atOnce(run(program, text, position, Math.min(text.length, position + 2 * MAX_LOOK), true, budget)) !== null;
   if (position === 0) return false;
   const isPair = position > 1 && (text.codePointAt(position - 2) ?? 0) > 0xffff;
-  return run(program, text, position - (isPair ? 2 : 1), position, true, budget) !== null;
+  return atOnce(run(program, text, position - (isPair ? 2 : 1), position, true, budget)) !== null;
 }
 
 function compile(node: Node): Instruction[] {

@@ -1,10 +1,11 @@
 import { createBpe } from './bpe';
 import type { Fail, ModelSpec } from './schema';
+import type { Steps } from './steps';
 import { createUnigram } from './unigram';
 import { Vocabulary } from './vocabulary';
 
 /** Turns a piece of text into ids. */
-export type Model = (piece: string) => readonly number[];
+export type Model = (piece: string) => Steps<readonly number[]>;
 
 export function vocabularyOf(spec: ModelSpec): Vocabulary {
   if (spec.type === 'Unigram') return new Vocabulary(spec.vocab.map(([token], id) => [token, id]));
@@ -18,14 +19,22 @@ export function createModel(spec: ModelSpec, vocabulary: Vocabulary, fail: Fail)
     case 'Unigram':
       return createUnigram(spec, vocabulary, fail);
     case 'WordPiece':
-      return wordPiece(spec, vocabulary, fail);
+      return byWord(wordPiece(spec, vocabulary, fail));
     case 'WordLevel':
-      return (word) => [vocabulary.id(word) ?? vocabulary.expect(spec.unk_token, 'model.unk_token', fail)];
+      return byWord((word) => [vocabulary.id(word) ?? vocabulary.expect(spec.unk_token, 'model.unk_token', fail)]);
   }
 }
 
+/** A model that takes no long pieces: one of more characters than a limit is unknown. */
+function byWord(ids: (word: string) => readonly number[]): Model {
+   
+  return function* (word) {
+    return ids(word);
+  };
+}
+
 /** The longest token that begins a word, then the longest that goes on from there (Wu et al. 2016). */
-function wordPiece(spec: ModelSpec & { type: 'WordPiece' }, vocabulary: Vocabulary, fail: Fail): Model {
+function wordPiece(spec: ModelSpec & { type: 'WordPiece' }, vocabulary: Vocabulary, fail: Fail): (word: string) => readonly number[] {
   const { continuing_subword_prefix: prefix, max_input_chars_per_word: limit } = spec;
   const longest = Array.from(vocabulary.entries()).reduce((most, [token]) => Math.max(most, token.length), 0);
   const unknown = () => [vocabulary.expect(spec.unk_token, 'model.unk_token', fail)];

@@ -1,38 +1,51 @@
 import { byteCharacters } from './bytes';
 import { createMatcher, replaceMatches } from './patterns';
 import type { Fail, NormalizerSpec } from './schema';
+import { inSlices, type Steps } from './steps';
 
-export type Normalizer = (text: string) => string;
+export type Normalizer = (text: string) => Steps<string>;
 
 /** @param field of the tokenizer.json that it is from */
 export function createNormalizer(spec: NormalizerSpec, field: string, fail: Fail): Normalizer {
   switch (spec.type) {
     case 'Sequence': {
       const all = spec.normalizers.map((each, i) => createNormalizer(each, `${field}.normalizers.${i}`, fail));
-      return (text) => all.reduce((result, normalize) => normalize(result), text);
+      return function* (text) {
+        let result = text;
+        for (const normalize of all) result = yield* normalize(result);
+        return result;
+      };
     }
     case 'NFC':
     case 'NFD':
     case 'NFKC':
     case 'NFKD':
-      return (text) => text.normalize(spec.type);
+      return (text) => inSlices(text, (slice) => slice.normalize(spec.type));
     case 'Lowercase':
-      return lowercase;
+      return (text) => inSlices(text, lowercase);
     case 'StripAccents':
-      return (text) => text.replace(/\p{M}/gu, '');
+      return (text) => inSlices(text, (slice) => slice.replace(/\p{M}/gu, ''));
     case 'Strip':
-      return (text) => strip(text, spec.strip_left, spec.strip_right);
+      return whole((text) => strip(text, spec.strip_left, spec.strip_right));
     case 'Prepend':
-      return (text) => (text === '' ? '' : spec.prepend + text);
+      return whole((text) => (text === '' ? '' : spec.prepend + text));
     case 'ByteLevel':
-      return byteCharacters;
+      return (text) => inSlices(text, byteCharacters);
     case 'Replace': {
       const matcher = createMatcher(spec.pattern, `${field}.pattern`, fail);
       return (text) => replaceMatches(text, matcher, spec.content, `${field}.content`, fail);
     }
     case 'BertNormalizer':
-      return (text) => bert(text, spec);
+      return (text) => inSlices(text, (slice) => bert(slice, spec));
   }
+}
+
+/** What looks at the ends of a text alone. */
+function whole(change: (text: string) => string): Normalizer {
+   
+  return function* (text) {
+    return change(text);
+  };
 }
 
 /** Character by character, as Rust has it: JavaScript looks at the letters around a sigma. */

@@ -2,9 +2,12 @@
 import { SplitPreTokenizer } from '@huggingface/tokenizers';
 import { LinearRegex } from './linear-regex';
 import type { Fail, Pattern } from './schema';
+import { STEP, type Steps, type Stream } from './steps';
 
 /** Where a pattern matches in a text: ranges in order that do not overlap. */
-export type Matcher = (text: string) => [begin: number, end: number][];
+export type Matcher = (text: string) => Stream<Range>;
+
+export type Range = readonly [begin: number, end: number];
 
 /** How GPT-2 splits a text into words. */
 export const GPT_2_WORDS = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -33,13 +36,13 @@ export function createMatcher(pattern: Pattern, field: string, fail: Fail): Matc
   try {
     expectKnown(source);
     const translated = new SplitPreTokenizer({ type: 'Split', pattern, behavior: 'Isolated', invert: false } as never).pattern!;
-    if (PUBLISHED.has(source) || ONE_CLASS.test(source)) return native(translated);
+    if (PUBLISHED.has(source) || ONE_CLASS.test(source)) return everyMatch(translated);
     const regex = new LinearRegex(translated.source);
-    return (text) => {
+    return function* (text) {
       try {
-        return regex.matches(text);
+        yield* regex.stream(text);
       } catch (error) {
-        return refuse(error);
+        refuse(error);
       }
     };
   } catch (error) {
@@ -48,19 +51,16 @@ export function createMatcher(pattern: Pattern, field: string, fail: Fail): Matc
 }
 
 function literal(wanted: string): Matcher {
-  return (text) => {
-    const ranges: [number, number][] = [];
-    if (wanted === '') return ranges;
-    for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + wanted.length)) ranges.push([at, at + wanted.length]);
-    return ranges;
+  return function* (text) {
+    if (wanted === '') return;
+    for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + wanted.length)) yield [at, at + wanted.length];
   };
 }
 
-function native(regex: RegExp): Matcher {
-  return (text) => {
-    const ranges: [number, number][] = [];
-    for (const match of text.matchAll(regex)) ranges.push([match.index, match.index + match[0].length]);
-    return ranges;
+/** @param regex with the flag `g`, of one class of characters or known to match in linear time */
+export function everyMatch(regex: RegExp): Matcher {
+  return function* (text) {
+    for (const match of text.matchAll(regex)) yield [match.index, match.index + match[0].length];
   };
 }
 
@@ -76,16 +76,19 @@ function expectKnown(source: string): void {
 const MAX_REPLACED = 2 ** 22;
 
 /** `text` with `content` instead of each match. */
-export function replaceMatches(text: string, matcher: Matcher, content: string, field: string, fail: Fail): string {
-  const matches = matcher(text);
-  if (matches.length * content.length > Math.max(MAX_REPLACED, text.length)) {
-    fail(field, `expected texts of at most ${MAX_REPLACED} characters, got ${matches.length} times ${content.length}`);
-  }
+export function* replaceMatches(text: string, matcher: Matcher, content: string, field: string, fail: Fail): Steps<string> {
   let result = '';
   let from = 0;
-  for (const [begin, end] of matches) {
-    result += text.slice(from, begin) + content;
-    from = end;
+  let matches = 0;
+  for (const match of matcher(text)) {
+    if (match) {
+      if (++matches * content.length > Math.max(MAX_REPLACED, text.length)) {
+        fail(field, `expected texts of at most ${MAX_REPLACED} characters, got ${matches} times ${content.length}`);
+      }
+      result += text.slice(from, match[0]) + content;
+      from = match[1];
+    }
+    if (!match || matches % STEP === 0) yield;
   }
   return result + text.slice(from);
 }

@@ -4,13 +4,14 @@ import { createDecoder } from './decoders';
 import { createModel, vocabularyOf } from './models';
 import { createNormalizer } from './normalizers';
 import { createPostProcessor } from './post-processors';
-import { createPreTokenizer, type Piece } from './pre-tokenizers';
+import { createPreTokenizer, unsplit } from './pre-tokenizers';
 import { failureIn, parseTokenizerJson } from './schema';
+import { inSlices, type MeasuredSteps, STEP } from './steps';
 
 export interface Pipeline {
   /** One above the largest id. */
   readonly size: number;
-  encode(text: string, addSpecialTokens: boolean): number[];
+  encode(text: string, addSpecialTokens: boolean): MeasuredSteps<number[]>;
   /** Ids without a token are left out. */
   decode(ids: readonly number[], skipSpecialTokens: boolean): string;
   tokenId(token: string): number | undefined;
@@ -27,7 +28,7 @@ export function createPipeline(json: unknown, where: string): Pipeline {
   const vocabulary = vocabularyOf(spec.model);
   const model = createModel(spec.model, vocabulary, fail);
   const normalize = spec.normalizer ? createNormalizer(spec.normalizer, 'normalizer', fail) : null;
-  const preTokenize = spec.pre_tokenizer ? createPreTokenizer(spec.pre_tokenizer, 'pre_tokenizer', fail) : (piece: Piece) => [piece];
+  const preTokenize = spec.pre_tokenizer ? createPreTokenizer(spec.pre_tokenizer, 'pre_tokenizer', fail) : unsplit;
   const postProcess = spec.post_processor ? createPostProcessor(spec.post_processor, 'post_processor', fail) : null;
   const decode = spec.decoder ? createDecoder(spec.decoder, 'decoder', fail) : null;
   const added = createAddedTokens(spec.added_tokens ?? [], vocabulary, normalize, fail);
@@ -37,11 +38,22 @@ export function createPipeline(json: unknown, where: string): Pipeline {
 
   return {
     size: tokens.length,
-    encode(text, addSpecialTokens) {
+    *encode(given, addSpecialTokens) {
+      const text = yield* inSlices(given, (slice) => slice.replace(LONE_SURROGATE, '\ufffd'));
       const ids: number[] = [];
+      let [done, counted] = [0, 0];
       for (const section of added.sections(text)) {
-        if ('id' in section) ids.push(section.id);
-        else for (const piece of preTokenize(section)) for (const id of model(piece.text)) ids.push(id);
+        if (!section) yield;
+        else if ('id' in section) ids.push(section.id);
+        else {
+          for (const piece of preTokenize(section)) {
+            if (piece) for (const id of yield* model(piece.text)) ids.push(id);
+            done += piece ? piece.text.length + 1 : 0;
+            if (piece && done - counted < STEP) continue;
+            counted = done;
+            yield Math.min(1, done / text.length);
+          }
+        }
       }
       return [...(addSpecialTokens && postProcess ? postProcess(ids) : ids)];
     },
@@ -52,3 +64,5 @@ export function createPipeline(json: unknown, where: string): Pipeline {
     tokenId: (token) => added.ids.get(token) ?? vocabulary.id(token),
   };
 }
+
+const LONE_SURROGATE = /\p{Surrogate}/gu;

@@ -1,6 +1,7 @@
 import { byteCharacters } from './bytes';
-import { createMatcher, GPT_2_WORDS, type Matcher } from './patterns';
+import { createMatcher, everyMatch, GPT_2_WORDS, type Matcher } from './patterns';
 import type { Behavior, Fail, PreTokenizerSpec } from './schema';
+import { inSlices, type Stream } from './steps';
 
 /** A part of a text that no token goes beyond. */
 export interface Piece {
@@ -9,37 +10,41 @@ export interface Piece {
   readonly first: boolean;
 }
 
-export type PreTokenizer = (piece: Piece) => Piece[];
+/** Pieces of a piece, one by one. */
+export type PreTokenizer = (piece: Piece) => Stream<Piece>;
 
 const WORDS = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu;
 const WHITE_SPACE = /\p{White_Space}/gu;
 const PUNCTUATION = /[\p{P}!-/:-@[-`{-~]/gu;
+
+/** Gives a piece as it is. */
+export function* unsplit(piece: Piece): Stream<Piece> {
+  yield piece;
+}
 
 /** @param field of the tokenizer.json that it is from */
 export function createPreTokenizer(spec: PreTokenizerSpec, field: string, fail: Fail): PreTokenizer {
   switch (spec.type) {
     case 'Sequence': {
       const all = spec.pretokenizers.map((each, i) => createPreTokenizer(each, `${field}.pretokenizers.${i}`, fail));
-      return (piece) => all.reduce((pieces, preTokenize) => pieces.flatMap(preTokenize), [piece]);
+      return inSequence(all);
     }
     case 'Split':
       return splitting(createMatcher(spec.pattern, `${field}.pattern`, fail), spec.behavior, spec.invert);
     case 'CharDelimiterSplit':
       return splitting(createMatcher({ String: spec.delimiter }, `${field}.delimiter`, fail), 'Removed');
     case 'Whitespace':
-      return splitting(every(WORDS), 'Removed', true);
+      return splitting(everyMatch(WORDS), 'Removed', true);
     case 'WhitespaceSplit':
-      return splitting(every(WHITE_SPACE), 'Removed');
+      return splitting(everyMatch(WHITE_SPACE), 'Removed');
     case 'Punctuation':
-      return splitting(every(PUNCTUATION), spec.behavior ?? 'Isolated');
+      return splitting(everyMatch(PUNCTUATION), spec.behavior ?? 'Isolated');
     case 'Digits':
-      return splitting(every(/\p{N}/gu), spec.individual_digits ? 'Isolated' : 'Contiguous');
-    case 'BertPreTokenizer': {
-      const [words, marks] = [splitting(every(WHITE_SPACE), 'Removed'), splitting(every(PUNCTUATION), 'Isolated')];
-      return (piece) => words(piece).flatMap(marks);
-    }
+      return splitting(everyMatch(/\p{N}/gu), spec.individual_digits ? 'Isolated' : 'Contiguous');
+    case 'BertPreTokenizer':
+      return inSequence([splitting(everyMatch(WHITE_SPACE), 'Removed'), splitting(everyMatch(PUNCTUATION), 'Isolated')]);
     case 'FixedLength':
-      return splitting(every(new RegExp(`[^]{1,${spec.length}}`, 'gu')), 'Isolated');
+      return splitting(everyMatch(new RegExp(`[^]{1,${spec.length}}`, 'gu')), 'Isolated');
     case 'Metaspace':
       return metaspace(spec, field, fail);
     case 'ByteLevel':
@@ -47,72 +52,90 @@ export function createPreTokenizer(spec: PreTokenizerSpec, field: string, fail: 
   }
 }
 
-function every(regex: RegExp): Matcher {
-  return (text) => Array.from(text.matchAll(regex), (match) => [match.index, match.index + match[0].length]);
+function inSequence([first, ...others]: readonly PreTokenizer[]): PreTokenizer {
+  if (!first) return unsplit;
+  const rest = inSequence(others);
+  return function* (piece) {
+    for (const part of first(piece)) {
+      if (part) yield* rest(part);
+      else yield;
+    }
+  };
 }
 
 /** Cuts a text where a pattern matches; `behavior` says what becomes of the matches, and `invert` swaps them with the rest. */
 function splitting(matcher: Matcher, behavior: Behavior, invert = false): PreTokenizer {
-  return (piece) => {
-    const parts = partsOf(piece.text, matcher, invert);
-    const kept = behavior === 'Removed' ? parts.filter(({ isMatch }) => !isMatch) : merge(parts, behavior);
-    return kept
-      .filter(({ begin, end }) => begin < end)
-      .map(({ begin, end }) => ({ text: piece.text.slice(begin, end), first: piece.first && begin === 0 }));
+  const join = joining(behavior);
+  return function* ({ text, first }) {
+    for (const part of join(partsOf(text, matcher, invert))) {
+      if (!part) yield;
+      else if (part.begin < part.end) yield { text: text.slice(part.begin, part.end), first: first && part.begin === 0 };
+    }
   };
 }
 
 interface Part {
   readonly begin: number;
-  end: number;
+  readonly end: number;
   readonly isMatch: boolean;
 }
 
-function partsOf(text: string, matcher: Matcher, invert: boolean): Part[] {
-  const parts: Part[] = [];
+function* partsOf(text: string, matcher: Matcher, invert: boolean): Stream<Part> {
   let from = 0;
-  for (const [begin, end] of matcher(text)) {
-    if (from < begin) parts.push({ begin: from, end: begin, isMatch: invert });
-    parts.push({ begin, end, isMatch: !invert });
+  for (const match of matcher(text)) {
+    if (!match) {
+      yield;
+      continue;
+    }
+    const [begin, end] = match;
+    if (from < begin) yield { begin: from, end: begin, isMatch: invert };
+    yield { begin, end, isMatch: !invert };
     from = end;
   }
-  if (from < text.length || text === '') parts.push({ begin: from, end: text.length, isMatch: invert });
-  return parts;
+  if (from < text.length || text === '') yield { begin: from, end: text.length, isMatch: invert };
 }
 
-function merge(parts: readonly Part[], behavior: Exclude<Behavior, 'Removed'>): Part[] {
-  if (behavior === 'Isolated') return [...parts];
-  if (behavior === 'MergedWithNext') {
-    const merged: { begin: number; end: number; isMatch: boolean }[] = [];
-    let wasMatch = false;
-    for (const part of [...parts].reverse()) {
-      const last = merged.at(-1);
-      if (part.isMatch && !wasMatch && last) last.begin = part.begin;
-      else merged.push({ ...part });
-      wasMatch = part.isMatch;
+/** Which of two neighbours become one. */
+const JOINS: Readonly<Record<Exclude<Behavior, 'Removed'>, (left: Part, right: Part) => boolean>> = {
+  Isolated: () => false,
+  Contiguous: (left, right) => left.isMatch === right.isMatch,
+  MergedWithPrevious: (left, right) => right.isMatch && !left.isMatch,
+  MergedWithNext: (left, right) => left.isMatch && !right.isMatch,
+};
+
+/** Parts in order, of which the last waits for the one after it. A part that was joined is of the kind of its right end. */
+function joining(behavior: Behavior): (parts: Stream<Part>) => Stream<Part> {
+  if (behavior === 'Removed') {
+    return function* (parts) {
+      for (const part of parts) if (!part?.isMatch) yield part;
+    };
+  }
+  const joins = JOINS[behavior];
+  return function* (parts) {
+    let last: Part | undefined;
+    for (const part of parts) {
+      if (!part) {
+        yield;
+        continue;
+      }
+      if (last && joins(last, part)) last = { begin: last.begin, end: part.end, isMatch: part.isMatch };
+      else {
+        if (last) yield last;
+        last = part;
+      }
     }
-    return merged.reverse();
-  }
-  const merged: Part[] = [];
-  let wasMatch = false;
-  for (const part of parts) {
-    const last = merged.at(-1);
-    const joins = behavior === 'Contiguous' ? part.isMatch === wasMatch : part.isMatch && !wasMatch;
-    if (joins && last) last.end = part.end;
-    else merged.push({ ...part });
-    wasMatch = part.isMatch;
-  }
-  return merged;
+    if (last) yield last;
+  };
 }
 
 function metaspace(spec: PreTokenizerSpec & { type: 'Metaspace' }, field: string, fail: Fail): PreTokenizer {
   const { replacement, split = true } = spec;
   const scheme = schemeOf(spec, field, fail);
-  const cut = split ? splitting(createMatcher({ String: replacement }, field, fail), 'MergedWithNext') : (piece: Piece) => [piece];
-  return ({ text, first }) => {
-    const replaced = text.replaceAll(' ', () => replacement);
+  const cut = split ? splitting(createMatcher({ String: replacement }, field, fail), 'MergedWithNext') : unsplit;
+  return function* ({ text, first }) {
+    const replaced = yield* inSlices(text, (slice) => slice.replaceAll(' ', () => replacement));
     const prepends = !replaced.startsWith(replacement) && (scheme === 'always' || (scheme === 'first' && first));
-    return cut({ text: prepends ? replacement + replaced : replaced, first });
+    yield* cut({ text: prepends ? replacement + replaced : replaced, first });
   };
 }
 
@@ -127,9 +150,9 @@ export function schemeOf(
 
 function byteLevel(spec: PreTokenizerSpec & { type: 'ByteLevel' }, field: string, fail: Fail): PreTokenizer {
   const { add_prefix_space: addPrefixSpace = false, use_regex: useRegex = true } = spec;
-  const cut = useRegex ? splitting(createMatcher({ Regex: GPT_2_WORDS }, field, fail), 'Isolated') : (piece: Piece) => [piece];
-  return ({ text, first }) => {
+  const cut = useRegex ? splitting(createMatcher({ Regex: GPT_2_WORDS }, field, fail), 'Isolated') : unsplit;
+  return function* ({ text, first }) {
     const whole = addPrefixSpace && !text.startsWith(' ') ? ` ${text}` : text;
-    return cut({ text: whole, first }).map((piece) => ({ ...piece, text: byteCharacters(piece.text) }));
+    for (const piece of cut({ text: whole, first })) yield piece && { ...piece, text: yield* inSlices(piece.text, byteCharacters) };
   };
 }

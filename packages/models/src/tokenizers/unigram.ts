@@ -1,12 +1,14 @@
 import { byteTokens } from './bytes';
+import type { Model } from './models';
 import type { Fail, ModelSpec } from './schema';
+import { STEP, type Steps } from './steps';
 import type { Vocabulary } from './vocabulary';
 
 /** How much less likely than the least likely token an unknown character is, in nats. */
 const UNKNOWN_PENALTY = 10;
 
 /** The likeliest tokens of a text under a unigram language model (Kudo 2018). */
-export function createUnigram(spec: ModelSpec & { type: 'Unigram' }, vocabulary: Vocabulary, fail: Fail): (word: string) => readonly number[] {
+export function createUnigram(spec: ModelSpec & { type: 'Unigram' }, vocabulary: Vocabulary, fail: Fail): Model {
   const { vocab } = spec;
   const unknown = spec.unk_id ?? -1;
   if (unknown >= vocab.length) fail('model.unk_id', `expected an id below ${vocab.length}, got ${unknown}`);
@@ -29,11 +31,12 @@ export function createUnigram(spec: ModelSpec & { type: 'Unigram' }, vocabulary:
     if (unknown < 0) fail('model.unk_id', 'expected the id of the unknown token, got none');
     offer(single, unknown, unknownScore);
   };
-  return (text) =>
-    bestPath(text, arcs, unknown).flatMap(({ id, piece }) => {
+  return function* (text) {
+    return (yield* bestPath(text, arcs, unknown)).flatMap(({ id, piece }) => {
       const known = id === unknown ? vocabulary.id(piece) : id;
       return known === undefined ? ((spec.byte_fallback ? vocabulary.bytes(byteTokens(piece)) : null) ?? [id]) : [known];
     });
+  };
 }
 
 class TrieNode extends Map<string, TrieNode> {
@@ -65,11 +68,15 @@ type Offer = (end: number, id: number, score: number) => void;
  * @param arcs offers the tokens that begin at a place, with their scores
  * @param unknown the id whose neighbours are one piece
  */
-function bestPath(text: string, arcs: (text: string, from: number, offer: Offer) => void, unknown: number): { id: number; piece: string }[] {
+function* bestPath(
+  text: string, arcs: (text: string, from: number, offer: Offer) => void, unknown: number,
+): Steps<{ id: number; piece: string }[]> {
   const scores = new Float64Array(text.length + 1);
   const begins = new Int32Array(text.length + 1).fill(-1);
   const ids = new Int32Array(text.length + 1);
+  let characters = 0;
   for (let from = 0; from < text.length; from += sizeOf(text, from)) {
+    if (++characters % STEP === 0) yield;
     arcs(text, from, (end, id, score) => {
       const total = scores[from]! + score;
       if (begins[end] !== -1 && total <= scores[end]!) return;
@@ -84,6 +91,7 @@ function bestPath(text: string, arcs: (text: string, from: number, offer: Offer)
     let begin = begins[end]!;
     while (id === unknown && begin > 0 && ids[begin] === unknown) begin = begins[begin]!;
     steps.push({ id, piece: text.slice(begin, end) });
+    if (steps.length % STEP === 0) yield;
     end = begin;
   }
   return steps.reverse();
