@@ -1,4 +1,4 @@
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,12 +36,12 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Ends a generation by Ctrl-C. @returns exit code, as a shell has it, and seconds to the end */
-async function interrupted(text: string, after: (err: () => string) => boolean) {
-  const { child, ended } = start(folder, ['generate', 'long', '--prompt', '-']);
+/** Ends a command by Ctrl-C. @returns exit code, as a shell has it, and seconds to the end */
+async function interrupted(args: string[], text: string | null, after: (err: () => string) => boolean) {
+  const { child, ended } = start(folder, args);
   let err = '';
   child.stderr!.on('data', (chunk) => (err += String(chunk)));
-  child.stdin!.end(text);
+  if (text !== null) child.stdin!.end(text);
   await until(() => after(() => err));
   const begin = performance.now();
   child.kill('SIGINT');
@@ -52,9 +52,30 @@ async function interrupted(text: string, after: (err: () => string) => boolean) 
 describe('Ctrl-C', () => {
   it('ends the pass over a long prompt at once', async () => {
     const text = 'The state of the Union is strong. '.repeat(TOKENS / 10);
-    const { code, out, err, seconds } = await interrupted(text, (err) => err().includes('prompt: '));
+    const { code, out, err, seconds } = await interrupted(['generate', 'long', '--prompt', '-'], text, (err) => err().includes('prompt: '));
     expect({ code, out }).toEqual({ code: 130, out: '' });
-    expect(err).toMatch(/^prompt: \d+ of \d{5} \(\d+ %\)[^\n]*\n\nmixsga: stopping[^\n]*\nmixsga: stopped after 0 tokens\n$/);
+    expect(err).toMatch(/^(?:encoding: [^\n]*\n)?prompt: \d+ of \d{5} \(\d+ %\)[^\n]*\n\nmixsga: stopping[^\n]*\nmixsga: stopped after 0 tokens\n$/);
+    expect(seconds).toBeLessThan(10);
+  }, SLOW);
+
+  it('ends the wait for a prompt', async () => {
+    const { child, ended } = start(folder, ['generate', 'long', '--prompt', '-']);
+    child.stdin!.write('The state of');
+    await new Promise((resolve) => setTimeout(resolve, 3000)); // nothing tells when it waits
+    child.kill('SIGINT');
+    const { code, out, err } = await ended;
+    expect({ code: child.signalCode === 'SIGINT' ? 130 : code, out }).toEqual({ code: 130, out: '' });
+    expect(err).toMatch(/^$|mixsga: stopped\n$/);
+  }, SLOW);
+
+  it('ends an evaluation within a window, which shows how much of it is done', async () => {
+    const path = join(folder, 'long.txt');
+    await writeFile(path, 'The state of the Union is strong. '.repeat(TOKENS / 10));
+    const args = ['eval', 'long', '--tasks', 'perplexity', '--data', path, '--out', join(folder, 'results')];
+    const { code, out, err, seconds } = await interrupted(args, null, (err) => err().includes('perplexity: 0 of'));
+    expect({ code, out }).toEqual({ code: 130, out: '' });
+    expect(err).toMatch(/mixsga: stopped; go on with: mixsga eval long [^\n]* --resume\n$/);
+    expect(await readdir(join(folder, 'results')).catch(() => [])).toEqual([]); // no sample is finished
     expect(seconds).toBeLessThan(10);
   }, SLOW);
 });

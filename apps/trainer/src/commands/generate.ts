@@ -7,7 +7,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import { paceText } from '../evaluation/pace';
 import { Interrupted, withInterruption } from '../training/interruption';
-import { ProgressLine } from '../training/progress';
+import { ifSlow, ProgressLine } from '../training/progress';
 import { downloadProgress } from './download-progress';
 import { type BudgetOptions, budgetOption, checkBudget, evictionExamples, kvOption, policyOption, print, printJson } from './options';
 
@@ -60,11 +60,12 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   checkBudget(options);
   const line = new ProgressLine();
   const promptText = options.prompt === '-' ? await standardInput(signal) : options.prompt;
-  const encoding = paceText();
-  const encode = once((tokenizer: Tokenizer) => tokenizer.encodeLong(promptText, {
-    signal,
-    onProgress: (done) => line.show(`encoding: ${encoding({ done: done * promptText.length, of: promptText.length })}`),
-  }));
+  const show = (what: string, of: number) => {
+    const pace = paceText();
+    const told = ifSlow((text) => line.show(text));
+    return (done: number) => told(`${what}: ${pace({ done: done * of, of })}`);
+  };
+  const encode = once((tokenizer: Tokenizer) => tokenizer.encodeLong(promptText, { signal, onProgress: show('encoding', promptText.length) }));
   const open = async () => {
     const { name: backend } = await startBackend(options.backend as BackendName);
     const { attention, align, weights, kv, kvBudget } = options;
@@ -82,7 +83,7 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   const { tokenizer, stopTokens } = opened;
   let { backend, decoder } = opened;
   const prompt = await encode(tokenizer);
-  const pace = paceText();
+  const onPrefill = show('prompt', prompt.length);
   const { stop, ...sampling } = options;
   const generation = generate(decoder, [prompt], {
     ...sampling,
@@ -91,7 +92,7 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
     stopStrings: stop,
     tokenizer,
     signal,
-    onPrefill: (_, done) => line.show(`prompt: ${pace({ done: Math.floor(done * prompt.length), of: prompt.length })}`),
+    onPrefill: (_, done) => onPrefill(done),
     async recover(error) {
       process.stderr.write(`${error.message}\nmixsga: going on with a new one\n`);
       decoder.dispose();

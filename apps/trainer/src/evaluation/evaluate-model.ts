@@ -13,7 +13,7 @@ import { fromPretrained, languageModel, type Workload } from '@mixsga/models';
 
 import { downloadProgress } from '../commands/download-progress';
 import { endable } from '../training/interruption';
-import type { ProgressLine } from '../training/progress';
+import { ifSlow, type ProgressLine } from '../training/progress';
 import { type DataChoice, readTaskRows, readTaskTokens, rowsData, type TaskData, usableRows } from './data';
 import { paceText } from './pace';
 import { SampleFile, sampleFilePath } from './sample-file';
@@ -100,7 +100,8 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
       const { judge, ...own } = task.options;
       const evaluator = evaluatorNamed(task.task);
       const name = task.name ?? task.task;
-      const onEncoding = line && ((done: number) => line.show(`${name}: encoding ${Math.floor(100 * done)} %`));
+      const show = ifSlow((text) => line?.show(text));
+      const onEncoding = (done: number) => show(`${name}: encoding ${Math.floor(100 * done)} %`);
       const all = rows[i] ?? (await readTaskTokens(name, task, measured, tokenizer, { ...reading, onEncoding }));
       const taken = evaluator === JUDGE ? task.options : own;
       const data = skipBroken && rows[i] ? usableRows(evaluator, measured, all, taken, reading.onMessage) : all;

@@ -66,6 +66,17 @@ export class ProgressLine {
   }
 }
 
+/** Milliseconds that work takes before people want to see how far it is. */
+const SLOW = 2000;
+
+/** Shows how far a piece of work is that begins now, once it has taken some seconds: most are over before. */
+export function ifSlow(show: (text: string) => void, now: () => number = () => performance.now()): (text: string) => void {
+  const begin = now();
+  return (text) => {
+    if (now() - begin >= SLOW) show(text);
+  };
+}
+
 export function formatProgress(state: ProgressState): string {
   const secondsLeft = (state.totalSteps - state.step) / state.stepsPerSecond;
   const percent = Math.floor((100 * state.step) / state.totalSteps);
