@@ -7,6 +7,7 @@ describe('validateRatios', () => {
   it.each([
     { ratios: [], experts: undefined, message: /at least one ratio, got none/ },
     { ratios: [3, 1], experts: 3, message: /expected 3 ratios, got 3:1; give one/ },
+    { ratios: [3, 1], experts: 1, message: /expected 1 ratio, got 3:1; give one/ },
     { ratios: [3, -1, 6], experts: 3, message: /0 or more, got 3:-1:6/ },
     { ratios: [3, NaN, 6], experts: 3, message: /0 or more, got 3:NaN:6/ },
     { ratios: [Infinity, 1], experts: 2, message: /0 or more, got Infinity:1/ },
