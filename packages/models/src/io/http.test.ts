@@ -229,7 +229,7 @@ describe('redirects', () => {
   });
 
   it('without a location are answers, and other statuses with one too', async () => {
-    for (const [code, headers] of [[304, {}], [300, {}], [201, { location: '/b' }], [404, { location: '/b' }]] as const) {
+    for (const [code, headers] of [[304, {}], [300, {}], [201, { location: '/b' }], [400, { location: '/b' }], [404, { location: '/b' }]] as const) {
       site.answer = status(code, headers);
       expect((await request(`${site.origin}/a`, {}, {})).status).toBe(code);
     }

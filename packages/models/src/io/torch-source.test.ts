@@ -322,6 +322,7 @@ describe('files of before PyTorch 1.6 that are refused', () => {
     ['a storage that is not there', legacy({ keys: pickleOf(']'), storages: new Uint8Array() }), 'tensor "w": expected a storage "0" in the file, and there is none'],
     ['a storage of another length', legacy({ storages: counted(5, data.subarray(4)) }), 'tensor "w": expected 24 bytes for 6 values of F32, got 20'],
     ['a count beyond the file', legacy({ storages: counted(2 ** 40) }), 'storage "0": expected at most 24 bytes, got 4398046511104'],
+    ['a count of one more', legacy({ state: pickleOf(dict(['w', tensor({ of: storage({ type: 'ByteStorage' }) })])), storages: counted(7, data.subarray(0, 6)) }), 'storage "0": expected at most 6 bytes, got 7'],
     ['no count', legacy({ storages: new Uint8Array(7) }), 'storage "0": expected it before byte'],
     ['more at the end', legacy({ storages: counted(6, new Uint8Array(25)) }), 'expected the end after the storages'],
     ['the magic alone', bytesOf(magic), 'expected version 1001'],
