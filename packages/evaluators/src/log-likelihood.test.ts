@@ -1,7 +1,7 @@
 import { ArgumentError } from '@mixsga/backend';
 import { describe, expect, it, vi } from 'vitest';
 
-import { continuationWindow, rollingWindows, scoreWindows } from './log-likelihood';
+import { continuationWindow, rollingWindows, scoreWindows, tokensOfText } from './log-likelihood';
 import { BigramModel, type BigramOptions } from './testing';
 
 /** `<`, `a` to `g`, and the space; `<` begins texts where it is told to. */
@@ -72,6 +72,17 @@ describe('rollingWindows', () => {
   it('take a BOS of the tokenizer for a token of the text, as the harness does', async () => {
     expect(await windows(withBos(), 'abc')).toEqual([['<<abc', '<abc']]);
     expect(await windows(withBos(), '<abc')).toEqual([['<<abc', '<abc']]);
+  });
+});
+
+describe('the tokens of a text', () => {
+  it('begin with the prefix token', () => {
+    const subject = Object.assign(model(), { prefixToken: 3 });
+    expect([...tokensOfText(subject, 'ab')]).toEqual([3, 1, 2]);
+    expect([...tokensOfText(subject, '')]).toEqual([3]);
+    expect(() => tokensOfText(Object.assign(model(), { prefixToken: null }), 'ab')).toThrow(
+      new ArgumentError('log-likelihood: expected a model with a token that begins a text (BOS or end of text), got one with neither'),
+    );
   });
 });
 

@@ -52,7 +52,7 @@ describe('routing', () => {
     ]);
     // At most 50 are listed, the most frequent first and the lower of two as frequent.
     const many = new BigramModel({ logits: uniform(60), contextLength: 8, groupSizes: [1, 2], ratios: [0.5, 0.5], layers: 1 });
-    const listed = (await routing(many, Int32Array.from({ length: 64 }, (_, i) => (i < 3 ? 59 : i - 3)), { batchSize: 1 }))!.byToken;
+    const listed = (await routing(many, Int32Array.from({ length: 63 }, (_, i) => (i < 3 ? 59 : Math.max(0, 61 - i))), { batchSize: 1 }))!.byToken;
     expect(listed.map(({ id }) => id)).toEqual([59, ...Array.from({ length: 49 }, (_, i) => i)]);
     const single = new BigramModel({ logits: uniform(8), contextLength: 8, groupSizes: [1, 2], ratios: [0.5, 0.5], layers: 1 });
     expect((await routing(single, tokens))!.byToken.map(({ ratios }) => ratios)).toEqual([[0, 1], [0, 1]]);

@@ -41,6 +41,7 @@ describe('encodeInstruction', () => {
 
   it('refuses an instruction without a response, and lengths that leave no place', () => {
     expect(() => encodeInstruction(tokenizer, { ...task, responses: [] }, { eos: EOS })).toThrow('expected an instruction with a response, got none');
+    for (const maxPromptTokens of [1, 14]) expect(encodeInstruction(tokenizer, task, { eos: EOS, maxPromptTokens, maxTokens: 15 }).prompt).toHaveLength(maxPromptTokens);
     for (const maxPromptTokens of [0, 512]) {
       expect(() => encodeInstruction(tokenizer, task, { eos: EOS, maxPromptTokens })).toThrow(ArgumentError);
     }

@@ -218,6 +218,13 @@ describe('judge', () => {
     expect(asked.map(({ answer }) => answer)).toEqual(['stall', 'f']);
   });
 
+  it('is refused without an endpoint before any row is read', () => {
+    const rows = [{ value: null, where: 'data: line 1' }];
+    expect(() => judgeEvaluator.items(model, { name: 'samples', rows }, { routing: 'decode' })).toThrow(ArgumentError);
+    expect(() => judgeEvaluator.items(model, { name: 'samples', rows }, { routing: 'decode', judge: { url: 'x', model: 'm' } })).toThrow('judge: expected url');
+    expect(judgeEvaluator.items(model, { name: 'samples' }, { routing: 'decode', judge: { url: 'http://x', model: 'm' } })).toEqual([]);
+  });
+
   it('asks no more once it was refused', async () => {
     const { url, asked } = await serve(({ answer }, response) => (answer === 'c' ? void response.writeHead(400).end() : 'Rating: [[6]]'));
     const store = memory();
