@@ -127,6 +127,17 @@ describe('a completion', () => {
     expect((page.value as Error).message).toBe(`${url}: expected a chat completion, got a web page (<!doctype html> <p>Hello); check the judge's url, which often ends with /v1`);
   });
 
+  it('may come in pieces that end within a character', async () => {
+    const bytes = new TextEncoder().encode(JSON.stringify({ choices: [{ message: { content: 'grün 😀' } }] }));
+    const body = new ReadableStream({
+      start(controller) {
+        for (let at = 0; at < bytes.length; at++) controller.enqueue(bytes.subarray(at, at + 1));
+        controller.close();
+      },
+    });
+    expect(await chatCompletion(endpoint([new Response(body)], { retries: 0 }).settings, 'x')).toEqual({ text: 'grün 😀' });
+  });
+
   it.each<[string, Response | Error, string]>([
     ['no JSON', new Response('{'), 'a reply that is not JSON ({)'],
     ['no choices', new Response('{}'), 'a reply without choices[0].message.content ({})'],
