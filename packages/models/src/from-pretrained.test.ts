@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ArgumentError, FileError, startBackend, trackTensors } from '@mixsga/backend';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { openModelCheckpoint, trainableOf } from './checkpoint';
 import { convertModel } from './convert';
 import { convertCheckpoint } from './convert-checkpoint';
 import { createDecoder } from './decoder/create-decoder';
@@ -12,6 +13,7 @@ import { storedParameters } from './stored-parameters';
 import { fromPretrained } from './from-pretrained';
 import { generateText } from './generation/generate';
 import { decodeSafetensors, encodeSafetensors, fromFloat32, type FloatDtype } from './io/safetensors';
+import type { Tokenizer } from './tokenizer';
 import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from './testing/tiny-models';
 
 const zoo = fileURLToPath(new URL('../zoo/sotu-mini', import.meta.url));
@@ -80,6 +82,23 @@ describe('convertCheckpoint', () => {
     await expect(refused).rejects.toThrow('expected divisors of the 4 KV heads, got 8');
     await expect(readFile(join(folder, 'none', 'config.json'))).rejects.toThrow('ENOENT');
     await expect(convertCheckpoint(out, join(folder, 'none'), { attention: 'mha' })).rejects.toThrow('expected a checkpoint with mha attention, got mixsga:3:1:6');
+  });
+});
+
+describe('openModelCheckpoint', () => {
+  it('parses configuration and tokenizer once, whoever asks', async () => {
+    const blobOf = async (name: string) => new Blob([await readFile(`${zoo}/${name}`)]);
+    const files = await Promise.all(['config.json', 'tokenizer.json', 'model.safetensors'].map(async (name) => ({ name, blob: await blobOf(name) })));
+    const slices = files.map(({ blob }) => vi.spyOn(blob, 'slice'));
+    let early: Tokenizer | undefined;
+    const checkpoint = await openModelCheckpoint(files, { check: async ({ createTokenizer }) => void (early = await createTokenizer()) });
+    expect(await checkpoint.createTokenizer()).toBe(early);
+    expect((await checkpoint.tokenizer()).json).toBe((await checkpoint.tokenizer()).json);
+    const model = await trainableOf(checkpoint);
+    expect(model.config).toBe(checkpoint.modelConfig);
+    expect(slices.slice(0, 2).map(({ mock }) => mock.calls.length)).toEqual([1, 1]);
+    model.dispose();
+    await checkpoint.tensors.close();
   });
 });
 

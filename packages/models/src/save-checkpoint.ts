@@ -1,10 +1,11 @@
 // Writing a checkpoint as Hugging Face tools read it (Node).
 import { ArgumentError } from '@mixsga/backend';
 import { configText } from './config/write';
-import { removeLeftovers, syncFolder, temporaryPath, writeSynced } from './io/atomic';
+import { removeLeftovers, temporaryPath, writeSynced } from './io/atomic';
 import { makeFolder, orFileError } from './io/fs';
 import { encodeHeader, inFileOrder, show, tensorBytes, type SafetensorsDtype } from './io/safetensors-header';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
+import { renameAll } from './io/unfinished';
 import { isReadable } from './io/widen';
 import type { TensorSource } from './io/tensor-source';
 import { withTokenizerConfig } from './tokenizers/tokenizer-config';
@@ -36,7 +37,7 @@ const STALE = /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/;
 /**
  * Writes a checkpoint into a folder, over one that is there. Everything is written under temporary names first. Then config.json
  * and the old weights go, and the new files get their names, config.json the last: at no moment is there a mixture of the two, nor a
- * part, that could be taken for a model. When writing fails, as on a full disk, the old checkpoint is whole and nothing of the new
+ * part, that could be taken for a model; of a process that is killed in between, {@link removeUnfinished} knows the files. When writing fails, as on a full disk, the old checkpoint is whole and nothing of the new
  * is left.
  * @throws ArgumentError when maxShardBytes is no size or a file's name is not of this folder; FileError when it cannot be written
  */
@@ -48,12 +49,11 @@ export async function saveCheckpoint(folder: string, { config, tensors, files }:
       throw new ArgumentError(`saveCheckpoint: expected the name of a file beside the model, got ${show(name)}`);
     }
   }
-  const { readdir, rename, rm } = await import('node:fs/promises');
-  const written: { temporary: string; path: string }[] = [];
+  const { readdir, rm } = await import('node:fs/promises');
+  const written: { temporary: string; name: string }[] = [];
   const stage = async (name: string, write: (path: string) => Promise<void>) => {
-    const path = `${folder}/${name}`;
-    const temporary = await temporaryPath(path);
-    written.push({ temporary, path });
+    const temporary = await temporaryPath(`${folder}/${name}`);
+    written.push({ temporary, name });
     await write(temporary);
   };
   const write = async () => {
@@ -65,10 +65,10 @@ export async function saveCheckpoint(folder: string, { config, tensors, files }:
     if (shards.size > 1) await stage('model.safetensors.index.json', (path) => writeSynced(path, shardIndex(shards)));
     await stage('config.json', (path) => writeSynced(path, configText(config)));
 
-    await rm(`${folder}/config.json`, { force: true });
-    for (const name of await readdir(folder)) if (STALE.test(name)) await rm(`${folder}/${name}`, { force: true });
-    for (const { temporary, path } of written) await rename(temporary, path);
-    await syncFolder(folder);
+    await renameAll(folder, written, async () => {
+      await rm(`${folder}/config.json`, { force: true });
+      for (const name of await readdir(folder)) if (STALE.test(name)) await rm(`${folder}/${name}`, { force: true });
+    });
   };
   try {
     await orFileError(folder, 'write', write);

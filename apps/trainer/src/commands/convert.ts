@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 
 import { ArgumentError, startBackend } from '@mixsga/backend';
-import { convertCheckpoint, parseAttention, removeLeftovers } from '@mixsga/models';
+import { convertCheckpoint, parseAttention, removeLeftovers, removeUnfinished } from '@mixsga/models';
 import { routerNames } from '@mixsga/router';
 import { type Command, Option } from 'commander';
 
@@ -36,7 +36,9 @@ export function registerConvert(program: Command): void {
       }
       const { attention, out, router, align } = options;
       await withOutputFolder(out, async () => {
+        // Of an earlier one that was killed.
         await removeLeftovers(out);
+        await removeUnfinished(out);
         if ((await readdir(out)).some((file) => !isLockFile(file))) throw new ArgumentError(`--out: ${out} is not empty; give a new folder`);
         await startBackend('cpu'); // for the routers; the weights are only moved
         const line = new ProgressLine();

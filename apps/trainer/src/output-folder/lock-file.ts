@@ -1,7 +1,9 @@
-import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
-import { type Holder, newHolder, stateOf } from './holder';
+import { makeFolderSync, stateOf } from '@mixsga/models';
+
+import { type Holder, newHolder } from './holder';
 
 /*
  * A lock is a chain of files. `.mixsga.lock` names its holder, with an id. When that process died, the next one takes over by
@@ -47,7 +49,7 @@ export function isLockFile(name: string): boolean {
 export function tryLock(folder: string): HeldLock | Refusal {
   const me = newHolder();
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const made = makeFolder(folder);
+    const made = makeFolderSync(folder);
     const last = readChain(folder).at(-1);
     if (last !== undefined && stateOf(last.holder) !== 'dead') return { heldBy: last.holder, path: join(folder, last.name) };
     const name = last === undefined ? LOCK_FILE : successor(last.holder.id);
@@ -69,29 +71,6 @@ export function tryLock(folder: string): HeldLock | Refusal {
     };
   }
   throw new UnreadableLock(`expected to make ${LOCK_FILE}, and did not in ${MAX_ATTEMPTS} attempts`);
-}
-
-/**
- * Makes a folder, and those that it is in. Node's own recursive mkdir never returns where a file system has no folders to make, as below
- * /proc: there ENOENT does not mean that the folder above is missing.
- *
- * @returns the first that was made, if any
- */
-function makeFolder(path: string): string | undefined {
-  if (isFolder(path)) return undefined;
-  const above = dirname(path);
-  const first = above !== path && !existsSync(above) ? makeFolder(above) : undefined;
-  try {
-    mkdirSync(path);
-    return first ?? path;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !isFolder(path)) throw error; // another process was faster
-    return first;
-  }
-}
-
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function successor(id: string): string {

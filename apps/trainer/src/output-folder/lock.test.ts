@@ -1,16 +1,17 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
+import { stateOf } from '@mixsga/models';
 import { build } from 'tsup';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { run, start, until } from '../testing/command-line';
-import { type Holder, newHolder, stateOf } from './holder';
+import { CLI, run, start, until } from '../testing/command-line';
+import { type Holder, newHolder } from './holder';
 import { withOutputFolder } from './lock';
 import { LOCK_FILE } from './lock-file';
 
@@ -154,7 +155,14 @@ describe('many processes', () => {
   it('one at a time has the folder, through kills', async () => {
     const outDir = at('bundle');
     const entry = fileURLToPath(new URL('lock-file.ts', import.meta.url));
-    await build({ entry: { 'lock-file': entry }, outDir, format: 'esm', config: false, silent: true, dts: false, splitting: false, outExtension: () => ({ js: '.js' }) });
+    // Of the packages what the lock needs alone, which a child starts with at once.
+    const source = (path: string) => fileURLToPath(new URL(`../../../../packages/${path}`, import.meta.url));
+    const needed = at('needed.ts');
+    writeFileSync(needed, `export { makeFolderSync } from '${source('models/src/io/fs.ts')}';\nexport { stateOf, thisProcess } from '${source('models/src/io/owner.ts')}';\n`);
+    await build({
+      ...{ entry: { 'lock-file': entry }, outDir, format: 'esm', config: false, silent: true, dts: false, splitting: false, outExtension: () => ({ js: '.js' }) },
+      ...{ noExternal: [/^@mixsga/], esbuildOptions: (options) => void (options.alias = { '@mixsga/models': needed, '@mixsga/backend': source('backend/src/errors.ts') }) },
+    });
     writeFileSync(join(outDir, 'package.json'), '{"type": "module"}');
     const contender = join(outDir, 'contender.js');
     writeFileSync(contender, CONTENDER);
@@ -177,6 +185,33 @@ describe('many processes', () => {
     expect(taken).toBeGreaterThan(60);
     await withOutputFolder(at('contended'), nothing);
     expect(readdirSync(at('contended')).filter((name) => name.startsWith('.'))).toEqual([]);
+  }, SLOW);
+
+  it.each([1, 3])('convert begins anew where one was killed after %i renames, and touches nothing else', async (renames) => {
+    const name = `renamed-${renames}`;
+    // Kills the process in the place of a rename; the lock is linked, not renamed.
+    const hook = at(`kill-${renames}.mjs`);
+    writeFileSync(hook, `
+      import fs from 'node:fs';
+      import { syncBuiltinESMExports } from 'node:module';
+      const { rename } = fs.promises;
+      let left = ${renames};
+      fs.promises.rename = async (...paths) => (left-- > 0 ? rename(...paths) : process.kill(process.pid, 'SIGKILL'));
+      syncBuiltinESMExports();
+    `);
+    const args = (attention: string) => ['convert', 'sotu-mini', '--attention', attention, '--out', name];
+    const killed = fork(CLI, args('gqa:2'), { cwd: folder, execArgv: ['--import', pathToFileURL(hook).href], stdio: 'ignore' });
+    const [, signal] = (await once(killed, 'close')) as [number | null, string | null];
+    expect(signal).toBe('SIGKILL');
+    expect(readdirSync(at(name)).filter((file) => !file.startsWith('.'))).toHaveLength(renames - 1); // the first is that of the list
+    writeFileSync(at(name, 'mine.txt'), 'mine');
+    const refused = await run(folder, args('cla:2'));
+    expect(refused).toMatchObject({ code: 2, err: `mixsga: --out: ${name} is not empty; give a new folder\n` });
+    expect(readdirSync(at(name))).toEqual(['mine.txt']);
+    rmSync(at(name, 'mine.txt'));
+    expect(await run(folder, args('cla:2'))).toMatchObject({ code: 0, err: '' });
+    expect(readFileSync(at(name, 'config.json'), 'utf8')).toContain('cla:2');
+    expect(readdirSync(at(name)).filter((file) => file.startsWith('.'))).toEqual([]);
   }, SLOW);
 
   it('of two commands at once one writes, and the other says who does', async () => {

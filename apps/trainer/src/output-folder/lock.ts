@@ -2,10 +2,9 @@ import { statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { FileError } from '@mixsga/backend';
-import { orFileError } from '@mixsga/models';
+import { orFileError, stateOf } from '@mixsga/models';
 
 import { Interrupted } from '../training/interruption';
-import { stateOf } from './holder';
 import { type HeldLock, LOCK_FILE, type Refusal, tryLock, UnreadableLock } from './lock-file';
 
 /** Between two signs of life. */

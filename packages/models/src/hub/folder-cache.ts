@@ -1,7 +1,7 @@
 // The cache of Python's huggingface_hub (Node): {models,datasets}--organisation--name/{blobs,snapshots,refs}.
 import type { Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { removeLeftovers, temporaryPath, writeFileAtomic } from '../io/atomic';
+import { isOld, removeLeftovers, temporaryPath, writeFileAtomic } from '../io/atomic';
 import { openFile } from '../io/byte-source';
 import type { CheckpointFiles } from '../io/checkpoint-files';
 import { asFileError, makeFolder } from '../io/fs';
@@ -10,6 +10,9 @@ import { isCommit, wrongContent, type ModelCache } from './cache';
 import type { ProgressMeter } from './progress';
 import { fileUrl, repositoryUrl, withAdvice, type HubFile, type HubId } from './repository';
 import type { HubSettings } from './settings';
+
+/** Ending of a file that is not whole. */
+const PARTIAL = '.mixsga.incomplete';
 
 export class FolderCache implements ModelCache {
   readonly where: string;
@@ -31,6 +34,18 @@ export class FolderCache implements ModelCache {
 
   async setCommit(commit: string): Promise<void> {
     if (this.id.revision !== commit) await writeFileAtomic(`${this.where}/refs/${this.id.revision}`, commit);
+    await this.#removeLeftovers();
+  }
+
+  /** What earlier processes that ended left: links in snapshots, and parts of files that nobody has gone on with for a day. */
+  async #removeLeftovers(): Promise<void> {
+    const { readdir, rm } = await import('node:fs/promises');
+    const namesIn = (folder: string) => readdir(folder).catch((): string[] => []);
+    for (const commit of await namesIn(`${this.where}/snapshots`)) await removeLeftovers(`${this.where}/snapshots/${commit}`);
+    for (const name of await namesIn(`${this.where}/blobs`)) {
+      const path = `${this.where}/blobs/${name}`;
+      if (name.endsWith(PARTIAL) && (await isOld(path))) await rm(path, { force: true }).catch(() => undefined);
+    }
   }
 
   async files(commit: string): Promise<CheckpointFiles> {
@@ -70,7 +85,7 @@ export class FolderCache implements ModelCache {
     const url = fileUrl(this.id, commit, file.path, this.settings);
     // Beside Python's <hash>.incomplete, to which another process may be appending. Bytes are written at their places, so that
     // two processes that fetch the same file write the same.
-    const partial = `${blob}.mixsga.incomplete`;
+    const partial = `${blob}${PARTIAL}`;
     try {
       for (;;) {
         const { begun, sound } = await fill(partial, file, url, meter, { token, timeoutMs, signal });

@@ -1,14 +1,19 @@
 import { ArgumentError, FileError } from '@mixsga/backend';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { appendFile, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { appendFile, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeSafetensors, fromFloat32 } from '../io/safetensors';
+import { temporaryPath } from '../io/atomic';
+import { type Owner, tagOf, thisProcess } from '../io/owner';
 import { openCheckpoint } from '../open-checkpoint';
 import { resolveModel } from '../zoo';
 import type { DownloadProgress } from './progress';
-import { downloadModel } from './snapshot';
+import { FolderCache } from './folder-cache';
+import { hubSettings } from './settings';
+import { downloadModel, fetchModel } from './snapshot';
 import { COMMIT, hashOf, HubServer, HUB_VARIABLES } from './testing/hub-server';
 
 const text = (content: string) => new TextEncoder().encode(content);
@@ -93,6 +98,45 @@ describe('downloadModel', () => {
     server.requests.length = 0;
     await downloadModel(`org/tiny@${COMMIT}`);
     expect(server.requests).toEqual([]);
+  });
+
+  it('asks for each file once, the small ones before the weights', async () => {
+    await server.stop();
+    await serve(sharded);
+    const [id, settings] = [{ name: 'org/tiny', revision: 'main' }, await hubSettings()];
+    const cache = new FolderCache(id, settings);
+    const fetched = vi.spyOn(cache, 'fetch');
+    const seen: DownloadProgress[] = [];
+    let early: readonly string[] = [];
+    await fetchModel(id, cache, settings, { progress: (progress) => seen.push(progress), beforeWeights: async ({ names }) => void (early = await Promise.resolve(names)) });
+    expect([...early].sort()).toEqual(['config.json', 'tokenizer.json']);
+    const shards = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
+    expect(fetched.mock.calls.map(([{ path }]) => path)).toEqual(['config.json', 'tokenizer.json', 'model.safetensors.index.json', ...shards]);
+    const total = [...fetched.mock.calls].reduce((sum, [{ size }]) => sum + size, 0);
+    expect(seen.at(-1)).toMatchObject({ bytes: total, total, file: shards[1] });
+  });
+
+  it('removes what processes that ended left: links, and parts of files that nobody goes on with', async () => {
+    const { pid } = spawnSync(process.execPath, ['-e', '']);
+    const snapshots = [COMMIT, 'c'.repeat(40)].map((commit) => join(repository(), 'snapshots', commit));
+    const nameOf = async (owner: Partial<Owner>) => basename(await temporaryPath('config.json')).replace(tagOf(thisProcess()), tagOf({ ...thisProcess(), ...owner }));
+    const [dead, alive] = [await nameOf({ pid }), await nameOf({})];
+    for (const folder of [...snapshots, join(repository(), 'refs')]) {
+      await mkdir(folder, { recursive: true });
+      for (const name of [dead, alive]) await symlink('../../blobs/gone', join(folder, name));
+    }
+    const parts = ['old', 'new', 'other'].map((name) => join(repository(), 'blobs', `${name}${name === 'other' ? '.incomplete' : '.mixsga.incomplete'}`));
+    await mkdir(join(repository(), 'blobs'));
+    for (const part of parts) await writeFile(part, 'half');
+    const old = new Date(Date.now() - 48 * 3600 * 1000);
+    for (const part of [parts[0]!, parts[2]!]) await utimes(part, old, old);
+    await downloadModel('org/tiny');
+    for (const folder of [...snapshots, join(repository(), 'refs')]) {
+      const names = await readdir(folder);
+      expect(names).toContain(alive);
+      expect(names).not.toContain(dead);
+    }
+    expect(parts.map((part) => existsSync(part))).toEqual([false, true, true]); // the last is Python's
   });
 
   it('fetches configuration and tokenizer alone when it is asked to', async () => {

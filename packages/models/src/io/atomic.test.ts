@@ -1,11 +1,10 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { removeLeftovers, temporaryPath, writeDirectoryAtomic, writeFileAtomic, writeSynced } from './atomic';
-import { hasEnded, thisProcess } from './owner';
+import { type Owner, stateOf, stateOfTag, tagOf, thisProcess } from './owner';
 
 let folder: string;
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'mixsga-atomic-'))));
@@ -69,21 +68,20 @@ describe('writeSynced', () => {
 
 describe('thisProcess', () => {
   it('is this machine, number and start', async () => {
-    const { host, pid, start } = await thisProcess();
-    expect(host).toBe(createHash('sha256').update(hostname()).digest('hex').slice(0, 8));
-    expect(pid).toBe(process.pid);
+    const own = thisProcess();
+    expect(own).toMatchObject({ host: hostname(), pid: process.pid });
     if (process.platform !== 'linux') return;
     // A name without spaces, so that the fields can be counted.
     const fields = (await readFile('/proc/self/stat', 'utf8')).replace(/\(.*\)/s, 'name').split(' ');
-    expect(start).toBe(fields[21]);
+    expect(own.start).toBe(fields[21]);
   });
 
-  it('has not ended, whatever start another system gives', async () => {
-    const own = await thisProcess();
-    expect(await hasEnded(own)).toBe(false);
-    expect(await hasEnded({ ...own, start: '0' })).toBe(false);
-    expect(await hasEnded({ ...own, pid: 2 ** 22 + 1 })).toBe(true); // beyond the largest number of a process
-    expect(await hasEnded({ ...own, pid: 1, start: '0' })).toBe(false);
+  it('lives, whatever start another system gives', () => {
+    const own = thisProcess();
+    expect(stateOf(own)).toBe('alive');
+    expect(stateOf({ ...own, start: null })).toBe('alive');
+    expect(stateOf({ ...own, pid: 2 ** 22 + 1 })).toBe('dead'); // beyond the largest number of a process
+    expect(stateOf({ ...own, pid: 1, start: null })).toBe('alive');
   });
 });
 
@@ -91,17 +89,14 @@ describe('temporaryPath', () => {
   it('is another each time, beside its path', async () => {
     const paths = await Promise.all(Array.from({ length: 20 }, () => temporaryPath(join(folder, 'a.json'))));
     expect(new Set(paths).size).toBe(20);
-    const { host, pid, start } = await thisProcess();
-    for (const path of paths) expect(path).toMatch(new RegExp(`^${folder}/\\.a\\.json\\.mixsga-${host}-${pid}-${start}-[0-9a-z]{4,8}\\.tmp$`));
+    for (const path of paths) expect(path).toMatch(new RegExp(`^${folder}/\\.a\\.json\\.mixsga-${tagOf(thisProcess())}-[0-9a-z]{4,8}\\.tmp$`));
   });
 });
 
 describe('removeLeftovers', () => {
   /** The name of a temporary file as another process would have given it. */
-  const nameOf = async (owner: Partial<{ host: string; pid: number; start: string }>) => {
-    const { host, pid, start } = { ...(await thisProcess()), ...owner };
-    return basename(await temporaryPath('a')).replace(/mixsga-.*-(?=[^-]*$)/, `mixsga-${host}-${pid}-${start}-`);
-  };
+  const nameOf = async (owner: Partial<Owner>) =>
+    basename(await temporaryPath('a')).replace(tagOf(thisProcess()), tagOf({ ...thisProcess(), ...owner }));
   const left = async () => (await readdir(folder)).sort();
 
   it('removes files and folders of processes that ended, and nothing else', async () => {
@@ -119,7 +114,7 @@ describe('removeLeftovers', () => {
     const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
     try {
       const { pid } = child as { pid: number };
-      await writeFile(join(folder, await nameOf({ pid, start: '0' })), '');
+      await writeFile(join(folder, await nameOf({ pid, start: null })), '');
       await removeLeftovers(folder);
       expect(await left()).toHaveLength(1);
     } finally {
@@ -131,11 +126,12 @@ describe('removeLeftovers', () => {
     await writeFile(join(folder, await nameOf({ start: '1' })), '');
     await removeLeftovers(folder);
     expect(await left()).toEqual([]);
-    expect(await hasEnded(await thisProcess())).toBe(false);
+    expect(stateOf(thisProcess())).toBe('alive');
+    expect(stateOfTag(tagOf(thisProcess()))).toBe('alive');
   });
 
   it('keeps what another machine wrote within a day', async () => {
-    const names = [await nameOf({ host: '00000000' }), await nameOf({ host: '00000000' })];
+    const names = [await nameOf({ host: 'other' }), await nameOf({ host: 'other' })];
     for (const [i, hours] of [23.5, 24.01].entries()) {
       await writeFile(join(folder, names[i]!), '');
       const old = new Date(Date.now() - hours * 3600 * 1000);
@@ -143,12 +139,21 @@ describe('removeLeftovers', () => {
     }
     await removeLeftovers(folder);
     expect(await left()).toEqual([names[0]]);
-    expect(await hasEnded({ host: '00000000', pid: process.pid, start: '1' })).toBeUndefined();
+    expect(stateOf({ ...thisProcess(), host: 'other' })).toBe('elsewhere');
   });
 
   it('has nothing to do in a folder that there is not', async () => {
     await removeLeftovers(join(folder, 'none'));
     expect(await left()).toEqual([]);
+  });
+
+  it('judges a name as it judges the process: by machine, boot, container, number and start', () => {
+    const { machine } = thisProcess();
+    const { pid } = spawnSync(process.execPath, ['-e', '']);
+    const others: Partial<Owner>[] = [{}, { host: 'other' }, { machine: 'other' }, { boot: 'earlier' }, { pidNamespace: 'other' }, { pid }, { start: '1' }, { start: null }];
+    const states = others.map((other) => stateOf({ ...thisProcess(), ...other }));
+    expect(states).toEqual(['alive', 'elsewhere', 'elsewhere', machine === null ? 'elsewhere' : 'dead', 'elsewhere', 'dead', process.platform === 'win32' ? 'alive' : 'dead', 'alive']);
+    expect(others.map((other) => stateOfTag(tagOf({ ...thisProcess(), ...other })))).toEqual(states);
   });
 
   it('is part of every write', async () => {

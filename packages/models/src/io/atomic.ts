@@ -1,20 +1,19 @@
 // Files and folders that appear complete or not at all (Node), and what a killed process leaves of them.
 import { makeFolder, orFileError } from './fs';
-import { hasEnded, thisProcess } from './owner';
+import { stateOfTag, TAG, tagOf, thisProcess } from './owner';
 
 // Node's modules are imported when a function runs, so that browsers can load this package.
 
-/** As {@link temporaryPath} makes them: .NAME.mixsga-HOST-PID-START-RANDOM.tmp */
-const TEMPORARY = /^\..+\.mixsga-([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-z]+\.tmp$/;
+/** As {@link temporaryPath} makes them: .NAME.mixsga-TAG-RANDOM.tmp */
+const TEMPORARY = new RegExp(`^\\..+\\.mixsga-(${TAG})-[0-9a-z]+\\.tmp$`);
 /** What another machine has not touched for so long is abandoned, milliseconds. */
 const ABANDONED = 24 * 3600 * 1000;
 
 /** A name beside `path` for what will be `path`. It carries the process, so that {@link removeLeftovers} knows it. */
 export async function temporaryPath(path: string): Promise<string> {
   const { basename, dirname, join } = await import('node:path');
-  const { host, pid, start } = await thisProcess();
   const random = Math.random().toString(36).slice(2, 10);
-  return join(dirname(path), `.${basename(path)}.mixsga-${host}-${pid}-${start}-${random}.tmp`);
+  return join(dirname(path), `.${basename(path)}.mixsga-${tagOf(thisProcess())}-${random}.tmp`);
 }
 
 /**
@@ -22,15 +21,29 @@ export async function temporaryPath(path: string): Promise<string> {
  * machines until they have not changed for a day, and all other files. What cannot be removed stays too.
  */
 export async function removeLeftovers(folder: string): Promise<void> {
-  const { readdir, rm, stat } = await import('node:fs/promises');
+  const { readdir, rm } = await import('node:fs/promises');
   for (const name of await readdir(folder).catch((): string[] => [])) {
-    const match = TEMPORARY.exec(name);
-    if (!match) continue;
+    const tag = TEMPORARY.exec(name)?.[1];
     const path = `${folder}/${name}`;
-    const ended = await hasEnded({ host: match[1]!, pid: Number(match[2]), start: match[3]! });
-    const age = async () => Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? Infinity);
-    if (ended ?? (await age()) > ABANDONED) await rm(path, { recursive: true, force: true }).catch(() => undefined);
+    if (tag !== undefined && (await isAbandoned(tag, path))) await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
+}
+
+/** Whether the process that a file or folder belongs to has ended, or on another machine has not touched it for a day. */
+export async function isAbandoned(tag: string, path: string): Promise<boolean> {
+  const state = stateOfTag(tag);
+  return state === 'elsewhere' ? (await ageOf(path)) > ABANDONED : state === 'dead';
+}
+
+/** Whether nobody has written to a file for a day. */
+export async function isOld(path: string): Promise<boolean> {
+  return (await ageOf(path)) > ABANDONED;
+}
+
+/** Milliseconds since it was written; −∞ where there is none. */
+async function ageOf(path: string): Promise<number> {
+  const { lstat } = await import('node:fs/promises');
+  return Date.now() - ((await lstat(path).catch(() => null))?.mtimeMs ?? Infinity);
 }
 
 /**

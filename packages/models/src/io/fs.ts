@@ -70,20 +70,28 @@ export async function orFileError<T>(path: string, action: 'read' | 'write', bod
  * Makes a folder, and those that it is in. Node's own recursive mkdir never returns where a file system has no folders to make, as below
  * /proc: there ENOENT does not mean that the folder above is missing.
  *
+ * @returns the first that was made, if any
  * @throws the system's own errors, see {@link orFileError}
  */
-export async function makeFolder(path: string): Promise<void> {
-  const { mkdir, stat } = await import('node:fs/promises');
-  const { dirname } = await import('node:path');
-  const kind = async (at: string) => stat(at).then((info) => (info.isDirectory() ? 'folder' : 'file'), () => null);
-  if ((await kind(path)) === 'folder') return;
+export function makeFolderSync(path: string): string | undefined {
+  const { existsSync, mkdirSync, statSync } = process.getBuiltinModule('node:fs');
+  const { dirname } = process.getBuiltinModule('node:path');
+  const isFolder = () => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  if (isFolder()) return undefined;
   const above = dirname(path);
-  if (above !== path && (await kind(above)) === null) await makeFolder(above);
+  const first = above !== path && !existsSync(above) ? makeFolderSync(above) : undefined;
   try {
-    await mkdir(path);
+    mkdirSync(path);
+    return first ?? path;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || (await kind(path)) !== 'folder') throw error; // another process was faster
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !isFolder()) throw error; // another process was faster
+    return first;
   }
+}
+
+/** {@link makeFolderSync} as a promise. */
+export async function makeFolder(path: string): Promise<void> {
+  await Promise.resolve(makeFolderSync(path));
 }
 
 /** A system error as a FileError that says what was being done, and for the common ones what to do. */
