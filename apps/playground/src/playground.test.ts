@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { fromPretrained, generateText, parseAttention } from '@mixsga/models';
-import axe from 'axe-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BuiltPage, CHROMIUM, hasChromium } from './testing/built-page';
 import { FakeHub } from './testing/fake-hub';
-import { addressHas, drop, ended, exported, generate, meter, renderers, textOf, tokens } from './testing/page';
+import { addressHas, drop, ended, exported, generate, meter, renderers, textOf, tokens, violations } from './testing/page';
 import { StaticServer } from './testing/static-server';
 
 const zoo = fileURLToPath(new URL('../../../packages/models/zoo/sotu-mini', import.meta.url));
@@ -401,8 +400,7 @@ describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (ther
     await ended(page, fragment ? 2 : 1);
     await page.getByRole('listbox').first().focus();
     for (const details of await page.locator('details').all()) await details.evaluate((element) => ((element as HTMLDetailsElement).open = true));
-    const result = await page.evaluate(`${axe.source}; axe.run(document, { resultTypes: ['violations'] })`) as { violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] };
-    expect(result.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html.slice(0, 200)} ${failureSummary}`).join(' | ')}`)).toEqual([]);
+    expect(await violations(page)).toEqual([]);
     // Nothing is wider than the screen.
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
     if (process.env.MIXSGA_SCREENSHOTS) await page.screenshot({ path: join(process.env.MIXSGA_SCREENSHOTS, `${name}.png`), fullPage: true });

@@ -6,7 +6,7 @@ import type { Page } from 'playwright-core';
 import { BuiltPage, CHROMIUM, hasChromium } from './testing/built-page';
 import { changedModel, modelFiles, zoo, type Changes } from './testing/changed-model';
 import { FakeHub } from './testing/fake-hub';
-import { drop, ended, exported, generate, textOf } from './testing/page';
+import { drop, ended, exported, generate, textOf, violations } from './testing/page';
 
 const GREEDY = 'temperature=0&top_p=1&pace=0&max=30&backend=wasm';
 
@@ -160,13 +160,15 @@ describe.skipIf(!hasChromium)(`what the page says in a browser${hasChromium ? ''
   });
 
   it('shows what opening a model warned of, in place of the console', async () => {
-    const page = await built.open(`${GREEDY}&attention=mha`);
+    // A token of white space has a name for screen readers too.
+    const page = await built.open(`${GREEDY}&attention=mha&prompt=Congress+`);
     await ended(page);
     for (let times = 0; times < 2; times++) {
       await openChanged(page, { config: { hiden_size: 3, flavour: 'lime' } });
       await page.locator('.model .notice').waitFor();
       expect(await page.locator('.model .notice').allInnerTexts()).toEqual(['config.json: ignored 2 unknown keys: hiden_size, flavour.']);
     }
+    expect(await violations(page)).toEqual([]);
     await generate(page);
     await ended(page);
     expect(await page.locator('article .notice').count()).toBe(0);
@@ -191,6 +193,7 @@ describe.skipIf(!hasChromium)(`what the page says in a browser${hasChromium ? ''
     await alert.waitFor();
     expect(await texts()).toEqual([expect.stringMatching(/^https:\/\/huggingface\.co\/org\/tiny: cannot be reached: .*; check the connection and run again\.$/), advice]);
     expect(await page.locator('.composer [role=status]').innerText()).toBe('No model is open. Under Model stands why, and what to do.');
+    expect(await violations(page)).toEqual([]);
     hub.offline = false;
     hub.damages = true;
     await again.click();

@@ -108,7 +108,8 @@ class Chunk extends Component<ChunkProps> {
           if (token >= firstNew && differs[token - firstNew] === '1') classes.push('differs');
           return (
             <span
-              key={token} id={`${id}-token-${token}`} data-token={token} role="option" aria-selected={token === chosen} class={classes.join(' ')}
+              key={token} id={`${id}-token-${token}`} data-token={token} role="option" aria-selected={token === chosen}
+              aria-label={text !== '' && text.trim() === '' ? 'white space' : undefined} class={classes.join(' ')}
               style={share === null ? undefined : { '--fill': `${100 * share}%`, '--tone': toneOf(run, layer, token, theme) }}
             >
               {text === '' ? visible(text) : text}

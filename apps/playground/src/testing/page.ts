@@ -1,6 +1,7 @@
 // What the tests do with a page, and read from it.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { expect } from 'vitest';
 import type { Kept, ModelFacts } from '../protocol';
@@ -69,6 +70,12 @@ export async function drop(page: Page, from: string, names: readonly string[]): 
     return transfer;
   }, files);
   await page.dispatchEvent('body', 'drop', { dataTransfer: data });
+}
+
+/** What axe finds wrong with a page as it is. */
+export async function violations(page: Page): Promise<string[]> {
+  const result = await page.evaluate(`${axe.source}; axe.run(document, { resultTypes: ['violations'] })`) as { violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] };
+  return result.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html.slice(0, 200)} ${failureSummary}`).join(' | ')}`);
 }
 
 /** Resident bytes of the browser's renderers. */
