@@ -162,9 +162,7 @@ export interface RunStarted {
   readonly generated: readonly Token[];
   /** Of each layer of the model, the layer of the cache that it reads. */
   readonly cacheLayers: readonly number[];
-  /** Of each expert, and under a KV budget of those that tokens are only coarsened to. */
-  readonly groupSizes: readonly number[];
-  /** What each of them keeps of a token in a layer. */
+  /** What each expert keeps of a token in a layer, and under a KV budget what coarser forms do. */
   readonly kept: readonly Kept[];
   /** Of each expert. */
   readonly ratios: readonly number[];

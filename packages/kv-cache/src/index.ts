@@ -6,6 +6,7 @@ export type { KvCache } from './cache';
 export { evictionKinds, parseEviction } from './eviction/index';
 export type { EvictionFactory, EvictionKind, EvictionOptions, EvictionPolicy, KeptTokens } from './eviction/policy';
 export { ExpertIndex } from './expert-index';
+export { ENTRY_BYTES } from './layers/slot-entries';
 export type { CacheLayout, StoredEntry, StoredToken } from './layout';
 export { CachePool } from './pool';
 export type { CreateOptions } from './pool';

@@ -20,7 +20,6 @@ export function exportRuns(runs: readonly RunView[]): string {
         backend: run.started?.backend,
         backendDetail: run.started?.backendDetail,
         weights: run.started?.weights,
-        groupSizes: run.groupSizes,
         kept: run.kept,
         promptTokens: run.promptLength,
         text: run.text,

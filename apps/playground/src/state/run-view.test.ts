@@ -8,7 +8,7 @@ import { defaults } from './settings';
 
 const started: RunStarted = {
   type: 'started', backend: 'wasm', backendDetail: 'WebAssembly', weights: 'f32', prompt: [{ id: 1, text: 'A' }, { id: 2, text: ' <b>' }], generated: [],
-  cacheLayers: [0, 1], groupSizes: [1, 2, 4], kept: [1, 0.5, 0.25].map((share) => ({ share, text: `${8 * share} of 8 heads` })), ratios: [0.3, 0.1, 0.6], kvBudget: null, mhaPerToken: 1000, gqaPerToken: 500, tokensAtMost: 4,
+  cacheLayers: [0, 1], kept: [1, 0.5, 0.25].map((share) => ({ share, text: `${8 * share} of 8 heads` })), ratios: [0.3, 0.1, 0.6], kvBudget: null, mhaPerToken: 1000, gqaPerToken: 500, tokensAtMost: 4,
 };
 
 function step(id: number, first: number, experts: readonly number[], tokensSeen: number): RunEvent {

@@ -50,11 +50,7 @@ export class RunView {
     return this.started?.cacheLayers.length ?? 0;
   }
 
-  get groupSizes(): readonly number[] {
-    return this.started?.groupSizes ?? [1];
-  }
-
-  /** What each expert keeps of a token in a layer; under a KV budget those too that tokens are only coarsened to. */
+  /** See {@link RunStarted.kept}. */
   get kept(): readonly Kept[] {
     return this.started?.kept ?? [];
   }

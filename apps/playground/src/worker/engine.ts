@@ -90,7 +90,7 @@ export class Engine {
     const limits = { eviction: request.eviction, ...(kvBudget !== null && { kvBudget }) };
     // What does not fit is said now. It takes no page.
     const empty = pretrained.decoder.createCache({ ...limits, maxTokens: length });
-    const { groupSizes, stored } = empty;
+    const { stored } = empty;
     empty.dispose();
     emit({
       type: 'started',
@@ -99,7 +99,7 @@ export class Engine {
       weights: loaded.weights,
       prompt: piecesOf(tokenizer, prompt),
       generated: piecesOf(tokenizer, request.generated, prompt.at(-1)),
-      cacheLayers: layers, groupSizes, ratios, kvBudget,
+      cacheLayers: layers, ratios, kvBudget,
       kept: keptOf(request.attention, report, stored),
       mhaPerToken: report.kvBytesPerTokenFull,
       gqaPerToken: report.kvBytesPerTokenBy['gqa:2'] ?? null,

@@ -105,11 +105,11 @@ async function watched(attention: string, limits: Limits = {}, kv: 'f32' | 'int8
   const layers = cacheLayers(attention, LAYERS);
   const stored = new Set(layers).size;
   const empty = decoder.createCache({ ...limits, maxTokens: TOKENS + 1 });
-  const { groupSizes, stored: entries } = empty;
+  const { stored: entries } = empty;
   empty.dispose();
   const kept = keptOf(attention, report, entries);
   const started: RunStarted = {
-    type: 'started', backend: 'wasm', backendDetail: '', weights: 'f32', prompt: [], generated: [], cacheLayers: layers, groupSizes, kept,
+    type: 'started', backend: 'wasm', backendDetail: '', weights: 'f32', prompt: [], generated: [], cacheLayers: layers, kept,
     ratios: [1], kvBudget: null, mhaPerToken: report.kvBytesPerTokenFull, gqaPerToken: null, tokensAtMost: TOKENS,
   };
   const { name, family, kvHeads, headDim, contextLength, parameters } = report;

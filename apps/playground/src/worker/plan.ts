@@ -1,10 +1,7 @@
 // What a run will take, before it runs.
-import { parseEviction, type StoredToken } from '@mixsga/kv-cache';
+import { ENTRY_BYTES, parseEviction, type StoredToken } from '@mixsga/kv-cache';
 import { parseAttention, storedTokens, type ModelReport } from '@mixsga/models';
 import type { Kept, Variant, VariantPlan } from '../protocol';
-
-/** Bytes by which a cache with an eviction policy or a KV budget knows a token of a layer: its position and its score. */
-const PLACE_BYTES = 8;
 
 /** Of each layer of the model, the layer of the cache that it reads. */
 export function cacheLayers(attention: string, layers: number): number[] {
@@ -26,12 +23,13 @@ export function storingLayers(attention: string, layers: number): number {
  * @throws ArgumentError when there is no such policy
  */
 export function planVariant(report: ModelReport, { attention, eviction, kvBudget }: Variant, tokens: number): VariantPlan {
-  const stored = storedTokens(report, parseAttention(attention));
+  const asked = parseAttention(attention);
+  const stored = storedTokens(report, asked);
   const kept = keptOf(attention, report, stored);
+  const ratios = asked.experts?.ratios ?? [1];
   const layers = storingLayers(attention, report.layers);
-  // In place of the packed index of the expert.
-  const index = Math.floor((layers * Math.ceil(Math.log2(stored.length))) / 8);
-  const placed = report.kvBytesPerToken - index + layers * PLACE_BYTES;
+  // Entries in place of the packed index of experts.
+  const placed = Math.round(layers * ratios.reduce((sum, ratio, expert) => sum + ratio * stored[expert]!.bytes, 0)) + layers * ENTRY_BYTES;
   if (kvBudget !== undefined) return { bytes: Math.min(tokens * placed, budgetBytes(report, kvBudget, tokens)), tokensKept: tokens, kept };
   const policy = parseEviction(eviction)({ maxTokens: tokens + 1 });
   if (!policy) return { bytes: tokens * report.kvBytesPerToken, tokensKept: tokens, kept };
