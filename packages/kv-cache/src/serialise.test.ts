@@ -264,6 +264,22 @@ describe('restore refuses', () => {
     await refused(await forged(await evicting, policy('none')), 'expected eviction none, which the cache was made with, got none');
   });
 
+  it('a budget that can not be one', async () => {
+    const budgeted = await filled(pool, 20, { budget: { bytes: 4000, policy: 'oldest@4' }, maxTokens: 20 }).serialise();
+    const own = '"budget":{"policy":"oldest@4","maxTokens":20,"bytes":4000,"groupSizes":[1,2,4]}';
+    expect(new TextDecoder().decode(budgeted)).toContain(own);
+    await expect(pool.restore(budgeted)).resolves.toHaveProperty('tokensSeen', 20);
+    const refusal = 'CachePool.restore: expected a budget with bytes, policy, maxTokens and group sizes, or null, got something else in its header';
+    for (const [from, to] of [
+      ['"policy":"oldest@4"', '"policy":7'], ['"maxTokens":20,"bytes"', '"maxTokens":-1,"bytes"'], ['"maxTokens":20,"bytes"', '"maxTokens":"20","bytes"'], ['"bytes":4000', '"bytes":0.5'], ['"bytes":4000', '"bytes":1e16'],
+      ['[1,2,4]}', '7}'], ['[1,2,4]}', '[1,2]}'], ['[1,2,4]}', '[2,2,4]}'], ['[1,2,4]}', '[1,2,4,0]}'], ['[1,2,4]}', '[1,2,4,3]}'], ['[1,2,4]}', '[1,2,4,0.5]}'],
+      ['[1,2,4]}', `[1,2,4${',4'.repeat(254)}]}`],
+    ] as const) {
+      await refused(await forged(budgeted, { header: (json) => json.replace(from, to) }), refusal);
+    }
+    await refused(await forged(budgeted, { header: (json) => json.replace('"bytes":4000', '"bytes":1') }), 'KV budget: expected at least');
+  });
+
   it('places that are none', async () => {
     const index = async (byte: number) => forged(await serialised, { body: (body) => body.setUint8(0, byte) });
     const first = new DataView((await forged(await serialised, {})).buffer);

@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, BackendError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 import { budgetKinds, CachePool, parseBudgetPolicy, type BudgetPolicy, type BudgetTokens } from '../index';
 import { budgetChecks } from '../testing';
@@ -88,6 +88,37 @@ describe('a budget', () => {
     expect(() => pool().create({ budget: { bytes: 50 }, maxTokens: 3 })).toThrow(
       `KV budget: expected at least ${2 * coarsest + finest} bytes, which 3 tokens at the coarsest need, got 50; `,
     );
+  });
+
+  it('coarsens with a later step where there is no memory for it', () => {
+    const runtime = new WatchedRuntime();
+    const layout = { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [1], fingerprint: 'budget' };
+    const cache = new CachePool(runtime, layout).create({ budget: { bytes: 4 * finest, policy: 'oldest@4' }, maxTokens: 8 });
+    for (let token = 0; token < 3; token++) {
+      cache.view(0);
+      cache.commit([0]);
+    }
+    cache.view(0);
+    runtime.memory.left = 0; // the first page of coarsened tokens
+    cache.commit([0]);
+    expect(cache.expertCounts()).toEqual([4, 0]);
+    expect(() => cache.view(0)).toThrow(BackendError);
+    expect(cache.expertCounts()).toEqual([4, 0]);
+    runtime.memory.left = 1;
+    cache.view(0);
+    expect(cache.expertCounts()).toEqual([2, 2]);
+  });
+
+  it('coarsens to whatever arena has the size, the first too', () => {
+    const layout = { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [2, 1], fingerprint: 'budget' };
+    const cache = new CachePool(new WatchedRuntime(), layout).create({ budget: { bytes: 4 * finest, policy: 'oldest' }, maxTokens: 6 });
+    for (let token = 0; token < 5; token++) {
+      cache.view(0);
+      cache.commit([1]);
+    }
+    expect([cache.tokensKept(0), cache.expertOf(0, 4)]).toEqual([5, 1]);
+    expect(cache.expertOf(0, 0)).not.toBe(1);
+    expect(cache.expertCounts()[0]).toBeGreaterThan(0);
   });
 
   it('leaves room for the next token, to the last byte', () => {
