@@ -75,7 +75,7 @@ export async function openModelCheckpoint(
   });
   if (!read.files) await parse(files);
   const { json, ...parsed } = read.files!;
-  return { ...(await openFiles(files, json)), ...parsed };
+  return { ...(await openFiles(files, json, options.signal)), ...parsed };
 }
 
 export interface ModelCheckpointOptions extends Omit<DownloadOptions, 'beforeWeights'> {

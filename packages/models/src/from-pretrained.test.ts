@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,6 +52,18 @@ async function save(
   return { config: parsed, values };
 }
 
+/** A signal that is aborted when it is looked at for the time after `looks`. */
+function stopAfter(looks: number, controller: AbortController): AbortSignal {
+  const { signal } = controller;
+  const look = signal.throwIfAborted.bind(signal);
+  let left = looks;
+  signal.throwIfAborted = () => {
+    if (left-- === 0) controller.abort(new Error('enough'));
+    look();
+  };
+  return signal;
+}
+
 describe('convertCheckpoint', () => {
   it.each(Object.keys(tinyForms) as TinyForm[])('writes %s so that it opens as it would be converted on the way', async (form) => {
     await save(form);
@@ -78,6 +90,12 @@ describe('convertCheckpoint', () => {
     const before = decodeSafetensors(await readFile(join(folder, 'model.safetensors')), 'in');
     for (const [name, { dtype, data }] of before) expect(tensors.get(name)).toMatchObject({ dtype, data });
     expect(tensors.get('model.layers.3.self_attn.router.weight')).toMatchObject({ dtype: 'F32', shape: [3, 32] });
+    for (const readings of [0, 7]) {
+      const controller = new AbortController();
+      const converting = convertCheckpoint(folder, join(folder, 'stopped'), { attention: 'gqa:2', signal: stopAfter(readings, controller) });
+      await expect(converting).rejects.toThrow('enough');
+      expect(await readdir(join(folder, 'stopped')).catch(() => [])).toEqual([]);
+    }
     const refused = convertCheckpoint(folder, join(folder, 'none'), { attention: 'gqa:8' });
     await expect(refused).rejects.toThrow('expected divisors of the 4 KV heads, got 8');
     await expect(readFile(join(folder, 'none', 'config.json'))).rejects.toThrow('ENOENT');
@@ -103,6 +121,17 @@ describe('openModelCheckpoint', () => {
 });
 
 describe('fromPretrained', () => {
+  it('reads no further tensor once it is stopped, and leaves nothing on the backend', async () => {
+    await save('llama');
+    const { tensors } = await trackTensors(async () => {
+      for (const looks of [1, 4, 20]) {
+        const opening = fromPretrained(folder, { signal: stopAfter(looks, new AbortController()) });
+        await expect(opening).rejects.toThrow('enough');
+      }
+    });
+    expect(tensors).toBe(0);
+  });
+
   it('opens a shipped model with its tokenizer, under another attention variant', async () => {
     const { decoder, tokenizer, config, stopTokens, prefixToken } = await fromPretrained('sotu-mini', { attention: 'mixsga:3:1:6', routerSeed: 2 });
     expect(config.mixsga).toEqual({ attention: 'mixsga:3:1:6', router: 'sigmoid', routerSeed: 2 });

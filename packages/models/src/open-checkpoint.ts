@@ -3,6 +3,7 @@ import { downloadModel, type DownloadOptions } from './hub/snapshot';
 import { folderFiles, listedFiles, openTensors, readConfig, readFile, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
 import { isNode } from './io/environment';
 import type { JsonValue } from './io/json';
+import { stoppableTensors } from './io/stoppable-tensors';
 import type { TensorSource } from './io/tensor-source';
 import { MAX_TOKENIZER_BYTES, readTokenizerFiles, type TokenizerContent } from './tokenizers/tokenizer-files';
 import { resolveModel } from './zoo';
@@ -37,7 +38,7 @@ export interface OpenCheckpoint {
  */
 export async function openCheckpoint(source: string | readonly FileReference[], options: DownloadOptions = {}): Promise<OpenCheckpoint> {
   const files = await checkpointFiles(source, options);
-  return openFiles(files, await readConfig(files, 'config.json'));
+  return openFiles(files, await readConfig(files, 'config.json'), options.signal);
 }
 
 /** The files of what {@link openCheckpoint} takes. @throws the same */
@@ -47,13 +48,13 @@ export async function checkpointFiles(source: string | readonly FileReference[],
   throw new FileError(files.where, `expected config.json among its files, got ${files.names.slice(0, 10).join(', ') || 'none'}`);
 }
 
-/** {@link openCheckpoint} of files whose config.json is read. */
-export async function openFiles(files: CheckpointFiles, config: JsonValue): Promise<OpenCheckpoint> {
+/** {@link openCheckpoint} of files whose config.json is read. @param signal aborts also between two tensors */
+export async function openFiles(files: CheckpointFiles, config: JsonValue, signal?: AbortSignal): Promise<OpenCheckpoint> {
   return {
     where: files.where,
     config,
     configWhere: files.path('config.json'),
-    tensors: await openTensors(files),
+    tensors: stoppableTensors(await openTensors(files), signal),
     files: files.names,
     tokenizer: () => readTokenizerFiles(files),
     file: async (name) => (files.names.includes(name) ? readFile(files, name, MAX_TOKENIZER_BYTES) : null),

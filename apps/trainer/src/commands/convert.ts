@@ -7,6 +7,7 @@ import { type Command, Option } from 'commander';
 
 import { withOutputFolder } from '../output-folder/lock';
 import { isLockFile } from '../output-folder/lock-file';
+import { Interrupted, withInterruption } from '../training/interruption';
 import { ProgressLine } from '../training/progress';
 import { downloadProgress } from './download-progress';
 import { print } from './options';
@@ -29,7 +30,7 @@ export function registerConvert(program: Command): void {
     .addOption(new Option('--router <kind>', 'router of a variant with experts').choices(routerNames()).default('sigmoid'))
     .option('--seed <n>', 'seed of the new routers', '0')
     .option('--align', 'first permute and turn heads so that those of a group are alike; the unmodified model stays the same')
-    .action(async (name: string, options: ConvertOptions) => {
+    .action((name: string, options: ConvertOptions) => withInterruption(async (signal) => {
       const routerSeed = Number(options.seed);
       if (!Number.isInteger(routerSeed) || routerSeed < 0) {
         throw new ArgumentError(`--seed: expected a whole number, got ${JSON.stringify(options.seed)}`);
@@ -42,9 +43,11 @@ export function registerConvert(program: Command): void {
         if ((await readdir(out)).some((file) => !isLockFile(file))) throw new ArgumentError(`--out: ${out} is not empty; give a new folder`);
         await startBackend('cpu'); // for the routers; the weights are only moved
         const line = new ProgressLine();
-        await convertCheckpoint(name, out, { attention, router, routerSeed, align, progress: downloadProgress(line) }).finally(() => line.clear());
+        await convertCheckpoint(name, out, { attention, router, routerSeed, align, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
+          throw signal.aborted ? new Interrupted('stopped; nothing was written') : error;
+        }).finally(() => line.clear());
       });
       const variant = parseAttention(attention);
       print(`${out}: ${variant.spec}, ${100 * variant.kvBudget} % of the KV cache`);
-    });
+    }));
 }

@@ -48,7 +48,7 @@ describe('readTaskRows', () => {
     expect(fingerprint).toBe(sha256('{"a":1}\n{"a":2,"b":["x"]}\n'));
     expect(split).toBe('validation');
     expect((await readTaskRows(hellaswag, { data: path, split: 'test' }, {})).split).toBe('test');
-    expect(rowsData('x', [], 'all')).toEqual({ data: { name: 'x', rows: [] }, fingerprint: sha256(''), split: 'all' });
+    expect(await rowsData('x', [], 'all')).toEqual({ data: { name: 'x', rows: [] }, fingerprint: sha256(''), split: 'all' });
   });
 
   it('leaves broken rows out where that is asked for, and says how many', async () => {
@@ -106,32 +106,32 @@ describe('readTaskRows', () => {
 describe('usableRows', () => {
   const rows = (...values: unknown[]) => rowsData('x', values.map((value, i) => ({ value, where: `x: line ${i + 1}` })), 'test');
   const all = rows(question('good'), question('bad', 9), question('good'), question('much too long'.repeat(9)), question('good'));
-  const lines = (limit?: number, onMessage?: (text: string) => void) => {
-    const { data, split, fingerprint } = usableRows(hellaswag, model(), all, { routing: 'prefill', ...(limit !== undefined && { limit }) }, onMessage);
+  const lines = async (limit?: number, onMessage?: (text: string) => void) => {
+    const { data, split, fingerprint } = await usableRows(hellaswag, model(), await all, { routing: 'prefill', ...(limit !== undefined && { limit }) }, { onMessage });
     expect([data.name, split]).toEqual(['x', 'test']);
-    expect(fingerprint).toBe(rowsData('x', data.rows!, 'test').fingerprint);
+    expect(fingerprint).toBe((await rowsData('x', data.rows!, 'test')).fingerprint);
     return data.rows!.map(({ where }) => where.slice(-1)).join('');
   };
 
-  it('are those that can be measured, up to a limit', () => {
-    expect([lines(), lines(9), lines(3), lines(2), lines(1), lines(0)]).toEqual(['135', '135', '135', '13', '1', '']);
+  it('are those that can be measured, up to a limit', async () => {
+    expect(await Promise.all([lines(), lines(9), lines(3), lines(2), lines(1), lines(0)])).toEqual(['135', '135', '135', '13', '1', '']);
   });
 
-  it('says how many are not, before the limit is reached', () => {
+  it('says how many are not, before the limit is reached', async () => {
     const messages: string[] = [];
-    for (const limit of [undefined, 2, 1]) lines(limit, (text) => messages.push(text));
+    for (const limit of [undefined, 2, 1]) await lines(limit, (text) => messages.push(text));
     expect(messages).toEqual([
       expect.stringMatching(/^hellaswag: 2 unusable rows left out, the first: x: line 2: expected 'label' to be the right one of the choices 0, 1, 2, 3, got "?9"?$/),
       expect.stringMatching(/^hellaswag: 1 unusable rows left out, the first: x: line 2: /),
     ]);
   });
 
-  it('fails where none is, and passes other errors on', () => {
-    const none = rows(question('bad', 9), question('bad', 8));
-    expect(() => usableRows(hellaswag, model(), none, { routing: 'prefill' }, undefined)).toThrow(/^x: has no row that can be measured; the first: x: line 1: expected 'label'/);
-    expect(usableRows(hellaswag, model(), rows(), { routing: 'prefill' }, undefined).data.rows).toEqual([]);
+  it('fails where none is, and passes other errors on', async () => {
+    const none = await rows(question('bad', 9), question('bad', 8));
+    await expect(usableRows(hellaswag, model(), none, { routing: 'prefill' }, {})).rejects.toThrow(/^x: has no row that can be measured; the first: x: line 1: expected 'label'/);
+    expect((await usableRows(hellaswag, model(), await rows(), { routing: 'prefill' }, {})).data.rows).toEqual([]);
     const wrong = { ...hellaswag, check: () => { throw new ArgumentError('wrong'); } };
-    expect(() => usableRows(wrong, model(), all, { routing: 'prefill' }, undefined)).toThrow(new ArgumentError('wrong'));
+    await expect(usableRows(wrong, model(), await all, { routing: 'prefill' }, {})).rejects.toThrow(new ArgumentError('wrong'));
   });
 });
 

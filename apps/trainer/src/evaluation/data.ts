@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 
-import { ArgumentError, FileError } from '@mixsga/backend';
+import { ArgumentError, FileError, Turns } from '@mixsga/backend';
 import { type DataRow, type EvaluationData, type EvaluationOptions, type Evaluator, joinDocuments, type LanguageModel, tokensOfText } from '@mixsga/evaluators';
 import type { DownloadProgress, Tokenizer } from '@mixsga/models';
 
@@ -82,13 +82,17 @@ export async function readTaskRows(
     throw new FileError(error.path, `${reason}; or give ${name} a data set of yours (--data ${name}=FILE)`, { cause: error });
   }
   if (skipped.length > 0) onMessage?.(`${name}: ${skipped.length} broken rows left out, the first: ${skipped[0]!.message}`);
-  return rowsData(source, rows, split);
+  return rowsData(source, rows, split, signal);
 }
 
 /** Rows as the data of a task. */
-export function rowsData(name: string, rows: readonly DataRow[], split: TaskData['split']): TaskData {
+export async function rowsData(name: string, rows: readonly DataRow[], split: TaskData['split'], signal?: AbortSignal): Promise<TaskData> {
   const hash = createHash('sha256');
-  for (const { value } of rows) hash.update(`${JSON.stringify(value)}\n`);
+  const turns = new Turns(signal);
+  for (const { value } of rows) {
+    hash.update(`${JSON.stringify(value)}\n`);
+    if (turns.due) await turns.take();
+  }
   return { data: { name, rows }, fingerprint: hash.digest('hex'), split };
 }
 
@@ -96,17 +100,19 @@ export function rowsData(name: string, rows: readonly DataRow[], split: TaskData
  * The rows of which each can be measured, so many as `limit` asks for.
  * @throws FileError when none is left; ArgumentError for an option out of range
  */
-export function usableRows(
+export async function usableRows(
   evaluator: Evaluator,
   model: LanguageModel,
   { data: { name, rows }, split }: TaskData,
   options: Omit<EvaluationOptions, 'signal'>,
-  onMessage: Reading['onMessage'],
-): TaskData {
+  { onMessage, signal }: Pick<Reading, 'onMessage' | 'signal'>,
+): Promise<TaskData> {
+  const turns = new Turns(signal);
   const kept: DataRow[] = [];
   const skipped: FileError[] = [];
   for (const row of rows!) {
     if (kept.length === options.limit) break;
+    if (turns.due) await turns.take();
     try {
       for (const item of evaluator.items(model, { name, rows: [row] }, options)) evaluator.check?.(model, item, options);
       kept.push(row);
@@ -117,7 +123,7 @@ export function usableRows(
   }
   if (kept.length === 0 && skipped.length > 0) throw new FileError(name, `has no row that can be measured; the first: ${skipped[0]!.message}`);
   if (skipped.length > 0) onMessage?.(`${evaluator.name}: ${skipped.length} unusable rows left out, the first: ${skipped[0]!.message}`);
-  return rowsData(name, kept, split);
+  return rowsData(name, kept, split, signal);
 }
 
 /** The tokens of a task's text. @throws FileError when the text cannot be had or is broken */

@@ -104,7 +104,7 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
       const onEncoding = (done: number) => show(`${name}: encoding ${Math.floor(100 * done)} %`);
       const all = rows[i] ?? (await readTaskTokens(name, task, measured, tokenizer, { ...reading, onEncoding }));
       const taken = evaluator === JUDGE ? task.options : own;
-      const data = skipBroken && rows[i] ? usableRows(evaluator, measured, all, taken, reading.onMessage) : all;
+      const data = skipBroken && rows[i] ? await usableRows(evaluator, measured, all, taken, reading) : all;
       if (judge) JUDGE.items(measured, { name: 'settings', rows: [] }, task.options);
       prepared.push(prepare({ ...data, name, evaluator, options: taken }));
     }
@@ -117,7 +117,7 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
       const { name, samples } = results[i]!;
       if (judge === undefined || !samples.every((sample) => 'prediction' in sample)) continue;
       const answers = samples.map((value, row) => ({ value, where: `${name}: sample ${row + 1}` }));
-      results.push(await measure(prepare({ ...rowsData(name, answers, prepared[i]!.split), name: `${name}_judge`, evaluator: JUDGE, options: { routing: 'decode', judge, batchSize } })));
+      results.push(await measure(prepare({ ...(await rowsData(name, answers, prepared[i]!.split)), name: `${name}_judge`, evaluator: JUDGE, options: { routing: 'decode', judge, batchSize } })));
     }
     return { model, attention: decoder.attention, backend, weights, kv: measured.kv, contextLength: measured.contextLength, tasks: results };
   } finally {

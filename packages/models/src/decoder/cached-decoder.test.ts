@@ -48,9 +48,9 @@ describe.each(backends)('on $name', ({ name, software }) => {
       const caches = texts.map(() => decoder.createCache());
       for (const [i, text] of texts.entries()) await decoder.prefill(text, caches[i]!, { want: 'argMax' });
       const fork = caches[0]!.fork();
-      const next = [tinyTokens(6, 4), tinyTokens(6, 5), tinyTokens(6, 6)];
+      const next = [tinyTokens(3, 4), tinyTokens(3, 5), tinyTokens(3, 6)];
       let logits = new Float32Array(0);
-      for (let t = 0; t < 6; t++) {
+      for (let t = 0; t < 3; t++) {
         const { values } = await decoder.step(Int32Array.from(next, (tokens) => tokens[t]!), caches, { want: 'values' });
         logits = values!.slice() as Float32Array<ArrayBuffer>;
       }
@@ -59,7 +59,7 @@ describe.each(backends)('on $name', ({ name, software }) => {
         const alone = await inOnePass(decoder, join(text, next[i]!), text.length);
         expect(distance(logits.subarray(i * size, (i + 1) * size), alone)).toBeLessThan(1e-4);
       }
-      const other = tinyTokens(9, 7);
+      const other = tinyTokens(4, 7);
       const expected = await inOnePass(decoder, join(texts[0]!, other), 33);
       caches[0]!.truncate(33);
       const restored = await decoder.restoreCache(await fork.serialise());
@@ -91,19 +91,21 @@ describe.each(backends)('on $name', ({ name, software }) => {
       expect(distance(small.logits, logits)).toBeGreaterThan(1e-4);
       expect(small.cache.bytes().used).toBeLessThanOrEqual(half);
       expect(small.cache.tokensKept(0)).toBe(45);
+      const counts = small.cache.expertCounts();
+      decoder.dispose();
+      if (name === 'cpu') return; // the reference itself
       // On the processor: the reference reads tensors at once, which WebGPU outside of browsers can't.
       await startBackend('cpu');
       try {
         const reference = await decoderOf(form, attention);
         const expected = await run(reference, half);
         expect(reference.runtime.path).toBe('reference');
-        expect(small.cache.expertCounts()).toEqual(expected.cache.expertCounts());
+        expect(counts).toEqual(expected.cache.expertCounts());
         expect(distance(small.logits, expected.logits)).toBeLessThan(1e-4);
         reference.dispose();
       } finally {
         await startBackend(name);
       }
-      decoder.dispose();
     },
   );
 
