@@ -66,7 +66,7 @@ describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (ther
     expect(await textOf(page)).toBe(await inNode(attention));
     expect(await page.locator('.facts').innerText()).toContain(backend);
     await closing(page);
-  }, 120_000);
+  }, 300_000);
 
   it('runs the same where the page is cross-origin isolated', async () => {
     const isolating = new StaticServer(built.folder, '/', { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' });
@@ -119,7 +119,7 @@ describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (ther
     await page.context().close();
     // The browser says so too.
     expect(complaints.splice(0).filter((text) => !/lost|destroyed/i.test(text))).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 
   it('compares two variants side by side', async () => {
     const page = await open(`${GREEDY}&attention2=mha`);

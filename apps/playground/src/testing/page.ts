@@ -17,7 +17,7 @@ export const ended = (page: Page, count = 1) =>
       return articles.length === runs && articles.every(({ dataset }) => ['done', 'stopped', 'failed'].includes(dataset.status!));
     },
     count,
-    { timeout: 60_000 },
+    { timeout: 240_000 },
   );
 
 /** What a run generated. */
