@@ -17,7 +17,7 @@ const BATCH = 50;
 /** A test may take so long with a mutant on, or ten times what the slowest takes without. */
 const TIMEOUT_MS = 20_000;
 /** What a small sample of one subject may be below the share that all together have at least, percent. */
-const LUCK = 10;
+const LUCK = 15;
 /** Stands for the code as it is among the mutants of a batch. */
 const UNCHANGED = -1;
 
