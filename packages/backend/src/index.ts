@@ -1,10 +1,12 @@
 export * from './errors';
 export * from './inference/index';
 export * from './kernels/index';
+export { expectOptions } from './options';
+export type { OptionNames } from './options';
 export { describeBackends, startBackend } from './platform/index';
 export type { BackendInfo } from './platform/index';
 export type { BackendName, BackendReport, StartOptions } from './platform/platform';
-export { Lifetime } from './platform/lifetime';
+export { expectBackend, Lifetime } from './platform/lifetime';
 export { nextTask } from './platform/next-task';
 export { Turns } from './platform/turns';
 export { trackTensors } from './platform/tensors';

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { referenceForced } from '../kernels/dispatch';
+import { expectBackend } from '../platform/lifetime';
 import { WebgpuDevice } from '../webgpu/device';
 import { ReferenceRuntime } from './reference/runtime';
 import type { InferenceRuntime } from './runtime';
@@ -28,7 +29,9 @@ const fused: Readonly<Record<string, () => InferenceRuntime | null>> = {
  * What inference runs on, for the active backend: kernels of this package where it has them, elsewhere (and with
  * `useReferenceKernels(true)`) their reference. Weights, buffers and pages work only with the runtime that made them, while its
  * backend is the active one.
+ * @throws BackendError when no backend was started
  */
 export function createRuntime(): InferenceRuntime {
+  expectBackend('createRuntime');
   return (referenceForced() ? null : fused[tf.getBackend()]?.()) ?? new ReferenceRuntime();
 }

@@ -1,6 +1,7 @@
 // What inference needs of a backend: weights packed once, activations in buffers that stay, and keys and values in pages
 // that are written in place. One implementation for each way of computing; `createRuntime` picks that of the active backend.
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import type { OptionNames } from '../options';
 import type { KvType } from './kv-type';
 import type { PageStore, Pooling, Segment, Slot } from './pages';
 
@@ -193,6 +194,8 @@ export interface PageFormat {
   /** Element type of keys and values. Default f32. */
   readonly type?: KvType;
 }
+
+export const PAGE_FORMAT: OptionNames<PageFormat> = { heads: true, valueHeads: true, headDim: true, queryHeads: true, type: true };
 
 /** What a step gives to the host, in one read. */
 export interface StepResult {

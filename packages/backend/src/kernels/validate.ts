@@ -1,5 +1,6 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../errors';
+import { expectBackend } from '../platform/lifetime';
 
 /** Throws an ArgumentError unless the shape of `tensor` is `expected`, where null stands for any size. */
 export function expectShape(operation: string, argument: string, tensor: Tensor, expected: (number | null)[]): void {
@@ -16,8 +17,9 @@ export function expectType(operation: string, argument: string, tensor: Tensor, 
   throw new ArgumentError(`${operation}: expected ${argument} of type ${dtype}, got ${tensor.dtype}; cast it first`);
 }
 
-/** Throws an ArgumentError unless all tensors are float32: kernels read their memory as such. */
+/** Throws an ArgumentError unless all tensors are float32: kernels read their memory as such; a BackendError when there is no backend. */
 export function expectFloats(operation: string, tensors: Readonly<Record<string, Tensor>>): void {
+  expectBackend(operation);
   for (const [argument, tensor] of Object.entries(tensors)) expectType(operation, argument, tensor, 'float32');
 }
 

@@ -1,6 +1,7 @@
 import './gradients.generated';
 import { closest, distance } from 'fastest-levenshtein';
 import { ArgumentError, BackendError } from '../errors';
+import { expectOptions, type OptionNames } from '../options';
 import { cpu } from './cpu';
 import { cuda } from './cuda';
 import { firstLine, isNode } from './node';
@@ -10,6 +11,8 @@ import { wasm } from './wasm';
 import { webgpu } from './webgpu';
 
 const platforms: { readonly [Name in BackendName]: Platform } = { wasm, cpu, webgpu, cuda };
+
+const START: OptionNames<StartOptions> = { wasmPaths: true, onDeviceError: true };
 
 /** The order in which `auto` tries them. */
 const preference: readonly BackendName[] = ['cuda', 'webgpu', 'wasm', 'cpu'];
@@ -37,6 +40,7 @@ export interface BackendInfo {
  * @throws BackendError when it can't start; the message says why and what to install
  */
 export async function startBackend(name?: BackendName | 'auto', options: StartOptions = {}): Promise<BackendInfo> {
+  expectOptions('startBackend', options, START);
   const wanted = checkName(name);
   if (wanted !== 'auto') {
     const report = await reportOn(platforms[wanted]);

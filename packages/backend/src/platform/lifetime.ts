@@ -34,6 +34,18 @@ export class Lifetime {
   }
 }
 
+/**
+ * To be called first by what begins to work on the active backend.
+ * @throws BackendError when none is ready
+ */
+export function expectBackend(who: string): void {
+  try {
+    tf.backend();
+  } catch (cause) {
+    throw new BackendError(`${who}: expected a started backend, got none; call await startBackend('wasm') of @mixsga/backend first ('auto' takes the fastest)`, { cause });
+  }
+}
+
 function nameOf(tfjsName: string): string {
   return tfjsName === cuda.tfjsName ? cuda.name : tfjsName;
 }

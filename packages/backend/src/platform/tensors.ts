@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { expectBackend } from './lifetime';
 
 /** What a function left behind. */
 export interface TensorGrowth<T> {
@@ -14,8 +15,10 @@ export interface TensorGrowth<T> {
 /**
  * Runs a function and counts the tensors and bytes that it left behind. The active backend must stay the same; other
  * tensor work that runs while the function waits is counted too.
+ * Rejects with a BackendError when no backend is started.
  */
 export async function trackTensors<T>(f: () => T | Promise<T>): Promise<TensorGrowth<T>> {
+  expectBackend('trackTensors');
   const before = count();
   const result = await f();
   const after = count();

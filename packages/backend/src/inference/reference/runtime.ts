@@ -3,12 +3,14 @@ import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors';
 import { embedding, groupMean, layerNorm, linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
+import { expectOptions } from '../../options';
 import { hostDistortions } from '../distortions';
 import { HostPages, slotOf } from '../host-pages';
 import { dequantiseHeads, quantiseHeads } from '../kv-type';
 import { marginOf } from '../margin';
 import type { PageStore } from '../pages';
 import { TOKENS_PER_PAGE } from '../pages';
+import { PAGE_FORMAT } from '../runtime';
 import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, LayerView, MarginOptions, PageFormat,
   RmsNormOptions, Route, RowLikelihood, StepResult, StorePlan, TokenRouter, WeightType,
@@ -47,7 +49,9 @@ export class ReferenceRuntime implements InferenceRuntime {
     return new ReferenceRows(capacity, width);
   }
 
-  pages({ heads, headDim, type, valueHeads }: PageFormat): HostPages {
+  pages(format: PageFormat): HostPages {
+    expectOptions('pages', format, PAGE_FORMAT);
+    const { heads, headDim, type, valueHeads } = format;
     return new HostPages(heads, headDim, type, valueHeads);
   }
 

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
+import { expectOptions } from '../../options';
 import type { WasmHeap } from '../../wasm/kernel';
 import { hostDistortions } from '../distortions';
 import { marginOf } from '../margin';
@@ -9,6 +10,7 @@ import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, KvWeights,
   LayerView, LinearWeights, MarginOptions, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from '../runtime';
+import { PAGE_FORMAT } from '../runtime';
 import { attendSegments } from './attend';
 import { WasmLatentKernels } from './latents';
 import { WasmLatents, WasmPages } from './pages';
@@ -54,6 +56,7 @@ export class WasmRuntime implements InferenceRuntime {
   }
 
   pages(format: PageFormat): WasmPages | WasmLatents {
+    expectOptions('pages', format, PAGE_FORMAT);
     const { heads, headDim, type = 'f32', valueHeads = heads } = format;
     if (heads === 1 && valueHeads === 0) return new WasmLatents(this.#heap, headDim, type);
     if (heads === valueHeads) return new WasmPages(this.#heap, format);

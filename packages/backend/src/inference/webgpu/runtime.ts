@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors';
+import { expectOptions } from '../../options';
 import { linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
 import { WebgpuDevice } from '../../webgpu/device';
@@ -11,6 +12,7 @@ import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer,
   LayerView, MarginOptions, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
+import { PAGE_FORMAT } from '../runtime';
 import type { Part } from './attention';
 import {
   attendProgram, combineProgram, headsOfWorkgroup, partialSize, partsOf, probabilityProgram, sumProgram, tilesOf,
@@ -72,6 +74,7 @@ export class WebgpuRuntime implements InferenceRuntime {
   }
 
   pages(format: PageFormat): WebgpuPages {
+    expectOptions('pages', format, PAGE_FORMAT);
     return new WebgpuPages(this.#device, format, () => this.#reads++);
   }
 

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
+import { expectOptions, type OptionNames } from '../../options';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
 import { expectFloats, expectShape, expectSoftCap } from '../validate';
 import { causalAttentionReference } from './reference';
@@ -20,6 +21,8 @@ export interface CausalAttentionOptions {
   readonly softCap?: number;
 }
 
+const OPTIONS: OptionNames<CausalAttentionOptions> = { batch: true, heads: true, kvHeads: true, scale: true, window: true, softCap: true };
+
 /**
  * Causal softmax attention over whole sequences, grouped-query where kvHeads < heads. Row b·T + t is token t of
  * sequence b; heads lie one after another in a row.
@@ -31,6 +34,7 @@ export interface CausalAttentionOptions {
  * @throws ArgumentError when the shapes do not fit the heads and the batch, or window or softCap is not above 0
  */
 export function causalAttention(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: CausalAttentionOptions): Tensor2D {
+  expectOptions('causalAttention', options, OPTIONS);
   const { batch, heads, kvHeads } = options;
   const [rows, width] = q.shape;
   if (width % heads !== 0 || heads % kvHeads !== 0 || rows % batch !== 0) {

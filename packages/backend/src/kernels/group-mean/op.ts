@@ -1,5 +1,6 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
+import { expectOptions, type OptionNames } from '../../options';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
 import { expectFloats, expectShape, expectType } from '../validate';
 import { groupMeanReference } from './reference';
@@ -15,6 +16,8 @@ export interface GroupMeanOptions {
   readonly pooling?: 'mean' | 'root';
 }
 
+const OPTIONS: OptionNames<GroupMeanOptions> = { headDim: true, groupSizes: true, pooling: true };
+
 /**
  * Gives every token the keys (or values) of its expert, spread over all heads: each run of g consecutive heads is
  * replaced by its mean (or as `pooling` says), g being the group size of the token's expert (paper section 3.3).
@@ -25,6 +28,7 @@ export interface GroupMeanOptions {
  * @throws ArgumentError when the shapes do not fit or a group size does not divide the heads
  */
 export function groupMean(x: Tensor2D, assignment: Tensor1D, options: GroupMeanOptions): Tensor2D {
+  expectOptions('groupMean', options, OPTIONS);
   const { headDim, groupSizes, pooling } = options;
   expectShape('groupMean', 'x', x, [null, null]);
   expectShape('groupMean', 'assignment', assignment, [x.shape[0]]);

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
+import { expectOptions, type OptionNames } from '../../options';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
 import { expectFloats, expectShape, expectSoftCap, expectType } from '../validate';
 import { tokenNllReference } from './reference';
@@ -8,6 +9,8 @@ import { tokenNllReference } from './reference';
 export interface HeadOptions {
   readonly softCap?: number;
 }
+
+export const HEAD_OPTIONS: OptionNames<HeadOptions> = { softCap: true };
 
 /**
  * The language-model head and its loss in one: mean over the rows with a target of −log softmax(x·wᵀ)[target]. On
@@ -20,8 +23,9 @@ export interface HeadOptions {
  * @returns scalar, nats per counted row (0 when there is none); differentiable in x and w
  * @throws ArgumentError when a shape or type does not fit, and on wasm when a target is out of range
  */
-export function linearCrossEntropy(x: Tensor2D, w: Tensor2D, targets: Tensor1D, { softCap }: HeadOptions = {}): Scalar {
-  validate('linearCrossEntropy', x, w, targets, softCap);
+export function linearCrossEntropy(x: Tensor2D, w: Tensor2D, targets: Tensor1D, options: HeadOptions = {}): Scalar {
+  validate('linearCrossEntropy', x, w, targets, options);
+  const { softCap } = options;
   if (!hasKernel('MixsgaLinearCrossEntropy')) {
     return tf.tidy(() => meanOverTargets(tokenNllReference(x, w, targets, softCap), targets));
   }
@@ -42,8 +46,9 @@ export function linearCrossEntropy(x: Tensor2D, w: Tensor2D, targets: Tensor1D, 
  *
  * @returns float32 [rows]
  */
-export function tokenNll(x: Tensor2D, w: Tensor2D, targets: Tensor1D, { softCap }: HeadOptions = {}): Tensor1D {
-  validate('tokenNll', x, w, targets, softCap);
+export function tokenNll(x: Tensor2D, w: Tensor2D, targets: Tensor1D, options: HeadOptions = {}): Tensor1D {
+  validate('tokenNll', x, w, targets, options);
+  const { softCap } = options;
   if (!hasKernel('MixsgaLinearCrossEntropy')) return tf.tidy(() => tokenNllReference(x, w, targets, softCap));
   return runKernel('MixsgaLinearCrossEntropy', { x, w, targets }, { gradient: false, softCap: softCap ?? 0 })[0] as Tensor1D;
 }
@@ -53,11 +58,12 @@ function meanOverTargets(nll: Tensor1D, targets: Tensor1D): Scalar {
   return tf.div(tf.sum(nll), tf.maximum(counted, 1));
 }
 
-function validate(operation: string, x: Tensor2D, w: Tensor2D, targets: Tensor1D, softCap: number | undefined): void {
+function validate(operation: string, x: Tensor2D, w: Tensor2D, targets: Tensor1D, options: HeadOptions): void {
+  expectOptions(operation, options, HEAD_OPTIONS);
   expectShape(operation, 'x', x, [null, null]);
   expectShape(operation, 'w', w, [null, x.shape[1]]);
   expectShape(operation, 'targets', targets, [x.shape[0]]);
   expectFloats(operation, { x, w });
   expectType(operation, 'targets', targets, 'int32');
-  expectSoftCap(operation, softCap);
+  expectSoftCap(operation, options.softCap);
 }

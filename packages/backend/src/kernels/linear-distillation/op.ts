@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
+import { expectOptions, type OptionNames } from '../../options';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
-import type { HeadOptions } from '../linear-cross-entropy/op';
+import { HEAD_OPTIONS, type HeadOptions } from '../linear-cross-entropy/op';
 import { expectFloats, expectShape, expectSoftCap, expectType } from '../validate';
 import { distillationReference } from './reference';
 
@@ -13,6 +14,8 @@ export interface HeadInputs extends HeadOptions {
   /** float32 [vocabulary, size], the head */
   readonly w: Tensor2D;
 }
+
+const INPUTS: OptionNames<HeadInputs> = { ...HEAD_OPTIONS, x: true, w: true };
 
 /** Means over the rows with a target, in nats. */
 export interface DistillationLoss {
@@ -68,6 +71,8 @@ function forward(student: HeadInputs, teacher: HeadInputs, targets: Tensor1D, we
 
 function validate(student: HeadInputs, teacher: HeadInputs, targets: Tensor1D, weight: number): void {
   const operation = 'linearDistillation';
+  expectOptions(`${operation}: student`, student, INPUTS);
+  expectOptions(`${operation}: teacher`, teacher, INPUTS);
   expectShape(operation, 'student.x', student.x, [null, null]);
   expectShape(operation, 'student.w', student.w, [null, student.x.shape[1]]);
   expectShape(operation, 'teacher.x', teacher.x, [student.x.shape[0], null]);

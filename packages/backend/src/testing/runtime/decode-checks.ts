@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
-import type { LayerView, Route } from '../../inference/runtime';
+import type { LayerView, PageFormat, Route } from '../../inference/runtime';
 import type { RuntimeCheck } from './check';
 import { check, storageCheck } from './check';
 import type { Heads } from './plain';
@@ -36,6 +36,16 @@ export const router = (expert: number, experts: number) => ({
 });
 
 export const decodeChecks: readonly RuntimeCheck[] = [
+  check('pages refuses a format with a name that there is not', async (s) => {
+    let message = 'nothing was refused';
+    try {
+      s.own(s.runtime.pages({ heads: 1, headDim: 4, tipe: 'f32' } as PageFormat));
+    } catch (error) {
+      ({ message } = error as Error);
+    }
+    equal('message', message, 'pages: there is no option "tipe"; did you mean type?');
+  }),
+
   check('route decides as the router does, tells its margins, and read tells in the order of the calls', async (s) => {
     const [inputs, experts, rows] = [24, 3, 5];
     const layer = s.layer(experts, inputs);
