@@ -1,4 +1,4 @@
-import { ArgumentError, nextTask } from '@mixsga/backend';
+import { ArgumentError, expectOptions, nextTask } from '@mixsga/backend';
 
 import type { EvaluationOptions } from './evaluator';
 import { finite } from './finite';
@@ -62,6 +62,7 @@ export async function rollingWindows(model: LanguageModel, text: string, where: 
  * @throws ArgumentError for a model without that token; the signal's reason
  */
 export async function tokensOfText(model: LanguageModel, text: string, options: WorkOptions = {}): Promise<Int32Array<ArrayBuffer>> {
+  expectOptions('tokensOfText', options, { signal: true, onProgress: true });
   const { tokenizer } = model;
   const special = specialTokens(model, text);
   const ids = (await tokenizer.encodeLong?.(text, { ...special, ...options })) ?? tokenizer.encode(text, special);

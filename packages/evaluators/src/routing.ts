@@ -1,6 +1,8 @@
+import { expectOptions } from '@mixsga/backend';
+
 import { defineEvaluator } from './evaluator';
 import type { LanguageModel, LayerRouting, LikelihoodModel, Routing } from './language-model';
-import { runEvaluator, type RunOptions } from './run';
+import { RUN_OPTIONS, runEvaluator, type RunOptions } from './run';
 import { batchesOfOneLength, cutWindows, type TextWindow, type WindowOptions } from './windows';
 
 /** Parts of a window that ratios over position are given for. */
@@ -87,6 +89,8 @@ export const routingEvaluator = defineEvaluator<TextWindow, RoutingSample, Likel
   },
 });
 
+const { routing: _both, ...OPTIONS } = RUN_OPTIONS;
+
 /**
  * {@link routingEvaluator} on some tokens.
  *
@@ -98,6 +102,7 @@ export async function routing(
   tokens: Int32Array,
   options: Omit<RunOptions<RoutingSample>, 'routing'> = {},
 ): Promise<RoutingResult | null> {
+  expectOptions<Omit<RunOptions<RoutingSample>, 'routing'>>('routing', options, OPTIONS);
   // The evaluator goes through both rules, whichever is asked for.
   const both = { ...options, routing: 'decode' } as const;
   const { metrics, details } = await runEvaluator(routingEvaluator, model, { name: 'tokens', tokens }, both);

@@ -1,6 +1,7 @@
-import { ArgumentError, nextTask } from '@mixsga/backend';
+import { ArgumentError, expectOptions, nextTask, type OptionNames } from '@mixsga/backend';
 
 import type { EvaluationData, EvaluationOptions, Evaluator, Summary } from './evaluator';
+import { CHAT_ENDPOINT } from './judge/chat-completion';
 import type { LikelihoodModel } from './language-model';
 
 /** Where the samples of a run are kept while it goes on. */
@@ -17,6 +18,13 @@ export interface RunOptions<Sample> extends Omit<EvaluationOptions, 'onPart'> {
   /** Called at the start, after each batch and, with a part of an item done, within a long one. */
   readonly onProgress?: (progress: EvaluationProgress) => void;
 }
+
+export const RUN_OPTIONS: OptionNames<RunOptions<never>> = {
+  store: true, onProgress: true, routing: true, batchSize: true, limit: true, windowLength: true, stride: true, maxWindows: true, eviction: true,
+  kvBudget: true, kvPolicy: true, judge: CHAT_ENDPOINT, signal: true,
+  generation: { seeds: true, temperature: true, topP: true, topK: true, maxNewTokens: true, noRepeatNgramSize: true },
+};
+const DATA: OptionNames<EvaluationData> = { name: true, tokens: true, rows: true };
 
 export interface EvaluationProgress {
   /** Items measured, those of an earlier run among them: whole ones but within a batch. */
@@ -38,9 +46,12 @@ export async function runEvaluator<Item, Sample extends object, Model extends Li
   evaluator: Evaluator<Item, Sample, Model>,
   model: Model,
   data: EvaluationData,
-  { store, onProgress, ...options }: RunOptions<Sample>,
+  options: RunOptions<Sample>,
 ): Promise<Evaluation<Sample>> {
-  const { batchSize = 8, limit, signal } = options;
+  expectOptions<RunOptions<Sample>>(evaluator.name, options, RUN_OPTIONS);
+  expectOptions(`${evaluator.name}: data`, data, DATA);
+  const { store, onProgress, ...settings } = options;
+  const { batchSize = 8, limit, signal } = settings;
   for (const [name, value] of Object.entries({ batchSize, limit })) {
     if (value === undefined || (Number.isInteger(value) && value >= 1)) continue;
     throw new ArgumentError(`${evaluator.name}: expected ${name} to be a whole number from 1 on, got ${value}`);
@@ -49,7 +60,7 @@ export async function runEvaluator<Item, Sample extends object, Model extends Li
     const what = evaluator.reads === 'rows' ? 'the rows of a data set' : 'a text';
     throw new ArgumentError(`${evaluator.name}: expected ${what}, and ${data.name} is none`);
   }
-  const items = evaluator.items(model, data, options);
+  const items = evaluator.items(model, data, settings);
   if (items.length === 0) throw new ArgumentError(`${evaluator.name}: expected something to measure, and ${data.name} holds nothing`);
   const samples = [...((await store?.load()) ?? [])];
   if (samples.length > items.length) {
@@ -63,10 +74,10 @@ export async function runEvaluator<Item, Sample extends object, Model extends Li
     signal?.throwIfAborted();
     const chosen = items.slice(samples.length, samples.length + batchSize);
     const onPart = onProgress && ((share: number) => onProgress({ done: samples.length + share * chosen.length, of: items.length }));
-    const batch = await evaluator.measure(model, chosen, { ...options, ...(onPart && { onPart }) });
+    const batch = await evaluator.measure(model, chosen, { ...settings, ...(onPart && { onPart }) });
     await store?.append(batch);
     samples.push(...batch);
     onProgress?.({ done: samples.length, of: items.length });
   }
-  return { ...evaluator.summarise(samples, model, options), samples };
+  return { ...evaluator.summarise(samples, model, settings), samples };
 }

@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, expectOptions } from '@mixsga/backend';
 import { kvBudget } from './budget';
 import { normaliseRatios } from './ratios';
 
@@ -54,8 +54,10 @@ export function ratioLadder(ratios: readonly number[], groupSizes: readonly numb
  *   a loss is not finite, or the budget is beyond the ladder; as {@link kvBudget}
  */
 export function allocateRatios(
-  layers: readonly (readonly Rung[])[], { budget, groupSizes }: { budget: number; groupSizes: readonly number[] },
+  layers: readonly (readonly Rung[])[], options: { budget: number; groupSizes: readonly number[] },
 ): Allocation {
+  expectOptions('allocateRatios', options, { budget: true, groupSizes: true });
+  const { budget, groupSizes } = options;
   const curves = layers.map((rungs, layer) => curveOf(rungs, groupSizes, layer));
   const { from, to } = expectSameEnds(curves);
   if (!(budget >= from - 1e-9 && budget <= to + 1e-9)) {

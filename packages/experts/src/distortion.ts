@@ -1,9 +1,9 @@
-import { groupMean } from '@mixsga/backend';
+import { expectOptions, groupMean } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import type { Expert, KeyValue } from './expert';
 import { distortionsByExperts } from './expert-distortion';
-import type { MixOptions } from './mix';
+import { MIX_OPTIONS, type MixOptions } from './mix';
 
 /**
  * What storing each token would lose: of its keys ‖k‖², then ‖k − k̂‖² with what each of E experts gives back of them, and the same of its
@@ -15,6 +15,7 @@ import type { MixOptions } from './mix';
  * @throws ArgumentError as `mixKv` and `mixKvByExperts`
  */
 export function distortions(k: Tensor2D, v: Tensor2D, experts: MixOptions | readonly Expert[]): Tensor2D {
+  if (!Array.isArray(experts)) expectOptions('distortions', experts as MixOptions, MIX_OPTIONS);
   const measure = tf.customGrad((...args) => {
     const [k, v] = args as unknown as [Tensor2D, Tensor2D];
     const errors = 'groupSizes' in experts ? groupedDistortions(k, v, experts) : distortionsByExperts(k, v, experts);

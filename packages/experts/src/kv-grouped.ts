@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Expert, ExpertLayout } from './expert';
@@ -9,11 +9,15 @@ export interface KvGroupedOptions extends ExpertLayout {
   readonly groupSizes: { readonly k: number; readonly v: number };
 }
 
+const OPTIONS: OptionNames<KvGroupedOptions> = { kvHeads: true, headDim: true, groupSizes: { k: true, v: true } };
+
 /**
  * Weight-shared grouped expert whose keys are grouped differently from its values. The stored heads of the keys come first.
  * @throws ArgumentError when a group size does not divide the KV heads
  */
-export function kvGroupedExpert({ kvHeads, headDim, groupSizes }: KvGroupedOptions): Expert {
+export function kvGroupedExpert(options: KvGroupedOptions): Expert {
+  expectOptions('kvGroupedExpert', options, OPTIONS);
+  const { kvHeads, headDim, groupSizes } = options;
   validateGroupSizes([groupSizes.k], kvHeads);
   validateGroupSizes([groupSizes.v], kvHeads);
   const stored = { k: kvHeads / groupSizes.k, v: kvHeads / groupSizes.v };

@@ -1,4 +1,4 @@
-import { ArgumentError, groupMean } from '@mixsga/backend';
+import { ArgumentError, groupMean, type OptionNames } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import type { Expert, KeyValue } from './expert';
@@ -10,6 +10,8 @@ export interface MixOptions {
   /** What g heads become: their `mean` (the paper, the default), or with `root` their sum over √g. */
   readonly pooling?: 'mean' | 'root';
 }
+
+export const MIX_OPTIONS: OptionNames<MixOptions> = { headDim: true, groupSizes: true, pooling: true };
 
 /** How the choice of experts, which passes no gradient, is differentiated all the same. */
 export interface SoftMixture {

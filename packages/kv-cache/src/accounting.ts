@@ -1,4 +1,4 @@
-import { ArgumentError, headBytes, type KvType } from '@mixsga/backend';
+import { ArgumentError, expectOptions, headBytes, type KvType, type OptionNames } from '@mixsga/backend';
 import { expertBits } from './expert-index';
 import type { StoredEntry } from './layout';
 
@@ -18,6 +18,8 @@ export interface KvLayout {
   readonly type?: KvType;
 }
 
+const LAYOUT: OptionNames<KvLayout> = { layers: true, kvHeads: true, headDim: true, groupSizes: true, entries: true, ratios: true, type: true };
+
 /**
  * Bytes of KV cache for a token, over all layers, as the paper's Table 9 counts them: keys and values at
  * Σ ρ_e / g_e of the unmodified size, with int8 their scales too, rounded to a byte, and ⌈log2 E⌉ bits of expert index a
@@ -27,6 +29,7 @@ export interface KvLayout {
  *   ratios are not as many, negative, not finite, or all zero
  */
 export function kvBytesPerToken(layout: KvLayout): number {
+  expectOptions('kvBytesPerToken', layout, LAYOUT);
   const { layers, kvHeads, headDim, groupSizes, entries, ratios, type = 'f32' } = layout;
   for (const [name, count] of Object.entries({ layers, kvHeads, headDim })) {
     if (!Number.isInteger(count) || count < 1) {

@@ -1,4 +1,4 @@
-import { ArgumentError, type KvType, type Pooling } from '@mixsga/backend';
+import { ArgumentError, type KvType, type OptionNames, type Pooling } from '@mixsga/backend';
 
 /** Vectors that are stored of a token. */
 export interface StoredEntry {
@@ -40,6 +40,10 @@ export interface CacheLayout {
   /** Names the model and its weights: a cache can be restored only where this is the same. */
   readonly fingerprint: string;
 }
+
+export const LAYOUT: OptionNames<CacheLayout> = {
+  layers: true, kvHeads: true, headDim: true, queryHeads: true, groupSizes: true, entries: true, nested: true, pooling: true, type: true, fingerprint: true,
+};
 
 /** What an arena has of a token: of heads that are grouped by `size` keys, and values, of so many heads; of entries their numbers, `size` times fewer. */
 export function entryOf({ kvHeads, headDim, entries }: Pick<CacheLayout, 'kvHeads' | 'headDim' | 'entries'>, size: number, arena: number): StoredEntry {

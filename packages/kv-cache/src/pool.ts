@@ -1,4 +1,4 @@
-import { ArgumentError, type InferenceRuntime, type Pooling } from '@mixsga/backend';
+import { ArgumentError, expectOptions, type InferenceRuntime, type OptionNames, type Pooling } from '@mixsga/backend';
 import { budgetOf, type Budget } from './budget/budget';
 import type { BudgetOptions } from './budget/policy';
 import { KvCache, type CacheOwner, type Eviction, type Limits } from './cache';
@@ -9,7 +9,7 @@ import { EvictingLayer } from './layers/evicting';
 import { BudgetedLayer } from './layers/budgeted';
 import { KeepAllLayer } from './layers/keep-all';
 import type { SlottedLayer } from './layers/slotted';
-import { checkLayout, divisibleBy, entryOf, type CacheLayout, type StoredEntry } from './layout';
+import { checkLayout, divisibleBy, entryOf, LAYOUT, type CacheLayout, type StoredEntry } from './layout';
 import { SerialisedCache, type Header, type Places } from './serialise';
 import { SharedPages } from './shared-pages';
 
@@ -19,6 +19,8 @@ export interface CreateOptions extends EvictionOptions {
   /** Bytes that the cache may hold, in the place of an eviction policy. Default: no limit. */
   readonly budget?: BudgetOptions;
 }
+
+const OPTIONS: OptionNames<CreateOptions> = { eviction: true, budget: { bytes: true, policy: true }, maxTokens: true };
 
 /** The memory of a model's caches: one page store for each count of stored heads, for all layers and sequences. */
 export class CachePool {
@@ -34,6 +36,7 @@ export class CachePool {
    * @throws ArgumentError when the layout is not one, or the runtime has no pages of its type
    */
   constructor(runtime: Pick<InferenceRuntime, 'pages'>, layout: CacheLayout) {
+    expectOptions('CachePool', layout, LAYOUT);
     checkLayout(layout);
     const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, entries, nested = false, pooling = 'mean', type = 'f32', fingerprint } = layout;
     this.#pooling = pooling;
@@ -61,6 +64,7 @@ export class CachePool {
    */
   create(options: CreateOptions = {}): KvCache {
     this.#expectLive('create');
+    expectOptions('CachePool.create', options, OPTIONS);
     const limits = this.#limitsOf(options);
     return new KvCache(this.#owner, limits, this.#layers(limits));
   }
@@ -75,6 +79,7 @@ export class CachePool {
    * @throws BackendError when there is no memory for it
    */
   async restore(bytes: Uint8Array, options: CreateOptions = {}): Promise<KvCache> {
+    expectOptions('CachePool.restore', options, OPTIONS);
     const serialised = await SerialisedCache.open(bytes, this.#owner.layout);
     this.#expectLive('restore');
     const limits = this.#restoredLimits(serialised.header, options);

@@ -1,11 +1,11 @@
 // The models that train here, from and to a folder as Hugging Face lays it out.
 
-import { FileError } from '@mixsga/backend';
-import { convertConfig, convertedSource, type ConvertOptions } from './convert';
+import { expectBackend, expectOptions, FileError, type OptionNames } from '@mixsga/backend';
+import { CONVERT_OPTIONS, convertConfig, convertedSource, type ConvertOptions } from './convert';
 import type { ModelConfig } from './config/shape';
 import { familyOf, parseModelConfig } from './families/index';
 import { storedParameters } from './stored-parameters';
-import type { DownloadOptions } from './hub/snapshot';
+import { type DownloadOptions, FETCH_OPTIONS } from './hub/snapshot';
 import { readConfig, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
 import { finiteSource } from './io/finite-source';
 import type { JsonValue } from './io/json';
@@ -13,7 +13,7 @@ import type { ParameterSource, ParameterSpec } from './io/parameter-source';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorInfo, TensorSource } from './io/tensor-source';
 import { checkpointFiles, openFiles, type OpenCheckpoint } from './open-checkpoint';
-import { cardFile, type ModelHistory } from './model-card';
+import { cardFile, MODEL_HISTORY, type ModelHistory } from './model-card';
 import { saveCheckpoint, type CheckpointContent } from './save-checkpoint';
 import { createTokenizer, type Tokenizer } from './tokenizer';
 import { readTokenizerFiles } from './tokenizers/tokenizer-files';
@@ -59,15 +59,17 @@ export interface ParsedFiles {
  * @throws FileError also when the configuration or the tokenizer cannot be read
  */
 export async function openModelCheckpoint(
-  source: string | readonly FileReference[], { check, ...options }: ModelCheckpointOptions = {},
+  source: string | readonly FileReference[], options: ModelCheckpointOptions = {},
 ): Promise<ModelCheckpoint> {
+  expectOptions('openModelCheckpoint', options, OPEN);
+  const { check, ...download } = options;
   const read: { files?: Awaited<ReturnType<typeof parseFiles>> } = {};
   const parse = async (files: CheckpointFiles) => {
     read.files = await parseFiles(files);
     await check?.(read.files);
   };
   const files = await checkpointFiles(source, {
-    ...options,
+    ...download,
     beforeWeights: async (early) => {
       await parse(early);
       await read.files!.createTokenizer();
@@ -82,6 +84,8 @@ export interface ModelCheckpointOptions extends Omit<DownloadOptions, 'beforeWei
   /** Throws where it is no use to fetch or to read the weights. */
   readonly check?: ((files: ParsedFiles) => Promise<void>) | undefined;
 }
+
+const OPEN: OptionNames<ModelCheckpointOptions> = { ...FETCH_OPTIONS, weights: true, check: true };
 
 async function parseFiles(files: CheckpointFiles): Promise<ParsedFiles & Pick<OpenCheckpoint, 'tokenizer'> & { json: JsonValue }> {
   const json = await readConfig(files, 'config.json');
@@ -150,12 +154,16 @@ export interface LoadOptions extends ConvertOptions {
   readonly attention?: string;
 }
 
+const LOAD: OptionNames<LoadOptions> = { ...CONVERT_OPTIONS, attention: true };
+
 /**
  * Loads a model onto the active backend to be trained, one parameter after the other.
  * @param source what {@link openCheckpoint} takes
  * @throws FileError as {@link readCheckpoint}; ArgumentError when the attention variant does not fit
  */
 export async function loadModel(source: string, options: LoadOptions = {}): Promise<TrainableModel> {
+  expectOptions('loadModel', options, LOAD);
+  expectBackend('loadModel');
   const checkpoint = await openModelCheckpoint(source);
   try {
     return await trainableOf(checkpoint, options);
@@ -165,10 +173,13 @@ export async function loadModel(source: string, options: LoadOptions = {}): Prom
 }
 
 /** {@link loadModel} of an open checkpoint, which stays open. */
-export async function trainableOf(checkpoint: OpenCheckpoint, { attention, ...options }: LoadOptions = {}): Promise<TrainableModel> {
+export async function trainableOf(checkpoint: OpenCheckpoint, options: LoadOptions = {}): Promise<TrainableModel> {
+  expectOptions('trainableOf', options, LOAD);
+  expectBackend('trainableOf');
+  const { attention, ...convert } = options;
   const { config, source } = parametersOf(checkpoint);
   if (attention === undefined) return createTrainable(config, source);
-  return createTrainable(convertConfig(config, attention, options), convertedSource(config, source, attention, options));
+  return createTrainable(convertConfig(config, attention, convert), convertedSource(config, source, attention, { align: convert.align }));
 }
 
 /** What a checkpoint has beside configuration and weights. */
@@ -214,12 +225,16 @@ export interface SaveModelOptions extends Pick<CheckpointContent, 'files'> {
   readonly history?: ModelHistory | undefined;
 }
 
+const SAVE: OptionNames<SaveModelOptions> = { dtype: true, files: true, history: MODEL_HISTORY };
+
 /**
  * Writes config.json and model.safetensors as {@link saveCheckpoint} does, so that Hugging Face tools read them too where the
  * attention is `mha`.
  * @throws FileError when the folder cannot be written
  */
-export async function saveModel(model: TrainableModel, folder: string, { dtype = 'F32', files, history }: SaveModelOptions = {}): Promise<void> {
+export async function saveModel(model: TrainableModel, folder: string, options: SaveModelOptions = {}): Promise<void> {
+  expectOptions('saveModel', options, SAVE);
+  const { dtype = 'F32', files, history } = options;
   const config = familyOf(model.config).toJson(model.config);
   const card = history ? await cardFile(folder, model.config, history) : [];
   await saveCheckpoint(folder, { config, tensors: tensorsOf(model, dtype, folder), files: new Map([...(files ?? []), ...card]) });

@@ -1,24 +1,27 @@
 // Conversion from one folder to another, tensor by tensor (Node).
+import { expectOptions, type OptionNames } from '@mixsga/backend';
 import { createRouter } from '@mixsga/router';
 import { isTurned } from './align/align-heads';
 import { parseAttention } from './attention/index';
 import { companionFiles, matchTensors, openModelCheckpoint, type ParsedFiles } from './checkpoint';
 import { modelShape } from './config/shape';
-import { convertConfig, convertedSource, type ConvertOptions } from './convert';
+import { CONVERT_OPTIONS, convertConfig, convertedSource, type ConvertOptions } from './convert';
 import type { ModelConfig } from './config/shape';
 import { familyOf } from './families/index';
 import { storedParameters } from './stored-parameters';
-import type { DownloadOptions } from './hub/snapshot';
+import { type DownloadOptions, FETCH_OPTIONS } from './hub/snapshot';
 import { fromFloat32, type FloatDtype } from './io/safetensors';
 import type { TensorInfo, TensorSource } from './io/tensor-source';
 import { expectConversionFits, machineLimits } from './machine';
 import { cardFile } from './model-card';
-import { saveCheckpoint, type SaveOptions } from './save-checkpoint';
+import { SAVE_OPTIONS, saveCheckpoint, type SaveOptions } from './save-checkpoint';
 
 export interface ConvertCheckpointOptions extends ConvertOptions, SaveOptions, Omit<DownloadOptions, 'weights' | 'beforeWeights'> {
   /** The attention variant to convert to. */
   readonly attention: string;
 }
+
+const OPTIONS: OptionNames<ConvertCheckpointOptions> = { ...CONVERT_OPTIONS, ...SAVE_OPTIONS, ...FETCH_OPTIONS, attention: true };
 
 /**
  * Converts a checkpoint of any family to another attention variant and writes it to a folder, with one tensor in memory at a
@@ -30,16 +33,17 @@ export interface ConvertCheckpointOptions extends ConvertOptions, SaveOptions, O
  * @throws FileError when a file is malformed or cannot be written; then nothing is
  */
 export async function convertCheckpoint(source: string, folder: string, options: ConvertCheckpointOptions): Promise<ModelConfig> {
-  const { progress, signal, hub } = options;
+  expectOptions('convertCheckpoint', options, OPTIONS);
+  const { progress, signal, hub, attention, router, routerSeed, align, dtype, maxShardBytes } = options;
   const check = async ({ modelConfig }: ParsedFiles) => expectConversionFits(source, modelConfig, await machineLimits(false));
   const checkpoint = await openModelCheckpoint(source, { progress, signal, hub, check });
   try {
     const published = checkpoint.modelConfig;
     const stored = matchTensors(checkpoint.tensors, storedParameters(published));
-    const config = convertConfig(published, options.attention, options);
+    const config = convertConfig(published, attention, { router, routerSeed, align });
     const tensors = convertedTensors(published, config, checkpoint.tensors, stored, await drawnRouters(config));
     const files = new Map<string, Uint8Array | string>([...(await companionFiles(checkpoint)), ...(await cardFile(folder, config, { source }))]);
-    await saveCheckpoint(folder, { config: familyOf(config).toJson(config), tensors, files }, options);
+    await saveCheckpoint(folder, { config: familyOf(config).toJson(config), tensors, files }, { dtype, maxShardBytes });
     return config;
   } finally {
     await checkpoint.tensors.close();
@@ -54,7 +58,7 @@ function convertedTensors(
   const storedName = (name: string): string => stored.get(name) ?? name;
   const source = convertedSource(
     published, { has: (name) => stored.has(name), read: (name) => original.read(storedName(name)) }, modelShape(config).attention,
-    config.mixsga,
+    { align: config.mixsga?.align },
   );
   const tensors = new Map<string, TensorInfo>();
   for (const { name, shape } of storedParameters(config)) {

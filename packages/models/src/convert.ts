@@ -1,6 +1,6 @@
 // Checkpoint conversion: the same model with another attention variant (paper section 4; method notes section 4).
 
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
 import { alignHeads, alignHeadValues, type Grouping } from './align/align-heads';
 import { parseAttention } from './attention/index';
 import type { AttentionVariant } from './attention/variant';
@@ -20,13 +20,17 @@ export interface ConvertOptions {
   readonly align?: boolean;
 }
 
+export const CONVERT_OPTIONS: OptionNames<ConvertOptions> = { router: true, routerSeed: true, align: true };
+
 /**
  * The configuration of a model under another attention variant.
  * @throws ArgumentError when the source is not as published (`mha`), or the variant does not fit its heads or layers
  */
 export function convertConfig<Config extends ModelConfig>(
-  config: Config, spec: string, { router = 'sigmoid', routerSeed = 0, align = false }: ConvertOptions = {},
+  config: Config, spec: string, options: ConvertOptions = {},
 ): Config {
+  expectOptions('convert', options, CONVERT_OPTIONS);
+  const { router = 'sigmoid', routerSeed = 0, align = false } = options;
   const shape = modelShape(config);
   if (shape.attention !== 'mha') {
     throw new ArgumentError(`convert: expected a checkpoint with mha attention, got ${shape.attention}; convert the original model`);
@@ -49,8 +53,10 @@ export function convertConfig<Config extends ModelConfig>(
  * @throws ArgumentError when heads are to be aligned and the variant groups none
  */
 export function convertedSource(
-  config: ModelConfig, source: ParameterSource, spec: string, { align = false }: Pick<ConvertOptions, 'align'> = {},
+  config: ModelConfig, source: ParameterSource, spec: string, options: Pick<ConvertOptions, 'align'> = {},
 ): ParameterSource {
+  expectOptions('convertedSource', options, { align: true });
+  const { align = false } = options;
   const { kvHeads } = modelShape(config);
   const attention = parseAttention(spec);
   const stored = attention.storedKvHeads(kvHeads);

@@ -1,4 +1,4 @@
-import { ArgumentError, FileError, namingMemory, startBackend } from '@mixsga/backend';
+import { ArgumentError, expectBackend, expectOptions, FileError, namingMemory, type OptionNames, startBackend } from '@mixsga/backend';
 import type { BackendName } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
@@ -7,17 +7,17 @@ import { openModelCheckpoint, sourceOfTensors, type ParsedFiles } from './checkp
 import { tokenIds } from './config/keys';
 import { modelShape } from './config/shape';
 import { validateConfig } from './config/validate';
-import { convertConfig, convertedSource, type ConvertOptions } from './convert';
-import type { CachedDecoder, DecoderOptions } from './decoder/cached-decoder';
+import { CONVERT_OPTIONS, convertConfig, convertedSource, type ConvertOptions } from './convert';
+import { type CachedDecoder, DECODER_OPTIONS, type DecoderOptions } from './decoder/cached-decoder';
 import type { ModelConfig } from './config/shape';
 import { createDecoder } from './decoder/create-decoder';
 import { storedParameters } from './stored-parameters';
-import type { DownloadOptions } from './hub/snapshot';
+import { type DownloadOptions, FETCH_OPTIONS } from './hub/snapshot';
 import type { FileReference } from './io/checkpoint-files';
 import { parseStrictJson, type JsonValue } from './io/json';
 import type { OpenCheckpoint } from './open-checkpoint';
 import { expectFits, machineLimits } from './machine';
-import type { Workload } from './memory';
+import { WORKLOAD, type Workload } from './memory';
 import { expectTokenizerFits, type Tokenizer } from './tokenizer';
 
 export interface PretrainedOptions extends ConvertOptions, DecoderOptions, Omit<DownloadOptions, 'weights' | 'beforeWeights'> {
@@ -31,6 +31,8 @@ export interface PretrainedOptions extends ConvertOptions, DecoderOptions, Omit<
 
 /** One thing to do, or several, one after the other. */
 type Work = Workload | readonly Workload[];
+
+const OPTIONS: OptionNames<PretrainedOptions> = { ...CONVERT_OPTIONS, ...DECODER_OPTIONS, ...FETCH_OPTIONS, backend: true, attention: true, workload: WORKLOAD };
 
 export interface Pretrained {
   /** To be disposed by the caller. */
@@ -53,8 +55,10 @@ export interface Pretrained {
  * @throws BackendError when the backend cannot start, or has no memory for the weights, which is said before they are read
  */
 export async function fromPretrained(source: string | readonly FileReference[], options: PretrainedOptions = {}): Promise<Pretrained> {
+  expectOptions('fromPretrained', options, OPTIONS);
   const { backend, attention, weights = 'f32', kv, router, routerSeed, align, workload, ...download } = options;
-  if (backend !== undefined) await startBackend(backend);
+  if (backend === undefined) expectBackend('fromPretrained');
+  else await startBackend(backend);
   const check = async ({ modelConfig, createTokenizer }: ParsedFiles) => {
     const shape = modelShape(modelConfig);
     const variant = parseAttention(attention ?? shape.attention);

@@ -26,8 +26,8 @@ describe('languageModel', () => {
   it('takes windows one by one', async () => {
     const { decoder, model } = await tinyModel('gemma2', 'mixsga:3:1:6');
     const [inputs, targets] = [tinyTokens(36, 1), tinyTokens(36, 2)];
-    const options = { routing: 'prefill', windows: 3, collapsed: 4 } as const;
-    const { nll, greedy } = await model.likelihood(inputs, targets, options);
+    const options = { routing: 'prefill', windows: 3 } as const;
+    const { nll, greedy } = await model.likelihood(inputs, targets, { ...options, collapsed: 4 });
     const layers = await model.routingOf(inputs, options);
     expect(layers.map(({ prefill, decode, scores }) => [prefill.length, decode.length, scores.length])).toEqual(new Array(4).fill([36, 36, 108]));
     for (const first of [0, 12, 24]) {

@@ -1,21 +1,24 @@
 // A model as evaluators see one: windows of tokens in plain arrays. It satisfies `LanguageModel` of @mixsga/evaluators, which
 // this package does not know.
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
 import type { RowLikelihood } from '@mixsga/backend';
 import { parseAttention } from './attention/index';
 import { modelShape } from './config/shape';
 import { kvTraits, type KvTraits } from './cost';
-import type { LikelihoodOptions, TextOptions } from './decoder/cached-decoder';
+import { LIKELIHOOD_OPTIONS, type LikelihoodOptions, TEXT_OPTIONS, type TextOptions } from './decoder/cached-decoder';
 import type { LayerDecisions } from './decoder/decisions';
 import type { Pretrained } from './from-pretrained';
 import { generate, type GenerateOptions, type Generation } from './generation/generate';
-import { streamNll, type StreamedNll, type StreamOptions } from './stream-nll';
+import { STREAM_OPTIONS, streamNll, type StreamedNll, type StreamOptions } from './stream-nll';
 import type { Tokenizer } from './tokenizer';
 
 interface Windows {
   /** How many windows the tokens are: all have the same length T and start at position 0. */
   readonly windows: number;
 }
+
+const LIKELIHOOD: OptionNames<LikelihoodOptions & Windows> = { ...LIKELIHOOD_OPTIONS, windows: true };
+const ROUTING: OptionNames<TextOptions & Windows> = { ...TEXT_OPTIONS, windows: true };
 
 /** Likelihoods, routing and text of a model. Tokens are row-major [windows, T]. */
 export interface DecodedLanguageModel {
@@ -49,7 +52,9 @@ export function languageModel({ decoder, tokenizer, config, stopTokens, prefixTo
     prefixToken,
     stopTokens,
 
-    async likelihood(inputs, targets, { windows, onProgress, ...options }) {
+    async likelihood(inputs, targets, given) {
+      expectOptions('likelihood', given, LIKELIHOOD);
+      const { windows, onProgress, ...options } = given;
       expectSameLength('likelihood', inputs, targets);
       const all = { nll: new Float32Array(inputs.length), greedy: new Uint8Array(inputs.length) };
       for (const { first, end } of windowsOf('likelihood', inputs, windows)) {
@@ -62,7 +67,9 @@ export function languageModel({ decoder, tokenizer, config, stopTokens, prefixTo
       return all;
     },
 
-    async routingOf(inputs, { windows, onProgress, ...options }) {
+    async routingOf(inputs, given) {
+      expectOptions('routingOf', given, ROUTING);
+      const { windows, onProgress, ...options } = given;
       const byWindow: LayerDecisions[][] = [];
       for (const { first, end } of windowsOf('routingOf', inputs, windows)) {
         byWindow.push(await decoder.routingOf(inputs.subarray(first, end), {
@@ -80,6 +87,7 @@ export function languageModel({ decoder, tokenizer, config, stopTokens, prefixTo
     },
 
     async streamNll(inputs, targets, options) {
+      expectOptions('streamNll', options, STREAM_OPTIONS);
       expectSameLength('streamNll', inputs, targets);
       windowsOf('streamNll', inputs, options.windows);
       return streamNll(decoder, inputs, targets, options);

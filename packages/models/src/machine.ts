@@ -1,10 +1,10 @@
 // What this machine can hold of a model, and what is said where it cannot.
-import { BackendError, kvTypes, weightTypes, type WeightType } from '@mixsga/backend';
+import { BackendError, expectOptions, kvTypes, type WeightType, weightTypes } from '@mixsga/backend';
 import { parseAttention } from './attention/index';
 import type { AttentionVariant } from './attention/variant';
 import { modelShape, type ModelConfig } from './config/shape';
 import { modelCost } from './cost';
-import { runningMemory, sumOf, trainingMemory, type RunningTypes, type TrainingLoad, type Workload } from './memory';
+import { TRAINING_LOAD, runningMemory, sumOf, trainingMemory, type RunningTypes, type TrainingLoad, type Workload } from './memory';
 
 /** A way to run a model here. */
 export interface Fit {
@@ -133,6 +133,7 @@ function budgetThatFits(config: ModelConfig, variant: AttentionVariant, types: R
  * @throws BackendError naming batch size and sequence length when they do not fit
  */
 export function expectTrainingFits(config: ModelConfig, load: TrainingLoad, backend: string, { memory }: Pick<MachineLimits, 'memory'>): void {
+  expectOptions('expectTrainingFits', load, TRAINING_LOAD);
   if (backend !== 'wasm') return;
   const room = Math.min(WASM_HEAP, memory ?? WASM_HEAP);
   const { fixed, perSequence } = trainingMemory(config, load);

@@ -1,5 +1,5 @@
 // What a model takes of memory: to run, by its workload, and to be trained, by its batch.
-import type { KvType, WeightType } from '@mixsga/backend';
+import { expectOptions, type KvType, type OptionNames, type WeightType } from '@mixsga/backend';
 import { parseAttention } from './attention/index';
 import type { AttentionVariant } from './attention/variant';
 import { modelShape, type ModelConfig } from './config/shape';
@@ -17,6 +17,8 @@ export interface Workload {
   /** Bytes that the cache of a sequence never exceeds. Default: no limit. */
   readonly kvBudget?: number | undefined;
 }
+
+export const WORKLOAD: OptionNames<Workload> = { sequences: true, passTokens: true, cachedTokens: true, kvBudget: true };
 
 /** Bytes. */
 export interface RunningMemory {
@@ -64,6 +66,8 @@ export interface TrainingLoad {
   readonly distillation?: boolean | undefined;
 }
 
+export const TRAINING_LOAD: OptionNames<TrainingLoad> = { batchSize: true, sequenceLength: true, accumulate: true, distillation: true };
+
 /** Bytes. */
 export interface TrainingMemory {
   /** Of parameters, gradients and the optimizer's two moments, whatever the batch. */
@@ -79,6 +83,7 @@ const EXPERT_OUTPUTS = 8;
 
 /** What a step of training takes on wasm: a third more or less, as measured on small models of each family. */
 export function trainingMemory(config: ModelConfig, load: TrainingLoad): TrainingMemory {
+  expectOptions('trainingMemory', load, TRAINING_LOAD);
   const { sequenceLength, accumulate = 1, distillation = false } = load;
   const { layers, heads, kvHeads, headDim, hiddenSize, vocabularySize, attention } = modelShape(config);
   const variant = parseAttention(attention);

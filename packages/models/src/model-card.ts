@@ -1,4 +1,5 @@
 // README.md of a saved model, as the Hugging Face hub shows it.
+import { expectOptions, type OptionNames } from '@mixsga/backend';
 import { parseAttention } from './attention/index';
 import { modelShape } from './config/shape';
 import type { ModelConfig } from './config/shape';
@@ -10,6 +11,8 @@ export interface ModelHistory {
   /** Tokens that it was trained on since; absent: the weights were converted, no more. */
   readonly tokens?: number | undefined;
 }
+
+export const MODEL_HISTORY: OptionNames<ModelHistory> = { source: true, tokens: true };
 
 /**
  * The card as a file to save beside a model. A README.md of someone else's that is there already stays: then there is none.
@@ -25,7 +28,9 @@ export async function cardFile(folder: string, config: ModelConfig, { source, to
 }
 
 /** A short model card: what was done, and how to load it. */
-export function modelCard(config: ModelConfig, { source, tokens }: ModelHistory): string {
+export function modelCard(config: ModelConfig, history: ModelHistory): string {
+  expectOptions('modelCard', history, MODEL_HISTORY);
+  const { source, tokens } = history;
   const { family, attention } = modelShape(config);
   const variant = parseAttention(attention);
   const base = source !== undefined && isHubId(source) ? source.replace(/@.*$/, '') : null;

@@ -1,5 +1,5 @@
-import { FileError } from '@mixsga/backend';
-import { downloadModel, type DownloadOptions } from './hub/snapshot';
+import { expectOptions, FileError } from '@mixsga/backend';
+import { DOWNLOAD_OPTIONS, downloadModel, type DownloadOptions } from './hub/snapshot';
 import { folderFiles, listedFiles, openTensors, readConfig, readFile, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
 import { isNode } from './io/environment';
 import type { JsonValue } from './io/json';
@@ -37,6 +37,7 @@ export interface OpenCheckpoint {
  * @throws FileError when a file is missing or malformed, or the hub does not give it
  */
 export async function openCheckpoint(source: string | readonly FileReference[], options: DownloadOptions = {}): Promise<OpenCheckpoint> {
+  expectOptions('openCheckpoint', options, DOWNLOAD_OPTIONS);
   const files = await checkpointFiles(source, options);
   return openFiles(files, await readConfig(files, 'config.json'), options.signal);
 }

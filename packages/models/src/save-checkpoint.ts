@@ -1,5 +1,5 @@
 // Writing a checkpoint as Hugging Face tools read it (Node).
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
 import { configText } from './config/write';
 import { removeLeftovers, temporaryPath, writeSynced } from './io/atomic';
 import { makeFolder, orFileError } from './io/fs';
@@ -26,6 +26,9 @@ export interface SaveOptions {
   readonly maxShardBytes?: number;
 }
 
+const CONTENT: OptionNames<CheckpointContent> = { config: true, tensors: true, files: true };
+export const SAVE_OPTIONS: OptionNames<SaveOptions> = { dtype: true, maxShardBytes: true };
+
 interface PlannedTensor {
   readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];
@@ -41,7 +44,10 @@ const STALE = /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/;
  * is left.
  * @throws ArgumentError when maxShardBytes is no size or a file's name is not of this folder; FileError when it cannot be written
  */
-export async function saveCheckpoint(folder: string, { config, tensors, files }: CheckpointContent, options: SaveOptions = {}): Promise<void> {
+export async function saveCheckpoint(folder: string, content: CheckpointContent, options: SaveOptions = {}): Promise<void> {
+  expectOptions('saveCheckpoint', content, CONTENT);
+  expectOptions('saveCheckpoint', options, SAVE_OPTIONS);
+  const { config, tensors, files } = content;
   const { dtype, maxShardBytes = 5e9 } = options;
   if (!(maxShardBytes > 0)) throw new ArgumentError(`saveCheckpoint: expected maxShardBytes above 0, got ${maxShardBytes}`);
   for (const name of files?.keys() ?? []) {

@@ -1,4 +1,4 @@
-import { nextTask } from '@mixsga/backend';
+import { expectOptions, nextTask, type OptionNames } from '@mixsga/backend';
 import type { Decoder } from './generation/decoder';
 
 export interface StreamOptions {
@@ -14,6 +14,8 @@ export interface StreamOptions {
   /** How much is done, from 0 to 1, after each token. */
   readonly onProgress?: ((done: number) => void) | undefined;
 }
+
+export const STREAM_OPTIONS: OptionNames<StreamOptions> = { windows: true, eviction: true, kvBudget: true, kvPolicy: true, signal: true, onProgress: true };
 
 /** What windows cost that went token by token through caches. */
 export interface StreamedNll {
@@ -33,8 +35,10 @@ export async function streamNll(
   decoder: Decoder,
   inputs: Int32Array,
   targets: Int32Array,
-  { windows, eviction, kvBudget, kvPolicy, signal, onProgress }: StreamOptions,
+  options: StreamOptions,
 ): Promise<StreamedNll> {
+  expectOptions('streamNll', options, STREAM_OPTIONS);
+  const { windows, eviction, kvBudget, kvPolicy, signal, onProgress } = options;
   const length = inputs.length / windows;
   const size = decoder.vocabularySize;
   const nll = new Float32Array(inputs.length);

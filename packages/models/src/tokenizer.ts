@@ -1,4 +1,4 @@
-import { ArgumentError, FileError } from '@mixsga/backend';
+import { ArgumentError, expectOptions, FileError } from '@mixsga/backend';
 import { folderFiles } from './io/checkpoint-files';
 import { readFileText } from './io/fs';
 import { createPipeline } from './tokenizers/pipeline';
@@ -58,13 +58,21 @@ export function createTokenizer(json: unknown, where = 'tokenizer.json'): Tokeni
   const pipeline = createPipeline(json, where);
   return {
     vocabularySize: pipeline.size,
-    encode: (text, { addSpecialTokens = true } = {}) => atOnce(pipeline.encode(text, addSpecialTokens)),
-    encodeLong: (text, { addSpecialTokens = true, ...options } = {}) => inTurns(pipeline.encode(text, addSpecialTokens), options),
-    decode(tokenIds, { skipSpecialTokens = false } = {}) {
+    encode(text, options = {}) {
+      expectOptions('encode', options, { addSpecialTokens: true });
+      return atOnce(pipeline.encode(text, options.addSpecialTokens ?? true));
+    },
+    async encodeLong(text, options = {}) {
+      expectOptions('encodeLong', options, { addSpecialTokens: true, signal: true, onProgress: true });
+      const { addSpecialTokens = true, ...work } = options;
+      return inTurns(pipeline.encode(text, addSpecialTokens), work);
+    },
+    decode(tokenIds, options = {}) {
+      expectOptions('decode', options, { skipSpecialTokens: true });
       const ids = Array.from(tokenIds);
       const none = ids.find((id) => !Number.isInteger(id) || id < 0);
       if (none !== undefined) throw new ArgumentError(`decode: expected token ids, whole numbers from 0, got ${none}`);
-      return pipeline.decode(ids, skipSpecialTokens);
+      return pipeline.decode(ids, options.skipSpecialTokens ?? false);
     },
     tokenId: pipeline.tokenId,
     save: () => JSON.stringify(json),

@@ -1,8 +1,8 @@
-import { ArgumentError, FileError } from '@mixsga/backend';
+import { ArgumentError, expectOptions, FileError } from '@mixsga/backend';
 import { knownModels } from './config/known-models';
 import { suggestion } from './config/validate';
 import { isHubId } from './hub/repository';
-import { downloadModel, type DownloadOptions } from './hub/snapshot';
+import { DOWNLOAD_OPTIONS, downloadModel, type DownloadOptions } from './hub/snapshot';
 
 /** A model on this machine. */
 export interface ResolvedModel {
@@ -20,6 +20,7 @@ export interface ResolvedModel {
  * folder or name
  */
 export async function resolveModel(nameOrFolder: string, options: DownloadOptions = {}): Promise<ResolvedModel> {
+  expectOptions('resolveModel', options, DOWNLOAD_OPTIONS);
   const { stat } = await import('node:fs/promises');
   const { join } = await import('node:path');
   const isFile = async (path: string) => (await stat(path).catch(() => null))?.isFile() === true;

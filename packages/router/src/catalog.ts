@@ -38,7 +38,7 @@ export function registerRouter(name: string, factory: RouterFactory): void {
  * Makes the router of one layer.
  *
  * @param kind a name of the catalog or of {@link registerRouter}, or a factory of your own
- * @throws ArgumentError on a name that there is not, or when the options do not fit together
+ * @throws ArgumentError on a name that there is not, or when the options do not fit together; BackendError when no backend is started
  */
 export function createRouter(kind: string | RouterFactory, options: RouterOptions): Router {
   return (typeof kind === 'function' ? kind : factoryOf('createRouter', kind))(options);

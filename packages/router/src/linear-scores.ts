@@ -1,4 +1,4 @@
-import { ArgumentError, linear, SeededRandom } from '@mixsga/backend';
+import { ArgumentError, expectBackend, linear, SeededRandom } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import type { RouterOptions, RouterSizes } from './router';
@@ -61,11 +61,12 @@ function normal({ hiddenSize, ratios, seed, layer }: RouterOptions, scale: numbe
 
 /**
  * A variable with a copy of some values: optimizers write in place.
- * @throws ArgumentError when they are not of its shape
+ * @throws ArgumentError when they are not of its shape; BackendError when no backend is started
  */
 export function storedVariable<R extends tf.Rank>(
   name: string, values: Float32Array, shape: tf.ShapeMap[R], trainable: boolean,
 ): tf.Variable<R> {
+  expectBackend('createRouter');
   if (values.length !== tf.util.sizeFromShape(shape)) {
     throw new ArgumentError(
       `createRouter: expected ${name} of ${shape.join(' x ')} values, got ${values.length}; check the ratios and hiddenSize`,

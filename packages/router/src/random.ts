@@ -1,4 +1,4 @@
-import { expertChoice, linear, SeededRandom } from '@mixsga/backend';
+import { expectBackend, expertChoice, linear, SeededRandom } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { validateRouterOptions, type Router, type RouterOptions } from './router';
@@ -23,6 +23,7 @@ const SCRAMBLE = 64;
  */
 export function randomRouter(options: RouterOptions): Router {
   validateRouterOptions(options);
+  expectBackend('createRouter');
   const { hiddenSize, ratios, seed, layer } = options;
   const experts = ratios.length;
   const random = new SeededRandom(seed, ROUTER_STREAM, layer);

@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
 import type { Scalar, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
 
 /**
@@ -101,11 +101,15 @@ export interface RouterSizes {
   readonly experts: number;
 }
 
+const OPTIONS: OptionNames<RouterOptions> = { hiddenSize: true, ratios: true, seed: true, layer: true, weights: true };
+
 /**
  * Checks the options that every router shares.
- * @throws ArgumentError when the hidden size is no count, or the ratios are not numbers of 0 or more with sum 1
+ * @throws ArgumentError when there is no option of a name, the hidden size is no count, or the ratios are not numbers of 0 or more with sum 1
  */
-export function validateRouterOptions({ hiddenSize, ratios }: RouterOptions): void {
+export function validateRouterOptions(options: RouterOptions): void {
+  expectOptions('createRouter', options, OPTIONS);
+  const { hiddenSize, ratios } = options;
   if (!Number.isInteger(hiddenSize) || hiddenSize < 1) {
     throw new ArgumentError(`createRouter: expected hiddenSize to be a whole number from 1, got ${hiddenSize}`);
   }

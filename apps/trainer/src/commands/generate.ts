@@ -84,9 +84,9 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   let { backend, decoder } = opened;
   const prompt = await encode(tokenizer);
   const onPrefill = show('prompt', prompt.length);
-  const { stop, ...sampling } = options;
+  const { temperature, topK, topP, repetitionPenalty, seed, eviction, kvBudget, kvPolicy, stop } = options;
   const generation = generate(decoder, [prompt], {
-    ...sampling,
+    ...{ temperature, topK, topP, repetitionPenalty, seed, eviction, kvBudget, kvPolicy },
     maxNewTokens: newTokens(options, prompt.length, decoder.contextLength),
     stopTokens,
     stopStrings: stop,

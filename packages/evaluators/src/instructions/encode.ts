@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
 
 import type { EvaluationTokenizer } from '../language-model';
 import { formatPrompt, type Instruction } from './instruction';
@@ -32,6 +32,8 @@ export interface EncodingOptions {
   readonly maxTokens?: number;
 }
 
+const OPTIONS: OptionNames<EncodingOptions> = { eos: true, maxPromptTokens: true, maxTokens: true };
+
 export interface EncodedInstruction extends EncodedPrompt {
   /** Of the first response, EOS at its end: what the loss is of. A response that is cut has no EOS. */
   readonly response: number[];
@@ -46,8 +48,10 @@ export interface EncodedInstruction extends EncodedPrompt {
 export function encodeInstruction(
   tokenizer: EvaluationTokenizer,
   instruction: Instruction,
-  { eos, maxPromptTokens = MAX_PROMPT_TOKENS, maxTokens = MAX_TOKENS }: EncodingOptions,
+  options: EncodingOptions,
 ): EncodedInstruction {
+  expectOptions('encodeInstruction', options, OPTIONS);
+  const { eos, maxPromptTokens = MAX_PROMPT_TOKENS, maxTokens = MAX_TOKENS } = options;
   const [response] = instruction.responses;
   if (response === undefined) throw new ArgumentError('encodeInstruction: expected an instruction with a response, got none');
   if (!(maxPromptTokens >= 1 && maxPromptTokens < maxTokens)) {

@@ -1,4 +1,4 @@
-import { FileError } from '@mixsga/backend';
+import { expectOptions, FileError } from '@mixsga/backend';
 
 import type { DataRow } from '../evaluator';
 
@@ -45,7 +45,9 @@ const NAMES = {
  * @param responses whether a row must have a response; default `required`
  * @throws FileError that names the row and the field
  */
-export function parseInstruction(row: DataRow, { responses = 'required' }: { responses?: 'required' | 'optional' } = {}): Instruction {
+export function parseInstruction(row: DataRow, options: { responses?: 'required' | 'optional' } = {}): Instruction {
+  expectOptions('parseInstruction', options, { responses: true });
+  const { responses = 'required' } = options;
   const fields = withInstance(row, fieldsOf(row, row.value, 'a row'));
   const name = nameIn(fields, NAMES.instruction);
   if (name === undefined) {

@@ -1,4 +1,4 @@
-import { ArgumentError, FileError } from '@mixsga/backend';
+import { ArgumentError, expectOptions, FileError, type OptionNames } from '@mixsga/backend';
 
 /** Bytes of a reply that are read at most. */
 const LONGEST_REPLY = 1 << 20;
@@ -27,12 +27,17 @@ export interface ChatEndpoint {
   readonly fetch?: typeof fetch;
 }
 
+export const CHAT_ENDPOINT: OptionNames<ChatEndpoint> = {
+  url: true, model: true, apiKey: true, temperature: true, retries: true, timeoutMs: true, concurrency: true, fetch: true,
+};
+
 /** The text of a reply; or why it is not taken. */
 export type ChatReply = { readonly text: string } | { readonly malformed: string };
 
 /** Settings with their defaults. @throws ArgumentError for one out of range */
-export function endpointSettings({ apiKey = '', ...given }: ChatEndpoint): Required<ChatEndpoint> {
-  const { url, model, temperature = 0.7, retries = 5, timeoutMs = 60_000, concurrency = 4 } = given;
+export function endpointSettings(given: ChatEndpoint): Required<ChatEndpoint> {
+  expectOptions('judge', given, CHAT_ENDPOINT);
+  const { url, model, apiKey = '', temperature = 0.7, retries = 5, timeoutMs = 60_000, concurrency = 4 } = given;
   const check = (name: string, what: string, value: unknown, holds: boolean) => {
     if (!holds) throw new ArgumentError(`judge: expected ${name} to be ${what}, got ${typeof value === 'string' ? `'${value}'` : String(value)}`);
   };

@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Expert, ExpertLayout } from '../expert';
@@ -11,6 +11,8 @@ export interface LatentOptions extends ExpertLayout {
   readonly basis: LatentBasis;
 }
 
+const OPTIONS: OptionNames<LatentOptions> = { kvHeads: true, headDim: true, rank: true, basis: { weight: true, bias: true, scale: true } };
+
 /**
  * Low-rank expert: keys and values share a latent of few numbers, as in multi-head latent attention (DeepSeek-V2, arXiv 2405.04434).
  * With x = [k; v], B the first columns of the basis, c its scale and b its bias, it stores Bᵀ·(c ∘ (x − b)) and reads back
@@ -18,7 +20,9 @@ export interface LatentOptions extends ExpertLayout {
  *
  * @throws ArgumentError when the basis is not of this layout, or the rank beyond it
  */
-export function latentExpert({ kvHeads, headDim, rank, basis }: LatentOptions): Expert {
+export function latentExpert(options: LatentOptions): Expert {
+  expectOptions('latentExpert', options, OPTIONS);
+  const { kvHeads, headDim, rank, basis } = options;
   const half = kvHeads * headDim;
   const { weight, bias, scale } = basis;
   const columns = weight.shape[1];

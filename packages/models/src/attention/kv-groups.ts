@@ -29,6 +29,6 @@ export function kvGroupedExperts(sizes: readonly GroupSizes[]): LayerExperts {
   return {
     takesRotatedKeys: true,
     stored: ({ kvHeads, headDim }) => sizes.map(({ k, v }) => ({ heads: kvHeads / k + kvHeads / v, headDim })),
-    create: (layout) => sizes.map((groupSizes) => createExpert('kv-grouped', { ...layout, groupSizes })),
+    create: ({ kvHeads, headDim }) => sizes.map((groupSizes) => createExpert('kv-grouped', { kvHeads, headDim, groupSizes })),
   };
 }

@@ -1,6 +1,6 @@
 // A model of any family on a backend: packed weights, a cache for each sequence, steps that allocate nothing, and likelihoods.
-import { ArgumentError, createRuntime, HostPages, Lifetime } from '@mixsga/backend';
-import type { InferenceRuntime, PageFormat, KvType, LatentWeights, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
+import { ArgumentError, createRuntime, expectBackend, expectOptions, HostPages, Lifetime } from '@mixsga/backend';
+import type { InferenceRuntime, OptionNames, PageFormat, KvType, LatentWeights, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
 import type { Expert } from '@mixsga/experts';
 import { CachePool } from '@mixsga/kv-cache';
 import type { KvCache } from '@mixsga/kv-cache';
@@ -56,6 +56,13 @@ export interface LikelihoodOptions extends TextOptions {
   readonly collapsed?: number;
 }
 
+export const DECODER_OPTIONS: OptionNames<DecoderOptions> = { weights: true, kv: true };
+export const TEXT_OPTIONS: OptionNames<TextOptions> = { routing: true, signal: true, onProgress: true, rows: true };
+export const LIKELIHOOD_OPTIONS: OptionNames<LikelihoodOptions> = { ...TEXT_OPTIONS, collapsed: true };
+const ROUTING: OptionNames<RoutingOptions> = { ...TEXT_OPTIONS, prompt: true };
+const CACHE: OptionNames<CacheOptions> = { eviction: true, kvBudget: true, kvPolicy: true, maxTokens: true };
+const PREFILL: OptionNames<PrefillOptions & ChunkOptions> = { prompt: true, want: true, signal: true, onProgress: true, rows: true };
+
 /** Pages that hold keys and values together, for experts that the runtime does not know. */
 const HOST_PAGES = { pages: ({ heads, headDim, type, valueHeads }: PageFormat) => new HostPages(heads, headDim, type, valueHeads) };
 
@@ -85,8 +92,11 @@ export class CachedDecoder implements Decoder {
    */
   static async create<Config extends ModelConfig>(
     family: ModelFamily<Config>, config: Config, source: ParameterSource | ReadonlyMap<string, Float32Array>,
-    { weights = 'f32', kv = 'f32' }: DecoderOptions = {},
+    options: DecoderOptions = {},
   ): Promise<CachedDecoder> {
+    expectOptions('createDecoder', options, DECODER_OPTIONS);
+    expectBackend('createDecoder');
+    const { weights = 'f32', kv = 'f32' } = options;
     const runtime = createRuntime();
     const shape = modelShape(config);
     const variant = parseAttention(shape.attention);
@@ -162,23 +172,26 @@ export class CachedDecoder implements Decoder {
    * @throws ArgumentError when there is no such policy, the budget is too small for it, or the sequence could leave a layer's
    *   sliding window under either
    */
-  createCache({ maxTokens = this.contextLength, ...options }: CacheOptions = {}): KvCache {
+  createCache(options: CacheOptions = {}): KvCache {
     this.#lifetime.expect('createCache');
+    expectOptions('createCache', options, CACHE);
     const { shape, transformer } = this.#parts;
     const windows = Array.from({ length: shape.layers }, (_, layer) => transformer.window(layer) ?? Infinity);
+    const { maxTokens = this.contextLength } = options;
     expectInWindow(options, maxTokens, Math.min(...windows));
     return this.#pool.create({ ...limitsOf(options), maxTokens });
   }
 
   async restoreCache(bytes: Uint8Array, options: CacheOptions = {}): Promise<KvCache> {
     this.#lifetime.expect('restoreCache');
+    expectOptions('restoreCache', options, CACHE);
     return this.#pool.restore(bytes, { ...limitsOf(options), maxTokens: options.maxTokens });
   }
 
-  async prefill(
-    tokens: Int32Array, cache: KvCache, { prompt = tokens.length, want, signal, onProgress, rows: rowsAtOnce }: PrefillOptions & ChunkOptions,
-  ): Promise<StepOutput> {
+  async prefill(tokens: Int32Array, cache: KvCache, options: PrefillOptions & ChunkOptions): Promise<StepOutput> {
     this.#lifetime.expect('prefill');
+    expectOptions('prefill', options, PREFILL);
+    const { prompt = tokens.length, want, signal, onProgress, rows: rowsAtOnce } = options;
     const { runtime } = this.#parts;
     const rows = tokens.length;
     if (cache.tokensSeen > 0) throw new ArgumentError(`prefill: expected an empty cache, got one of ${cache.tokensSeen} tokens`);
@@ -211,14 +224,16 @@ export class CachedDecoder implements Decoder {
    * @throws ArgumentError when they are none, not as many, more than {@link contextLength}, or not of the vocabulary, or
    *   `collapsed` is not a position
    */
-  async likelihood(inputs: Int32Array, targets: Int32Array, { routing, collapsed, ...options }: LikelihoodOptions): Promise<RowLikelihood> {
+  async likelihood(inputs: Int32Array, targets: Int32Array, options: LikelihoodOptions): Promise<RowLikelihood> {
     this.#lifetime.expect('likelihood');
+    expectOptions('likelihood', options, LIKELIHOOD_OPTIONS);
+    const { routing, collapsed, ...passOptions } = options;
     const rows = inputs.length;
     expectTokens('likelihood', inputs, 0, this);
     expectTargets(targets, rows, collapsed, this);
     const decide = decision({ rows, prompt: routing === 'prefill' ? rows : 0 });
     const workAfter = logitWork(this.#parts, targets.filter((target) => target >= 0).length);
-    return explained('likelihood', { runtime: this.runtime, rows, nameOf: atToken, size: () => `a text of ${rows} tokens` }, (inspect) => passText(this.#parts, inputs, { ...options, decide, collapsed, inspect, workAfter }, async (result) => {
+    return explained('likelihood', { runtime: this.runtime, rows, nameOf: atToken, size: () => `a text of ${rows} tokens` }, (inspect) => passText(this.#parts, inputs, { ...passOptions, decide, collapsed, inspect, workAfter }, async (result) => {
       const likelihood = await gatherLikelihood(this.#parts, targets, { ...result, logitRows: (count) => this.#logitRows(count) });
       expectLikelihoods(likelihood.nll, targets);
       return likelihood;
@@ -230,8 +245,10 @@ export class CachedDecoder implements Decoder {
    * @throws ArgumentError when the tokens are none, more than {@link contextLength}, or not of the vocabulary, or the prompt is
    *   longer
    */
-  async routingOf(inputs: Int32Array, { routing, prompt = inputs.length, signal, onProgress, rows }: RoutingOptions): Promise<LayerDecisions[]> {
+  async routingOf(inputs: Int32Array, options: RoutingOptions): Promise<LayerDecisions[]> {
     this.#lifetime.expect('routingOf');
+    expectOptions('routingOf', options, ROUTING);
+    const { routing, prompt = inputs.length, signal, onProgress, rows } = options;
     expectTokens('routingOf', inputs, 0, this);
     expectPrompt('routingOf', prompt, inputs.length);
     const layers: LayerDecisions[] = [];
@@ -247,6 +264,7 @@ export class CachedDecoder implements Decoder {
 
   async step(tokens: Int32Array, caches: readonly KvCache[], { want }: { want: Want }): Promise<StepOutput> {
     this.#lifetime.expect('step');
+    if (want !== 'argMax' && want !== 'values') throw new ArgumentError(`step: expected want to be argMax or values, got ${String(want)}`);
     const rows = tokens.length;
     if (rows !== caches.length || new Set(caches).size !== rows) {
       throw new ArgumentError(`step: expected a cache of its own for each of ${rows} tokens, got ${new Set(caches).size}`);

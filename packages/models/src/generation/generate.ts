@@ -1,4 +1,4 @@
-import { ArgumentError, DeviceLostError, nextTask } from '@mixsga/backend';
+import { ArgumentError, DeviceLostError, expectOptions, nextTask, type OptionNames } from '@mixsga/backend';
 import type { KvCache } from '@mixsga/kv-cache';
 import type { Tokenizer } from '../tokenizer';
 import type { Decoder, StepOutput } from './decoder';
@@ -42,6 +42,13 @@ export interface GenerateOptions extends SamplingOptions {
   /** After a lost device, at most 3 times: the same model on another device, to go on with. The caller disposes it. */
   readonly recover?: (error: DeviceLostError) => Promise<Decoder>;
 }
+
+const OPTIONS: OptionNames<GenerateOptions> = {
+  temperature: true, topK: true, topP: true, repetitionPenalty: true, noRepeatNgramSize: true, seed: true, seeds: true, maxNewTokens: true,
+  stopTokens: true, stopStrings: true, tokenizer: true, generated: true, eviction: true, kvBudget: true, kvPolicy: true, signal: true,
+  onPrefill: true, onPass: true, recover: true,
+};
+const { tokenizer: _tokenizer, generated: _generated, ...TEXT_OPTIONS } = OPTIONS;
 
 /** Why a sequence ended: a token of `stopTokens`, a stop string, or `maxNewTokens`. */
 export type Finish = 'eos' | 'stop' | 'length';
@@ -99,6 +106,7 @@ export async function generateText(
   prompt: string,
   options: Omit<GenerateOptions, 'tokenizer' | 'generated'> = {},
 ): Promise<{ text: string; tokens: number[]; finish: Finish; stats: GenerationStats }> {
+  expectOptions('generateText', options, TEXT_OPTIONS);
   const generation = generate(decoder, [await tokenizer.encodeLong(prompt, { signal: options.signal })], { ...options, tokenizer });
   let text = '';
   let finish: Finish = 'length';
@@ -312,6 +320,7 @@ function perSecond({ tokens, milliseconds }: { tokens: number; milliseconds: num
 }
 
 function validate(decoder: Decoder, prompts: readonly ArrayLike<number>[], options: GenerateOptions): void {
+  expectOptions('generate', options, OPTIONS);
   validateSampling(options);
   const { maxNewTokens, stopTokens = [], stopStrings = [], tokenizer, generated, seed, seeds } = options;
   const { contextLength } = decoder;

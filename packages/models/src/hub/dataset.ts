@@ -1,16 +1,18 @@
-import { FileError } from '@mixsga/backend';
+import { expectOptions, FileError, type OptionNames } from '@mixsga/backend';
 import type { CheckpointFiles } from '../io/checkpoint-files';
 import { writeFileAtomic } from '../io/atomic';
 import { FolderCache } from './folder-cache';
 import { ProgressMeter } from './progress';
 import { type HubListing, listRepository, OfflineError, parseHubId, repositoryUrl } from './repository';
 import { hubSettings } from './settings';
-import type { DownloadOptions } from './snapshot';
+import { type DownloadOptions, FETCH_OPTIONS } from './snapshot';
 
 export interface DatasetOptions extends Omit<DownloadOptions, 'weights' | 'beforeWeights'> {
   /** Which of all files of the repository are wanted. */
   readonly select: (paths: readonly string[]) => readonly string[];
 }
+
+const OPTIONS: OptionNames<DatasetOptions> = { ...FETCH_OPTIONS, select: true };
 
 /**
  * Files of a data set of the hub, in the cache of Python's tools (Node). Only what is missing is fetched, each file checked by its
@@ -20,7 +22,9 @@ export interface DatasetOptions extends Omit<DownloadOptions, 'weights' | 'befor
  * @throws ArgumentError when the id is malformed; what `select` throws
  * @throws FileError when the data set cannot be had: it says why and what to do
  */
-export async function downloadDataset(id: string, { select, progress, signal, hub }: DatasetOptions): Promise<CheckpointFiles> {
+export async function downloadDataset(id: string, options: DatasetOptions): Promise<CheckpointFiles> {
+  expectOptions('downloadDataset', options, OPTIONS);
+  const { select, progress, signal, hub } = options;
   const hubId = parseHubId(id, 'dataset');
   const settings = await hubSettings(hub);
   const cache = new FolderCache(hubId, settings);

@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, type OptionNames } from '@mixsga/backend';
 import { isNode } from '../io/environment';
 
 /** Where the hub and its cache are. The environment gives the defaults, under the names that Python's huggingface_hub reads. */
@@ -17,6 +17,8 @@ export interface HubSettings {
   /** HF_HUB_DOWNLOAD_TIMEOUT (there in seconds): how long the hub may be silent. Default 30 s. */
   readonly timeoutMs: number;
 }
+
+export const HUB_SETTINGS: OptionNames<HubSettings> = { endpoint: true, token: true, cache: true, offline: true, timeoutMs: true };
 
 /** The settings of this process, but for those given. @throws ArgumentError when a variable is malformed */
 export async function hubSettings(given: Partial<HubSettings> = {}): Promise<HubSettings> {

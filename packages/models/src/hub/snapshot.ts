@@ -1,4 +1,4 @@
-import { FileError } from '@mixsga/backend';
+import { expectOptions, FileError, type OptionNames } from '@mixsga/backend';
 import { readFile, weightsFile, type CheckpointFiles } from '../io/checkpoint-files';
 import { isNode } from '../io/environment';
 import { MAX_INDEX_BYTES, parseShardIndex } from '../io/shards';
@@ -8,7 +8,7 @@ import type { ModelCache } from './cache';
 import { FolderCache } from './folder-cache';
 import { ProgressMeter, type DownloadProgress } from './progress';
 import { listRepository, OfflineError, parseHubId, repositoryUrl, type HubFile, type HubId, type HubListing } from './repository';
-import { hubSettings, type HubSettings } from './settings';
+import { HUB_SETTINGS, hubSettings, type HubSettings } from './settings';
 
 export interface DownloadOptions {
   /** Called some ten times a second. */
@@ -22,6 +22,10 @@ export interface DownloadOptions {
   /** Called with the configuration and the tokenizer before any weights are fetched; what it throws ends the download. */
   readonly beforeWeights?: ((files: CheckpointFiles) => Promise<void>) | undefined;
 }
+
+/** Of those that take a whole model. */
+export const FETCH_OPTIONS: OptionNames<Omit<DownloadOptions, 'weights' | 'beforeWeights'>> = { progress: true, signal: true, hub: HUB_SETTINGS };
+export const DOWNLOAD_OPTIONS: OptionNames<DownloadOptions> = { ...FETCH_OPTIONS, weights: true, beforeWeights: true };
 
 /** What a model is made of beside its weights. */
 const SMALL_FILES = [
@@ -37,6 +41,7 @@ const SMALL_FILES = [
  * @throws FileError when the model cannot be had: it says why and what to do
  */
 export async function downloadModel(id: string, options: DownloadOptions = {}): Promise<CheckpointFiles> {
+  expectOptions('downloadModel', options, DOWNLOAD_OPTIONS);
   const hubId = parseHubId(id);
   const settings = await hubSettings(options.hub);
   const cache = isNode() ? new FolderCache(hubId, settings) : new BrowserCache(hubId, settings);

@@ -1,5 +1,5 @@
 // Any family of models for training, with any attention variant of the catalog.
-import { ArgumentError, causalAttention, expertChoice, type HeadInputs, linear, linearCrossEntropy, linearDistillation, Lifetime, rotate, tokenNll } from '@mixsga/backend';
+import { ArgumentError, causalAttention, expectBackend, expectOptions, expertChoice, type HeadInputs, linear, linearCrossEntropy, linearDistillation, Lifetime, type OptionNames, rotate, tokenNll } from '@mixsga/backend';
 import { distortions, type Expert, mixKv, mixKvByExperts } from '@mixsga/experts';
 import type { EstimatorKind, Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
@@ -30,6 +30,9 @@ export interface TrainingBatch {
   /** int32 [B, T], 0 for padding, which is routed to no expert and takes no capacity; all real when left out. */
   readonly mask?: Tensor2D;
 }
+
+/** Its targets, where it has any, are left aside. */
+type InputBatch = Pick<TrainingBatch, 'inputs'> & Partial<TrainingBatch>;
 
 export interface LossOptions {
   /** Weight of the consistency loss. */
@@ -62,11 +65,17 @@ export interface Loss {
   readonly scores: readonly Tensor3D[];
 }
 
+const BATCH: OptionNames<TrainingBatch> = { inputs: true, targets: true, mask: true };
+const LOSS: OptionNames<LossOptions> = { alpha: true, distillation: { teacher: { x: true, w: true, softCap: true }, weight: true }, annealing: true, detach: true, estimator: true };
+const ROUTING: OptionNames<{ routing: Routing }> = { routing: true };
+
 /** Scores of a batch of one training step. */
 export interface BalanceBatch extends Pick<Loss, 'scores'> {
   /** As in {@link TrainingBatch}. */
   readonly mask?: Int32Array;
 }
+
+const BALANCE: OptionNames<BalanceBatch> = { scores: true, mask: true };
 
 /** What a layer's router made of a batch. */
 export interface LayerRouting {
@@ -97,6 +106,7 @@ interface Pass {
 export async function createTrainable(
   config: ModelConfig, source: ParameterSource | ReadonlyMap<string, Float32Array>,
 ): Promise<TrainableModel> {
+  expectBackend('createTrainable');
   const from = finiteSource('read' in source ? source : sourceOf(source));
   const shape = modelShape(config);
   const attention = parseAttention(shape.attention);
@@ -193,8 +203,12 @@ export class TrainableModel {
    * Training loss of a batch under prefill routing; differentiable in {@link parameters}.
    * @throws ArgumentError on an estimator as {@link checkEstimator}
    */
-  loss({ inputs, targets, mask }: TrainingBatch, { alpha, distillation, ...training }: LossOptions): Loss {
+  loss(batch: TrainingBatch, options: LossOptions): Loss {
     this.#lifetime.expect('loss');
+    expectOptions('loss', batch, BATCH);
+    expectOptions('loss', options, LOSS);
+    const { inputs, targets, mask } = batch;
+    const { alpha, distillation, ...training } = options;
     if (training.estimator) this.checkEstimator();
     const { hidden, routed } = this.#forward(inputs, 'prefill', mask, training);
     const { prediction, lm, kl } = this.#predictionLoss(hidden, flat(targets), distillation);
@@ -212,6 +226,7 @@ export class TrainableModel {
    */
   async balance(batches: readonly BalanceBatch[], rate: number): Promise<void> {
     this.#lifetime.expect('balance');
+    for (const batch of batches) expectOptions('balance', batch, BALANCE);
     const balanced = this.routers.filter(({ balance }) => balance);
     for (const [i, router] of balanced.entries()) {
       const rows = await Promise.all(
@@ -226,32 +241,36 @@ export class TrainableModel {
   }
 
   /** {@link Loss.scores} alone, in a pass under prefill routing, or in none where no router is balanced; the caller disposes them. */
-  balanceScores({ inputs, mask }: Pick<TrainingBatch, 'inputs' | 'mask'>): Tensor3D[] {
+  balanceScores(batch: InputBatch): Tensor3D[] {
     this.#lifetime.expect('balanceScores');
+    expectOptions('balanceScores', batch, BATCH);
     if (!this.routers.some(({ balance }) => balance)) return [];
-    return tf.tidy(() => seenToBalance(this.#forward(inputs, 'prefill', mask).routed));
+    return tf.tidy(() => seenToBalance(this.#forward(batch.inputs, 'prefill', batch.mask).routed));
   }
 
   /** What next-token distributions are made of, under prefill routing, for a student to be drawn to; `x` is the caller's to dispose. */
-  predictions({ inputs, mask }: Pick<TrainingBatch, 'inputs' | 'mask'>): HeadInputs {
+  predictions(batch: InputBatch): HeadInputs {
     this.#lifetime.expect('predictions');
-    return { x: tf.tidy(() => this.#forward(inputs, 'prefill', mask).hidden), w: this.#head(), ...this.#headOptions() };
+    expectOptions('predictions', batch, BATCH);
+    return { x: tf.tidy(() => this.#forward(batch.inputs, 'prefill', batch.mask).hidden), w: this.#head(), ...this.#headOptions() };
   }
 
   /** −log p(target) in nats: float32 [B, T], 0 where the target is negative. */
-  tokenNll(inputs: Tensor2D, targets: Tensor2D, { routing }: { routing: Routing }): Tensor2D {
+  tokenNll(inputs: Tensor2D, targets: Tensor2D, options: { routing: Routing }): Tensor2D {
     this.#lifetime.expect('tokenNll');
+    expectOptions('tokenNll', options, ROUTING);
     return tf.tidy(() => {
-      const { hidden } = this.#forward(inputs, routing);
+      const { hidden } = this.#forward(inputs, options.routing);
       return tf.reshape(tokenNll(hidden, this.#head(), flat(targets), this.#headOptions()), inputs.shape);
     });
   }
 
   /** float32 [B, T, V] */
-  logits(inputs: Tensor2D, { routing }: { routing: Routing }): Tensor3D {
+  logits(inputs: Tensor2D, options: { routing: Routing }): Tensor3D {
     this.#lifetime.expect('logits');
+    expectOptions('logits', options, ROUTING);
     return tf.tidy(() => {
-      const { hidden } = this.#forward(inputs, routing);
+      const { hidden } = this.#forward(inputs, options.routing);
       const products = linear(hidden, this.#head(), null);
       const { logitCap } = this.#transformer;
       const logits = logitCap === undefined ? products : tf.mul(tf.tanh(tf.div(products, logitCap)), logitCap);
@@ -263,8 +282,10 @@ export class TrainableModel {
    * The routers' scores and both decisions in a pass whose layers follow `routing`; empty without routers. The
    * caller disposes the tensors.
    */
-  routingOf(inputs: Tensor2D, { routing }: { routing: Routing }): LayerRouting[] {
+  routingOf(inputs: Tensor2D, options: { routing: Routing }): LayerRouting[] {
     this.#lifetime.expect('routingOf');
+    expectOptions('routingOf', options, ROUTING);
+    const { routing } = options;
     return tf.tidy(() =>
       this.#forward(inputs, routing).routed.map(({ scores, assignment, router }) => ({
         scores,
