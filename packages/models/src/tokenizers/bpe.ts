@@ -1,7 +1,6 @@
 import { byteTokens } from './bytes';
-import type { Model } from './models';
 import type { Fail, ModelSpec } from './schema';
-import { STEP, type Steps } from './steps';
+import { type Model, STEP, type Steps } from './steps';
 import type { Vocabulary } from './vocabulary';
 
 /** Words whose ids are kept: those of a text come again and again. */

@@ -1,11 +1,8 @@
 import { createBpe } from './bpe';
 import type { Fail, ModelSpec } from './schema';
-import type { Steps } from './steps';
+import type { Model } from './steps';
 import { createUnigram } from './unigram';
 import { Vocabulary } from './vocabulary';
-
-/** Turns a piece of text into ids. */
-export type Model = (piece: string) => Steps<readonly number[]>;
 
 export function vocabularyOf(spec: ModelSpec): Vocabulary {
   if (spec.type === 'Unigram') return new Vocabulary(spec.vocab.map(([token], id) => [token, id]));

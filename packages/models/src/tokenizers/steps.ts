@@ -65,3 +65,6 @@ export function* inSlices(text: string, change: (slice: string) => string, least
   }
   return changed.join('');
 }
+
+/** Turns a piece of text into ids. */
+export type Model = (piece: string) => Steps<readonly number[]>;

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { normal } from '../../testing/inputs';
 import type { KernelCase } from '../../testing/kernel-case';
-import type { AdamwOptions } from './op';
+import type { AdamwOptions } from './reference';
 import { adamwStep, sumOfSquares } from './op';
 
 const usual: AdamwOptions = {

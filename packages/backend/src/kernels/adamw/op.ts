@@ -4,20 +4,7 @@ import { expectOptions, type OptionNames } from '../../options';
 import { expectBackend } from '../../platform/lifetime';
 import { hasKernel, runKernel } from '../dispatch';
 import { expectFloats, expectShape } from '../validate';
-import { adamwReference, sumOfSquaresReference } from './reference';
-
-export interface AdamwOptions {
-  readonly learningRate: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
-  /** Decoupled weight decay of this parameter; 0 for biases and norms. */
-  readonly weightDecay: number;
-  /** Number of this step, from 1. */
-  readonly step: number;
-  /** The gradient is multiplied by this first: clipping and the mean over accumulated batches. */
-  readonly gradientScale: number;
-}
+import { type AdamwOptions, adamwReference, sumOfSquaresReference } from './reference';
 
 const OPTIONS: OptionNames<AdamwOptions> = {
   learningRate: true, beta1: true, beta2: true, epsilon: true, weightDecay: true, step: true, gradientScale: true,

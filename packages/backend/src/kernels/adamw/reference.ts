@@ -1,6 +1,18 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Scalar, Tensor, Variable } from '@tensorflow/tfjs-core';
-import type { AdamwOptions } from './op';
+
+export interface AdamwOptions {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled weight decay of this parameter; 0 for biases and norms. */
+  readonly weightDecay: number;
+  /** Number of this step, from 1. */
+  readonly step: number;
+  /** The gradient is multiplied by this first: clipping and the mean over accumulated batches. */
+  readonly gradientScale: number;
+}
 
 export function adamwReference(
   parameter: Variable, gradient: Tensor, first: Variable, second: Variable, options: AdamwOptions,

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { normal, normalWith } from '../../testing/inputs';
 import type { KernelCase } from '../../testing/kernel-case';
-import type { CausalAttentionOptions } from './op';
+import type { CausalAttentionOptions } from './reference';
 import { causalAttention } from './op';
 
 interface Variant extends CausalAttentionOptions {

@@ -4,22 +4,7 @@ import { ArgumentError } from '../../errors';
 import { expectOptions, type OptionNames } from '../../options';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
 import { expectFloats, expectShape, expectSoftCap } from '../validate';
-import { causalAttentionReference } from './reference';
-
-export interface CausalAttentionOptions {
-  /** Sequences in the batch. */
-  readonly batch: number;
-  /** Query heads. */
-  readonly heads: number;
-  /** KV heads; each serves heads/kvHeads consecutive query heads. */
-  readonly kvHeads: number;
-  /** Factor of the scores; default headDim^-0.5. */
-  readonly scale?: number;
-  /** Tokens that a query sees at most, itself and those before it; default all. */
-  readonly window?: number;
-  /** Scores s, after their factor, become softCap·tanh(s / softCap); default they don't. */
-  readonly softCap?: number;
-}
+import { type CausalAttentionOptions, causalAttentionReference } from './reference';
 
 const OPTIONS: OptionNames<CausalAttentionOptions> = { batch: true, heads: true, kvHeads: true, scale: true, window: true, softCap: true };
 

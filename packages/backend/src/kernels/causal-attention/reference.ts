@@ -1,6 +1,20 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
-import type { CausalAttentionOptions } from './op';
+
+export interface CausalAttentionOptions {
+  /** Sequences in the batch. */
+  readonly batch: number;
+  /** Query heads. */
+  readonly heads: number;
+  /** KV heads; each serves heads/kvHeads consecutive query heads. */
+  readonly kvHeads: number;
+  /** Factor of the scores; default headDim^-0.5. */
+  readonly scale?: number;
+  /** Tokens that a query sees at most, itself and those before it; default all. */
+  readonly window?: number;
+  /** Scores s, after their factor, become softCap·tanh(s / softCap); default they don't. */
+  readonly softCap?: number;
+}
 
 /** With a `softCap` of 0 for none. */
 export function causalAttentionReference(

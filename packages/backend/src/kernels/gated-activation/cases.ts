@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { normal, normalWith } from '../../testing/inputs';
 import type { KernelCase } from '../../testing/kernel-case';
-import { gatedActivation, type GateActivation } from './op';
+import { gatedActivation } from './op';
+import type { GateActivation } from './reference';
 
 const activations: readonly GateActivation[] = ['silu', 'gelu'];
 const shapes: readonly { rows: number; size: number }[] = [{ rows: 1, size: 1 }, { rows: 3, size: 5 }, { rows: 16, size: 40 }];

@@ -2,10 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
 import { expectFloats, expectShape } from '../validate';
-import { gatedActivationReference } from './reference';
-
-/** `silu`: x·sigmoid(x); `gelu`: its tanh form. */
-export type GateActivation = 'silu' | 'gelu';
+import { type GateActivation, gatedActivationReference } from './reference';
 
 /**
  * The gate of a feed-forward (Shazeer 2020): activation(gate)·up.

@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
-import type { GateActivation } from './op';
+
+/** `silu`: x·sigmoid(x); `gelu`: its tanh form. */
+export type GateActivation = 'silu' | 'gelu';
 
 export function gatedActivationReference(gate: Tensor2D, up: Tensor2D, activation: GateActivation): Tensor2D {
   return tf.mul(activation === 'silu' ? tf.mul(gate, tf.sigmoid(gate)) : gelu(gate), up);

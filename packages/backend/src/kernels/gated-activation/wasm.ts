@@ -1,5 +1,5 @@
 import type { WasmKernel } from '../../wasm/kernel';
-import type { GateActivation } from './op';
+import type { GateActivation } from './reference';
 
 /** The numbers of assembly/elementwise.ts. */
 const numberOf: Readonly<Record<GateActivation, number>> = { silu: 2, gelu: 3 };

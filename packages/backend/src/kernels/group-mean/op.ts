@@ -3,18 +3,7 @@ import { ArgumentError } from '../../errors';
 import { expectOptions, type OptionNames } from '../../options';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
 import { expectFloats, expectShape, expectType } from '../validate';
-import { groupMeanReference } from './reference';
-
-export interface GroupMeanOptions {
-  readonly headDim: number;
-  /** Group size of each expert; each divides the number of heads. */
-  readonly groupSizes: readonly number[];
-  /**
-   * What a run of g heads becomes: its `mean` (the paper, the default), or with `root` its sum over √g, which keeps the
-   * variance of heads that are independent of each other.
-   */
-  readonly pooling?: 'mean' | 'root';
-}
+import { type GroupMeanOptions, groupMeanReference } from './reference';
 
 const OPTIONS: OptionNames<GroupMeanOptions> = { headDim: true, groupSizes: true, pooling: true };
 

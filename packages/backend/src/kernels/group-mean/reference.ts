@@ -1,6 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
-import type { GroupMeanOptions } from './op';
+
+export interface GroupMeanOptions {
+  readonly headDim: number;
+  /** Group size of each expert; each divides the number of heads. */
+  readonly groupSizes: readonly number[];
+  /**
+   * What a run of g heads becomes: its `mean` (the paper, the default), or with `root` its sum over √g, which keeps the
+   * variance of heads that are independent of each other.
+   */
+  readonly pooling?: 'mean' | 'root';
+}
 
 export function groupMeanReference(
   x: Tensor2D, assignment: Tensor1D, { headDim, groupSizes, pooling }: GroupMeanOptions,

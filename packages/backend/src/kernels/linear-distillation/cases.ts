@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { integers, normal } from '../../testing/inputs';
 import type { KernelCase } from '../../testing/kernel-case';
-import { type HeadInputs, linearDistillation } from './op';
+import { linearDistillation } from './op';
+import type { HeadInputs } from './reference';
 
 interface Shape {
   readonly rows: number;

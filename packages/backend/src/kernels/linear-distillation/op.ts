@@ -3,17 +3,9 @@ import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
 import { expectOptions, type OptionNames } from '../../options';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
-import { HEAD_OPTIONS, type HeadOptions } from '../linear-cross-entropy/op';
+import { HEAD_OPTIONS } from '../linear-cross-entropy/op';
 import { expectFloats, expectShape, expectSoftCap, expectType } from '../validate';
-import { distillationReference } from './reference';
-
-/** What a language-model head makes next-token distributions of: softmax(x·wᵀ). */
-export interface HeadInputs extends HeadOptions {
-  /** float32 [rows, size], final hidden states */
-  readonly x: Tensor2D;
-  /** float32 [vocabulary, size], the head */
-  readonly w: Tensor2D;
-}
+import { distillationReference, type HeadInputs } from './reference';
 
 const INPUTS: OptionNames<HeadInputs> = { ...HEAD_OPTIONS, x: true, w: true };
 

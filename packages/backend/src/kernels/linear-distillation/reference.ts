@@ -1,6 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
-import type { HeadInputs } from './op';
+import type { HeadOptions } from '../linear-cross-entropy/op';
+
+/** What a language-model head makes next-token distributions of: softmax(x·wᵀ). */
+export interface HeadInputs extends HeadOptions {
+  /** float32 [rows, size], final hidden states */
+  readonly x: Tensor2D;
+  /** float32 [vocabulary, size], the head */
+  readonly w: Tensor2D;
+}
 
 /** nll and kl of each row, and the gradients of the loss, in closed form: with automatic ones the tape would keep every [rows, V]. */
 export function distillationReference(

@@ -2,9 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { hasKernel, runKernel, withGradient } from '../dispatch';
 import { expectFloats, expectShape } from '../validate';
-import { linearReference } from './reference';
-
-export type Activation = 'relu';
+import { type Activation, linearReference } from './reference';
 
 /**
  * A fully connected layer with the weights as checkpoints store them: y = activation(x·wᵀ + bias).
