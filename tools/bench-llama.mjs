@@ -5,7 +5,7 @@
 //     node tools/bench-llama.mjs --modules llama > llama.json
 //
 // The models are GGUF files that this script writes, with random weights: StarCoder's architecture, which is OPT's with GELU
-// in the place of ReLU, and takes any number of KV heads. Progress goes to standard error, one JSON object to standard output.
+// instead of ReLU, and takes any number of KV heads. Progress goes to standard error, one JSON object to standard output.
 
 import { mkdtempSync, openSync, closeSync, writeSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';

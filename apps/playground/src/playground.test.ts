@@ -277,7 +277,7 @@ describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (ther
     await closing(page);
   });
 
-  it('takes a model of the hub when it is told to, keeps it, and stops on request', async () => {
+  it('takes a model of the hub on request, keeps it, and stops on request', async () => {
     const names = ['config.json', 'tokenizer.json', 'model.safetensors'];
     const hub = new FakeHub(new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(zoo, name))] as const))));
     const page = await open(`${GREEDY}&model=org/tiny`);

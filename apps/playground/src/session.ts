@@ -54,7 +54,7 @@ export class Session {
   constructor() {
     void this.#client.call('catalog', null).result.then(
       (catalog) => (this.catalog.value = catalog),
-      () => undefined, // the crash is told
+      () => undefined, // the crash is reported
     );
     effect(() => {
       const fragment = toFragment(this.settings.value);

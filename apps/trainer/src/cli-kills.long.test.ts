@@ -35,7 +35,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 /**
- * Runs a configuration to its end, killed so many times on the way: each time at a random moment of as long as it takes undisturbed.
+ * Runs a configuration to its end, killed a number of times on the way: each time at a random moment of as long as it takes undisturbed.
  * A run that ended before its kill came begins anew, in another folder.
  */
 async function throughKills(config: string, seconds: number): Promise<string> {

@@ -29,7 +29,7 @@ async function shell(script: string): Promise<{ code: number | null; out: string
   return { code, out, err };
 }
 
-describe('an output that cannot be written is told before the work, in one line', () => {
+describe('an output that cannot be written is reported before the work, in one line', () => {
   const commands: string[][] = [
     ['eval', 'sotu-mini'],
     ['train', 'sotu-mini'],
@@ -66,7 +66,7 @@ describe('standard output', () => {
     expect(existsSync(join(folder, 'whole.json'))).toBe(true);
   }, SLOW);
 
-  it.runIf(existsSync('/dev/full'))('that is full is told in a line', async () => {
+  it.runIf(existsSync('/dev/full'))('that is full is reported in a line', async () => {
     expect(await shell('$MIXSGA presets > /dev/full')).toEqual({ code: 1, out: '', err: 'mixsga: standard output: cannot write: disk full; free some space, or choose another folder\n' });
   }, SLOW);
 });

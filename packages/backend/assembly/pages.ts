@@ -4,7 +4,7 @@
 //     keys    [PAGE / chunk, stride, chunk]   dimension d of `chunk` neighbouring tokens together
 //     values  [stride / chunk, PAGE, chunk]   `chunk` neighbouring dimensions of a token together
 //
-// `chunk` is FOURS_CHUNK for pages whose stored heads serve query heads in fours, which work on so many numbers at a time, and else CHUNK.
+// `chunk` is FOURS_CHUNK for pages whose stored heads serve query heads in fours, which work on that many elements at a time, and else CHUNK.
 // `stride` is the head size rounded up to a multiple of 16; what that adds stays zero.
 
 import { at } from './simd';

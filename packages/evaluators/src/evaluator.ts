@@ -28,7 +28,7 @@ export interface GenerationSettings {
   readonly topK?: number;
   /** Default 256, and at most half of the model's context length. */
   readonly maxNewTokens?: number;
-  /** No run of so many tokens comes twice in prompt and response. Default: off; MiniLLM's own test runs have 6. */
+  /** No sequence of this many tokens comes twice in prompt and response. Default: off; MiniLLM's own test runs have 6. */
   readonly noRepeatNgramSize?: number;
 }
 
@@ -38,7 +38,7 @@ export interface EvaluationOptions {
   readonly routing: Routing;
   /** Items that are measured together. Memory and speed only: results do not depend on it. Default 8. */
   readonly batchSize?: number;
-  /** Measures the first so many items of a data set. Default: all. */
+  /** Measures this many items of a data set, the first ones. Default: all. */
   readonly limit?: number;
   /** Predictions in a window of a text. Default: the model's context length. */
   readonly windowLength?: number;
@@ -51,7 +51,7 @@ export interface EvaluationOptions {
   readonly maxWindows?: number;
   /** Eviction policy of the KV cache, such as `h2o:0.6`. Default: no cache, all tokens of the window. */
   readonly eviction?: string;
-  /** Bytes that the KV cache of a sequence may hold, in the place of eviction: tokens lose heads when it is full. Default: no limit. */
+  /** Bytes that the KV cache of a sequence may hold, instead of eviction: the least important tokens are compressed further when it is full. Default: no limit. */
   readonly kvBudget?: number;
   /** By what tokens are chosen then, such as `oldest`; with `kvBudget`. Default: the model's. */
   readonly kvPolicy?: string;
@@ -92,7 +92,7 @@ export interface Evaluator<Item = unknown, Sample extends object = object, Model
   readonly description: string;
   /** The published definition that its numbers follow. */
   readonly definition: string;
-  /** Goes up when the same model would get other numbers. Samples of another version are not gone on from. */
+  /** Goes up when the same model would get other numbers. Samples of another version are never resumed. */
   readonly version: number;
   readonly reads: 'tokens' | 'rows';
   /** For those that read rows. */

@@ -115,7 +115,7 @@ export interface StreamOptions extends WorkOptions {
   readonly windows: number;
   /** The policy, such as `h2o:0.6`, which keeps its share of a window's length. Default: keep all. */
   readonly eviction?: string;
-  /** Bytes that the cache of a window may hold: tokens lose heads when it is full. Default: no limit. */
+  /** Bytes that the cache of a window may hold: the least important tokens are compressed further when it is full. Default: no limit. */
   readonly kvBudget?: number;
   readonly kvPolicy?: string;
 }

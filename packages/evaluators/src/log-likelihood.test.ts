@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { continuationWindow, rollingWindows, scoreWindows, tokensOfText } from './log-likelihood';
 import { BigramModel, type BigramOptions } from './testing';
 
-/** `<`, `a` to `g`, and the space; `<` begins texts where it is told to. */
+/** `<`, `a` to `g`, and the space; `<` begins texts where it is asked to. */
 const CHARACTERS = '<abcdefg ';
 const logits = Array.from({ length: 9 }, (_, i) => Array.from({ length: 9 }, (_, j) => Math.sin(3 * i + 5 * j)));
 const model = (options: Partial<BigramOptions> = {}) => new BigramModel({ logits, contextLength: 8, characters: CHARACTERS, ...options });

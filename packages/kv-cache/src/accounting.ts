@@ -10,7 +10,7 @@ export interface KvLayout {
   readonly headDim: number;
   /** Group size of each expert; each divides `kvHeads`. One expert of size g is GQA, of size 1 the unmodified model. */
   readonly groupSizes: readonly number[];
-  /** What each expert stores of a token, keys and values together, in the place of the heads of its group size. */
+  /** What each expert stores of a token, keys and values together, instead of the heads of its group size. */
   readonly entries?: readonly StoredEntry[];
   /** Share of the tokens that each expert stores; need not sum to 1. */
   readonly ratios: readonly number[];

@@ -247,7 +247,7 @@ describe('a cache', () => {
     for (const each of [restored, again]) await expect(each).rejects.toThrow('CachePool.restore: this pool is disposed; make another one');
   });
 
-  it('says what it goes by', () => {
+  it('says what it ranks by', () => {
     const pool = new CachePool(new WatchedRuntime(), small);
     const traits = (options: CreateOptions) => {
       const { moves, usesMargins, observes, budget, groupSizes } = pool.create({ ...options, maxTokens: 10 });

@@ -319,7 +319,7 @@ export class KvCache {
 
   #expectMargins(method: string, margins: ArrayLike<number> | undefined, count: number): void {
     if (!this.usesMargins || margins?.length === count) return;
-    throw new ArgumentError(`KvCache.${method}: expected ${count} router margins, which the KV budget's policy goes by, got ${margins?.length ?? 'none'}`);
+    throw new ArgumentError(`KvCache.${method}: expected ${count} router margins, which the KV budget's policy ranks by, got ${margins?.length ?? 'none'}`);
   }
 
   #expectExpert(method: string, expert: number, experts = this.#owner.layout.groupSizes.length): void {

@@ -24,7 +24,7 @@ export interface CacheLayout {
   /** Group size of each expert; each divides `kvHeads`. One expert of size g is GQA, of size 1 the unmodified model. */
   readonly groupSizes: readonly number[];
   /**
-   * What each expert stores of a token where that is not the heads of a group size: so many vectors, for keys and values together. Then
+   * What each expert stores of a token where that is not the heads of a group size: a number of vectors, for keys and values together. Then
    * the group sizes are all 1.
    */
   readonly entries?: readonly StoredEntry[];

@@ -16,7 +16,7 @@ import { SharedPages } from './shared-pages';
 export interface CreateOptions extends EvictionOptions {
   /** What `parseEviction` reads, or a factory of your own. Default: keep all. */
   readonly eviction?: string | EvictionFactory;
-  /** Bytes that the cache may hold, in the place of an eviction policy. Default: no limit. */
+  /** Bytes that the cache may hold, instead of an eviction policy. Default: no limit. */
   readonly budget?: BudgetOptions;
 }
 

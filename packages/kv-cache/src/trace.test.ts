@@ -174,7 +174,7 @@ class Trace {
     }
   }
 
-  /** A budget that does not evict was made for so many tokens; one less, since the checks view a cache as a step does. */
+  /** A budget that does not evict was made for a number of tokens; one less, since the checks view a cache as a step does. */
   #fits({ seen }: Pair, tokens: number): boolean {
     return !this.policy.budget || this.policy.budget.policy.endsWith(':evict') || seen + tokens < MAX_TOKENS;
   }

@@ -22,7 +22,7 @@ export interface CheckpointContent {
 export interface SaveOptions {
   /** Element type of the weights; default each its own. Integers stay what they are. */
   readonly dtype?: FloatDtype;
-  /** Above so many bytes of tensors there are shards and an index. Default 5 GB. A larger tensor has a shard of its own. */
+  /** Bytes of tensors above which there are shards and an index. Default 5 GB. A larger tensor has a shard of its own. */
   readonly maxShardBytes?: number;
 }
 

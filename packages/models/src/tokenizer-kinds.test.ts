@@ -88,7 +88,7 @@ describe.each(kinds)('$kind', ({ kind, json, bos, byteFallback }) => {
     );
   });
 
-  it('goes on from a prompt as the text of both together', () => {
+  it('continues a prompt as the text of both together', () => {
     for (const text of texts) {
       const ids = tokenizer.encode(text, plain);
       const whole = tokenizer.decode(ids, { skipSpecialTokens: true });

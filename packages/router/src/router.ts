@@ -25,7 +25,7 @@ export interface Router {
   readonly linear?: { readonly weight: Variable; readonly bias: Variable };
 
   /**
-   * Given where {@link score} reads, in the place of hidden states, what storing a token would lose: float32 [B, T, 2·(E + 1)], ‖k‖² of
+   * Given where {@link score} reads, instead of hidden states, what storing a token would lose: float32 [B, T, 2·(E + 1)], ‖k‖² of
    * the layer's keys, then ‖k − k̂‖² with what each expert gives back of them, and the same of the values. {@link decode} is then the arg
    * max of d(E − 1) − d(e) + bias(e), ties to the lower expert, where d(e) = ‖k − k̂‖² / energy(0) + ‖v − v̂‖² / energy(1): energy [2] and
    * bias [E], in use. Inference may then decide by kernels of its own.

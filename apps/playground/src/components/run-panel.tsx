@@ -28,7 +28,7 @@ function statusOf({ status, progress }: RunView): string {
 }
 
 export function RunPanel({ id, session, run, layer, differs }: Props) {
-  // Runs change in place: whoever shows one is told by this number.
+  // Runs change in place: this number changes with them, so that views are drawn again.
   const revision = session.revision.value;
   /** The token that was chosen, by keys or a click, and the one under the pointer. */
   const chosen = useSignal<number | null>(null);

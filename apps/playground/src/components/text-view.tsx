@@ -37,7 +37,7 @@ export function TextView({ id, run, layer, differs, chosen, hovered }: Props) {
   const chunks = Array.from({ length: Math.ceil(length / CHUNK) }, (_, i) => i * CHUNK);
   return (
     <div
-      ref={box} class="text" role="listbox" tabIndex={0} aria-label="Tokens; arrow keys move, and what each is kept by is told below"
+      ref={box} class="text" role="listbox" tabIndex={0} aria-label="Tokens; arrow keys move, and what is kept of each is shown below"
       aria-activedescendant={chosen.value === null ? undefined : `${id}-token-${chosen.value}`}
       onScroll={({ currentTarget: { scrollTop, clientHeight, scrollHeight } }) => (isAtEnd.current = scrollTop + clientHeight > scrollHeight - 24)}
       onPointerOver={(event) => (hovered.value = event.pointerType === 'touch' ? null : tokenAt(event))}

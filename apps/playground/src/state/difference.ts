@@ -7,7 +7,7 @@ export interface Difference {
   readonly right: readonly boolean[];
 }
 
-/** Above so many pairs of tokens they are compared place by place. */
+/** Above this number of pairs, tokens are compared place by place. */
 const PAIRS = 4_000_000;
 
 export function difference(left: readonly number[], right: readonly number[]): Difference {

@@ -3,7 +3,7 @@ import type { RunView } from './run-view';
 
 /**
  * The runs of one start as JSON: the settings and the model that they had; for each run what an expert keeps of a token (`kept`), its tokens
- * with their experts (by layer; null for one that was evicted before it could be told), router scores (by layer, one for each expert), and
+ * with their experts (by layer; null for one that was evicted before its expert was read), router scores (by layer, one for each expert), and
  * the figures that the cache and the clock gave.
  */
 export function exportRuns(runs: readonly RunView[]): string {

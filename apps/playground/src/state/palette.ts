@@ -1,4 +1,4 @@
-// Colours of experts. What a token keeps is told twice: by colour, and by how far its mark is filled.
+// Colours of experts. What a token keeps is shown twice: by colour, and by how far its mark is filled.
 
 import type { RunView } from './run-view';
 
@@ -10,7 +10,7 @@ const stops: Readonly<Record<Theme, readonly (readonly [number, number, number])
   dark: [[0x2f, 0x6f, 0xb5], [0xa8, 0x67, 0x14], [0x5d, 0x64, 0x6e]],
 };
 
-/** Of an expert out of so many. */
+/** Of an expert, by its number and the number of all. */
 export function expertTone(expert: number, experts: number, theme: Theme): string {
   const scale = stops[theme];
   const at = (experts > 1 ? Math.min(1, expert / (experts - 1)) : 0) * (scale.length - 1);

@@ -44,7 +44,7 @@ describe('RunView', () => {
     expect([view.isEvicted(0, 0), view.isEvicted(1, 0), view.isEvicted(1, 1)]).toEqual([true, false, true]);
     expect([view.share(0, 0), view.share(null, 0)]).toEqual([0, 0.125]);
     expect(view.changes).toBe(2);
-    // Gone before it could be told.
+    // Evicted before its expert was read.
     expect(run(step(3, 0, [EVICTED, 1, 2, 2], 2)).expert(0, 0)).toBe(EVICTED);
   });
 

@@ -12,7 +12,7 @@ import { StaticServer } from './static-server';
 export const CHROMIUM = '/usr/bin/chromium';
 export const hasChromium = existsSync(CHROMIUM);
 const app = fileURLToPath(new URL('../..', import.meta.url));
-/** SwiftShader in the place of a graphics card. */
+/** SwiftShader instead of a graphics card. */
 const WEBGPU = ['--enable-unsafe-webgpu', '--enable-features=Vulkan', '--use-webgpu-adapter=swiftshader', '--use-vulkan=swiftshader'];
 
 export class BuiltPage {

@@ -4,7 +4,7 @@ import type { BrowserContext, Route } from 'playwright-core';
 const COMMIT = '0123456789abcdef0123456789abcdef01234567';
 const headers = { 'access-control-allow-origin': '*', 'access-control-allow-headers': '*' };
 
-/** A hub in the place of huggingface.co, with one model, `org/tiny`. */
+/** A hub instead of huggingface.co, with one model, `org/tiny`. */
 export class FakeHub {
   /** Paths that were asked for. */
   readonly asked: string[] = [];

@@ -9,7 +9,7 @@ import type { Settings } from '../state/settings';
 
 export const generate = (page: Page) => page.getByRole('button', { name: 'Generate' }).click();
 
-/** Waits until so many runs are shown, and all are over. */
+/** Waits until a number of runs are shown, and all are over. */
 export const ended = (page: Page, count = 1) =>
   page.waitForFunction(
     (runs) => {

@@ -6,7 +6,7 @@ import type { BackendChoice } from '../protocol';
 type WeightType = ModelReport['fits'][number]['weights'];
 
 /**
- * The most exact type of weights with which a model and a cache of so many tokens fit.
+ * The most exact type of weights with which a model and a cache of `tokens` tokens fit.
  * @throws BackendError when none does
  */
 export function chooseWeights(report: ModelReport, backend: Exclude<BackendChoice, 'auto'>, tokens = 1): WeightType {

@@ -37,7 +37,7 @@ export function planVariant(report: ModelReport, { attention, eviction, kvBudget
   return { bytes: tokensKept * placed, tokensKept, kept };
 }
 
-/** A KV budget in bytes, of a share of the unmodified cache of so many tokens. */
+/** A KV budget in bytes, of a share of the unmodified cache of `tokens` tokens. */
 export function budgetBytes(report: ModelReport, share: number, tokens: number): number {
   return Math.floor(share * tokens * report.kvBytesPerTokenFull);
 }

@@ -38,7 +38,7 @@ export class CacheWatch {
   }
 }
 
-/** Lets no more than so many tokens a second pass. */
+/** Limits the tokens that pass in a second. */
 export class Pace {
   #next = 0;
 

@@ -2,7 +2,7 @@
 export interface Contender {
   /** Who it is, in progress lines: `wasm mha`. */
   readonly label: string;
-  /** Works for at least so many seconds and at least one step, and tells how far it came. */
+  /** Works for at least this many seconds and at least one step, and reports how far it came. */
   run(seconds: number): Promise<Slice>;
   dispose(): void;
 }
@@ -14,7 +14,7 @@ export interface Slice {
 }
 
 /**
- * Repeats a step until all together took so many seconds, at least once.
+ * Repeats a step, at least once, until all together took this many seconds.
  * @param restore puts back after each step what it changed; its time does not count
  */
 export async function timeSteps(seconds: number, step: () => Promise<unknown>, restore?: () => void): Promise<Slice> {

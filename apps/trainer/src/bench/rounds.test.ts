@@ -33,7 +33,7 @@ describe('ratioOf', () => {
     expect(measured([5, 1, 2, 8])).toEqual({ median: 3.5, min: 1, max: 8 });
   });
 
-  it('tells its standard error, which is that of medians of so many normal ratios', () => {
+  it('reports its standard error, which is that of medians of as many normal ratios', () => {
     const random = new SeededRandom(7);
     const slice = (steps: number) => ({ steps, seconds: 1 });
     const even = Array.from({ length: 32 }, () => slice(1));

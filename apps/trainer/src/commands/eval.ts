@@ -46,7 +46,7 @@ interface EvalOptions extends BudgetOptions {
 }
 
 export function registerEval(program: Command): void {
-  const noRepeat = new Option('--no-repeat-ngram-size <n>', 'instructions: no run of so many tokens comes twice').argParser(positiveInteger);
+  const noRepeat = new Option('--no-repeat-ngram-size <n>', 'instructions: no sequence of this length comes twice').argParser(positiveInteger);
   noRepeat.negate = false; // its name begins with "no" as that of Hugging Face's option does
   program
     .command('eval')

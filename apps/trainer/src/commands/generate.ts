@@ -74,7 +74,7 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
       return { passTokens, cachedTokens: passTokens + newTokens(options, passTokens, contextLength), kvBudget };
     };
     const opened = await fromPretrained(name, { attention, align, weights, kv, workload, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
-      if (signal.aborted) throw new Interrupted('stopped while opening the model; the same command goes on from what was fetched');
+      if (signal.aborted) throw new Interrupted('stopped while opening the model; the same command resumes from what was fetched');
       throw error;
     }).finally(() => line.clear());
     return { backend, ...opened };

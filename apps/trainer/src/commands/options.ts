@@ -15,12 +15,12 @@ export function kvOption(): Option {
 
 /** `--kv-budget BYTES`. */
 export function budgetOption(): Option {
-  return new Option('--kv-budget <bytes>', 'bytes that the KV cache of a sequence may hold: tokens lose heads when it is full').argParser(Number);
+  return new Option('--kv-budget <bytes>', 'bytes that the KV cache of a sequence may hold: the least important tokens are compressed further when it is full').argParser(Number);
 }
 
 /** `--kv-policy NAME`. */
 export function policyOption(): Option {
-  return new Option('--kv-policy <name>', `which tokens lose heads first: ${budgetExamples} (default: mean-attention)`);
+  return new Option('--kv-policy <name>', `which tokens are compressed first: ${budgetExamples} (default: mean-attention)`);
 }
 
 export interface BudgetOptions {

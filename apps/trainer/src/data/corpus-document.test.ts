@@ -83,7 +83,7 @@ In place of \`sotu\`, give one of these:
 | \`organisation/name\` or \`organisation/name@revision\` | a data set of the Hugging Face hub: the same, Parquet before JSON Lines before JSON before text |
 
 \`data.files\` names a part of a folder or data set: a file, a folder in it, or a pattern such as \`wikitext-2-raw-v1/*\`. What the hub has is
-fetched once, into the cache that Python's tools use, and gone on with after a cut.
+fetched once, into the cache that Python's tools use, and resumed after a broken connection.
 
 **The split.** Where the files of a data set name parts, as in \`data/train-00000-of-00001.parquet\` and \`validation.jsonl\`, those are the
 parts, and one that is lacking comes out of the training part. Otherwise, of 20 documents or more, the 10th of every 20 validates and the

@@ -123,7 +123,7 @@ describe('InstructionSampler', () => {
     expect(orders.some((order) => String(order.slice(0, 3)) !== String(order.slice(3)))).toBe(true);
   });
 
-  it('goes on from its state, and refuses another', () => {
+  it('resumes from its state, and refuses another', () => {
     const one = sampler(3);
     for (let i = 0; i < 4; i++) one.next();
     const two = sampler(3);

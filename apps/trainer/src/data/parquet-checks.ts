@@ -21,12 +21,12 @@ const MAX_FIELDS = 10_000;
 /** Values that a run may have beyond those of its page: the last is padded. */
 const RUN_PADDING = 512;
 
-/** Values that so many bytes may stand for: runs make few bytes of many values, within reason. */
+/** Values that a number of bytes may stand for: runs make few bytes of many values, within reason. */
 export function mostValues(bytes: number): number {
   return Math.min(2 ** 24, 2 ** 20 + 8 * bytes);
 }
 
-/** Bytes that so many packed ones may claim to hold: zeros pack a thousand to one, what is worth reading does not. */
+/** Bytes that a number of packed ones may claim to hold: zeros pack a thousand to one, what is worth reading does not. */
 export function mostUnpacked(packed: number): number {
   return Math.min(2 ** 30, 2 ** 26 + 256 * packed);
 }

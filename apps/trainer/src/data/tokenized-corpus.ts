@@ -89,7 +89,7 @@ async function writableFolder(cacheFolder: string): Promise<string> {
   }
 }
 
-/** Documents are encoded so many characters at a time; a corpus of fewer as one text. */
+/** Characters of documents that are encoded at a time; a corpus of fewer as one text. */
 const BLOCK_CHARACTERS = 2 ** 20;
 
 async function encodeInto(

@@ -97,7 +97,7 @@ export async function rowsData(name: string, rows: readonly DataRow[], split: Ta
 }
 
 /**
- * The rows of which each can be measured, so many as `limit` asks for.
+ * The rows of which each can be measured, at most `limit`.
  * @throws FileError when none is left; ArgumentError for an option out of range
  */
 export async function usableRows(

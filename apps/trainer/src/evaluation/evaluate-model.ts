@@ -39,7 +39,7 @@ export interface EvaluateModelOptions {
   readonly kv?: KvType | undefined;
   /** Leaves out broken rows of data sets in place of failing. */
   readonly skipBroken?: boolean | undefined;
-  /** Keeps the samples of each task in a file of this folder, and goes on from those that it holds. Default: keeps none. */
+  /** Keeps the samples of each task in a file of this folder, and resumes from those that it holds. Default: keeps none. */
   readonly unfinished?: { readonly folder: string; readonly resume: boolean } | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Shows how far downloads and tasks are. */

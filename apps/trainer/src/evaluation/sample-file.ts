@@ -9,7 +9,7 @@ import { firstDifference } from '../training/run-folder';
 
 const SCHEMA = 'mixsga/samples@1';
 
-/** What samples are of. Samples of other settings are not gone on from. Plain data that JSON can hold. */
+/** What samples are of. Samples of other settings are never resumed. Plain data that JSON can hold. */
 export interface SampleHeader {
   readonly task: string;
   /** Of the evaluator. */

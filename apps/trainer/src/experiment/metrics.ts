@@ -26,7 +26,7 @@ export function metricsOf({ result, evaluations }: Pick<FinishedRun, 'result' | 
  * Whether more of a metric is better.
  *
  * @param tasks of the runs that are to have it
- * @throws ArgumentError for a metric that no run can have, as far as that can be told before they have run
+ * @throws ArgumentError for a metric that no run can have, as far as that is known before they have run
  */
 export function higherIsBetter(metric: string, tasks: RunConfig['tasks'], source: string): boolean {
   if (Object.hasOwn(VALIDATION, metric)) return VALIDATION[metric as keyof typeof VALIDATION];

@@ -36,7 +36,7 @@ export function endWithParent(): void {
   new Worker(WATCH, { eval: true, workerData: { parent, grace: GRACE, interval: INTERVAL } }).unref();
 }
 
-/** Calls `stop` in the place of ending at once when the parent asks for it. @returns what undoes that */
+/** Calls `stop` instead of ending at once when the parent asks for it. @returns what undoes that */
 export function whenAskedToStop(stop: () => void): () => void {
   const before = end;
   end = stop;

@@ -84,7 +84,7 @@ describe('withOutputFolder', () => {
     }
   });
 
-  it('waits as long as it is told for a process that ends', async () => {
+  it('waits as long as asked for a process that ends', async () => {
     const { pid, ended } = withPid();
     leave('waited', { pid, start: null });
     await withOutputFolder(at('waited'), nothing, { patience: SLOW });
@@ -120,7 +120,7 @@ describe.runIf(process.platform === 'linux')('stateOf', () => {
 });
 
 describe('many processes', () => {
-  /** Takes the lock of a folder so many times, is never alone when another has it, and kills itself with it now and then. */
+  /** Takes the lock of a folder a number of times, is never alone when another has it, and kills itself with it now and then. */
   const CONTENDER = `
     import { closeSync, existsSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
     import { tryLock } from './lock-file.js';
@@ -189,7 +189,7 @@ describe('many processes', () => {
 
   it.each([1, 3])('convert begins anew where one was killed after %i renames, and touches nothing else', async (renames) => {
     const name = `renamed-${renames}`;
-    // Kills the process in the place of a rename; the lock is linked, not renamed.
+    // Kills the process instead of a rename; the lock is linked, not renamed.
     const hook = at(`kill-${renames}.mjs`);
     writeFileSync(hook, `
       import fs from 'node:fs';

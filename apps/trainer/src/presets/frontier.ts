@@ -4,9 +4,9 @@ import type { Method } from './preset';
 
 /** Windows of 256 tokens through a cache. */
 const cached = { task: 'perplexity', maxWindows: 256 } as const;
-/** Of so many bytes: unmodified, a window takes 1,048,576. */
+/** KV budgets in bytes: unmodified, a window takes 1,048,576. */
 const budget = (kvBudget: number) => ({ ...cached, name: `KV budget at ${kvBudget} bytes`, kvBudget });
-/** Of so many of the tokens. */
+/** Shares of the tokens. */
 const h2o = (share: number) => ({ ...cached, name: `H2O at ${256 * share} tokens`, eviction: `h2o:${share}` });
 
 /**

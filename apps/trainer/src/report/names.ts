@@ -7,7 +7,7 @@ import type { MethodSummary } from './summary';
 
 type Variant = ReturnType<typeof parseAttention>;
 
-/** What each router goes by. */
+/** What each router's choice is based on. */
 const ROUTERS: { readonly [kind in RouterKind]: string } = {
   sigmoid: "a learned projection of the token's hidden state, trained by the consistency loss to foresee the choice of the experts (the router of the paper)",
   random: 'chance alone: an ablation, which tells what the learned choice is worth',

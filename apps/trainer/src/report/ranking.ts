@@ -18,7 +18,7 @@ export function byBudget(methods: readonly MethodSummary[]): MethodSummary[][] {
   return groups.map((group) => group.toSorted((a, b) => a.perplexity.decode.mean - b.perplexity.decode.mean));
 }
 
-/** Those of a group of {@link byBudget} that cannot be told from its first: the ranges of their seeds overlap. It is one of them. */
+/** Those of a group of {@link byBudget} that cannot be distinguished from its first: the ranges of their seeds overlap. It is one of them. */
 function leaders([first, ...others]: readonly MethodSummary[]): MethodSummary[] {
   return [first!, ...others.filter(({ perplexity }) => perplexity.decode.min <= first!.perplexity.decode.max)];
 }

@@ -17,7 +17,7 @@ export const sweepConfig = z.strictObject({
    * `"method": {"GQA 2": {"model.attention": "gqa:2", "optimizer.learningRate": 5e-4}, …}`. `seed` is what means are taken over.
    */
   grid: z.record(z.string(), z.unknown()),
-  /** The metric that the best setting is told by: of the validation, or `TASK.METRIC`. */
+  /** The metric that the best setting is chosen by: of the validation, or `TASK.METRIC`. */
   metric: z.string().default('perplexity'),
   /** Grids of more runs are refused. */
   maximumRuns: z.number().int().positive().default(100),

@@ -31,7 +31,7 @@ const sweepSchema = z.strictObject({
   corpus: z.string(),
   /** Wall-clock time of the whole sweep. */
   seconds: z.number(),
-  /** The metric that the best setting is told by, and whether more of it is better. */
+  /** The metric that the best setting is chosen by, and whether more of it is better. */
   metric: z.string(),
   higherIsBetter: z.boolean(),
   /** Keys of the grid but `seed`. */

@@ -25,7 +25,7 @@ const ADVICE = 'remove its folder to keep the best of the steps to come';
 
 /**
  * The best model of a run so far, in a folder that appears whole: model.safetensors (f32), state.json with what it measured, and their
- * checksums. The folder speaks for itself, so that it stays right whatever checkpoint a run goes on from.
+ * checksums. The folder speaks for itself, so that it stays right whatever checkpoint a run resumes from.
  */
 export class BestModel {
   #best: Best | undefined;

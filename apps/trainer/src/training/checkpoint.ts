@@ -45,7 +45,7 @@ export class CheckpointStore {
 
   /**
    * @param directory the `checkpoints` folder; made by the first save
-   * @param warn is told when an older checkpoint takes the place of one that is damaged
+   * @param warn called when an older checkpoint replaces one that is damaged
    */
   constructor(
     private readonly directory: string,

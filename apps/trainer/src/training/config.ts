@@ -62,7 +62,7 @@ const dataConfig = z
   .strictObject({
     /** A text to go on with: `sotu`, a file or folder of text, JSON Lines or Parquet, or a data set of the hub. */
     corpus: z.string().optional(),
-    /** Instructions with responses, of which the responses are learned; in the place of a corpus. */
+    /** Instructions with responses, of which the responses are learned; instead of a corpus. */
     instructions: z.string().optional(),
     /** Which of the files of a folder or data set: a file, a folder or a pattern with `*`. */
     files: z.string().optional(),
@@ -123,7 +123,7 @@ export const sharedConfig = {
   accumulate: count.default(1),
   /** Tokens to train on in all, rounded up to whole steps; 0 converts and measures the model, and trains nothing. */
   tokens: z.number().int().nonnegative().optional(),
-  /** How often to go through the training part, in the place of tokens. */
+  /** How often to go through the training part, instead of tokens. */
   epochs: z.number().positive().optional(),
   optimizer: optimizerConfig,
   /** What routers learn from. */
@@ -209,12 +209,12 @@ export function totalSteps(config: RunConfig, stepsPerEpoch: number): number {
   return Math.ceil(config.epochs === undefined ? config.tokens! / tokensPerStep(config) : config.epochs * stepsPerEpoch);
 }
 
-/** Steps of the warm-up of so many. */
+/** Warm-up steps. @param steps of the whole run */
 export function warmupSteps({ optimizer }: RunConfig, steps: number): number {
   return optimizer.warmupSteps ?? Math.max(1, Math.round(optimizer.warmupRatio * steps));
 }
 
-/** Steps of so many in which the capacity ratios are annealed. */
+/** Steps in which the capacity ratios are annealed. @param steps of the whole run */
 export function annealingSteps({ annealRatios = 0 }: RunConfig, steps: number): number {
   return Math.round(annealRatios * steps);
 }

@@ -30,7 +30,7 @@ interface EvaluationFile extends Evaluated {
 /**
  * Measures the tasks of a finished run on its model. What a task found stands in `evaluations/NAME.json` of the run's folder, and
  * is not measured again as long as the task's settings stay; beside it are results and samples as `mixsga eval --out` writes them. A run
- * that was stopped goes on from its last sample.
+ * that was stopped resumes from its last sample.
  *
  * @throws Interrupted when the signal aborted; what the evaluators and their data throw
  */

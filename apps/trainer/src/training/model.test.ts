@@ -94,7 +94,7 @@ describe.each(families)('a model of %s', (family) => {
   });
 });
 
-it('takes a tokenizer that is there in the place of a new one', async () => {
+it('takes a tokenizer that is there instead of a new one', async () => {
   const path = join(folder, 'given.json');
   const given = createTokenizer(trainBpe([TEXT], 280), path);
   await writeFile(path, given.save());

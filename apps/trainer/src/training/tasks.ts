@@ -21,16 +21,16 @@ const task = z.strictObject({
   files: z.string().optional(),
   split: z.enum(['validation', 'test']).optional(),
   routing: z.enum(['decode', 'prefill']).default('decode'),
-  /** Measures the first so many items of a data set. */
+  /** Measures this many items of a data set, the first ones. */
   limit: count.optional(),
-  /** Measures so many windows of a text, spread evenly over it. */
+  /** Measures this many windows of a text, spread evenly over it. */
   maxWindows: count.optional(),
   windowLength: count.optional(),
   stride: count.optional(),
   batchSize: count.optional(),
   /** Eviction policy, such as `h2o:0.6`. */
   eviction: z.string().optional(),
-  /** Bytes that the KV cache of a sequence may hold, and which tokens lose heads when it is full. */
+  /** Bytes that the KV cache of a sequence may hold, and the policy that ranks its tokens. */
   kvBudget: count.optional(),
   kvPolicy: z.string().optional(),
   /** Element type of keys and values in the KV cache; with int8, perplexity goes through one. Default: f32. */

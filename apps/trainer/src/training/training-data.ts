@@ -28,7 +28,7 @@ export interface TrainingData {
   readonly rows: RowCounts | null;
   /** Files for the run's folder, by name. */
   readonly files: ReadonlyMap<string, string>;
-  /** @param limit measures so many windows or rows, spread evenly over the validation part; default all */
+  /** @param limit measures this many windows or rows, spread evenly over the validation part; default all */
   validate(model: LikelihoodModel, options: { limit: number | undefined; signal?: AbortSignal }): Promise<Validation>;
   close(): void;
 }
@@ -144,7 +144,7 @@ function describe(name: string, { broken, leftOut, ...parts }: RowCounts, maxPro
   return `${name}: instructions: ${sizes}${long}${broken === 0 ? '' : `; ${broken} broken rows left out`}`;
 }
 
-/** At most so many of a list, at even distances. */
+/** At most a number of items of a list, at even distances. */
 function evenly<T>(list: readonly T[], limit: number): readonly T[] {
   if (list.length <= limit) return list;
   return Array.from({ length: limit }, (_, i) => list[Math.floor((i * list.length) / limit)]!);

@@ -37,7 +37,7 @@ export interface PageStore {
   move(from: Slot, to: Slot): void;
   /**
    * Writes tokens to another store of the runtime that has fewer heads, a divisor of these, and the same type and head dimension:
-   * each run of heads becomes one. Stores on the host also take a smaller head dimension in the place of fewer heads: the first numbers of each
+   * each run of heads becomes one. Stores on the host also take a smaller head dimension instead of fewer heads: the first numbers of each
    * head are kept. Here the tokens stay.
    */
   coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void;

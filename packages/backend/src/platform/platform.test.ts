@@ -100,7 +100,7 @@ describe('webgpu', () => {
     );
   });
 
-  test('an operation that the device refuses is told', async ({ skip }) => {
+  test('an operation that the device refuses is reported', async ({ skip }) => {
     if (!report('webgpu').available) skip(report('webgpu').reason);
     const refused = new Promise<Error>((resolve) => void startBackend('webgpu', { onDeviceError: resolve }).then(() => {
       const { device } = tf.backend() as unknown as { device: GPUDevice };

@@ -45,7 +45,7 @@ describe('a wrong store', () => {
     [Forgetful, /^1 heads of 4: expected a BackendError with 'expected a page that is taken, got 0', got none$/],
     [OneBuffer, /^1 heads of 4: expected allocatedBytes with 2 pages to be at least 2048, got 1024$/],
     [FirstSlot, /^1 heads of 4: expected k\[0\] of the first 32 tokens to be /],
-  ])('%o is told so: %s', async (Store: new (...args: ConstructorParameters<typeof HostPages>) => PageStore, message) => {
+  ])('%o is refused: %s', async (Store: new (...args: ConstructorParameters<typeof HostPages>) => PageStore, message) => {
     const messages = await Promise.all(
       pageStoreChecks.map(({ run }) => run((...format) => new Store(...format)).then(() => 'passed', (e: Error) => e.message)),
     );

@@ -65,7 +65,7 @@ export const pageStoreChecks: readonly PageStoreCheck[] = [
     }
   }),
 
-  check('overwrites the slots it is told to, and no others', async (store, { draw }) => {
+  check('overwrites the slots that it is given, and no others', async (store, { draw }) => {
     const page = store.allocate();
     const [old, replaced] = [draw(TOKENS_PER_PAGE), draw(3)];
     store.write(page, 0, old.k, old.v);
@@ -240,7 +240,7 @@ function near(what: string, actual: Tokens, expected: Tokens, { type, headDim }:
   }
 }
 
-/** Each number within so many steps of int8 of the expected one; a step is the largest of its head over 127. */
+/** Each number within a number of int8 steps of the expected one; a step is the largest of its head over 127. */
 function withinSteps(what: string, actual: Float32Array, expected: Float32Array, headDim: number, steps: number): void {
   expected.forEach((value, i) => {
     const head = expected.subarray(i - (i % headDim), i - (i % headDim) + headDim);

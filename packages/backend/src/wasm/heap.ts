@@ -43,7 +43,7 @@ export function checkAllocations(backend: WasmBackend): void {
   const { wasm } = backend;
   if (checked.has(wasm)) return;
   checked.add(wasm);
-  // Emscripten puts the function itself in the place of a stub at the first call.
+  // Emscripten puts the function itself instead of a stub at the first call.
   wasm._free(wasm._malloc(1));
   const malloc = wasm._malloc.bind(wasm);
   wasm._malloc = (bytes) => {

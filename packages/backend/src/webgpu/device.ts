@@ -131,7 +131,7 @@ export class WebgpuDevice {
     this.expectAlive();
     const { key, inputs, vectors, uniforms, threads, code } = program;
     // Sizes are the program's own uniforms. tfjs compiles a program again for other ranks and for shapes that are equal or
-    // not, so it is told the same of all.
+    // not, so the same is reported of all.
     const described = (tensor: TensorInfo, size: number): TensorInfo => ({ ...infoOf(tensor), shape: [size] });
     const names = Object.keys(uniforms) as Uniform[];
     this.#backend.runWebGPUProgram(

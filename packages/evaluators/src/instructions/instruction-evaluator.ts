@@ -28,7 +28,7 @@ export interface InstructionSet {
   readonly withoutReferences?: boolean;
   /** Leaves out rows whose first reference has fewer tokens, by the model's tokenizer. */
   readonly minResponseTokens?: number;
-  /** Measures the first so many rows. */
+  /** Measures this many rows, the first ones. */
   readonly maxRows?: number;
 }
 

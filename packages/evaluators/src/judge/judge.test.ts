@@ -262,7 +262,7 @@ describe('judge', () => {
     }
   });
 
-  it('has at most so many requests under way', async () => {
+  it('has at most the asked number of requests under way', async () => {
     let now = 0;
     let most = 0;
     const { url } = await serve((_, response) => {

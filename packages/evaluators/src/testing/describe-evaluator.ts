@@ -55,7 +55,7 @@ export function describeEvaluator(evaluator: Evaluator, create: () => Promise<Ev
       for (const batchSize of [1, 2, 100]) expect(await run({ batchSize })).toEqual(result);
     });
 
-    it('ends at any sample and goes on from it to the same summary', async () => {
+    it('ends at any sample and resumes from it to the same summary', async () => {
       const whole = await run();
       for (let stop = 0; stop <= whole.samples.length; stop++) {
         // A store of lines of JSON that breaks off.

@@ -42,7 +42,7 @@ describe('importance', () => {
     expect([accumulate!(0, 0.25, 1), accumulate!(1.5, 0.25, 1), accumulate!(1.5, 0.75, 9)]).toEqual([0.25, 1.75, 2.25]);
   });
 
-  it('goes by attention, margins or neither', () => {
+  it('ranks by attention, margins or neither', () => {
     const wants = Object.entries(budgetKinds).map(([name]) => {
       const { accumulate, usesMargins } = parseBudgetPolicy(name);
       return [name, accumulate !== undefined, usesMargins ?? false];

@@ -247,7 +247,7 @@ describe('a policy of your own', () => {
     await expect(pool.restore(bytes)).rejects.toThrow('eviction: expected none, h2o:0.6, nacl:0.6, window:0.5, got "oldest"');
   });
 
-  it('is told when it chooses wrong', () => {
+  it('is refused when it chooses wrong', () => {
     const pool = new CachePool(new WatchedRuntime(), one);
     for (const [choice, got] of [[[], ''], [[0, 1], '0, 1'], [[4], '4'], [[-1], '-1']] as const) {
       const cache = pool.create({ eviction: () => ({ ...oldest, evict: () => choice }) });

@@ -15,7 +15,7 @@ export interface Planned {
 export interface ArenaLayout {
   /** Of each arena. */
   readonly groupSizes: readonly number[];
-  /** Experts: tokens are stored in the first so many arenas. The others are for those that were coarsened. */
+  /** Experts: tokens are stored in this many arenas, the first ones. The others are for those that were coarsened. */
   readonly experts: number;
 }
 

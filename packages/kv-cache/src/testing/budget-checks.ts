@@ -39,7 +39,7 @@ export const budgetChecks: readonly BudgetCheck[] = [
     }
   }),
 
-  check('goes by attention, or by margins, only where it says so', (kind) => {
+  check('ranks by attention, or by margins, only where it says so', (kind) => {
     const policy = keeping(kind);
     const tokens = some(30);
     const others = { ...tokens, scores: tokens.scores.map((score) => 1 - score) };
@@ -143,7 +143,7 @@ function some(count: number): BudgetTokens {
   return { layer: 1, tokensSeen: 3 * count, positions, scores, capacity: count };
 }
 
-/** What a layer of `bytes` 1000 knows of its tokens, in their order, after so many steps. */
+/** What a layer of `bytes` 1000 knows of its tokens, in their order, after a number of steps. */
 function asObserved(policy: BudgetPolicy, tokens: number): BudgetTokens {
   const positions = Int32Array.from({ length: tokens }, (_, i) => i);
   const scores = Float32Array.from(positions, (token) => (policy.usesMargins ? marginOf(token) : 0));

@@ -72,7 +72,7 @@ export const evictionChecks: readonly EvictionCheck[] = [
     }
   }),
 
-  check('keeps all tokens up to its capacity, and so many from then on, in every layer', ({ factory, policy }) => {
+  check('keeps all tokens up to its capacity, and that number from then on, in every layer', ({ factory, policy }) => {
     const cache = newPool().create({ eviction: factory, maxTokens: MAX_TOKENS });
     expectEqual('whether the cache observes', cache.observes, policy?.accumulate !== undefined);
     for (let seen = 1; seen <= 2 * MAX_TOKENS; seen++) {

@@ -11,7 +11,7 @@ export const mixsga = kindOf('mixsga', 'mean', 'tokens are routed, in these rati
  * mixSGA whose experts divide the sum of g heads by √g, not by g, so that the keys and values of every expert have the
  * same scale when the heads are independent. A change of this project to the method (docs/results.md).
  */
-export const mixsgaRoot = kindOf('mixsga-root', 'root', 'the same, with the sum of g heads divided by √g in the place of their mean');
+export const mixsgaRoot = kindOf('mixsga-root', 'root', 'the same, with the sum of g heads divided by √g instead of their mean');
 
 function kindOf(name: string, pooling: 'mean' | 'root', description: string): AttentionKind {
   return mixtureKind<GroupSizes>({

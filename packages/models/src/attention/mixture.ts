@@ -17,7 +17,7 @@ export interface MixtureForm<Size> {
   parseSize(text: string): Size | null;
   /** The canonical text of a size, which {@link parseSize} reads back. */
   formatSize(size: Size): string;
-  /** Sizes for so many experts where the spec names none; null: it has to. */
+  /** Sizes for a number of experts where the spec names none; null: it has to. */
   defaultSizes(experts: number): readonly Size[] | null;
   /** How many times fewer numbers than the unmodified model an expert of a size stores of a token. */
   compression(size: Size): number;

@@ -41,7 +41,7 @@ describe('keys of config.json that are not read', () => {
     expect(warnings[0]).not.toContain('\n');
   });
 
-  it('are told with the key that may be meant', () => {
+  it('are named with the key that may be meant', () => {
     const { rms_norm_eps, ...rest } = llama;
     parse({ ...rest, rms_norm_epz: rms_norm_eps });
     expect(warnings).toEqual(['c.json: ignored an unknown key: rms_norm_epz (did you mean rms_norm_eps?)']);

@@ -47,7 +47,7 @@ interface ChunkOptions {
 }
 
 export interface RoutingOptions extends TextOptions {
-  /** Tokens that `prefill` routes together; each one after them goes by its own arg max, as in generation. Default: all. */
+  /** Tokens that `prefill` routes together; each one after them takes its own arg max, as in generation. Default: all. */
   readonly prompt?: number;
 }
 

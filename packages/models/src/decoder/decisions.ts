@@ -14,7 +14,7 @@ export interface LayerDecisions {
   readonly scores: Float32Array;
 }
 
-/** What a pass over a text goes by in a layer. */
+/** What decides in a layer of a pass over a text. */
 export interface Decided {
   /** Expert of each token. */
   readonly experts: Int32Array;

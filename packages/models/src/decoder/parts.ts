@@ -37,7 +37,7 @@ export interface Buffers {
   readonly a: Activations;
   /** Of the tokens' positions; null where the family has no rotary ones. */
   readonly angles: Rows | null;
-  /** Keys and values of all KV heads, and what routers that read these are told of them; null where a pass needs neither. */
+  /** Keys and values of all KV heads, and the distortions for routers that read these; null where a pass needs neither. */
   readonly kv: { readonly k: Rows; readonly v: Rows; readonly seen: Rows | null } | null;
 }
 
@@ -46,7 +46,7 @@ export function decodesLatents({ latents, transformer }: Pick<Parts, 'latents' |
   return latents.every((own) => own) && transformer.softCap === undefined;
 }
 
-/** Whether routers read what storing a token's keys and values would lose, in the place of hidden states. */
+/** Whether routers read what storing a token's keys and values would lose, instead of hidden states. */
 export function readsDistortion({ routers }: Parts): boolean {
   return routers.some((layer) => layer?.router.distortion);
 }

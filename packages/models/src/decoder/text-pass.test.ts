@@ -87,7 +87,7 @@ describe('a pass over a text', () => {
     decoder.dispose();
   });
 
-  it('is stopped in the middle by the signal of a generation, which is told how much is done', async () => {
+  it('is stopped in the middle by the signal of a generation, which reports how much is done', async () => {
     const decoder = await eagerDecoder('opt', 'mixsga:3:1:6');
     const controller = new AbortController();
     const seen: [sequence: number, done: number][] = [];

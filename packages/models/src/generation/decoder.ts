@@ -46,7 +46,7 @@ export interface PrefillOptions extends PassOptions {
 export interface CacheOptions {
   /** Eviction policy, such as `h2o:0.6`; default: keep all. */
   readonly eviction?: string;
-  /** Bytes that the cache may hold, in the place of eviction: tokens lose heads when it is full. Default: no limit. */
+  /** Bytes that the cache may hold, instead of eviction: the least important tokens are compressed further when it is full. Default: no limit. */
   readonly kvBudget?: number;
   /** By what tokens are chosen then, see `parseBudgetPolicy` of @mixsga/kv-cache. Default `mean-attention`. */
   readonly kvPolicy?: string;

@@ -29,7 +29,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly generated?: readonly ArrayLike<number>[];
   /** Eviction policy of the caches, such as `h2o:0.6`. Default: keep all. */
   readonly eviction?: string;
-  /** Bytes that the cache of each sequence may hold, in the place of eviction: tokens lose heads when it is full. Default: no limit. */
+  /** Bytes that the cache of each sequence may hold, instead of eviction: the least important tokens are compressed further when it is full. Default: no limit. */
   readonly kvBudget?: number;
   /** By what tokens are chosen then, such as `oldest`. Default `mean-attention`. */
   readonly kvPolicy?: string;

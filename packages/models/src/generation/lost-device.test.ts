@@ -35,7 +35,7 @@ describe.runIf(available)(`a WebGPU device that is lost in the middle of a gener
     return PROMPTS.map((_, index) => generation.tokens(index));
   }
 
-  it('is told as such, and another goes on to the same text', async () => {
+  it('is reported as such, and another device resumes to the same text', async () => {
     let decoder = await open();
     const options: GenerateOptions = { maxNewTokens: 12 };
     const whole = await run(generate(decoder, PROMPTS, options), false);

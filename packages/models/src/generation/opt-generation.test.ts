@@ -55,7 +55,7 @@ describe.each(['mha', 'gqa:2', 'cla:2', 'mixsga:3:1:6'])('sotu-mini with %s', (a
     expect(await tokensOf(decoder, prompts, { ...options, seed: 5, maxNewTokens: 30 })).toEqual(together);
   });
 
-  it('goes on from generated tokens to the same text', async () => {
+  it('continues from generated tokens to the same text', async () => {
     const whole = await tokensOf(decoder, prompts, { maxNewTokens: 40 });
     const generated = whole.map((tokens, index) => tokens.slice(0, [1, 17, 33][index]));
     expect(await tokensOf(decoder, prompts, { maxNewTokens: 40, generated })).toEqual(whole);

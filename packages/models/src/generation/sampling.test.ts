@@ -121,7 +121,7 @@ describe('Sampler', () => {
     );
   });
 
-  it('goes on from tokens that one of the same options chose', () => {
+  it('continues from tokens that one of the same options chose', () => {
     const options = { temperature: 1, repetitionPenalty: 1.3, noRepeatNgramSize: 3, seed: 5 };
     const random = new SeededRandom(1);
     const steps = Array.from({ length: 40 }, () => Float32Array.from({ length: 12 }, () => random.normal()));

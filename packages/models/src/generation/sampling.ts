@@ -16,7 +16,7 @@ export interface SamplingOptions {
    * Keskar et al. 2019). Default 1: off.
    */
   readonly repetitionPenalty?: number;
-  /** No run of so many tokens comes twice in prompt and text. Default: any may. */
+  /** No sequence of this many tokens comes twice in prompt and text. Default: any may. */
   readonly noRepeatNgramSize?: number;
   /** Of the draws. Default 0. */
   readonly seed?: number;

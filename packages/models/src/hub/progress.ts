@@ -2,10 +2,10 @@
 export interface DownloadProgress {
   /** The file at hand. */
   readonly file: string;
-  /** Bytes of it that are here, of so many. */
+  /** Bytes of it that are here. */
   readonly fileBytes: number;
   readonly fileSize: number;
-  /** Bytes of all files that are here, of so many. */
+  /** Bytes of all files that are here. */
   readonly bytes: number;
   readonly total: number;
   /** Bytes a second over the last seconds; 0 before anything has come. */

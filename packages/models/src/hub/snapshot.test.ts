@@ -186,7 +186,7 @@ describe('a connection that fails', () => {
     expect(server.requests.filter(({ path }) => path.includes('config.json')).length).toBe(3);
   });
 
-  it('is gone on with by another run', async () => {
+  it('is resumed by another run', async () => {
     const controller = new AbortController();
     const partial = join(repository(), 'blobs', `${hashOf(weights)}.mixsga.incomplete`);
     server.cuts = [6000, 0, 0, 0];

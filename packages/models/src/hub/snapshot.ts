@@ -13,7 +13,7 @@ import { HUB_SETTINGS, hubSettings, type HubSettings } from './settings';
 export interface DownloadOptions {
   /** Called some ten times a second. */
   readonly progress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Ends the download; what has come is kept and gone on with next time. */
+  /** Ends the download; what has come is kept, and resumed next time. */
   readonly signal?: AbortSignal | undefined;
   /** Instead of what the environment says. */
   readonly hub?: Partial<HubSettings> | undefined;

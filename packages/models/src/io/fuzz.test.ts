@@ -40,7 +40,7 @@ const torch64 = zipOf(torchEntries(pickle), { zip64: true });
 const index = utf8('{"metadata": {"total_size": 96}, "weight_map": {"model.layers.0.weight": "1.safetensors", "b": "2.safetensors"}}');
 const configs = Object.values(knownModels).map((config) => utf8(JSON.stringify({ ...config, mixsga: { attention: 'mha' } })));
 
-/** What is put in the place of bytes: edges of numbers, and what readers trip over. */
+/** What is put instead of bytes: edges of numbers, and what readers trip over. */
 const NUMBERS = [0n, 1n, 0x7fn, 0xffn, 0xffffn, 0x7fffffffn, 0xffffffffn, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n];
 const TEXTS = [
   ...['"__proto__"', '"constructor"', '-1', '0.5', '1e999', '9007199254740993', '18446744073709551616', '""', '{}', '[]', 'null', 'true'],

@@ -38,7 +38,7 @@ class Site {
   }
 }
 
-/** Answers with the range, of which the connection ends after so many bytes; `cuts` has one number for each answer. */
+/** Answers with the range, of which the connection ends after a number of bytes; `cuts` has one number for each answer. */
 function ranged(...cuts: number[]): Answer {
   return (incoming, outgoing) => {
     const [, begin, last] = /^bytes=(\d+)-(\d+)$/.exec(incoming.headers.range ?? '')!.map(Number) as [number, number, number];
@@ -98,7 +98,7 @@ describe('fetchRange', () => {
     expect(site.requests).toHaveLength(12);
   });
 
-  it('goes on from the byte that was reached, as often as there is progress', async () => {
+  it('resumes from the byte that was reached, as often as there is progress', async () => {
     site.answer = ranged(1, 2, 1, 1, 1, 1);
     expect(await bytesOf(10, 30)).toEqual(part(10, 30));
     expect(site.ranges).toEqual(['bytes=10-29', 'bytes=11-29', 'bytes=13-29', 'bytes=14-29', 'bytes=15-29', 'bytes=16-29', 'bytes=17-29']);

@@ -297,7 +297,7 @@ describe('archives that are refused', () => {
   });
 });
 
-describe('files of before PyTorch 1.6 that are refused', () => {
+describe('files older than PyTorch 1.6 that are refused', () => {
   const magic = '\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.';
   const version = pickleOf('M\xe9\x03');
   const machine = (littleEndian: string) => pickleOf('}', text('little_endian'), littleEndian, 's');

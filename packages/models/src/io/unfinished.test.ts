@@ -23,7 +23,7 @@ beforeAll(async () => {
     esbuildOptions: (options) => void (options.alias = { '@mixsga/backend': source('../../../backend/src/errors.ts') }),
   });
   await writeFile(join(root, 'bundle', 'package.json'), '{"type": "module"}');
-  // Kills itself, or stays, in the place of its rename of a number, or of the removal of the list after the last.
+  // Kills itself, or stays, instead of its rename of a number, or of the removal of the list after the last.
   await writeFile(join(root, 'bundle', 'saving.js'), `
     import fs from 'node:fs';
     import { syncBuiltinESMExports } from 'node:module';

@@ -97,7 +97,7 @@ describe('readZip', () => {
     ['no zip64 field', [(view, at) => view.setUint16(at + 46 + 3, 2, true), { zip64: true }], /zip entry "m\/a": expected it within \d+ bytes, got byte 4294967295$/],
   ])('refuses %s', async (_, edit, message) => expect(await refusal(edited(...edit))).toMatch(message));
 
-  it.each([10, 12, 16])('goes by the zip64 record where one field of the end record at %d says so', async (field) => {
+  it.each([10, 12, 16])('reads the zip64 record where one field of the end record at %d says so', async (field) => {
     const bytes = zipOf(entries, { zip64: true });
     const view = new DataView(bytes.buffer);
     const end = bytes.length - END;

@@ -33,7 +33,7 @@ export interface Fixture {
   reference(name: string): Promise<Float32Array[]>;
 }
 
-/** Every so many positions, from the last of the first so many on, the reference's hidden states are recorded. */
+/** At a fixed distance of positions, from the last of the first such stretch on, the reference's hidden states are recorded. */
 export const EVERY = 4;
 
 /** To be called in a test, at whose end its files are closed. */

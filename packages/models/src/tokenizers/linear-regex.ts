@@ -246,7 +246,7 @@ function sequence(parts: readonly Node[]): Node {
   };
 }
 
-/** Instructions that skip a node: a fork that is told its end later. */
+/** Instructions that skip a node: a fork whose end is set later. */
 function fork(program: Instruction[]): { op: 'fork'; first: number; second: number } {
   const instruction = { op: 'fork' as const, first: program.length + 1, second: program.length + 1 };
   add(program, instruction);

@@ -103,7 +103,7 @@ describe('benchDecode', () => {
     const [mha, , , latent] = results;
     expect(results.map(({ attention, path }) => `${attention} ${path}`)).toEqual([...VARIANTS, 'latent:1@4'].map((attention) => `${attention} fused`));
     expect(latent!.kvBytesUsed).toBe(mha!.kvBytesUsed / 4);
-    // Of 16 numbers: a projection in bf16 in the place of two of 32, and for each of 4 heads 16 numbers by 8 twice, in f32.
+    // Of 16 numbers: a projection in bf16 instead of two of 32, and for each of 4 heads 16 numbers by 8 twice, in f32.
     const projections = 2 * 2 * (2 * 32 * 32 + 4 * 32);
     const latents = 2 * (2 * 16 * 32 + 4 * 16 + 4 * 4 * (2 * 16 * 8 + 8));
     expect(latent!.weightBytes).toBe(mha!.weightBytes - projections + latents);

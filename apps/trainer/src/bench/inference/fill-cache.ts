@@ -16,7 +16,7 @@ function tokensByExpert(ratios: readonly number[], tokens: number): number[] {
   });
 }
 
-/** Fills an empty cache with random keys and values of so many tokens, in the ratios of each layer, in random order. */
+/** Fills an empty cache with random keys and values of a number of tokens, in the ratios of each layer, in random order. */
 export function fillCache(
   cache: KvCache, { layers, ratiosOf, tokens }: { layers: number; ratiosOf: (layer: number) => readonly number[]; tokens: number },
 ): void {

@@ -69,7 +69,7 @@ export interface KernelSpeed {
   calls: number;
 }
 
-/** A kernel on so many copies of its operands that none of them stays in a cache. */
+/** A kernel on enough copies of its operands that none of them stays in a cache. */
 interface KernelContender extends Contender {
   readonly bytes: number;
 }

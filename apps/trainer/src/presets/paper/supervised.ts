@@ -51,7 +51,7 @@ function comparedHere(methods: readonly Method[], tasks: Tasks, about: string): 
   return { about, config: { kind: 'comparison', from: laptop.from, methods: withTunedRates(methods), seeds: laptop.seeds, ...onSotu(), tasks } };
 }
 
-/** Every ratio setting of half the cache; the best is told by ROUGE-L on Dolly. */
+/** Every ratio setting of half the cache; the best is chosen by ROUGE-L on Dolly. */
 function ratios(from: string, base: object, seeds: number[], rest: object, about: string): Preset {
   return {
     about,

@@ -21,7 +21,7 @@ const COMPANIONS = ['seconds.json'];
 
 /**
  * Finds and reads the results files (ours and lm-evaluation-harness's own), comparisons and sweeps among some files, and anywhere below some
- * folders. A file is told by what it holds, or else by its name. What cannot be used is left out, with the reason.
+ * folders. A file is recognised by what it holds, or else by its name. What cannot be used is left out, with the reason.
  *
  * @throws FileError for a path that cannot be read, and where nothing can be used
  */

@@ -50,7 +50,7 @@ export async function plotsOf(measurements: readonly Measurement[]): Promise<{ m
   return { metrics, routing, importance, eviction: eviction ? [eviction] : [] };
 }
 
-/** The metric that a task is told by: accuracy by length where there is one, else its first. */
+/** The metric that a task is shown by: accuracy by length where there is one, else its first. */
 export function mainMetric({ metrics }: Measurement): string {
   return 'acc_norm' in metrics ? 'acc_norm' : Object.keys(metrics)[0]!;
 }

@@ -12,7 +12,7 @@ const TEXTS = [
   ...['cos\nsystem\n', 'R', '(', 't', 'u', 's', 'b', '\x8a\xff', 'X\xff\xff\xff\x7f', 'r\xff\xff\xff\xff', 'h\x00', '.', '\x85', 'Q', '\xff\xff\xff\xff\x0f'],
 ].map((text) => (text === '\uFEFF' ? Uint8Array.of(0xef, 0xbb, 0xbf) : latin1(text)));
 
-/** What stands in the place of a value of JSON. */
+/** What stands instead of a value of JSON. */
 const VALUES: readonly unknown[] = [null, true, -1, 0, 0.5, 1e9, 2 ** 53, 1e308, '', 'x'.repeat(300), '\ud800', [], {}, [[]], [null], { a: 1 }, '__proto__'];
 
 /** Changes files, the same way for the same seed. */

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import type { TrainableModel } from '../trainer';
 
-/** A bigram language model with a bias, and the norm of that bias in the place of a consistency loss. */
+/** A bigram language model with a bias, and the norm of that bias instead of a consistency loss. */
 export class TinyModel implements TrainableModel {
   private readonly variables = new Map<string, tf.Variable>();
 

@@ -106,7 +106,7 @@ export interface AttendVariant {
   readonly chunks: 1 | 2 | 4;
 }
 
-/** Of the query heads that share a stored head: so many that workgroups of as many do all of them. */
+/** Of the query heads that share a stored head: a number such that workgroups of as many do all of them. */
 export function headsOfWorkgroup(groupSize: number): number {
   let heads = Math.min(groupSize, MOST_HEADS);
   while (groupSize % heads !== 0) heads--;

@@ -12,7 +12,7 @@ const combined = (combine: (a: string, b: string) => string) => `
 
 /**
  * For each row of logits the bits of −log softmax[target] in nats, and after those of all rows whether the target is the first of
- * the largest logits; a workgroup for each row. `numbers` has the targets. Infinities and NaN are told by their bits, since WGSL
+ * the largest logits; a workgroup for each row. `numbers` has the targets. Infinities and NaN are recognised by their bits, since WGSL
  * lets a compiler take for granted that there are none.
  */
 export const likelihoodProgram: Program<'logits' | 'numbers', 'targets' | 'width' | 'rows'> = {

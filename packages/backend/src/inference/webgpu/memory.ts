@@ -57,7 +57,7 @@ class Numbers {
     return first;
   }
 
-  /** To be told when all that was recorded has been submitted. */
+  /** Called when all that was recorded has been submitted. */
   submitted(): void {
     this.#used = 0;
   }

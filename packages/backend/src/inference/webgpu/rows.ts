@@ -9,7 +9,7 @@ export function elementwise(width: number, rows = 1): [number, number] {
   return [Math.ceil(width / THREADS), rows];
 }
 
-/** Workgroups for programs whose threads take every so many elements. */
+/** Workgroups for programs whose threads take elements at a fixed stride. */
 export function strided(count: number): [number, number] {
   return [Math.min(1024, Math.ceil(count / THREADS)), 1];
 }
@@ -263,7 +263,7 @@ export const gatherValuesProgram: Gather = {
 
 /**
  * The same with the arg max of each row, −1 where there is none: a workgroup of 256 for each, and one more for the rest. Infinities
- * and NaN are told by their bits, as in likelihood.ts.
+ * and NaN are recognised by their bits, as in likelihood.ts.
  */
 export const gatherArgMaxProgram: Gather = {
   ...gather,

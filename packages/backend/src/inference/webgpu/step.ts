@@ -13,7 +13,7 @@ export class DeviceRoute implements Route {
   ) {}
 }
 
-/** Probabilities on the device, to be told when they are read. */
+/** Probabilities on the device, to be reported when they are read. */
 interface Observation {
   readonly first: number;
   readonly count: number;
@@ -80,7 +80,7 @@ export class Step {
     }
   }
 
-  /** Takes what {@link gather} read: routes get their experts, and probabilities are told. */
+  /** Takes what {@link gather} read: routes get their experts, and probabilities are reported. */
   settle(bits: Int32Array, x: WebgpuRows, rows: number, want: Want): StepResult {
     const first = this.#first(x, rows, want);
     let next = first;

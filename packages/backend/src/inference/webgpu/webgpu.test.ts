@@ -76,7 +76,7 @@ describe.skipIf(!available)(`on webgpu${available ? '' : ` (${reason})`}`, () =>
     const list = Array.from({ length: tokens }, (_, t) => ({ k: k.subarray(t * 16, (t + 1) * 16), v: v.subarray(t * 16, (t + 1) * 16) }));
     const expected = plainAttend(q, list, heads, 0.5);
     close('the output', values!, expected.out);
-    // Slots are told in the order of the segment, whatever the order of its parts.
+    // Slots are reported in the order of the segment, whatever the order of its parts.
     close('probabilities', told, expected.probabilities);
     store.dispose();
   });

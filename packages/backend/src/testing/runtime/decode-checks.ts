@@ -228,7 +228,7 @@ export function fill(s: Setting, variant: Variant, counts: readonly number[], ro
   return { segments, view: { segments, get slots() { return segments.map(({ nextSlot }) => nextSlot); } } };
 }
 
-/** Takes probabilities as they are told, which may be while a read waits. */
+/** Takes probabilities as they are reported, which may be while a read waits. */
 function probabilities() {
   const segments: number[] = [];
   const parts: Float32Array[] = [];

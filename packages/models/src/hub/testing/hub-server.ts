@@ -32,9 +32,9 @@ export class HubServer {
   requiredToken: string | null = null;
   /** Whether it lists files to everybody, as it does those of gated models. */
   gated = false;
-  /** Connections that end after so many bytes, before one that does not. */
+  /** Connections that end after a number of bytes, before one that does not. */
   cuts: number[] = [];
-  /** A status instead of the file's content, for so many requests. */
+  /** A status instead of the file's content, for a number of requests. */
   failures: { status: number; times: number } | null = null;
   /** Whether the CDN answers ranges. */
   ranges = true;
@@ -44,7 +44,7 @@ export class HubServer {
   listing: ((honest: object[]) => object[]) | null = null;
   /** Whether each page of the listing names another after it. */
   endless = false;
-  /** Who takes requests and never answers, after so many bytes of a file. */
+  /** Who takes requests and never answers, after a number of bytes of a file. */
   silent: { readonly at: 'hub' | 'cdn'; readonly after: number } | null = null;
   readonly #servers: Server[] = [];
   #endpoint = '';
