@@ -56,11 +56,12 @@ describe.skipIf(!hasChromium)(`what the page says in a browser${hasChromium ? ''
   ])('says what %s keeps of each token', async (attention, marks, kept, fill) => {
     const page = await built.open(`${GREEDY}&attention=${attention}`);
     await ended(page);
-    expect(await legend(page)).toEqual(marks);
-    expect(await keeps(page)).toEqual([kept, kept, kept, kept]);
+    await expect.poll(() => legend(page)).toEqual(marks);
+    await expect.poll(() => keeps(page)).toEqual([kept, kept, kept, kept]);
     // All but the last token are in the cache.
-    expect(await fills(page)).toEqual([fill, '']);
+    await expect.poll(() => fills(page)).toEqual([fill, '']);
     await page.getByText('The same as a table').click();
+    await page.locator('.map-table table').waitFor();
     expect(await page.locator('.map-table th').allInnerTexts()).toEqual(['Layer', kept, 'evicted', '1', '2', '3', '4']);
     await page.locator('#variant-0-kind').waitFor();
     if (attention !== 'mha') await page.locator('fieldset .hint', { hasText: `Keeps ${kept}.` }).waitFor();

@@ -106,7 +106,7 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   'Tokenizer#encodeLong(options)': (options) => opened.tokenizer.encodeLong('', options),
   'Tokenizer#decode(options)': (options) => opened.tokenizer.decode([], options),
 
-  'expectTrainingFits(load)': (load) => expectTrainingFits(any, load, 'wasm', { memory: null }),
+  'expectTrainingFits(load)': (load) => expectTrainingFits(any, load, 'cuda', { memory: null }),
   'trainingMemory(load)': (load) => trainingMemory(any, load),
   'TrainableModel#loss(batch)': (batch) => trainable.loss(batch, { alpha: 0 }),
   'TrainableModel#loss(options)': (options) => trainable.loss(any, options),
