@@ -42,11 +42,6 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  it('straight-through is what a soft mixture has', () => {
-    const given = inputs();
-    expect(gradientEstimators['straight-through'](given).arraySync()).toEqual(given.along.arraySync());
-  });
-
   it('importance draws the gates to the experts that expert choice gives by what they save', () => {
     const given = inputs();
     const [along, gates] = [given.along.arraySync(), given.gates.arraySync()];

@@ -24,12 +24,6 @@ export interface EstimatorInputs {
 export type GradientEstimator = (inputs: EstimatorInputs) => Tensor2D;
 
 /**
- * Straight-through (Bengio et al. 2013, arXiv 1308.3432): the gradient that a soft mixture Σ gate_e · expert_e(K, V) would have at the
- * keys and values that the hard choice gave.
- */
-const straightThrough: GradientEstimator = ({ along }) => tf.clone(along);
-
-/**
  * Distillation of measured importance: the cross-entropy of the gates against the experts that progressive expert choice would give all
  * these tokens by how much loss, in first order, each expert saves over the coarsest one. The sizes of the savings do not matter, only
  * their order: they are noisy, with a long tail.
@@ -45,10 +39,7 @@ const importance: GradientEstimator = ({ along, gates, assignment, ratios }) =>
   });
 
 /** How the language-modelling loss can reach routers. A new one is a function here. */
-export const gradientEstimators = {
-  'straight-through': straightThrough,
-  importance,
-} satisfies Record<string, GradientEstimator>;
+export const gradientEstimators = { importance } satisfies Record<string, GradientEstimator>;
 
 export type EstimatorKind = keyof typeof gradientEstimators;
 

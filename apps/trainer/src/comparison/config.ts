@@ -24,8 +24,6 @@ const method = z.strictObject({
   estimator: estimator.optional(),
   /** Takes the place of distillation. */
   distillation: sharedConfig.distillation,
-  /** Share of the steps in which the capacity ratios go from 1:0:… to the asked ones. */
-  annealRatios: z.number().min(0).max(1).optional(),
   /** Takes the place of optimizer.learningRate. */
   learningRate: z.number().positive().optional(),
   /** What to measure of it beside the shared tasks. */
@@ -92,7 +90,6 @@ export function planRuns(config: ComparisonConfig): MethodRun[] {
           estimator: method.estimator ?? shared.routerLoss.estimator,
         },
         distillation: method.distillation ?? shared.distillation,
-        annealRatios: method.annealRatios,
         tasks: [...shared.tasks, ...(method.tasks ?? [])],
         seed,
       },

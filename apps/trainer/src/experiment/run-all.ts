@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
-import { inspectModel, loadTokenizer, parseAttention, resolveModel, writeFileAtomic } from '@mixsga/models';
+import { inspectModel, loadTokenizer, resolveModel, writeFileAtomic } from '@mixsga/models';
 
 import { ORPHAN_PATIENCE, withOutputFolder } from '../output-folder/lock';
 import { type Evaluated, isEvaluated, readEvaluations } from '../training/evaluate-run';
-import { checkAnnealing, type RunConfig, runConfig, type RunConfigInput } from '../training/config';
+import { type RunConfig, runConfig, type RunConfigInput } from '../training/config';
 import { checkRunFolder, claimRunFolder, readJsonIfThere } from '../training/run-folder';
 import { ProgressLine } from '../training/progress';
 import type { RunResult } from '../training/run';
@@ -99,9 +99,7 @@ async function prepare(configs: readonly RunConfig[], signal: AbortSignal): Prom
   for (const config of configs) {
     const { from, attention } = config.model;
     if (from === undefined) continue;
-    await once(`${from} as ${attention}, ${config.annealRatios}`, async () => {
-      checkAnnealing(config, parseAttention((await inspectModel(from, attention)).attention));
-    });
+    await once(`${from} as ${attention}`, () => inspectModel(from, attention));
     await once(`${JSON.stringify(config.data)} for ${from}`, async () => {
       const found = await findTrainingData(config, { signal, reporter });
       if (config.data.instructions !== undefined) return;

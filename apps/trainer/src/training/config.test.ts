@@ -56,6 +56,9 @@ describe('run configuration', () => {
     [{ ...minimal, optimizer: { learningrate: 1 } }, 'run.json: unknown key optimizer.learningrate; did you mean learningRate?'],
     [{ ...minimal, model: { from: 'a', xyzzyplugh: 1 } }, 'run.json: unknown key model.xyzzyplugh; known keys: from, init, attention, router, align'],
     [{ ...minimal, model: { init: { layers: 1, hiddenSize: 8, heads: 2, ffnSize: 8, contextLength: 64 }, attention: 'gqa:2', align: true } }, 'run.json: model.align: expected model.from with it, got model.init'],
+    [{ ...minimal, annealRatios: 0.5 }, 'run.json: annealRatios was removed, since it lost every time (docs/log.md); leave it out'],
+    [{ ...minimal, routerLoss: { estimator: 'straight-through' } }, 'run.json: routerLoss.estimator: expected importance, since straight-through gained nothing and was removed (docs/log.md), got "straight-through"'],
+    [{ ...minimal, routerLoss: { estimator: 'gumbel' } }, 'run.json: routerLoss.estimator: expected "importance", got "gumbel"'],
     [{ ...minimal, batchSize: '8' }, 'run.json: batchSize: expected number, got "8"'],
     [{ ...minimal, tokens: undefined }, 'run.json: tokens: expected exactly one of tokens and epochs, got neither'],
     [{ ...minimal, epochs: 1 }, 'run.json: epochs: expected exactly one of tokens and epochs, got both'],
@@ -114,7 +117,7 @@ describe('comparison', () => {
     from: 'sotu-mini',
     methods: [
       { name: 'MHA', attention: 'mha' },
-      { name: 'mixSGA, no loss', attention: 'mixsga:3:1:6', alpha: 0, learningRate: 2e-3, router: 'random', align: true, distillation: { weight: 1 }, annealRatios: 0.5, tasks: [{ task: 'routing' }] },
+      { name: 'mixSGA, no loss', attention: 'mixsga:3:1:6', alpha: 0, learningRate: 2e-3, router: 'random', align: true, distillation: { weight: 1 }, tasks: [{ task: 'routing' }] },
     ],
     seeds: [3, 4],
     sequenceLength: 64,
@@ -141,7 +144,6 @@ describe('comparison', () => {
       optimizer: { ...plain!.optimizer, learningRate: 2e-3 },
       routerLoss: { alpha: 0 },
       distillation: { weight: 1 },
-      annealRatios: 0.5,
       tasks: [{ task: 'perplexity', routing: 'decode' }, { task: 'routing', routing: 'decode' }],
     });
     expect(plain).toMatchObject({ distillation: { weight: 0.5 } });

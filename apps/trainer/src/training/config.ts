@@ -1,5 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
-import { type AttentionVariant, familyNamed, familyNames } from '@mixsga/models';
+import { familyNamed, familyNames } from '@mixsga/models';
 import { type EstimatorKind, gradientEstimators, routerNames } from '@mixsga/router';
 import { z } from 'zod';
 
@@ -110,7 +110,9 @@ const optimizerConfig = z
   .describe('AdamW, warm-up and cosine, clipping');
 
 /** How the loss of the language model reaches routers, past a choice that has no gradient; without it, not at all. Of @mixsga/router's catalog. */
-export const estimator = z.enum(estimatorKinds);
+export const estimator = z.enum(estimatorKinds, {
+  error: ({ input }) => (input === 'straight-through' ? 'expected importance, since straight-through gained nothing and was removed (docs/log.md)' : undefined),
+});
 
 /** What a single run and a comparison have in common. */
 export const sharedConfig = {
@@ -187,8 +189,6 @@ export const runConfig = checkShared(
     kind: z.literal('run').default('run'),
     model,
     ...sharedConfig,
-    /** Share of the steps in which the capacity ratios go from 1:0:… to the asked ones; the routers learn these from the first on. */
-    annealRatios: share.optional(),
     seed: z.number().int().nonnegative().default(0),
   }),
 ).refine(({ model, distillation }) => model.from !== undefined || !distillation || distillation.teacher !== undefined, {
@@ -212,17 +212,6 @@ export function totalSteps(config: RunConfig, stepsPerEpoch: number): number {
 /** Warm-up steps. @param steps of the whole run */
 export function warmupSteps({ optimizer }: RunConfig, steps: number): number {
   return optimizer.warmupSteps ?? Math.max(1, Math.round(optimizer.warmupRatio * steps));
-}
-
-/** Steps in which the capacity ratios are annealed. @param steps of the whole run */
-export function annealingSteps({ annealRatios = 0 }: RunConfig, steps: number): number {
-  return Math.round(annealRatios * steps);
-}
-
-/** @throws ArgumentError when ratios are to be annealed that the attention variant does not have */
-export function checkAnnealing({ annealRatios = 0 }: RunConfig, { spec, experts }: Pick<AttentionVariant, 'spec' | 'experts'>): void {
-  if (annealRatios === 0 || experts !== null) return;
-  throw new ArgumentError(`annealRatios: expected a variant that routes tokens, such as mixsga:3:1:6, got ${spec}; leave it out`);
 }
 
 export function keepsBest({ keepBest, evaluateEvery, data }: RunConfig): boolean {

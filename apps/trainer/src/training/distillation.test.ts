@@ -51,16 +51,7 @@ it('a run draws its model to the one it came from, leaves no tensor, and goes on
   await expect(train('stopped', { ...config, distillation: { weight: 0.5 } }, { resume: true })).rejects.toThrow('distillation.weight was 1, is now 0.5');
 }, 60_000);
 
-it('annealing begins with the predictions of the unmodified model', async () => {
-  const model = { from: 'sotu-mini', attention: 'mixsga:3:1:6' };
-  const mha = await train('mha', { accumulate: 2 });
-  const annealed = await train('annealed', { model, accumulate: 2, annealRatios: 0.5 });
-  const plain = await train('plain', { model, accumulate: 2 });
-  expect(annealed[0]!.lm).toBeCloseTo(Number(mha[0]!.lm), 5);
-  expect(plain[0]!.lm).toBeGreaterThan(Number(annealed[0]!.lm) + 0.1);
-}, 60_000);
-
-it('refuses a teacher that does not fit, ratios where there are none, and an estimator without use, before the folder is a run', async () => {
+it('refuses a teacher that does not fit, and an estimator without use, before the folder is a run', async () => {
   const own = (name: string) => ({ model: { from: 'sotu-mini', attention: 'gqa:2' }, distillation: { weight: 0.5, teacher: join(folder, name) } });
   const init = { layers: 1, hiddenSize: 16, heads: 2, ffnSize: 16, contextLength: 16 };
   const saved = async (name: string, data: object) => {
@@ -81,9 +72,6 @@ it('refuses a teacher that does not fit, ratios where there are none, and an est
   await writeFile(join(folder, 'short', 'tokenizer.json'), JSON.stringify(other));
   await expect(train('a', own('short'))).rejects.toThrow(/distillation\.teacher: expected a model of the same tokenizer, got .*short, whose tokens are others/);
   await expect(train('a', { ...own('small'), distillation: { weight: 1, teacher: join(folder, 'none') } })).rejects.toThrow(join(folder, 'none'));
-  await expect(train('a', { model: { from: 'sotu-mini', attention: 'gqa:2' }, annealRatios: 0.5 })).rejects.toThrow(
-    'annealRatios: expected a variant that routes tokens, such as mixsga:3:1:6, got gqa:2; leave it out',
-  );
   const latent = { from: 'sotu-mini', attention: 'latent:3:1:6@4,8,16', router: { kind: 'balanced' as const } };
   const random = { from: 'sotu-mini', attention: 'mixsga:3:1:6', router: { kind: 'random' as const } };
   for (const [model, got] of [[latent, 'the experts of latent:3:1:6@4,8,16'], [random, 'a random router, which has nothing to train']] as const) {

@@ -8,7 +8,7 @@ import { TensorBoardWriter } from '../metrics/tensorboard';
 import { type Best, BestModel } from './best-model';
 import { calibrate } from './calibrate';
 import { CheckpointStore } from './checkpoint';
-import { annealingSteps, checkAnnealing, keepsBest, type RunConfig, totalSteps, warmupSteps } from './config';
+import { keepsBest, type RunConfig, totalSteps, warmupSteps } from './config';
 import { Interrupted } from './interruption';
 import { trainLoop } from './loop';
 import { languageModel, modelFacts, type ModelFacts, type OpenModel, openModel, saveModel } from './model';
@@ -70,7 +70,6 @@ export async function runTraining(config: RunConfig, folder: string, options: Ru
   let teacher: Awaited<ReturnType<typeof openTeacher>> = null;
   try {
     checkContext(config, open);
-    checkAnnealing(config, open.model.attention);
     if (config.routerLoss.estimator) open.model.checkEstimator();
     data = await beforeTraining(options, () => found.encode(open.tokenizer, [open.model.config.eos_token_id ?? []].flat()[0]));
     reporter.message(data.description);
@@ -139,7 +138,6 @@ async function train(
     clip: config.optimizer.clip,
     routerLoss: config.routerLoss,
     sequenceLength: config.sequenceLength,
-    annealingSteps: annealingSteps(config, steps),
     ...(teacher && { teacher }),
   });
   const directory = join(folder, 'checkpoints');

@@ -2,6 +2,9 @@ import { ArgumentError } from '@mixsga/backend';
 import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 
+/** Fields that configurations had once, and what to do without them. */
+const REMOVED: Readonly<Record<string, string>> = { annealRatios: 'since it lost every time (docs/log.md); leave it out' };
+
 /**
  * Parses a configuration with a strict zod schema.
  *
@@ -25,7 +28,9 @@ export function parseStrict<S extends z.ZodType>(schema: S, value: unknown, sour
   const issue = result.error.issues.find(({ code }) => code === 'unrecognized_keys') ?? result.error.issues[0]!;
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
-    throw new ArgumentError(`${source}: unknown key ${[...path, issue.keys[0]!].join('.')}${suggestion}`);
+    const key = [...path, issue.keys[0]!].join('.');
+    const removed = Object.hasOwn(REMOVED, issue.keys[0]!) ? REMOVED[issue.keys[0]!] : null;
+    throw new ArgumentError(`${source}: ${removed ? `${key} was removed, ${removed}` : `unknown key ${key}${suggestion}`}`);
   }
   const got = issue.code === 'custom' ? '' : `, got ${describe(issue.input)}`;
   const expected = issue.message.replace(/^(Invalid [^:]*|Too small|Too big): /, '').replace(/, received .*$/, '');

@@ -47,8 +47,6 @@ export interface TrainerOptions {
   sequenceLength: number;
   /** Its variables are not trained; stays the caller's. */
   teacher?: Teacher;
-  /** Steps in which the capacity ratios go from the unmodified model's to the asked ones; default 0. */
-  annealingSteps?: number;
 }
 
 /** What one step did, read back from the device in one transfer. */
@@ -102,7 +100,7 @@ export class Trainer {
   private async descend(batches: readonly Batch[]): Promise<StepResult> {
     const step = this.step + 1;
     const learningRate = learningRateAt(step, this.options.schedule);
-    const { gradients, losses, scored } = this.accumulate(batches, step);
+    const { gradients, losses, scored } = this.accumulate(batches);
     const summary = tf.tidy(() => tf.concat1d([losses, tf.reshape(sumOfSquares([...gradients.values()]), [1])]));
     const values = await summary.data();
     tf.dispose([losses, summary]);
@@ -135,14 +133,14 @@ export class Trainer {
   }
 
   /** Gradients by parameter name and [total, lm, consistency, kl], summed over the batches, and the scores of each; the caller disposes all. */
-  private accumulate(batches: readonly Batch[], step: number): Gradients & { scored: BalanceBatch[] } {
+  private accumulate(batches: readonly Batch[]): Gradients & { scored: BalanceBatch[] } {
     const gradients = new Map<string, tf.Tensor>();
     const scored: BalanceBatch[] = [];
     let losses: tf.Tensor1D | undefined;
     const lm = shares(batches.map(({ targets }) => count(targets, (id) => id >= 0)));
     const consistency = shares(batches.map(tokensOf));
     for (const [i, batch] of batches.entries()) {
-      const one = this.gradientsOf(batch, { lm: lm[i]!, consistency: consistency[i]! }, step);
+      const one = this.gradientsOf(batch, { lm: lm[i]!, consistency: consistency[i]! });
       for (const [name, gradient] of one.gradients) gradients.set(name, addAndDispose(gradients.get(name), gradient));
       losses = addAndDispose(losses, one.losses);
       scored.push({ scores: one.scores, ...(batch.mask ? { mask: batch.mask } : {}) });
@@ -156,21 +154,20 @@ export class Trainer {
   }
 
   /** @param weights of the batch's means in those of the step; 1 where all batches count alike */
-  private gradientsOf(batch: Batch, weights: Weights, step: number): Gradients & Pick<Loss, 'scores'> {
+  private gradientsOf(batch: Batch, weights: Weights): Gradients & Pick<Loss, 'scores'> {
     const length = this.lengthOf(batch);
     const shape: [number, number] = [batch.inputs.length / length, length];
     const inputs = tf.tensor2d(batch.inputs, shape, 'int32');
     const targets = tf.tensor2d(batch.targets, shape, 'int32');
     const mask = batch.mask && tf.tensor2d(batch.mask, shape, 'int32');
     const tensors = { inputs, targets, ...(mask ? { mask } : {}) };
-    const { routerLoss, teacher, annealingSteps = 0 } = this.options;
+    const { routerLoss, teacher } = this.options;
     // Outside of the tape, which would keep every activation of the teacher.
     const distillation = teacher && { teacher: teacher.model.predictions(tensors), weight: teacher.weight };
-    const annealing = Math.min(1, annealingSteps > 0 ? (step - 1) / annealingSteps : 1);
     let losses: tf.Tensor1D | undefined;
     let scores: readonly tf.Tensor3D[] = [];
     const { value, grads } = tf.variableGrads(() => {
-      const loss = this.model.loss(tensors, { ...routerLoss, annealing, ...(distillation && { distillation }) });
+      const loss = this.model.loss(tensors, { ...routerLoss, ...(distillation && { distillation }) });
       const { total, lm, consistency, kl } = weighted(loss, weights, routerLoss.alpha);
       // variableGrads disposes all but the value it is given: what is to be reported or balanced must be kept.
       scores = loss.scores.map((each) => tf.keep(each));

@@ -83,22 +83,3 @@ describe.each(['opt', 'gemma2'] as const)('distillation of %s', (form) => {
     for (const model of [teacher, student]) model.dispose();
   });
 });
-
-describe('annealing of the capacity ratios', () => {
-  it('begins as the unmodified model and ends with the asked ratios, whatever the router', async () => {
-    const [mha, mixed] = [await tinyModel('llama', 'mha'), await tinyModel('llama', 'mixsga:3:1:6')];
-    const batch = batchOf();
-    const lm = (model: TrainableModel, annealing?: number) => lossesOf(model, batch, annealing === undefined ? {} : { annealing }).lm!;
-    expect(lm(mixed, 0)).toBeCloseTo(lm(mha), 5);
-    expect(lm(mixed, 1)).toBe(lm(mixed));
-    expect(Math.abs(lm(mixed) - lm(mha))).toBeGreaterThan(1e-3);
-    expect(new Set([0, 0.3, 0.7, 1].map((annealing) => lm(mixed, annealing))).size).toBe(4);
-    // The same predictions, but the routers learn the asked ratios from the first step on.
-    const models = ['mixsga:3:1:6', 'mixsga:1:0:0'].map(async (attention) => lossesOf(await tinyModel('llama', attention), batch, { annealing: 0 }));
-    const [asked, whole] = await Promise.all(models);
-    expect(asked!.consistency).not.toBeCloseTo(whole!.consistency!, 3);
-    expect(asked!.lm).toBeCloseTo(whole!.lm!, 5);
-    mha.dispose();
-    mixed.dispose();
-  });
-});

@@ -1,5 +1,5 @@
 // Any family of models for training, with any attention variant of the catalog.
-import { ArgumentError, causalAttention, expectBackend, expectOptions, expertChoice, type HeadInputs, linear, linearCrossEntropy, linearDistillation, Lifetime, type OptionNames, rotate, tokenNll } from '@mixsga/backend';
+import { ArgumentError, causalAttention, expectBackend, expectOptions, type HeadInputs, linear, linearCrossEntropy, linearDistillation, Lifetime, type OptionNames, rotate, tokenNll } from '@mixsga/backend';
 import { distortions, type Expert, mixKv, mixKvByExperts } from '@mixsga/experts';
 import type { EstimatorKind, Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
@@ -39,11 +39,6 @@ export interface LossOptions {
   readonly alpha: number;
   /** Draws the next-token distributions to a teacher's {@link TrainableModel.predictions} of the same batch; weight from 0 to 1. */
   readonly distillation?: { readonly teacher: HeadInputs; readonly weight: number };
-  /**
-   * How far the capacity ratios have gone from 1:0:…, the unmodified model, to the asked ones: from 0 to 1, default 1. Until it is 1, experts
-   * choose tokens at those ratios by the routers' scores, whichever the router; the consistency loss asks for the asked ones throughout.
-   */
-  readonly annealing?: number;
   /** Whether routers read hidden states without passing a gradient back to them; default false. */
   readonly detach?: boolean;
   /** How the gradient of `prediction` reaches routers; default: not at all. See {@link TrainableModel.checkEstimator}. */
@@ -66,7 +61,7 @@ export interface Loss {
 }
 
 const BATCH: OptionNames<TrainingBatch> = { inputs: true, targets: true, mask: true };
-const LOSS: OptionNames<LossOptions> = { alpha: true, distillation: { teacher: { x: true, w: true, softCap: true }, weight: true }, annealing: true, detach: true, estimator: true };
+const LOSS: OptionNames<LossOptions> = { alpha: true, distillation: { teacher: { x: true, w: true, softCap: true }, weight: true }, detach: true, estimator: true };
 const ROUTING: OptionNames<{ routing: Routing }> = { routing: true };
 
 /** Scores of a batch of one training step. */
@@ -87,7 +82,7 @@ export interface LayerRouting {
   readonly decode: Tensor2D;
 }
 
-type ForwardOptions = Pick<LossOptions, 'annealing' | 'detach' | 'estimator'>;
+type ForwardOptions = Pick<LossOptions, 'detach' | 'estimator'>;
 
 interface Pass {
   readonly hidden: Tensor2D;
@@ -302,7 +297,7 @@ export class TrainableModel {
   }
 
   #forward(inputs: Tensor2D, routing: Routing, mask?: Tensor2D, training: ForwardOptions = {}): Pass {
-    const { annealing = 1, detach = false, estimator } = training;
+    const { detach = false, estimator } = training;
     const { heads, headDim, layers, contextLength } = this.shape;
     const { scale, softCap, frequencies } = this.#transformer;
     const [batch, length] = inputs.shape;
@@ -334,10 +329,9 @@ export class TrainableModel {
           const assignment = routing === 'prefill' ? router.assign(scores, mask) : router.decode(scores);
           routed.push({ seen, scores, assignment, router });
           const ratios = this.attention.experts.ratiosOf(layer);
-          const mixed = annealing < 1 ? expertChoice(scores, annealed(ratios, annealing), mask) : assignment;
           kvOf[layer] = own
-            ? mixKvByExperts(k, v, flat(mixed), own)
-            : mixKv(k, v, flat(mixed), { headDim, ...this.attention.grouping! }, estimator && softMixture(scores, ratios, estimator));
+            ? mixKvByExperts(k, v, flat(assignment), own)
+            : mixKv(k, v, flat(assignment), { headDim, ...this.attention.grouping! }, estimator && softMixture(scores, ratios, estimator));
         } else {
           kvOf[layer] = own ? mixKvByExperts(k, v, tf.zeros([batch * length], 'int32'), own) : { k, v };
         }
@@ -373,11 +367,6 @@ export class TrainableModel {
 function disposeAll(variables: ReadonlyMap<string, Variable>, routers: readonly Router[]): void {
   for (const router of routers) router.dispose();
   for (const variable of variables.values()) variable.dispose();
-}
-
-/** Ratios on the way from 1:0:… to the asked ones. */
-function annealed(ratios: readonly number[], progress: number): number[] {
-  return ratios.map((ratio, expert) => progress * ratio + (expert === 0 ? 1 - progress : 0));
 }
 
 function seenToBalance(routed: Pass['routed']): Tensor3D[] {
