@@ -250,14 +250,14 @@ describe('a cache', () => {
   it('says what it ranks by', () => {
     const pool = new CachePool(new WatchedRuntime(), small);
     const traits = (options: CreateOptions) => {
-      const { moves, usesMargins, observes, budget, groupSizes } = pool.create({ ...options, maxTokens: 10 });
-      return [moves, usesMargins, observes, budget, groupSizes];
+      const { moves, observes, budget, groupSizes } = pool.create({ ...options, maxTokens: 10 });
+      return [moves, observes, budget, groupSizes];
     };
-    expect(traits({})).toEqual([false, false, false, null, [1, 2, 4]]);
-    expect(traits({ eviction: 'window:0.5' })).toEqual([true, false, false, null, [1, 2, 4]]);
-    expect(traits({ eviction: 'h2o:0.5' })).toEqual([true, false, true, null, [1, 2, 4]]);
-    expect(traits({ budget: { bytes: 9999 } })).toEqual([true, false, true, 9999, [1, 2, 4]]);
-    expect(traits({ budget: { bytes: 9999, policy: 'margin' } })).toEqual([true, true, false, 9999, [1, 2, 4]]);
+    expect(traits({})).toEqual([false, false, null, [1, 2, 4]]);
+    expect(traits({ eviction: 'window:0.5' })).toEqual([true, false, null, [1, 2, 4]]);
+    expect(traits({ eviction: 'h2o:0.5' })).toEqual([true, true, null, [1, 2, 4]]);
+    expect(traits({ budget: { bytes: 9999 } })).toEqual([true, true, 9999, [1, 2, 4]]);
+    expect(traits({ budget: { bytes: 9999, policy: 'oldest' } })).toEqual([true, false, 9999, [1, 2, 4]]);
   });
 
   it('needs a layout with counts from 1 and group sizes that fit', () => {

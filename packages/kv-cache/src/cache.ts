@@ -57,11 +57,6 @@ export class KvCache {
     return this.#layers[0]!.observes;
   }
 
-  /** Whether the policy wants router margins. */
-  get usesMargins(): boolean {
-    return this.#limits.budget?.policy.usesMargins ?? false;
-  }
-
   /** Bytes that {@link bytes} never finds used beyond; null without a KV budget. */
   get budget(): number | null {
     return this.#limits.budget?.bytes ?? null;
@@ -120,21 +115,19 @@ export class KvCache {
    * room; where there is no memory for that, the next {@link view} does it or throws.
    *
    * @param experts its expert in each layer
-   * @param margins its router margin in each layer: the score of its expert less the best of the others. Only with {@link usesMargins}
    * @throws ArgumentError when they are not one for each layer, or a layer was not viewed since the cache last changed
    */
-  commit(experts: ArrayLike<number>, margins?: ArrayLike<number>): void {
+  commit(experts: ArrayLike<number>): void {
     this.#expectLive('commit');
     if (experts.length !== this.#layers.length) {
       throw new ArgumentError(`KvCache.commit: expected an expert for each of ${this.#layers.length} layers, got ${experts.length}`);
     }
-    this.#expectMargins('commit', margins, this.#layers.length);
     this.#layers.forEach(({ viewed }, l) => {
       this.#expectExpert('commit', experts[l]!);
       if (!viewed) throw new ArgumentError(`KvCache.commit: layer ${l} has no slot for the token; call view(${l}) first`);
     });
     const position = this.#tokensSeen++;
-    this.#layers.forEach((layer, l) => layer.commit(experts[l]!, position, this.usesMargins ? margins![l]! : 0));
+    this.#layers.forEach((layer, l) => layer.commit(experts[l]!, position));
   }
 
   /**
@@ -142,17 +135,14 @@ export class KvCache {
    * plan for the layer takes the place of this one.
    *
    * @param experts the expert of each row
-   * @param margins the router margin of each row, only with {@link usesMargins}; below 0 where expert choice gave it another expert
-   * than its best
-   * @throws ArgumentError when there is no such expert, or not a margin for each row
+   * @throws ArgumentError when there is no such expert
    * @throws BackendError when there is no memory for the pages; the cache is as before, without any plan
    */
-  planRows(layer: number, experts: Int32Array, margins?: Float32Array): StorePlan[] {
+  planRows(layer: number, experts: Int32Array): StorePlan[] {
     const planned = this.#layer('planRows', layer);
     for (const expert of experts) this.#expectExpert('planRows', expert);
-    this.#expectMargins('planRows', margins, experts.length);
     try {
-      return planned.plan(experts, this.usesMargins ? margins! : null);
+      return planned.plan(experts);
     } catch (error) {
       for (const each of this.#layers) each.settle();
       throw error;
@@ -315,11 +305,6 @@ export class KvCache {
 
   #expectLive(method: string): void {
     if (!this.#owner.caches.has(this)) throw new ArgumentError(`KvCache.${method}: this cache is disposed; create another one`);
-  }
-
-  #expectMargins(method: string, margins: ArrayLike<number> | undefined, count: number): void {
-    if (!this.usesMargins || margins?.length === count) return;
-    throw new ArgumentError(`KvCache.${method}: expected ${count} router margins, which the KV budget's policy ranks by, got ${margins?.length ?? 'none'}`);
   }
 
   #expectExpert(method: string, expert: number, experts = this.#owner.layout.groupSizes.length): void {

@@ -55,16 +55,6 @@ export class ExpertIndex {
   }
 
   /**
-   * Changes the expert of a token.
-   * @throws ArgumentError when there is no such token or expert
-   */
-  set(token: number, expert: number): void {
-    this.#expectToken(token);
-    this.#expectExpert(expert);
-    this.#write(token, expert);
-  }
-
-  /**
    * Adds a token at the end.
    * @throws ArgumentError when there is no such expert
    */

@@ -53,7 +53,6 @@ const importanceOf: Record<keyof typeof budgetKinds, NonNullable<Policy['importa
   'mean-attention': unlessNewest(({ position, score }, seen) => score / (seen - position)),
   attention: unlessNewest(({ score }) => score),
   oldest: ({ position }) => position,
-  margin: ({ value }) => marginOf(value),
 };
 
 const policies: Record<string, Policy> = {
@@ -136,7 +135,7 @@ class Trace {
         if (!this.#fits(pair, Math.max(1, n))) return;
         pair.layers.forEach((_, layer) => this.#observe(pair, layer, this.#token(pair, layer, seed), seed));
         if (n % 2 === 0) return pair.cache.truncate(pair.seen);
-        return pair.layers.forEach((_, layer) => pair.cache.planRows(layer, new Int32Array(n), new Float32Array(n)));
+        return pair.layers.forEach((_, layer) => pair.cache.planRows(layer, new Int32Array(n)));
       }
       case 'truncate': {
         const seen = Math.floor((pair.seen * n) / 100);
@@ -208,7 +207,7 @@ class Trace {
     });
     // A fork in the middle of a step does not disturb it.
     const fork = forked && this.pairs.length < 4 ? { ...copyOf(pair), cache: cache.fork() } : null;
-    cache.commit(tokens.map(({ expert }) => expert), cache.usesMargins ? tokens.map(({ value }) => marginOf(value)) : undefined);
+    cache.commit(tokens.map(({ expert }) => expert));
     if (fork) this.pairs.push(fork);
     pair.seen++;
     layers.forEach((kept, layer) => {
@@ -222,9 +221,8 @@ class Trace {
     const rows = pair.layers.map((_, layer) =>
       Array.from({ length: n }, (_, i) => ({ ...this.#token(pair, layer, seed + i), position: pair.seen + i })),
     );
-    const margins = (tokens: Token[]) => (pair.cache.usesMargins ? Float32Array.from(tokens, ({ value }) => marginOf(value)) : undefined);
     scarce(() => rows.forEach((tokens, layer) => {
-      for (const { segment, groupSize, firstSlot, rows: numbers } of pair.cache.planRows(layer, Int32Array.from(tokens, (t) => t.expert), margins(tokens))) {
+      for (const { segment, groupSize, firstSlot, rows: numbers } of pair.cache.planRows(layer, Int32Array.from(tokens, (t) => t.expert))) {
         expect(segment.store.heads).toBe(this.layout.kvHeads / groupSize);
         numbers.forEach((row, i) => this.#write(segment.store, slotOf(segment, firstSlot + i), tokens[row]!));
       }
@@ -355,11 +353,6 @@ function probability({ value }: Token, seed: number): number {
   return Math.fround((((value * 2654435761) ^ (seed * 40503)) >>> 8) / 2 ** 24);
 }
 
-/** A token's router margin, some below 0. */
-function marginOf(value: number): number {
-  return Math.fround((((value * 2654435761) >>> 8) / 2 ** 24) - 0.25);
-}
-
 /** The tokens of a segment in slot order, as its keys tell. */
 function slotsOf(cache: KvCache, layer: number, expert: number, tokens: Token[]): Token[] {
   const segment = cache.view(layer).segments[expert]!;
@@ -384,10 +377,7 @@ describe('a history of caches', () => {
   // Of the second, tokens are stored in one arena and coarsened to others.
   const budgetLayouts: CacheLayout[] = [layouts[0]!, layouts[3]!, { layers: 2, kvHeads: 8, headDim: 2, groupSizes: [1], fingerprint: 'd' }];
 
-  const layoutsOf = (name: string) => {
-    if (name.startsWith('budget margin')) return budgetLayouts.filter(({ groupSizes }) => groupSizes.length > 1);
-    return name.startsWith('budget') ? budgetLayouts : layouts;
-  };
+  const layoutsOf = (name: string) => (name.startsWith('budget') ? budgetLayouts : layouts);
 
   it('has every policy of the catalogs', () => {
     expect(Object.keys(victimsOf).sort()).toEqual(Object.keys(evictionKinds).sort());

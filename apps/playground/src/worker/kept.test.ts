@@ -69,7 +69,7 @@ describe('what is kept of a token', () => {
     ['mha', { kvBudget: 0.1, kvPolicy: 'oldest:evict' }, [all, four, two, one]],
     ['gqa:2', { kvBudget: 0.25 }, [four, two, one]],
     ['cla:2', { kvBudget: 0.25 }, [1, 2, 4].map((size) => ({ share: 0.5 / size, text: `${['all', '4 of', '', '2 of'][size - 1]} 8 heads, shared by 2 layers` }))],
-    ['mixsga:3:1:6', { kvBudget: 0.4, kvPolicy: 'margin' }, [all, four, two, one]],
+    ['mixsga:3:1:6', { kvBudget: 0.4, kvPolicy: 'attention' }, [all, four, two, one]],
     ['latent:1@4', { kvBudget: 0.15 }, [dimensions(64), dimensions(32), dimensions(16)]],
   ])('with %s under %j is that of coarser tokens too', async (attention, { kvBudget, ...policy }, expected) => {
     const { view, kept, bytes, places } = await watched(attention, { kvBudget: Math.floor(kvBudget! * TOKENS * LAYERS * FULL), ...policy });

@@ -108,14 +108,6 @@ export interface Route {
   readonly expert: number | null;
 }
 
-/** For who wants to know how sure a router was. */
-export interface MarginOptions {
-  /** The router's scores, of two experts or more: float32 [1, 1, D] to float32 [1, 1, E]. */
-  score(x: Tensor3D): Tensor3D;
-  /** Takes the largest score less the second, as late as {@link InferenceRuntime.read}. */
-  onMargin(margin: number): void;
-}
-
 /** What the step of one token sees of the cache of one layer. */
 export interface LayerView {
   /** What is cached, one segment for each expert, and perhaps more of tokens that were coarsened since. */
@@ -285,8 +277,8 @@ export interface InferenceRuntime {
 
   // A token of a sequence in decode: row `row` of a batch.
 
-  /** The expert of a token; without a router expert 0, and no margin. */
-  route(router: TokenRouter | null, x: Rows, row: number, margin?: MarginOptions): Route;
+  /** The expert of a token; without a router expert 0. */
+  route(router: TokenRouter | null, x: Rows, row: number): Route;
   /**
    * Projects a token's keys and values under its expert and writes them to the expert's slot.
    * @param angles for {@link rotate}: row `row` of them turns the keys first

@@ -24,7 +24,6 @@ describe('importance', () => {
     'mean-attention': [4 / 8, Infinity, 1.5 / 3, Infinity, 3 / 6],
     attention: [4, Infinity, 1.5, Infinity, 3],
     oldest: [0, 7, 5, 6, 2],
-    margin: [4, 0.5, 1.5, 0.25, 3],
   };
 
   it.each(Object.keys(budgetKinds) as Name[])('of %s', (name) => {
@@ -42,12 +41,9 @@ describe('importance', () => {
     expect([accumulate!(0, 0.25, 1), accumulate!(1.5, 0.25, 1), accumulate!(1.5, 0.75, 9)]).toEqual([0.25, 1.75, 2.25]);
   });
 
-  it('ranks by attention, margins or neither', () => {
-    const wants = Object.entries(budgetKinds).map(([name]) => {
-      const { accumulate, usesMargins } = parseBudgetPolicy(name);
-      return [name, accumulate !== undefined, usesMargins ?? false];
-    });
-    expect(wants).toEqual([['mean-attention', true, false], ['attention', true, false], ['oldest', false, false], ['margin', false, true]]);
+  it('ranks by attention or not', () => {
+    const wants = Object.keys(budgetKinds).map((name) => [name, parseBudgetPolicy(name).accumulate !== undefined]);
+    expect(wants).toEqual([['mean-attention', true], ['attention', true], ['oldest', false]]);
   });
 });
 
@@ -142,15 +138,19 @@ describe('parseBudgetPolicy', () => {
       expect(same).toBe(spec);
       return [groupSizes, evicts];
     };
-    expect(['oldest', 'oldest@2,4', 'margin:evict', 'mean-attention@8:evict'].map(read)).toEqual([[undefined, false], [[2, 4], false], [undefined, true], [[8], true]]);
+    expect(['oldest', 'oldest@2,4', 'attention:evict', 'mean-attention@8:evict'].map(read)).toEqual([[undefined, false], [[2, 4], false], [undefined, true], [[8], true]]);
   });
 
   it.each(['', 'oldest:', 'oldest@', 'oldest@2,', 'oldest:evicts', 'newest', 'constructor', 'oldest@2:evict:evict', 'x oldest'])('refuses %j', (spec) => {
     expect(() => parseBudgetPolicy(spec)).toThrow(new ArgumentError(
-      'KV budget: expected a policy mean-attention, attention, oldest, margin, alone or with group sizes and :evict ' +
+      'KV budget: expected a policy mean-attention, attention, oldest, alone or with group sizes and :evict ' +
         `(such as attention@2,4:evict), got ${JSON.stringify(spec)}`,
     ));
   });
+});
+
+it('says of the policy margin that it was removed', () => {
+  expect(() => parseBudgetPolicy('margin:evict')).toThrow(/^KV budget: margin, by how sure routers were, was removed, .* \(docs\/log.md\); use mean-attention$/);
 });
 
 describe('the ladder of group sizes', () => {

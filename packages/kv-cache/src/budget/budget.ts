@@ -35,16 +35,13 @@ export interface BudgetLayout {
 /**
  * @param maxTokens the length that the sequence can reach
  * @param known the group sizes where the policy names none and a cache has them already
- * @throws ArgumentError when the bytes are none, there is no such policy, it needs what the model has not, or `maxTokens` tokens at
+ * @throws ArgumentError when the bytes are none, there is no such policy, or `maxTokens` tokens at
  *   the coarsest are more than the bytes and the policy does not evict
  */
 export function budgetOf({ bytes, policy: given = 'mean-attention' }: BudgetOptions, layout: BudgetLayout, maxTokens: number | null, known?: readonly number[]): Budget {
   if (!Number.isSafeInteger(bytes) || bytes < 1) throw new ArgumentError(`KV budget: expected a whole number of bytes from 1, got ${bytes}`);
   const policy = typeof given === 'string' ? parseBudgetPolicy(given) : given;
   const { layers, divisible, tokenBytes } = layout;
-  if (policy.usesMargins && layout.groupSizes.length === 1) {
-    throw new ArgumentError(`KV budget: policy ${policy.spec} expects a model that routes, got one without routers; use attention or oldest`);
-  }
   const bytesOf = (size: number) => tokenBytes(size) + ENTRY_BYTES;
   const enough = (size: number) => maxTokens !== null && layers * maxTokens * bytesOf(size) <= COARSEST_SHARE * bytes;
   const groupSizes = ladder(layout.groupSizes, divisible, policy.groupSizes ?? known, enough);

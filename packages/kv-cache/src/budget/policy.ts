@@ -16,8 +16,6 @@ export interface BudgetPolicy {
   readonly evicts: boolean;
   /** As that of an eviction policy. A policy without it needs no attention. */
   readonly accumulate?: (score: number, probability: number, queries: number) => number;
-  /** Whether the score of a token is its router margin: the score of its expert less the best of the others. */
-  readonly usesMargins?: boolean;
   /** A number for each token: the lowest loses heads first, of equal ones the older. */
   importance(tokens: BudgetTokens): ArrayLike<number>;
 }

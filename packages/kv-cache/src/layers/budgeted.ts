@@ -44,9 +44,9 @@ export class BudgetedLayer extends SlottedLayer {
     );
   }
 
-  override plan(experts: Int32Array, margins: Float32Array | null): StorePlan[] {
+  override plan(experts: Int32Array): StorePlan[] {
     this.#expectRoom('planRows', experts.length);
-    return super.plan(experts, margins);
+    return super.plan(experts);
   }
 
   protected override prepareStep(tokensSeen: number): void {

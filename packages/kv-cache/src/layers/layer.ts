@@ -7,8 +7,6 @@ export interface Planned {
   readonly experts: Int32Array;
   /** The attention probability that each row got from all rows, summed over query heads; null where nobody asked. */
   probabilities: Float32Array | null;
-  /** The router margin of each row; null where nobody asked. */
-  readonly margins: Float32Array | null;
 }
 
 /** How heads are grouped in the arenas of a layer. */
@@ -64,12 +62,12 @@ export abstract class CacheLayer {
   }
 
   /** @throws BackendError when there is no memory for the pages; what is cached is as before */
-  plan(experts: Int32Array, margins: Float32Array | null): StorePlan[] {
+  plan(experts: Int32Array): StorePlan[] {
     this.settle();
     const rows = this.arenas.map((): number[] => []);
     experts.forEach((expert, row) => rows[expert]!.push(row));
     this.arenas.forEach((arena, expert) => arena.reserve(rows[expert]!.length));
-    this.planned = { experts: experts.slice(), probabilities: null, margins: margins && margins.slice() };
+    this.planned = { experts: experts.slice(), probabilities: null };
     return this.arenas.flatMap((arena, expert) => {
       if (rows[expert]!.length === 0) return [];
       const { store, pages, tokens } = arena;
@@ -100,8 +98,8 @@ export abstract class CacheLayer {
     for (const arena of this.arenas) arena.truncate(arena.tokens);
   }
 
-  /** The token at `position` is in the next slot of its expert. Then the policy evicts. @param margin its router's, where that is asked for */
-  abstract commit(expert: number, position: number, margin: number): void;
+  /** The token at `position` is in the next slot of its expert. Then the policy evicts. */
+  abstract commit(expert: number, position: number): void;
 
   /** The planned rows are in their slots, the first at `position`. Then the policy evicts. */
   abstract commitRows(planned: Planned, position: number): void;

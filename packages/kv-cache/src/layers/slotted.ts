@@ -64,8 +64,8 @@ export abstract class SlottedLayer extends CacheLayer {
     entries.observedTokens = Math.max(entries.observedTokens, probabilities.length);
   }
 
-  commit(expert: number, position: number, margin: number): void {
-    this.#append(expert, position, margin);
+  commit(expert: number, position: number): void {
+    this.#append(expert, position, 0);
     const { policy } = this.rule;
     if (policy.accumulate) {
       for (const { scores, observed, observedTokens } of this.entries) {
@@ -77,12 +77,11 @@ export abstract class SlottedLayer extends CacheLayer {
     this.afterCommit(position + 1);
   }
 
-  commitRows({ experts, probabilities, margins }: Planned, position: number): void {
+  commitRows({ experts, probabilities }: Planned, position: number): void {
     const { policy } = this.rule;
     experts.forEach((expert, row) => {
-      const margin = margins?.[row] ?? 0;
-      const score = probabilities ? policy.accumulate?.(margin, probabilities[row]!, experts.length - row) : margin;
-      this.#append(expert, position + row, score ?? margin);
+      const score = probabilities && policy.accumulate?.(0, probabilities[row]!, experts.length - row);
+      this.#append(expert, position + row, score ?? 0);
     });
     this.settle();
     this.afterRows(position + experts.length);

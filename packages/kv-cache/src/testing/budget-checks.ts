@@ -2,7 +2,7 @@ import type { BudgetKind, BudgetPolicy, BudgetTokens } from '../budget/policy';
 import type { KvCache } from '../cache';
 import type { CreateOptions } from '../pool';
 import type { CacheLayout } from '../layout';
-import { attentionTo, expectEqual, expectSameAfterwards, expectThat, layout, marginOf, messageOf, newPool, placesOf, rows, step, steps } from './drive';
+import { attentionTo, expectEqual, expectSameAfterwards, expectThat, layout, messageOf, newPool, placesOf, rows, step, steps } from './drive';
 
 export interface BudgetCheck {
   readonly name: string;
@@ -39,12 +39,12 @@ export const budgetChecks: readonly BudgetCheck[] = [
     }
   }),
 
-  check('ranks by attention, or by margins, only where it says so', (kind) => {
+  check('ranks by attention only where it says so', (kind) => {
     const policy = keeping(kind);
     const tokens = some(30);
     const others = { ...tokens, scores: tokens.scores.map((score) => 1 - score) };
     const same = JSON.stringify(policy.importance(tokens)) === JSON.stringify(policy.importance(others));
-    expectThat('importance to depend on scores where the policy observes or uses margins, and nowhere else', same === !(policy.accumulate ?? policy.usesMargins));
+    expectThat('importance to depend on scores where the policy observes, and nowhere else', same === !policy.accumulate);
     if (!policy.accumulate) return;
     const scores = [0, 0.25, 0.5, 1].map((probability) => policy.accumulate!(0.5, probability, 1));
     expectThat(`scores that rise with attention, got ${scores.join(', ')}`, scores.every((score, i) => Number.isFinite(score) && (i === 0 || score > scores[i - 1]!)));
@@ -146,7 +146,7 @@ function some(count: number): BudgetTokens {
 /** What a layer of `bytes` 1000 knows of its tokens, in their order, after a number of steps. */
 function asObserved(policy: BudgetPolicy, tokens: number): BudgetTokens {
   const positions = Int32Array.from({ length: tokens }, (_, i) => i);
-  const scores = Float32Array.from(positions, (token) => (policy.usesMargins ? marginOf(token) : 0));
+  const scores = new Float32Array(tokens);
   for (let query = 0; policy.accumulate && query < tokens; query++) {
     for (let token = 0; token <= query; token++) scores[token] = policy.accumulate(scores[token]!, attentionTo(token, query), 1);
   }

@@ -15,11 +15,6 @@ export function attentionTo(token: number, query: number): number {
   return Math.fround((Math.imul(token * 7919 + query * 104_729 + 1, 2_654_435_761) >>> 8) / 2 ** 24);
 }
 
-/** A token's router margin, some below 0. */
-export function marginOf(token: number): number {
-  return Math.fround(attentionTo(token, 5) - 0.25);
-}
-
 /** Appends a token by a step. Its keys say its position, by which attention is found again. */
 export function step(cache: KvCache, of: CacheLayout = layout): void {
   const position = cache.tokensSeen;
@@ -36,7 +31,7 @@ export function step(cache: KvCache, of: CacheLayout = layout): void {
       cache.observe(layer, s, Float32Array.from(positions, (token) => attentionTo(token, position)));
     });
   });
-  cache.commit(experts, cache.usesMargins ? experts.map(() => marginOf(position)) : undefined);
+  cache.commit(experts);
 }
 
 export function steps(cache: KvCache, count: number, of: CacheLayout = layout): void {
@@ -48,8 +43,7 @@ export function rows(cache: KvCache, count: number): void {
   const first = cache.tokensSeen;
   for (let layer = 0; layer < layout.layers; layer++) {
     const experts = Int32Array.from({ length: count }, (_, row) => (first + row + layer) % layout.groupSizes.length);
-    const margins = Float32Array.from({ length: count }, (_, row) => marginOf(first + row));
-    for (const { segment, firstSlot, rows: numbers } of cache.planRows(layer, experts, cache.usesMargins ? margins : undefined)) {
+    for (const { segment, firstSlot, rows: numbers } of cache.planRows(layer, experts)) {
       numbers.forEach((row, i) => {
         const { page, offset } = slotOf(segment, firstSlot + i);
         const values = new Float32Array(segment.store.heads * segment.store.headDim).fill(first + row);

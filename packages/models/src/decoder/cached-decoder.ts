@@ -9,7 +9,7 @@ import { storingLayers } from '../attention/variant';
 import { modelShape, type ModelConfig } from '../config/shape';
 import type { CacheOptions, Decoder, PrefillOptions, StepOutput, Want } from '../generation/decoder';
 import type { ParameterSource } from '../io/parameter-source';
-import { assignExperts, layerDecisions, routerMargins, type LayerDecisions, type TextRows } from './decisions';
+import { assignExperts, layerDecisions, type LayerDecisions, type TextRows } from './decisions';
 import { expectInWindow, expectPrompt, expectTargets, expectTokens, limitsOf } from './expect-input';
 import type { ModelFamily } from '../families/family';
 import { expectDistributions, expectLikelihoods, explained, type Inspect } from './finite-logits';
@@ -197,7 +197,7 @@ export class CachedDecoder implements Decoder {
     if (cache.tokensSeen > 0) throw new ArgumentError(`prefill: expected an empty cache, got one of ${cache.tokensSeen} tokens`);
     expectPrompt('prefill', prompt, rows);
     expectTokens('prefill', tokens, 0, this);
-    const decide = cache.usesMargins ? decisionWithMargins({ rows, prompt }) : decision({ rows, prompt });
+    const decide = decision({ rows, prompt });
     const pass = (inspect?: Inspect) => passText(this.#parts, tokens, { signal, onProgress, rows: rowsAtOnce, decide, cache, inspect }, async ({ x }) => {
       const last = this.#stepBuffers(1);
       runtime.copyRows(x, rows - 1, 1, last.a.x);
@@ -255,7 +255,7 @@ export class CachedDecoder implements Decoder {
     const decide: Decide = async (router, scores) => {
       const decisions = await layerDecisions(router, scores, { rows: inputs.length, prompt });
       layers.push(decisions);
-      return { experts: decisions[routing] };
+      return decisions[routing];
     };
     // The read waits for the pass, and says whether it went well.
     await passText(this.#parts, inputs, { signal, onProgress, rows, decide }, ({ x }) => this.runtime.read(x, 1, 'argMax'));
@@ -314,14 +314,7 @@ export class CachedDecoder implements Decoder {
 
 /** How a pass over a text decides. */
 function decision(text: TextRows): Decide {
-  return async (router, scores) => ({ experts: await assignExperts(router, scores, text) });
-}
-
-function decisionWithMargins(text: TextRows): Decide {
-  return async (router, scores) => {
-    const { prefill: experts, scores: values } = await layerDecisions(router, scores, text);
-    return { experts, margins: routerMargins(experts, values) };
-  };
+  return (router, scores) => assignExperts(router, scores, text);
 }
 
 const atToken = (position: number): string => `token ${position}`;

@@ -14,14 +14,6 @@ export interface LayerDecisions {
   readonly scores: Float32Array;
 }
 
-/** What decides in a layer of a pass over a text. */
-export interface Decided {
-  /** Expert of each token. */
-  readonly experts: Int32Array;
-  /** Router margin of each token, where a cache asks for it: the score of its expert less the best of the others. */
-  readonly margins?: Float32Array;
-}
-
 /** How a text is routed. */
 export interface TextRows {
   /** Tokens of the text. */
@@ -57,15 +49,6 @@ export async function layerDecisions(router: Router, scores: Tensor3D, text: Tex
   } finally {
     tf.dispose(Object.values(tensors));
   }
-}
-
-/** The router margin of each token, below 0 where its expert is not its best. @param scores [T, E], of two experts or more */
-export function routerMargins(experts: Int32Array, scores: Float32Array): Float32Array {
-  const count = scores.length / experts.length;
-  return Float32Array.from(experts, (expert, token) => {
-    const own = scores.subarray(token * count, (token + 1) * count);
-    return own[expert]! - own.reduce((best, score, e) => (e === expert ? best : Math.max(best, score)), -Infinity);
-  });
 }
 
 /** @param scores [1, T, E] */

@@ -28,7 +28,6 @@ export async function decodeStep(
   try {
     embedTokens(parts, tokens, Int32Array.from(caches, ({ tokensSeen }) => tokensSeen), buffers);
     if (inspect) await inspect(-1, a.x);
-    const margins = caches.map(() => new Float32Array(shape.layers));
     const routes = caches.map(() => null) as (ReturnType<InferenceRuntime['route']> | null)[];
     for (let layer = 0; layer < shape.layers; layer++) {
       const stored = cacheLayer[layer]!;
@@ -51,10 +50,7 @@ export async function decodeStep(
         }
         views.forEach((view, row) => {
           if (kv) {
-            routes[row] = runtime.route(router?.tokens ?? null, read, row, router && caches[row]!.usesMargins ? {
-              score: (x) => router.router.score(x),
-              onMargin: (margin) => (margins[row]![stored] = margin),
-            } : undefined);
+            routes[row] = runtime.route(router?.tokens ?? null, read, row);
             if (latent) runtime.latents!.store(latent, input, row, routes[row], view);
             else runtime.store(kv, input, row, routes[row], view, angles ?? undefined);
           }
@@ -70,10 +66,7 @@ export async function decodeStep(
     const { experts: routed, ...result } = kept(await output(buffers, rows), caches);
     // Routes come layer by layer, in each the rows of the batch; those of a step that failed may come before.
     const own = byExperts?.experts ?? routed.slice(-rows * transformer.kv.filter((kv) => kv).length);
-    caches.forEach((cache, row) => {
-      const experts = own.filter((_, i) => i % rows === row);
-      cache.commit(experts, margins[row]!.subarray(0, experts.length));
-    });
+    caches.forEach((cache, row) => cache.commit(own.filter((_, i) => i % rows === row)));
     state = 'committed';
     return result;
   } finally {

@@ -6,7 +6,7 @@ import type { Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { chunksOf, type Chunk, plansOf, rowsAtOnce } from './chunks';
-import { type Decided, routerScores } from './decisions';
+import { routerScores } from './decisions';
 import { hostRows, throughExperts } from './expert-rows';
 import type { Inspect } from './finite-logits';
 import { Pace, type PassOptions } from './pace';
@@ -15,7 +15,7 @@ import { routerInput } from './router-input';
 
 export interface TextPassOptions extends PassOptions {
   /** The experts of a layer's tokens by its router's scores of them, [1, T, E]. */
-  readonly decide: (router: Router, scores: Tensor3D) => Promise<Decided>;
+  readonly decide: (router: Router, scores: Tensor3D) => Promise<Int32Array>;
   /** Takes the keys and values of every layer; empty, and to be committed by the caller. */
   readonly cache?: KvCache;
   /** The token whose keys and values become their mean over all KV heads, in every layer. */
@@ -181,8 +181,8 @@ class TextPass {
   async #store(layer: number, scores: Tensor3D | null): Promise<void> {
     const { cacheLayer, experts: own, kv, routers } = this.parts;
     const { text: { k }, options: { cache, collapsed, decide } } = this.own;
-    const { experts, margins }: Decided = scores ? await decide(routers[layer]!.router, scores) : { experts: new Int32Array(k.capacity) };
-    const plans = cache?.planRows(cacheLayer[layer]!, experts, margins) ?? null;
+    const experts = scores ? await decide(routers[layer]!.router, scores) : new Int32Array(k.capacity);
+    const plans = cache?.planRows(cacheLayer[layer]!, experts) ?? null;
     if (!plans && !scores && !own[layer] && kv === 'f32' && collapsed === undefined) return;
     for (const chunk of this.chunks) {
       const assigned = scores ? experts.subarray(chunk.first, chunk.end) : null;

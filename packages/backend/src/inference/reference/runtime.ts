@@ -7,12 +7,11 @@ import { expectOptions } from '../../options';
 import { hostDistortions } from '../distortions';
 import { HostPages, slotOf } from '../host-pages';
 import { dequantiseHeads, quantiseHeads } from '../kv-type';
-import { marginOf } from '../margin';
 import type { PageStore } from '../pages';
 import { TOKENS_PER_PAGE } from '../pages';
 import { PAGE_FORMAT } from '../runtime';
 import type {
-  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, LayerView, MarginOptions, PageFormat,
+  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, LayerView, PageFormat,
   RmsNormOptions, Route, RowLikelihood, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
 import { attendReference } from './attention';
@@ -105,8 +104,7 @@ export class ReferenceRuntime implements InferenceRuntime {
     x.write(() => rotated(x.first(rows), angles.first(rows)));
   }
 
-  route(router: TokenRouter | null, x: ReferenceRows, row: number, margin?: MarginOptions): Route {
-    if (router && margin) margin.onMargin(marginOf(this.#read(() => margin.score(tf.reshape(x.row(row), [1, 1, x.width])))));
+  route(router: TokenRouter | null, x: ReferenceRows, row: number): Route {
     const expert = router
       ? this.#read(() => router.decode(tf.reshape(x.row(row), [1, 1, x.width])))[0]!
       : 0;

@@ -4,11 +4,10 @@ import { ArgumentError } from '../../errors';
 import { expectOptions } from '../../options';
 import type { WasmHeap } from '../../wasm/kernel';
 import { hostDistortions } from '../distortions';
-import { marginOf } from '../margin';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, KvWeights,
-  LayerView, LinearWeights, MarginOptions, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  LayerView, LinearWeights, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
 } from '../runtime';
 import { PAGE_FORMAT } from '../runtime';
 import { attendSegments } from './attend';
@@ -111,8 +110,7 @@ export class WasmRuntime implements InferenceRuntime {
     this.#heap.kernels.rotate((x as HeapRows).address, (angles as HeapRows).address, rows, x.width / headDim, headDim);
   }
 
-  route(router: TokenRouter | null, x: Rows, row: number, margin?: MarginOptions): Route {
-    if (router && margin) this.#tellMargin(margin, x as HeapRows, row);
+  route(router: TokenRouter | null, x: Rows, row: number): Route {
     let expert = 0;
     if (router?.linear) {
       expert = (router.linear as PackedRouter).decide((x as HeapRows).row(row));
@@ -236,12 +234,6 @@ export class WasmRuntime implements InferenceRuntime {
 
   #applyTo(linear: PackedLinear, x: HeapRows, out: HeapRows, rows: number, activation?: Activation, residual = 0): void {
     linear.apply(x.address, out.address, rows, this.#heap.scratch(linear.scratch(rows)), activation, residual);
-  }
-
-  #tellMargin({ score, onMargin }: MarginOptions, x: HeapRows, row: number): void {
-    const scores = tf.tidy(() => score(this.#tensorAt(x.row(row), 1, x.width)));
-    onMargin(marginOf(scores.dataSync()));
-    scores.dispose();
   }
 
   #tensorAt(address: number, rows: number, width: number): Tensor3D {

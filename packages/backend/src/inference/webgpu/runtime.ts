@@ -6,11 +6,10 @@ import { linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
 import { WebgpuDevice } from '../../webgpu/device';
 import { slotOf } from '../host-pages';
-import { marginOf } from '../margin';
 import { TOKENS_PER_PAGE } from '../pages';
 import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer,
-  LayerView, MarginOptions, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, WeightType,
+  LayerView, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, WeightType,
 } from '../runtime';
 import { PAGE_FORMAT } from '../runtime';
 import type { Part } from './attention';
@@ -151,9 +150,8 @@ export class WebgpuRuntime implements InferenceRuntime {
     });
   }
 
-  route(router: TokenRouter | null, x: WebgpuRows, row: number, margin?: MarginOptions): Route {
+  route(router: TokenRouter | null, x: WebgpuRows, row: number): Route {
     if (!router) return this.#step.addRoute(0);
-    if (margin) this.#observeMargin(margin, x, row);
     const route = this.#step.addRoute(null);
     if (router.linear) {
       const { layout, weights, scales, bias, product, experts } = router.linear as WebgpuRouter;
@@ -474,13 +472,6 @@ export class WebgpuRuntime implements InferenceRuntime {
 
   #inPlace(program: typeof scaleProgram, result: Tensor, number: number, width: number, rows: number): void {
     this.#device.run(program, { result, inputs: {}, uniforms: { width, number }, groups: elementwise(width, rows) });
-  }
-
-  #observeMargin({ score, onMargin }: MarginOptions, x: WebgpuRows, row: number): void {
-    const scores = this.#device.stock(() => tf.tidy(() => score(tf.reshape(tf.slice(x.tensor, [row, 0], [1, x.width]), [1, 1, x.width]))));
-    const to = this.#step.observe(scores.size, (values) => onMargin(marginOf(values)));
-    this.#copy(scores, 0, this.#step.observed, to, scores.size);
-    scores.dispose();
   }
 
   /** What to bind as routes: any integers where the host knows the expert. */

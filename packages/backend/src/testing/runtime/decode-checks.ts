@@ -46,7 +46,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     equal('message', message, 'pages: there is no option "tipe"; did you mean type?');
   }),
 
-  check('route decides as the router does, tells its margins, and read tells in the order of the calls', async (s) => {
+  check('route decides as the router does, and read tells in the order of the calls', async (s) => {
     const [inputs, experts, rows] = [24, 3, 5];
     const layer = s.layer(experts, inputs);
     const x = s.normals(rows * inputs);
@@ -59,24 +59,15 @@ export const decodeChecks: readonly RuntimeCheck[] = [
       const product = tf.matMul(tf.reshape(x, [1, inputs]), tf.tensor2d(layer.weight, [experts, inputs]), false, true);
       return tf.reshape(tf.argMax(tf.add(product, tf.tensor1d(layer.bias!)), 1), [1, 1]);
     });
-    const score = (x: Tensor3D): Tensor3D => tf.tidy(() => tf.reshape(
-      tf.add(tf.matMul(tf.reshape(x, [1, inputs]), tf.tensor2d(layer.weight, [experts, inputs]), false, true), tf.tensor1d(layer.bias!)), [1, 1, experts],
-    ));
-    const margins: number[] = [];
-    const margin = { score, onMargin: (each: number) => void margins.push(each) };
     const routes = [
-      s.runtime.route(null, input, 0, margin),
-      ...expected.map((_, row) => s.runtime.route({ linear, decode }, input, row, margin)),
+      s.runtime.route(null, input, 0),
+      ...expected.map((_, row) => s.runtime.route({ linear, decode }, input, row)),
       ...expected.map((_, row) => s.runtime.route({ linear: null, decode }, input, row)),
     ];
     const wanted = [0, ...expected, ...expected];
     const { experts: told } = await s.runtime.read(input, 1, 'argMax');
     same('experts that read tells', told, wanted);
     same('experts of the routes after it', routes.map((route) => route.expert!), wanted);
-    close('margins, of the routes that have a router and are asked for one', margins, expected.map((_, row) => {
-      const [best, second] = [...scores.subarray(row * experts, (row + 1) * experts)].sort((a, b) => b - a);
-      return best! - second!;
-    }));
     equal('routes at the next read', (await s.runtime.read(input, 1, 'argMax')).experts.length, 0);
   }),
 
