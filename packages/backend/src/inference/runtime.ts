@@ -257,7 +257,11 @@ export interface InferenceRuntime {
   /** x[r] += row ids[r] of the matrix. */
   addEmbedding(table: LinearWeights, ids: Int32Array, x: Rows): void;
   layerNorm(x: Rows, gain: Vector, bias: Vector, out: Rows, rows: number): void;
-  /** out[r] = x[r] / √(mean of x[r]² + epsilon) · gain + residual[r] */
+  /**
+   * out[r] = x[r] / √(mean of x[r]² + epsilon) · gain + residual[r]. A gain that is shorter than a row is for parts of its size, such
+   * as heads, each of which is normalised by itself.
+   * @param out may be x
+   */
   rmsNorm(x: Rows, gain: Vector, out: Rows, rows: number, options: RmsNormOptions): void;
   /** out = activation(x · weightᵀ + bias) + residual */
   apply(weights: LinearWeights, x: Rows, out: Rows, rows: number, options?: ApplyOptions): void;

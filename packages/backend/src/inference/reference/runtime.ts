@@ -77,9 +77,9 @@ export class ReferenceRuntime implements InferenceRuntime {
 
   rmsNorm(x: ReferenceRows, gain: ReferenceVector, out: ReferenceRows, rows: number, { epsilon, residual }: RmsNormOptions): void {
     out.write(() => {
-      const values = x.first(rows);
-      const factor = tf.rsqrt(tf.add(tf.mean(tf.square(values), 1, true), epsilon));
-      const normal = tf.mul<Tensor2D>(tf.mul(values, factor), gain.tensor);
+      const parts = tf.reshape(x.first(rows), [(rows * x.width) / gain.size, gain.size]);
+      const factor = tf.rsqrt(tf.add(tf.mean(tf.square(parts), 1, true), epsilon));
+      const normal = tf.reshape(tf.mul(tf.mul(parts, factor), gain.tensor), [rows, x.width]) as Tensor2D;
       return residual ? tf.add(normal, (residual as ReferenceRows).first(rows)) : normal;
     });
   }

@@ -79,8 +79,9 @@ export class WasmRuntime implements InferenceRuntime {
   }
 
   rmsNorm(x: Rows, gain: Vector, out: Rows, rows: number, { epsilon, residual }: RmsNormOptions): void {
+    const { address, size } = gain as HeapVector;
     this.#heap.kernels.rmsNorm(
-      (x as HeapRows).address, (gain as HeapVector).address, addressOf(residual), (out as HeapRows).address, rows, x.width, epsilon,
+      (x as HeapRows).address, address, addressOf(residual), (out as HeapRows).address, (rows * x.width) / size, size, epsilon,
     );
   }
 

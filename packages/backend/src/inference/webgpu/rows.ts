@@ -150,30 +150,37 @@ export const layerNormProgram: Program<'x' | 'gain' | 'bias', 'width'> = {
     }`,
 };
 
-/** A workgroup of 256 for each row. `residualIn` is one of {@link residuals}; without a residual any tensor stands for it. */
-export const rmsNormProgram: Program<'x' | 'gain' | 'residual', 'width' | 'epsilon' | 'residualIn'> = {
-  key: 'rms norm',
-  inputs: ['x', 'gain', 'residual'],
-  uniforms: { width: 'i32', epsilon: 'f32', residualIn: 'i32' },
-  threads: 256,
-  code: `
-    var<workgroup> terms : array<f32, 256>;
-    fn main() {
-      let t = i32(localId.x);
-      let first = i32(workgroupId.x) * uniforms.width;
-      var squares = 0.0;
-      for (var i = t; i < uniforms.width; i += 256) { squares += x[first + i] * x[first + i]; }
-      terms[t] = squares;
-      ${sumOf256}
-      let factor = inverseSqrt(terms[0] / f32(uniforms.width) + uniforms.epsilon);
-      for (var i = t; i < uniforms.width; i += 256) {
-        var y = x[first + i] * factor * gain[i];
-        if (uniforms.residualIn == ${residuals.other}) { y += residual[first + i]; }
-        if (uniforms.residualIn == ${residuals.result}) { y += result[first + i]; }
-        result[first + i] = y;
-      }
-    }`,
-};
+/** Workgroups in x are the parts of a row that have a gain each, in y the rows. */
+function rmsNorm(key: string, inputs: readonly ('x' | 'gain' | 'residual')[], x: string): Program<'x' | 'gain' | 'residual', 'width' | 'epsilon' | 'residualIn'> {
+  return {
+    key,
+    inputs,
+    uniforms: { width: 'i32', epsilon: 'f32', residualIn: 'i32' },
+    threads: 256,
+    code: `
+      var<workgroup> terms : array<f32, 256>;
+      fn main() {
+        let t = i32(localId.x);
+        let first = (i32(workgroupId.y) * i32(numWorkgroups.x) + i32(workgroupId.x)) * uniforms.width;
+        var squares = 0.0;
+        for (var i = t; i < uniforms.width; i += 256) { squares += ${x}[first + i] * ${x}[first + i]; }
+        terms[t] = squares;
+        ${sumOf256}
+        let factor = inverseSqrt(terms[0] / f32(uniforms.width) + uniforms.epsilon);
+        for (var i = t; i < uniforms.width; i += 256) {
+          var y = ${x}[first + i] * factor * gain[i];
+          if (uniforms.residualIn == ${residuals.other}) { y += residual[first + i]; }
+          if (uniforms.residualIn == ${residuals.result}) { y += result[first + i]; }
+          result[first + i] = y;
+        }
+      }`,
+  };
+}
+
+/** A workgroup of 256 for each part. `residualIn` is one of {@link residuals}; without a residual any tensor stands for it. */
+export const rmsNormProgram = rmsNorm('rms norm', ['x', 'gain', 'residual'], 'x');
+/** The same where x is the result. */
+export const rmsNormInPlaceProgram = rmsNorm('rms norm in place', ['gain', 'residual'], 'result');
 
 /**
  * In place, each run of heads of a token's expert becomes its pooled value. `numbers` has the group sizes of the experts, and

@@ -27,7 +27,7 @@ import {
 import { WebgpuKv, WebgpuLinear, WebgpuRouter, WebgpuRows, WebgpuVector } from './residents';
 import {
   distortionsProgram, activateProgram, addProgram, copyPlusProgram, copyProgram, elementwise, groupProgram, layerNormProgram, multiplyProgram,
-  rmsNormProgram, rotateProgram, scaleProgram, softCapProgram, strided, writeProgram,
+  rmsNormInPlaceProgram, rmsNormProgram, rotateProgram, scaleProgram, softCapProgram, strided, writeProgram,
 } from './rows';
 import { DeviceRoute, Step } from './step';
 
@@ -108,11 +108,12 @@ export class WebgpuRuntime implements InferenceRuntime {
 
   rmsNorm(x: WebgpuRows, gain: WebgpuVector, out: WebgpuRows, rows: number, options: RmsNormOptions): void {
     const residual = tensorOf(options.residual);
-    this.#device.run(rmsNormProgram, {
+    const source = x.tensor === out.tensor ? null : x.tensor;
+    this.#device.run(source ? rmsNormProgram : rmsNormInPlaceProgram, {
       result: out.tensor,
-      inputs: { x: x.tensor, gain: gain.tensor, residual: standIn(residual, out.tensor, x.tensor) },
-      uniforms: { width: x.width, epsilon: options.epsilon, residualIn: placeOfResidual(residual, out.tensor) },
-      groups: [rows, 1],
+      inputs: { x: source, gain: gain.tensor, residual: standIn(residual, out.tensor, gain.tensor) },
+      uniforms: { width: gain.size, epsilon: options.epsilon, residualIn: placeOfResidual(residual, out.tensor) },
+      groups: [x.width / gain.size, rows],
     });
   }
 

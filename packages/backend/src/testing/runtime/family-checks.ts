@@ -62,6 +62,31 @@ export const familyChecks: readonly RuntimeCheck[] = [
     }
   }),
 
+  check('rmsNorm takes each part of a row by itself where the gain is that of a part, and works in place', async (s) => {
+    for (const [size, parts, rows] of s.some([[16, 4, 3], [6, 3, 2], [1, 5, 1], [300, 2, 2], [7, 1, 4]] as const)) {
+      const width = size * parts;
+      const values = s.normals((rows + 1) * width).map((x) => 2 * x - 1);
+      const [gain, added] = [s.normals(size), s.normals(rows * width)];
+      const epsilon = 0.01;
+      const expected = Float64Array.from(values.subarray(0, rows * width), (value, at) => {
+        const part = values.subarray(at - (at % size), at - (at % size) + size);
+        return (value / Math.sqrt(part.reduce((sum, x) => sum + x * x, 0) / size + epsilon)) * gain[at % size]!;
+      });
+      const sum = expected.map((y, i) => y + added[i]!);
+      const weights = s.own(s.runtime.vector(gain));
+      const [x, out, residual] = [s.filled(values, width), s.rows(rows, width), s.filled(added, width)];
+      s.runtime.rmsNorm(x, weights, out, rows, { epsilon });
+      close(`${rows} rows of ${parts} parts of ${size}`, await s.values(out), expected);
+      s.runtime.rmsNorm(x, weights, x, rows, { epsilon });
+      const after = await s.values(x);
+      close('in place', after.subarray(0, rows * width), expected);
+      same('the row after', after.subarray(rows * width), values.subarray(rows * width));
+      const again = s.filled(values, width);
+      s.runtime.rmsNorm(again, weights, again, rows, { epsilon, residual });
+      close('in place with a residual', (await s.values(again)).subarray(0, rows * width), sum);
+    }
+  }),
+
   check('multiply, scale, softCap and write change the first rows and no others', async (s) => {
     const width = s.quick ? 20 : 301;
     const [values, factors] = [s.normals(3 * width, 40), s.normals(3 * width)];
