@@ -63,11 +63,13 @@ export class ExpertStep {
 
   async #store(layer: number, input: Rows, views: readonly LayerView[]): Promise<void> {
     const { runtime, transformer, routers } = this.parts;
-    const { angles, kv } = this.buffers;
+    const { kv } = this.buffers;
+    const angles = this.buffers.angles?.ofLayer(layer);
     const { k, v } = kv!;
     const experts = this.parts.experts[layer]!;
     const router = routers[layer]?.router;
     runtime.project(transformer.kv[layer]!, input, k, v, this.rows);
+    transformer.normKeys?.(layer, k, this.rows);
     if (angles) runtime.rotate(k, angles, this.rows);
     const assigned = router ? await this.#assigned(router, await routerInput(this.parts, layer, input, kv!, this.rows)) : new Int32Array(this.rows);
     const [keys, values] = await Promise.all([k, v].map((x) => hostRows(runtime, x, this.rows))) as [Float32Array, Float32Array];

@@ -4,7 +4,7 @@ import type { Expert } from '@mixsga/experts';
 import type { AttentionVariant } from '../attention/variant';
 import type { ModelShape } from '../config/shape';
 import type { Activations, Transformer } from './transformer';
-import { rotaryAngles } from './rotary';
+import { LayerAngles } from './rotary';
 import type { LayerRouter } from './weight-loader';
 
 export interface Parts {
@@ -36,7 +36,7 @@ export interface Buffers {
   readonly capacity: number;
   readonly a: Activations;
   /** Of the tokens' positions; null where the family has no rotary ones. */
-  readonly angles: Rows | null;
+  readonly angles: LayerAngles | null;
   /** Keys and values of all KV heads, and the distortions for routers that read these; null where a pass needs neither. */
   readonly kv: { readonly k: Rows; readonly v: Rows; readonly seen: Rows | null } | null;
 }
@@ -68,7 +68,7 @@ export function allocateBuffers(parts: Parts, rows: number, { kv }: { kv: boolea
     return {
       capacity: rows,
       a: Object.fromEntries(Object.entries(widths).map(([name, width]) => [name, make(width)])) as unknown as Activations,
-      angles: transformer.frequencies ? make(shape.headDim) : null,
+      angles: makeAngles(parts, make),
       kv: kv
         ? {
             k: make(kvHeads * shape.headDim),
@@ -87,10 +87,20 @@ export function disposeBuffers({ a, angles, kv }: Buffers): void {
   for (const rows of [...Object.values(a), angles, kv?.k, kv?.v, kv?.seen]) rows?.dispose();
 }
 
+/**
+ * Room for angles; null without rotary positions. A layer that reads another's keys rotates its queries as those.
+ * @param make rows of a width
+ */
+export function makeAngles({ shape, transformer, variant }: Parts, make: (width: number) => Rows): LayerAngles | null {
+  if (!transformer.frequencies) return null;
+  const frequencies = Array.from({ length: shape.layers }, (_, layer) => transformer.frequencies!(variant.kvSource(layer)));
+  return new LayerAngles(frequencies, () => make(shape.headDim));
+}
+
 /** Token ids at positions, to x, and the angles of the positions. */
 export function embedTokens({ runtime, transformer }: Parts, tokens: Int32Array, positions: Int32Array, { a, angles }: Buffers): void {
   transformer.embed(tokens, positions, a);
-  if (angles) runtime.write(rotaryAngles(transformer.frequencies!, positions), angles);
+  angles?.write(runtime, positions);
 }
 
 /** What attention does alike in all layers. */

@@ -22,7 +22,7 @@ export async function decodeStep(
 ): Promise<StepOutput> {
   const { runtime, shape, transformer, routers, latents, cacheLayer } = parts;
   const rows = tokens.length;
-  const { a, angles } = buffers;
+  const { a } = buffers;
   let state: 'running' | 'committed' | 'failed' = 'running';
   const byExperts = readsBack ? new ExpertStep(parts, buffers, rows) : null;
   try {
@@ -32,6 +32,7 @@ export async function decodeStep(
     for (let layer = 0; layer < shape.layers; layer++) {
       const stored = cacheLayer[layer]!;
       const input = transformer.startLayer(layer, a, rows);
+      const angles = buffers.angles?.ofLayer(layer);
       if (angles) runtime.rotate(a.q, angles, rows);
       const kv = transformer.kv[layer]!;
       const views = caches.map((cache) => cache.view(stored, windowOf(transformer, layer)));
@@ -52,7 +53,7 @@ export async function decodeStep(
           if (kv) {
             routes[row] = runtime.route(router?.tokens ?? null, read, row);
             if (latent) runtime.latents!.store(latent, input, row, routes[row], view);
-            else runtime.store(kv, input, row, routes[row], view, angles ?? undefined);
+            else runtime.store(kv, input, row, routes[row], view, angles);
           }
           const onProbabilities = observers[row] || undefined;
           const options = { ...attentionOf(parts), ...(onProbabilities && { onProbabilities }) };

@@ -10,7 +10,8 @@ import { routerScores } from './decisions';
 import { hostRows, throughExperts } from './expert-rows';
 import type { Inspect } from './finite-logits';
 import { Pace, type PassOptions } from './pace';
-import { allocateBuffers, attentionOf, type Buffers, disposeBuffers, embedTokens, type Parts, windowOf } from './parts';
+import { allocateBuffers, attentionOf, type Buffers, disposeBuffers, embedTokens, makeAngles, type Parts, windowOf } from './parts';
+import type { LayerAngles } from './rotary';
 import { routerInput } from './router-input';
 
 export interface TextPassOptions extends PassOptions {
@@ -53,7 +54,7 @@ export async function passText<T>(
     return await use({ x: text.x, buffers, pace: pass.pace });
   } finally {
     disposeBuffers(buffers);
-    for (const rows of Object.values(text ?? {})) (rows as Rows | null)?.dispose();
+    for (const rows of Object.values(text ?? {})) (rows as Resident | null)?.dispose();
   }
 }
 
@@ -63,12 +64,13 @@ interface TextRows {
   readonly q: Rows;
   readonly k: Rows;
   readonly v: Rows;
-  readonly angles: Rows | null;
+  readonly angles: LayerAngles | null;
   /** The attention that each token gets in a layer; null where nobody asks. */
   readonly received: Rows | null;
 }
 
-function allocateText({ runtime, shape, transformer, kvHeads }: Parts, tokens: number, observed: boolean): TextRows {
+function allocateText(parts: Parts, tokens: number, observed: boolean): TextRows {
+  const { runtime, shape, kvHeads } = parts;
   const made: Resident[] = [];
   const make = (width: number): Rows => {
     const rows = runtime.rows(tokens, width);
@@ -82,7 +84,7 @@ function allocateText({ runtime, shape, transformer, kvHeads }: Parts, tokens: n
       q: make(heads * headDim),
       k: make(kvHeads * headDim),
       v: make(kvHeads * headDim),
-      angles: transformer.frequencies ? make(headDim) : null,
+      angles: makeAngles(parts, make),
       received: observed ? make(1) : null,
     };
   } catch (error) {
@@ -134,7 +136,7 @@ class TextPass {
     for (const { first, end, rows } of this.chunks) {
       embedTokens(this.parts, tokens.subarray(first, end), Int32Array.from({ length: rows }, (_, i) => first + i), buffers);
       this.#runtime.copyRows(a.x, 0, rows, text.x, first);
-      if (angles) this.#runtime.copyRows(angles, 0, rows, text.angles!, first);
+      angles?.copyTo(text.angles!, this.#runtime, rows, first);
       await this.pace.after(0);
     }
   }
@@ -156,12 +158,13 @@ class TextPass {
 
   async #projectChunk(layer: number, { first, rows }: Chunk): Promise<Tensor3D | null> {
     const { transformer, routers } = this.parts;
-    const { buffers: { a, angles, kv }, text } = this.own;
+    const { buffers: { a, kv, angles: ofLayers }, text } = this.own;
+    const angles = ofLayers?.ofLayer(layer);
     const runtime = this.#runtime;
     runtime.copyRows(text.x, first, rows, a.x);
     const input = transformer.startLayer(layer, a, rows);
     if (angles) {
-      runtime.copyRows(text.angles!, first, rows, angles);
+      runtime.copyRows(text.angles!.ofLayer(layer), first, rows, angles);
       runtime.rotate(a.q, angles, rows);
     }
     runtime.copyRows(a.q, 0, rows, text.q, first);
@@ -170,6 +173,7 @@ class TextPass {
     await this.pace.after(0);
     const { k, v } = kv!;
     runtime.project(weights, input, k, v, rows);
+    transformer.normKeys?.(layer, k, rows);
     if (angles) runtime.rotate(k, angles, rows);
     runtime.copyRows(k, 0, rows, text.k, first);
     runtime.copyRows(v, 0, rows, text.v, first);

@@ -12,8 +12,11 @@ export interface Transformer<Own extends string = never> {
   readonly scale: number;
   /** Scores s become softCap·tanh(s / softCap). */
   readonly softCap?: number;
-  /** Radians from one position to the next for each pair of a head: float32 [headDim/2]. Without them q and k don't rotate. */
-  readonly frequencies?: Float32Array;
+  /**
+   * Radians from one position to the next for each pair of a head in a layer: float32 [headDim/2], the same array for layers that rotate
+   * alike. Without them q and k don't rotate.
+   */
+  frequencies?(layer: number): Float32Array;
   /** Tokens that a query of a layer sees at most; null: all. */
   window(layer: number): number | null;
   /** By layer; null where another layer's keys and values are read. */
@@ -21,8 +24,13 @@ export interface Transformer<Own extends string = never> {
 
   /** Token ids at positions, to x. */
   embed(tokens: Int32Array, positions: Int32Array, a: Activations<Own>): void;
-  /** Projects q. @returns what keys, values and the router of the layer are computed from */
+  /** Projects q, up to its rotation. @returns what keys, values and the router of the layer are computed from */
   startLayer(layer: number, a: Activations<Own>, rows: number): Rows;
+  /**
+   * Norms the projected keys of all KV heads in place, before they rotate and are grouped, in layers that have keys of their own.
+   * Default: they stay as they are.
+   */
+  normKeys?(layer: number, k: Rows, rows: number): void;
   /** From what attention gave, `attended`, to the next layer's x, a matrix or two at a time: others may have their turn in between. */
   finishLayer(layer: number, a: Activations<Own>, rows: number): Generator<void>;
   /** From the last layer's x to [rows, vocabulary]. */

@@ -299,13 +299,20 @@ export class TrainableModel {
   #forward(inputs: Tensor2D, routing: Routing, mask?: Tensor2D, training: ForwardOptions = {}): Pass {
     const { detach = false, estimator } = training;
     const { heads, headDim, layers, contextLength } = this.shape;
-    const { scale, softCap, frequencies } = this.#transformer;
+    const { scale, softCap } = this.#transformer;
     const [batch, length] = inputs.shape;
     if (length > contextLength) {
       throw new ArgumentError(`TrainableModel: expected at most ${contextLength} tokens a sequence, got ${length}; shorten the window`);
     }
-    const angles = frequencies ? tf.tensor2d(rotaryAngles(frequencies, positionsTo(length)), [length, headDim]) : null;
-    const turn = (x: Tensor2D) => (angles ? rotate(x, angles) : x);
+    const anglesOf = new Map<Float32Array, Tensor2D>();
+    // Queries turn as the keys that they meet.
+    const turn = (x: Tensor2D, source: number) => {
+      const frequencies = this.#transformer.frequencies?.(source);
+      if (!frequencies) return x;
+      const angles = anglesOf.get(frequencies) ?? tf.tensor2d(rotaryAngles(frequencies, positionsTo(length)), [length, headDim]);
+      anglesOf.set(frequencies, angles);
+      return rotate(x, angles);
+    };
     const kvHeads = this.attention.storedKvHeads(this.shape.kvHeads);
     const family = familyOf(this.config);
     const routed: Pass['routed'] = [];
@@ -315,10 +322,12 @@ export class TrainableModel {
     for (let layer = 0; layer < layers; layer++) {
       const at = `${family.layerName(layer)}.self_attn`;
       const input = this.#transformer.startLayer(layer, x);
-      const q = turn(this.#layers.linear(`${at}.q_proj`, input)); // [B·T, H·d]
       const source = this.attention.kvSource(layer);
+      const projected = this.#layers.linear(`${at}.q_proj`, input); // [B·T, H·d]
+      const q = turn(this.#transformer.queries?.(layer, projected) ?? projected, source);
       if (source === layer) {
-        const k = turn(this.#layers.linear(`${at}.k_proj`, input)); // [B·T, K·d]
+        const projected = this.#layers.linear(`${at}.k_proj`, input); // [B·T, K·d]
+        const k = turn(this.#transformer.keys?.(layer, projected) ?? projected, source);
         const v = this.#layers.linear(`${at}.v_proj`, input);
         const router = this.routers[layer];
         const own = this.experts[layer];

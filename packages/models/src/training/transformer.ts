@@ -8,8 +8,8 @@ export interface DifferentiableTransformer {
   readonly scale: number;
   /** Scores s become softCap·tanh(s / softCap). */
   readonly softCap?: number;
-  /** Radians from one position to the next for each pair of a head: float32 [headDim/2]. Without them q and k don't rotate. */
-  readonly frequencies?: Float32Array;
+  /** Radians from one position to the next for each pair of a head in a layer: float32 [headDim/2]. Without them q and k don't rotate. */
+  frequencies?(layer: number): Float32Array;
   /** Tokens that a query of a layer sees at most; null: all. */
   window(layer: number): number | null;
 
@@ -17,6 +17,10 @@ export interface DifferentiableTransformer {
   embed(ids: Tensor2D): Tensor2D;
   /** What queries, keys, values and the router of a layer are computed from: [B·T, D]. */
   startLayer(layer: number, x: Tensor2D): Tensor2D;
+  /** What is done to projected queries [B·T, H·d] before they rotate, such as a norm. Default: nothing. */
+  queries?(layer: number, q: Tensor2D): Tensor2D;
+  /** The same for keys [B·T, K·d], in layers that have keys of their own. */
+  keys?(layer: number, k: Tensor2D): Tensor2D;
   /** From x and what attention gave, [B·T, H·d], to the next layer's x. */
   finishLayer(layer: number, x: Tensor2D, attended: Tensor2D): Tensor2D;
   /** From the last layer's x to what the head multiplies: [B·T, its inputs]. */

@@ -14,6 +14,7 @@ export async function loadGemma2(config: Gemma2Config, loader: WeightLoader): Pr
   const { runtime } = loader;
   const { hidden_size: width, intermediate_size: inner, final_logit_softcapping: logitCap } = config;
   const norm = { epsilon: config.rms_norm_eps };
+  const frequencies = rotaryFrequencies(config, config.head_dim);
   const factor = embeddingFactor(config);
 
   const tokens = await loader.linear('model.embed_tokens'); // and the head, which is tied to it
@@ -25,7 +26,7 @@ export async function loadGemma2(config: Gemma2Config, loader: WeightLoader): Pr
     buffers: { normed: width, inner, up: inner, block: width },
     scale: config.query_pre_attn_scalar ** -0.5,
     ...(config.attn_logit_softcapping === null ? {} : { softCap: config.attn_logit_softcapping }),
-    frequencies: rotaryFrequencies(config, config.head_dim),
+    frequencies: () => frequencies,
     window: (layer) => (config.layer_types[layer] === 'sliding_attention' ? config.sliding_window : null),
     kv: layers.map(({ kv }) => kv),
 

@@ -15,10 +15,11 @@ export function trainableGemma2(config: Gemma2Config, variables: Variables): Dif
   const factor = embeddingFactor(config);
   // Gains are stored as what they differ from 1 by.
   const norm = (name: string, x: Tensor2D) => rmsNorm(x, tf.add(variables.vector(name), 1), epsilon);
+  const frequencies = rotaryFrequencies(config, config.head_dim);
   return {
     scale: config.query_pre_attn_scalar ** -0.5,
     ...(softCap === null ? {} : { softCap }),
-    frequencies: rotaryFrequencies(config, config.head_dim),
+    frequencies: () => frequencies,
     window: (layer) => (config.layer_types[layer] === 'sliding_attention' ? config.sliding_window : null),
     head: TOKENS, // tied
     ...(logitCap === null ? {} : { logitCap }),

@@ -12,6 +12,7 @@ export async function loadLlama(config: LlamaConfig, loader: WeightLoader): Prom
   const { runtime } = loader;
   const { hidden_size: width, intermediate_size: inner, head_dim: headDim } = config;
   const norm = { epsilon: config.rms_norm_eps };
+  const frequencies = rotaryFrequencies(config, headDim);
 
   const tokens = await loader.linear('model.embed_tokens');
   const layers: Layer[] = [];
@@ -22,7 +23,7 @@ export async function loadLlama(config: LlamaConfig, loader: WeightLoader): Prom
   return {
     buffers: { normed: width, inner, up: inner },
     scale: headDim ** -0.5,
-    frequencies: rotaryFrequencies(config, headDim),
+    frequencies: () => frequencies,
     window: () => null,
     kv: layers.map(({ kv }) => kv),
 

@@ -10,9 +10,10 @@ import { layerName } from './parameters';
 export function trainableLlama(config: LlamaConfig, variables: Variables): DifferentiableTransformer {
   const { head_dim: headDim, rms_norm_eps: epsilon } = config;
   const norm = (name: string, x: Tensor2D) => rmsNorm(x, variables.vector(name), epsilon);
+  const frequencies = rotaryFrequencies(config, headDim);
   return {
     scale: headDim ** -0.5,
-    frequencies: rotaryFrequencies(config, headDim),
+    frequencies: () => frequencies,
     window: () => null,
     head: config.tie_word_embeddings ? 'model.embed_tokens' : 'lm_head',
 
