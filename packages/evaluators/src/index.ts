@@ -35,6 +35,7 @@ export { joinDocuments, perplexity, type PerplexityResult } from './perplexity';
 export { routing, type RoutingResult, type RoutingSummary, type TokenExperts } from './routing';
 export * from './rouge';
 export { type Evaluation, type EvaluationProgress, runEvaluator, type RunOptions, type SampleStore } from './run';
+export { median, quantile, spread, type Spread } from './statistics';
 export type { ThroughputSample } from './throughput';
 export type { ImportanceOfWindow, TokenImportanceSample } from './token-importance';
 export type { WindowOptions } from './windows';

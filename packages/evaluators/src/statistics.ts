@@ -3,11 +3,32 @@ export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+/** Mean and range of some values. */
+export interface Spread {
+  mean: number;
+  min: number;
+  max: number;
+}
+
+/** @param values one or more */
+export function spread(values: readonly number[]): Spread {
+  return { mean: mean(values), min: Math.min(...values), max: Math.max(...values) };
+}
+
 /** The middle value, or the mean of the middle two; NaN of no values. */
 export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length / 2;
-  return (sorted[Math.ceil(half) - 1]! + sorted[Math.floor(half)]!) / 2;
+  return quantile(values, 0.5);
+}
+
+/**
+ * The value below which a share of the values lies, linear between the two nearest; NaN of no values.
+ * @param share from 0 (the lowest) to 1 (the highest)
+ */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = share * (sorted.length - 1);
+  const below = sorted[Math.floor(at)]!;
+  return below + (at % 1) * (sorted[Math.ceil(at)]! - below);
 }
 
 /** The sample standard deviation (n − 1); null of fewer than 2 values. */

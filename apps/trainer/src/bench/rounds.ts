@@ -1,3 +1,5 @@
+import { median, quantile } from '@mixsga/evaluators';
+
 import type { Contender, Slice } from './contender';
 
 /** A number over the rounds of a benchmark. */
@@ -73,16 +75,4 @@ export function ratioErrorOf(a: readonly Slice[], b: readonly Slice[]): number {
 
 function ratiosOf(a: readonly Slice[], b: readonly Slice[]): number[] {
   return a.map((slice, round) => speed(slice) / speed(b[round]!));
-}
-
-function median(values: readonly number[]): number {
-  return quantile(values, 0.5);
-}
-
-/** Linear between the two nearest values. */
-function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = share * (sorted.length - 1);
-  const below = sorted[Math.floor(at)]!;
-  return below + (at % 1) * (sorted[Math.ceil(at)]! - below);
 }

@@ -1,9 +1,10 @@
 import { runComparison } from '../comparison/run';
 import { isChild } from '../experiment/parent';
 import { ORPHAN_PATIENCE, withOutputFolder } from '../output-folder/lock';
-import { formatEvaluations, formatTable, judge, summarise } from '../report';
+import { formatEvaluations, formatTable, judge, summarise, writeReport } from '../report';
 import { bestLine, sweepTable } from '../sweep/render';
 import { runSweep } from '../sweep/run';
+import { writeSweepReport } from '../sweep/write';
 import { type Evaluated, evaluateRun, readEvaluations } from '../training/evaluate-run';
 import { Interrupted, withInterruption } from '../training/interruption';
 import { parentReporter, terminalReporter } from '../training/reporter';
@@ -34,12 +35,14 @@ export async function execute({ config, source }: LoadedConfig, { folder, resume
       reporter.done();
       print([formatRun(result, folder), ...formatTasks(await readEvaluations(folder, config.tasks))].join('\n'));
     } else if (config.kind === 'comparison') {
-      const { report, files } = await runComparison(config, folder, experiment);
+      const { report, extras } = await runComparison(config, folder, experiment);
+      const files = await writeReport(folder, report, extras);
       const { sentence, remarks } = judge(summarise(report));
       const tables = [formatTable(report), formatEvaluations(report)].filter((table) => table !== null);
       print([...tables, [sentence.replaceAll('**', ''), ...remarks].join('\n'), reportLine(files)].join('\n\n'));
     } else {
-      const { report, files } = await runSweep(config, source, folder, experiment);
+      const report = await runSweep(config, source, folder, experiment);
+      const files = await writeSweepReport(folder, report);
       print([sweepTable(report), bestLine(report), reportLine(files)].join('\n\n'));
     }
   };

@@ -1,18 +1,18 @@
 import { inspectModel } from '@mixsga/models';
 
 import { type ExperimentOptions, runAll } from '../experiment/run-all';
-import { parseReport, type Report, writeReport } from '../report';
+import { parseReport, type Report, type ReportExtras } from '../report';
 import { reportExtras, reportOf } from './collate';
 import { type ComparisonConfig, planRuns } from './config';
 
 export interface ComparisonOutcome {
   report: Report;
-  /** The files of the report, report.json first. */
-  files: string[];
+  /** What its plots need besides. */
+  extras: ReportExtras;
 }
 
 /**
- * Runs every method with every seed in `folder/runs`, and writes the report into `folder`.
+ * Runs every method with every seed in `folder/runs`, and puts their results together; `writeReport` of @mixsga/report writes them.
  *
  * @throws as {@link runAll}
  */
@@ -24,5 +24,5 @@ export async function runComparison(
   const { parameters, layers, heads, hiddenSize: hidden } = await inspectModel(config.from);
   const { runs, seconds } = await runAll(planRuns(config), folder, { ...options, concurrency: config.concurrency });
   const report = parseReport(reportOf(runs, { parameters, layers, heads, hidden }, seconds));
-  return { report, files: await writeReport(folder, report, await reportExtras(runs)) };
+  return { report, extras: await reportExtras(runs) };
 }

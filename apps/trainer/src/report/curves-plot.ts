@@ -1,7 +1,8 @@
+import { spread } from '@mixsga/evaluators';
+
 import type { TrainingCurve } from './extras';
 import { type Named, stylesOf } from './palette';
 import { renderChart } from './render';
-import { spread } from './summary';
 
 const WIDTH = 520;
 const HEIGHT = 360;

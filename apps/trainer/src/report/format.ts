@@ -1,4 +1,4 @@
-import type { Spread } from './summary';
+import type { Spread } from '@mixsga/evaluators';
 
 /** 0.5 as `50 %`. */
 export function percent(share: number, digits = 0): string {

@@ -1,6 +1,6 @@
 export type { ReportExtras, RoutedSentence, TrainingCurve } from './extras';
 export { type MethodResult, parseReport, type Report } from './schema';
 export { formatEvaluations, formatTable } from './table';
-export { spread, summarise } from './summary';
+export { summarise } from './summary';
 export { judge } from './verdict';
 export { writeReport } from './write';

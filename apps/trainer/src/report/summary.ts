@@ -1,11 +1,6 @@
-import type { MethodResult, Report } from './schema';
+import { type Spread, spread } from '@mixsga/evaluators';
 
-/** A number over the seeds of a method. */
-export interface Spread {
-  mean: number;
-  min: number;
-  max: number;
-}
+import type { MethodResult, Report } from './schema';
 
 /** A method over its seeds. */
 export interface MethodSummary {
@@ -103,14 +98,6 @@ function ablationOf({ router, alpha, realisedRatios }: MethodResult): MethodSumm
   if (realisedRatios === null) return null;
   if (router === 'random') return 'random router';
   return alpha === 0 ? 'no consistency loss' : null;
-}
-
-export function spread(values: readonly number[]): Spread {
-  return {
-    mean: values.reduce((sum, value) => sum + value, 0) / values.length,
-    min: Math.min(...values),
-    max: Math.max(...values),
-  };
 }
 
 function meanOf(rows: readonly number[][]): number[] {

@@ -1,6 +1,8 @@
+import type { Spread } from '@mixsga/evaluators';
+
 import { higherBy, lowerBy, percent, perplexityText } from './format';
 import { byBudget } from './ranking';
-import type { MethodSummary, Spread } from './summary';
+import type { MethodSummary } from './summary';
 
 /** Who won between GQA and mixSGA at GQA's KV budget, under decode routing. */
 export interface Verdict {

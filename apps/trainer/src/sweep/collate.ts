@@ -1,6 +1,7 @@
+import { spread } from '@mixsga/evaluators';
+
 import { metricsOf } from '../experiment/metrics';
 import type { FinishedRun } from '../experiment/run-all';
-import { spread } from '../report';
 import type { SweepRun } from './config';
 import type { MetricSpread, SettingResult, SweepReport } from './schema';
 
