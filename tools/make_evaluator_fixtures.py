@@ -3,7 +3,7 @@
     pip install torch==2.5.1 transformers==4.57.6 lm_eval==0.4.13
     python3 tools/make_evaluator_fixtures.py
 
-Reads apps/trainer/src/evaluation/fixtures/harness/rows/TASK.jsonl, items made by hand in the form of each data set, and writes beside rows/:
+Reads packages/training/src/evaluation/fixtures/harness/rows/TASK.jsonl, items made by hand in the form of each data set, and writes beside rows/:
 
 - llama/, gemma2/: tiny random checkpoints that fit the tokenizers of packages/models/src/fixtures/tokenizers (the third model is
   sotu-mini of packages/models/zoo, an OPT);
@@ -28,7 +28,7 @@ from lm_eval import tasks as harness_tasks
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
 ROOT = Path(__file__).parent.parent
-OUT = ROOT / "apps/trainer/src/evaluation/fixtures/harness"
+OUT = ROOT / "packages/training/src/evaluation/fixtures/harness"
 TOKENIZERS = ROOT / "packages/models/src/fixtures/tokenizers"
 TASKS = {
     "hellaswag": ("hellaswag/hellaswag.yaml", "validation"),

@@ -1,11 +1,11 @@
-"""Writes the Parquet files that apps/trainer's tests read: python tools/make_parquet_fixtures.py (needs pyarrow)."""
+"""Writes the Parquet files that packages/training's tests read: python tools/make_parquet_fixtures.py (needs pyarrow)."""
 
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-FOLDER = Path(__file__).parent.parent / "apps/trainer/src/data/fixtures"
+FOLDER = Path(__file__).parent.parent / "packages/training/src/data/fixtures"
 
 rows = [
     {"id": i, "text": f"Row {i}: {'grün ' * (i % 5)}ß\n\"quoted\"", "endings": [f"a{i}", f"b{i}"], "label": None if i % 7 == 0 else str(i % 3), "blob": bytes([255, i])}

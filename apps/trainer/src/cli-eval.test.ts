@@ -125,7 +125,7 @@ describe('mixsga report', () => {
     for (const attention of ['mha', 'gqa:2']) {
       await evaluate('--attention', attention, '--tasks', 'hellaswag', '--data', 'hellaswag=sotu', '--limit', '4', '--out', 'reported/questions');
     }
-    const harness = fileURLToPath(new URL('evaluation/fixtures/harness/results_lm_eval.json', import.meta.url));
+    const harness = fileURLToPath(new URL('../../../packages/training/src/evaluation/fixtures/harness/results_lm_eval.json', import.meta.url));
     const { code, out, err } = await run(folder, ['report', 'reported', harness, '--out', 'report']);
     expect({ code, out, err }).toEqual({ code: 0, out: 'report: report/report.md, with 4 plots, of 4 files\n', err: '' });
     expect(readdirSync(at('report')).sort()).toEqual([

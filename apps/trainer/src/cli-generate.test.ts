@@ -2,9 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { readSotu } from '@mixsga/training/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { readSotu } from './data/sotu';
 import { run, start, until, writeCorpus } from './testing/command-line';
 
 const SLOW = 120_000;

@@ -5,9 +5,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { checkOutputFile, writeOutputFile } from '@mixsga/training/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { checkOutputFile, writeOutputFile } from './output-folder/output-file';
 import { CLI, run } from './testing/command-line';
 
 const SLOW = 120_000;

@@ -3,10 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import type { Report, SweepReport } from '@mixsga/training';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { Report } from './report';
-import type { SweepReport } from './sweep/schema';
 import { run, writeCorpus } from './testing/command-line';
 
 const SLOW = 240_000;

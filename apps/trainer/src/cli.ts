@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { endWithParent } from './experiment/parent';
+import { endWithParent } from '@mixsga/training/parent';
 
 // Before anything else is loaded, which takes a second: a parent may die meanwhile.
 endWithParent();

@@ -1,9 +1,9 @@
 import { ArgumentError, MixsgaError, onWarning } from '@mixsga/backend';
 import { asFileError } from '@mixsga/models';
+import { Interrupted } from '@mixsga/training/node';
 import { Command, CommanderError } from 'commander';
 
 import { loadPlugins, pluginArguments } from './plugins';
-import { Interrupted } from './training/interruption';
 
 const USAGE_ERROR = 2;
 

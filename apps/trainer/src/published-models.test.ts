@@ -24,8 +24,8 @@ async function filesUnder(folder: string, ending: RegExp): Promise<string[]> {
 describe(list, () => {
   it('has a row for each model that the README, documents and presets name, and no other', async () => {
     const files = [
-      'README.md', ...(await filesUnder('docs', /\.md$/)), ...(await filesUnder('apps/trainer/src/presets', /(?<!\.test)\.ts$/)),
-      ...['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators'].map((name) => `packages/${name}/README.md`),
+      'README.md', ...(await filesUnder('docs', /\.md$/)), ...(await filesUnder('packages/training/src/presets', /(?<!\.test)\.ts$/)),
+      ...['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators', 'training', 'report', 'bench'].map((name) => `packages/${name}/README.md`),
       'apps/trainer/README.md', 'apps/playground/README.md',
     ];
     const found = new Map<string, string>(Object.keys(knownModels).map((name) => [name, 'knownModels']));

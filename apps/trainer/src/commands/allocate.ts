@@ -1,11 +1,9 @@
 import { type BackendName, type WeightType, weightTypes } from '@mixsga/backend';
+import { alignedTable } from '@mixsga/bench';
+import { PART_NAMES } from '@mixsga/training';
+import { type AllocatedModel, allocateModel, type AllocateOptions, Interrupted, ProgressLine, withInterruption } from '@mixsga/training/node';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-import { type AllocatedModel, allocateModel, type AllocateOptions } from '../allocation/allocate-model';
-import { alignedTable } from '../bench/table';
-import { PART_NAMES } from '../data/split';
-import { Interrupted, withInterruption } from '../training/interruption';
-import { ProgressLine } from '../training/progress';
 import { positiveInteger, print, printJson } from './options';
 
 interface Options extends Omit<AllocateOptions, 'signal' | 'line'> {

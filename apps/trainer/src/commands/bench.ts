@@ -1,13 +1,9 @@
 import { type KvType, kvTypes, streamingBandwidth, type WeightType, weightTypes } from '@mixsga/backend';
+import { benchDecode, type BenchDecodeOptions, benchKernels, benchPrefill, benchTrain, formatBenchDecode, formatBenchKernels, formatBenchPrefill, formatBenchTrain } from '@mixsga/bench';
 import { parseAttention } from '@mixsga/models';
+import { checkOutputFile, ProgressLine, writeOutputFile } from '@mixsga/training/node';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-import { benchDecode, type BenchDecodeOptions, formatBenchDecode } from '../bench/inference/decode';
-import { benchPrefill, formatBenchPrefill } from '../bench/inference/prefill';
-import { benchKernels, formatBenchKernels } from '../bench/kernels/kernels';
-import { benchTrain, formatBenchTrain } from '../bench/train/train';
-import { checkOutputFile, writeOutputFile } from '../output-folder/output-file';
-import { ProgressLine } from '../training/progress';
 import { print, printJson } from './options';
 
 interface Common {

@@ -3,13 +3,9 @@ import { readdir } from 'node:fs/promises';
 import { ArgumentError, startBackend } from '@mixsga/backend';
 import { convertCheckpoint, parseAttention, removeLeftovers, removeUnfinished } from '@mixsga/models';
 import { routerNames } from '@mixsga/router';
+import { downloadProgress, Interrupted, isLockFile, ProgressLine, withInterruption, withOutputFolder } from '@mixsga/training/node';
 import { type Command, Option } from 'commander';
 
-import { withOutputFolder } from '../output-folder/lock';
-import { isLockFile } from '../output-folder/lock-file';
-import { Interrupted, withInterruption } from '../training/interruption';
-import { ProgressLine } from '../training/progress';
-import { downloadProgress } from './download-progress';
 import { print } from './options';
 
 interface ConvertOptions {

@@ -4,14 +4,9 @@ import { ArgumentError, type BackendName, type KvType, type WeightType, weightTy
 import { type EvaluationOptions, evaluatorNamed, evaluatorNames, type MeasuredModel, type MeasuredTask, type Routing } from '@mixsga/evaluators';
 import { parseEviction } from '@mixsga/kv-cache';
 import { environmentFetch } from '@mixsga/models';
+import { checkOutputFile, evaluateModel, type EvaluationTask, Interrupted, ProgressLine, UNFINISHED, withInterruption, withOutputFolder, writeOutputFile, writeResults } from '@mixsga/training/node';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
-import { UNFINISHED, writeResults } from '../evaluation/write-results';
-import { withOutputFolder } from '../output-folder/lock';
-import { checkOutputFile, writeOutputFile } from '../output-folder/output-file';
-import { Interrupted, withInterruption } from '../training/interruption';
-import { ProgressLine } from '../training/progress';
 import { budgetOption, type BudgetOptions, checkBudget, evictionExamples, kvOption, policyOption, positiveInteger, print, printJson } from './options';
 
 const DEFAULT_TASKS = 'perplexity,kv_accounting,routing';

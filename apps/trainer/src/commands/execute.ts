@@ -1,14 +1,21 @@
-import { runComparison } from '../comparison/run';
-import { isChild } from '../experiment/parent';
-import { ORPHAN_PATIENCE, withOutputFolder } from '../output-folder/lock';
-import { formatEvaluations, formatTable, judge, summarise, writeReport } from '../report';
-import { bestLine, sweepTable } from '../sweep/render';
-import { runSweep } from '../sweep/run';
-import { writeSweepReport } from '../sweep/write';
-import { type Evaluated, evaluateRun, readEvaluations } from '../training/evaluate-run';
-import { Interrupted, withInterruption } from '../training/interruption';
-import { parentReporter, terminalReporter } from '../training/reporter';
-import { type RunResult, runTraining } from '../training/run';
+import { bestLine, formatEvaluations, formatTable, judge, summarise, sweepTable, writeReport, writeSweepReport } from '@mixsga/report';
+import {
+  type Evaluated,
+  evaluateRun,
+  Interrupted,
+  ORPHAN_PATIENCE,
+  parentReporter,
+  readEvaluations,
+  runComparison,
+  type RunResult,
+  runSweep,
+  runTraining,
+  terminalReporter,
+  withInterruption,
+  withOutputFolder,
+} from '@mixsga/training/node';
+import { isChild } from '@mixsga/training/parent';
+
 import type { LoadedConfig } from './load-config';
 import { print } from './options';
 

@@ -3,12 +3,9 @@ import { text } from 'node:stream/consumers';
 
 import { type BackendName, type KvType, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
 import { type Finish, fromPretrained, generate, type GenerationStats, type SamplingOptions, type Tokenizer } from '@mixsga/models';
+import { downloadProgress, ifSlow, Interrupted, paceText, ProgressLine, withInterruption } from '@mixsga/training/node';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-import { paceText } from '../evaluation/pace';
-import { Interrupted, withInterruption } from '../training/interruption';
-import { ifSlow, ProgressLine } from '../training/progress';
-import { downloadProgress } from './download-progress';
 import { type BudgetOptions, budgetOption, checkBudget, evictionExamples, kvOption, policyOption, print, printJson } from './options';
 
 /** New tokens where no number is asked for and the context has room. */

@@ -2,14 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 
 import { ArgumentError, FileError } from '@mixsga/backend';
+import { applySettings, type ComparisonConfig, comparisonConfig, nearestWord, parseStrict, presets, type RunConfig, runConfig } from '@mixsga/training';
+import { type SweepConfig, sweepConfig } from '@mixsga/training/node';
 import { z } from 'zod';
 
-import { type ComparisonConfig, comparisonConfig } from '../comparison/config';
 import { loadedPlugins, loadPlugins } from '../plugins';
-import { presets } from '../presets';
-import { type SweepConfig, sweepConfig } from '../sweep/config';
-import { type RunConfig, runConfig } from '../training/config';
-import { applySettings, nearestWord, parseStrict } from '../training/strict';
 
 export interface LoadedConfig {
   /** Name of the preset or of the file without its ending. */

@@ -1,7 +1,7 @@
+import { alignedRows } from '@mixsga/report';
+import { presets } from '@mixsga/training';
 import type { Command } from 'commander';
 
-import { presets } from '../presets';
-import { alignedRows } from '../report/rows';
 import { print } from './options';
 
 export function registerPresets(program: Command): void {

@@ -1,8 +1,7 @@
+import { collect, writeResultsReport } from '@mixsga/report';
+import { withOutputFolder } from '@mixsga/training/node';
 import type { Command } from 'commander';
 
-import { withOutputFolder } from '../output-folder/lock';
-import { collect } from '../report/results/collect';
-import { writeResultsReport } from '../report/results/write';
 import { print } from './options';
 
 export function registerReport(program: Command): void {

@@ -7,10 +7,9 @@ import { createRuntime, startBackend } from '@mixsga/backend';
 import { parseHarnessResults } from '@mixsga/evaluators';
 import { CachePool } from '@mixsga/kv-cache';
 import { encodeSafetensors, fromFloat32, knownModels, loadTokenizer, openCheckpoint, parseModelConfig } from '@mixsga/models';
+import { parseReport } from '@mixsga/training';
+import { readFileRows, SampleFile } from '@mixsga/training/node';
 
-import { readFileRows } from '../../data/rows';
-import { SampleFile } from '../../evaluation/sample-file';
-import { parseReport } from '../../report/schema';
 import type { Reader } from './fuzz';
 
 const at = (path: string): string => fileURLToPath(new URL(`../../../../../${path}`, import.meta.url));
@@ -80,7 +79,7 @@ export async function readers(folder: string): Promise<Reader[]> {
     .map((path) => new Uint8Array(readFileSync(path)))
     .filter(({ length }) => length < 2 ** 16);
   const vocabulary = utf8(Object.fromEntries(['<s>', '<pad>', '</s>', '<unk>', 'a', 'b', 'ab', 'Ġ', 'Ġa', 'c'].map((token, id) => [token, id])));
-  const parquet = readdirSync(at('apps/trainer/src/data/fixtures')).filter((name) => name.endsWith('.parquet')).map((name) => new Uint8Array(readFileSync(at(`apps/trainer/src/data/fixtures/${name}`))));
+  const parquet = readdirSync(at('packages/training/src/data/fixtures')).filter((name) => name.endsWith('.parquet')).map((name) => new Uint8Array(readFileSync(at(`packages/training/src/data/fixtures/${name}`))));
   const lines = utf8('{"text": "The state", "n": 1}\n{"text": "grün", "list": [1, null]}\n\n{"text": "x", "n": NaN}\n');
   const rows = utf8({ version: 1, data: [{ text: 'a', choices: { text: ['x', 'y'], label: [0, 1] } }, { text: 'b' }] });
   const cache = await cacheOf();

@@ -7,9 +7,8 @@ import { runInNewContext } from 'node:vm';
 
 import { FileError } from '@mixsga/backend';
 import { inspectModel, loadTokenizer, openCheckpoint } from '@mixsga/models';
+import { readFileRows } from '@mixsga/training/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-
-import { readFileRows } from '../../data/rows';
 
 /*
  * What is large and says nothing. Time is that of the processor, and memory that of the whole process, which is why this is a file, and so a
@@ -67,7 +66,7 @@ describe('a file that is large and says nothing is refused soon and in little me
     ['tokenizer.json', 0, async () => loadTokenizer(await zeros('tokenizer.json')), /tokenizer\.json: /],
     [
       '13 KB of Parquet that hold 300 MiB', 0,
-      () => readRows(fileURLToPath(new URL('../../data/fixtures/hostile/zeros.parquet', import.meta.url))),
+      () => readRows(fileURLToPath(new URL('../../../../../packages/training/src/data/fixtures/hostile/zeros.parquet', import.meta.url))),
       /row group 1: claims 300 rows and 314\d+ bytes, at most \d+ and 7\d{7} that are in the file are supported; write smaller row groups/,
     ],
   ])('%s', async (_, kept, read, message) => {

@@ -1,0 +1,10 @@
+export { type ComparisonConfig, comparisonConfig, type ComparisonConfigInput } from './comparison/config';
+export type { ReportExtras, RoutedSentence, TrainingCurve } from './comparison/extras';
+export { type MethodResult, parseReport, type Report } from './comparison/schema';
+export { type RunConfig, runConfig } from './config/run-config';
+export { applySettings, nearestWord, parseStrict } from './config/strict';
+export { BatchSampler, type BatchSamplerOptions, type BatchSamplerState, type TokenStream } from './data/batch-sampler';
+export { PART_NAMES } from './data/split';
+export { type Batch, type StepResult, Trainer, type TrainerOptions } from './optimisation/trainer';
+export { presets } from './presets';
+export { type MetricSpread, parseSweep, type SettingResult, type SweepReport } from './sweep/schema';

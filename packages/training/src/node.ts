@@ -1,0 +1,20 @@
+// What needs Node: folders, processes, data sets, the terminal.
+export { type AllocatedModel, allocateModel, type AllocateOptions } from './allocation/allocate-model';
+export { runComparison } from './comparison/run';
+export { readFileRows } from './data/rows';
+export { readSotu } from './data/sotu';
+export { evaluateModel, type EvaluationTask } from './evaluation/evaluate-model';
+export { SampleFile } from './evaluation/sample-file';
+export { UNFINISHED, writeResults } from './evaluation/write-results';
+export { isLockFile } from './output-folder/lock-file';
+export { ORPHAN_PATIENCE, withOutputFolder } from './output-folder/lock';
+export { checkOutputFile, writeOutputFile } from './output-folder/output-file';
+export { Interrupted, withInterruption } from './process/interruption';
+export { downloadProgress } from './progress/download-progress';
+export { paceText } from './progress/pace';
+export { ifSlow, ProgressLine } from './progress/progress';
+export { parentReporter, terminalReporter } from './progress/reporter';
+export { type Evaluated, evaluateRun, readEvaluations } from './run/evaluate-run';
+export { type RunResult, runTraining } from './run/run';
+export { type SweepConfig, sweepConfig } from './sweep/config';
+export { runSweep } from './sweep/run';
