@@ -42,6 +42,10 @@ describe('--plugin', () => {
     const generated = await run(folder, ['generate', 'own', '--prompt', 'Fellow citizens', '--max-new-tokens', '3', '--json', ...plugins]);
     expect(`${generated.code} ${generated.err}`).toMatch(/^0 /);
     expect(JSON.parse(generated.out)).toMatchObject({ stats: { newTokens: 3 } });
+    const packed = await run(folder, [...plugins, 'inspect', 'sotu-mini', '--attention', 'signs', '--json']);
+    expect(`${packed.code} ${packed.err}`).toMatch(/^0 /);
+    // 4 layers of 16 heads of 16 numbers, in bits, each head with a scale.
+    expect(JSON.parse(packed.out)).toMatchObject({ attention: 'signs', kvBytesPerToken: 4 * 16 * (2 + 4) });
   }, SLOW);
 
   it('makes an evaluator a task', async () => {

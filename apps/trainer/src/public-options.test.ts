@@ -1,8 +1,8 @@
 import {
-  adamwStep, causalAttention, createRuntime, groupMean, linearCrossEntropy, linearDistillation, startBackend, tokenNll,
+  adamwStep, causalAttention, createRuntime, groupMean, linearCrossEntropy, linearDistillation, startBackend, tokenNll, HostPages,
 } from '@mixsga/backend';
 import { checkJudge, encodeInstruction, evaluators, parseInstruction, perplexity, routing, runEvaluator, tokensOfText } from '@mixsga/evaluators';
-import { allocateRatios, distortions, experts, groupedExpert, kvGroupedExpert, latentExpert, mixKv } from '@mixsga/experts';
+import { allocateRatios, formats, groupedFormat, kvGroupedFormat, latentFormat } from '@mixsga/experts';
 import { CachePool, kvBytesPerToken } from '@mixsga/kv-cache';
 import {
   convertCheckpoint, convertConfig, convertedSource, convertModel, createDecoder, downloadDataset, downloadModel, fromPretrained, generate,
@@ -56,16 +56,15 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   'validateRouterOptions(options)': (options) => validateRouterOptions(options),
 
   'allocateRatios(options)': (options) => allocateRatios([], options),
-  'experts.grouped(options)': (options) => experts.grouped(options),
-  'experts.kv-grouped(options)': (options) => experts['kv-grouped'](options),
-  'experts.latent(options)': (options) => experts.latent(options),
-  'groupedExpert(options)': (options) => groupedExpert(options),
-  'kvGroupedExpert(options)': (options) => kvGroupedExpert(options),
-  'latentExpert(options)': (options) => latentExpert(options),
-  'distortions(experts)': (options) => distortions(any, any, options),
-  'mixKv(options)': (options) => mixKv(any, any, any, options),
+  'formats.grouped(options)': (options) => formats.grouped(options),
+  'formats.kv-grouped(options)': (options) => formats['kv-grouped'](options),
+  'formats.latent(options)': (options) => formats.latent(options),
+  'groupedFormat(options)': (options) => groupedFormat(options),
+  'kvGroupedFormat(options)': (options) => kvGroupedFormat(options),
+  'latentFormat(options)': (options) => latentFormat(options),
 
   'kvBytesPerToken(layout)': (layout) => kvBytesPerToken(layout),
+  'new HostPages(format)': (format) => new HostPages(format),
   'new CachePool(layout)': (layout) => new CachePool(any, layout),
   'CachePool#create(options)': (options) => pool.create(options),
   'CachePool#restore(options)': (options) => pool.restore(any, options),
@@ -140,6 +139,9 @@ const unchecked: Readonly<Record<string, string>> = {
   'InferenceRuntime#attend(options)': kernels,
   'InferenceRuntime#causalAttention(options)': kernels,
   'LatentKernels#attend(options)': kernels,
+  'LayerAttention#*': kernels,
+  'createLayerAttention(setting)': 'a layer, for which a decoder has all parts',
+  'storedBits(__0)': 'what a format stores, which may be more than is read of it',
   'KvCache#view(__1)': kernels,
   'CachedDecoder#step(__2)': 'called for each token: the value of its one option, which must be there, is checked',
   'Decoder#*': contract,

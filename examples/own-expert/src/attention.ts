@@ -1,4 +1,4 @@
-import { createExpert, defaultGroupSizes, validateGroupSizes } from '@mixsga/experts';
+import { createFormat, defaultGroupSizes, validateGroupSizes } from '@mixsga/experts';
 import { mixtureKind } from '@mixsga/models';
 import { leadingHead } from './leading-head';
 
@@ -11,14 +11,12 @@ export const leading = mixtureKind<number>({
   formatSize: String,
   defaultSizes: defaultGroupSizes,
   compression: (groupSize) => groupSize,
-  storage: (sizes) => ({
+  formats: (sizes) => ({
+    // A head that has turned with its position is a head still.
+    takesRotatedKeys: true,
     grouping: null,
-    layerExperts: {
-      // A head that has turned with its position is a head still.
-      takesRotatedKeys: true,
-      stored: ({ kvHeads, headDim }) => sizes.map((groupSize) => ({ heads: (2 * kvHeads) / groupSize, headDim })),
-      create: ({ kvHeads, headDim }) => sizes.map((groupSize) => createExpert(leadingHead, { kvHeads, headDim, groupSize })),
-    },
+    stored: ({ kvHeads, headDim }) => sizes.map((groupSize) => ({ heads: (2 * kvHeads) / groupSize, headDim })),
+    create: ({ kvHeads, headDim }) => sizes.map((groupSize) => createFormat(leadingHead, { kvHeads, headDim, groupSize })),
   }),
   check: (sizes, { kvHeads }) => validateGroupSizes(sizes, kvHeads),
 });

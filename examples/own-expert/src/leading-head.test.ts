@@ -2,13 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adamwStep, startBackend } from '@mixsga/backend';
-import { expertChecks } from '@mixsga/experts/testing';
+import { formatChecks } from '@mixsga/experts/testing';
 import { companionFiles, createTokenizer, fromPretrained, generateText, openCheckpoint, registerAttention, saveModel, trainableOf, type TrainableModel } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { leading } from './attention';
 import { leadingHead } from './leading-head';
+import { signs, signsAttention } from './signs';
 
 const ATTENTION = 'leading:3:1:6';
 const TEXT = 'Fellow citizens of the Senate and of the House of Representatives: I congratulate you on the favorable state of our public affairs.';
@@ -16,15 +17,44 @@ let folder: string;
 
 beforeAll(async () => {
   registerAttention('leading', leading);
+  registerAttention('signs', signsAttention);
   await startBackend('wasm');
   folder = await mkdtemp(join(tmpdir(), 'own-expert-'));
 });
 afterAll(() => rm(folder, { recursive: true }));
 
 describe('leadingHead', () => {
-  it.each(expertChecks)('$name', ({ run }) =>
+  it.each(formatChecks)('$name', ({ run }) =>
     run((layout) => [1, 2, layout.kvHeads].map((groupSize) => leadingHead({ ...layout, groupSize }))),
   );
+});
+
+describe('signs', () => {
+  it.each(formatChecks)('$name', ({ run }) => run((layout) => [signs(layout)]));
+
+  it('are a bit a number in the cache, a float32 a head, and what attention sees, in steps as in one pass and from a restored cache', async () => {
+    const { decoder, tokenizer } = await fromPretrained('sotu-mini', { attention: 'signs' });
+    const exact = await fromPretrained('sotu-mini');
+    const tokens = Int32Array.from(tokenizer.encode(TEXT));
+    const targets = Int32Array.from([...tokens.subarray(1), -1]);
+    const { nll } = await decoder.likelihood(tokens, targets, { routing: 'decode' });
+    const { nll: without } = await exact.decoder.likelihood(tokens, targets, { routing: 'decode' });
+    const mean = (values: Float32Array) => values.reduce((a, b) => a + b) / (values.length - 1);
+    expect(mean(nll)).toBeGreaterThan(mean(without) + 0.1);
+    let cache = decoder.createCache();
+    for (let t = 0; t + 1 < tokens.length; t++) {
+      if (t === 40) {
+        const restored = await decoder.restoreCache(await cache.serialise());
+        cache.dispose();
+        cache = restored;
+      }
+      const { values } = await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'values' });
+      expect(Math.abs(nll[t]! - negativeLogLikelihood(values!, targets[t]!)), `token ${t}`).toBeLessThan(1e-4);
+    }
+    // 4 layers, 8 heads of keys and as many of values, of 16 bits and a scale.
+    expect(cache.bytes().used).toBe(cache.tokensSeen * 4 * 16 * (2 + 4));
+    for (const each of [decoder, exact.decoder]) each.dispose();
+  });
 });
 
 describe('a model with experts of it', () => {

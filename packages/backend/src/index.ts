@@ -1,4 +1,5 @@
 export * from './errors';
+export * from './formats/index';
 export * from './inference/index';
 export * from './kernels/index';
 export { expectOptions } from './options';

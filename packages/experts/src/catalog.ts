@@ -1,31 +1,31 @@
-import { ArgumentError } from '@mixsga/backend';
-import type { Expert, ExpertFactory, ExpertLayout } from './expert';
-import { groupedExpert } from './grouped';
-import { kvGroupedExpert } from './kv-grouped';
-import { latentExpert } from './latent/latent';
+import { ArgumentError, type FormatLayout, type KvFormat } from '@mixsga/backend';
+import type { FormatFactory } from './format';
+import { groupedFormat } from './grouped/grouped';
+import { kvGroupedFormat } from './kv-grouped/kv-grouped';
+import { latentFormat } from './latent/latent';
 
-/** The expert types that come with this package. A new one is one file and one line here. */
-export const experts = {
-  grouped: groupedExpert,
-  'kv-grouped': kvGroupedExpert,
-  latent: latentExpert,
-} satisfies Record<string, ExpertFactory<never>>;
+/** The formats that come with this package. A new one is one folder and one line here. */
+export const formats = {
+  grouped: groupedFormat,
+  'kv-grouped': kvGroupedFormat,
+  latent: latentFormat,
+} satisfies Record<string, FormatFactory<never>>;
 
-export type ExpertKind = keyof typeof experts;
+export type FormatKind = keyof typeof formats;
 
-/** What an expert type of the catalog is made with. */
-export type ExpertOptions<Kind extends ExpertKind> = Parameters<(typeof experts)[Kind]>[0];
+/** What a format of the catalog is made with. */
+export type FormatOptions<Kind extends FormatKind> = Parameters<(typeof formats)[Kind]>[0];
 
 /**
- * Makes an expert.
+ * Makes a format.
  *
  * @param kind a name of the catalog, or a factory of your own
  * @throws ArgumentError on a name that the catalog lacks, or when the options do not fit together
  */
-export function createExpert<Kind extends ExpertKind>(kind: Kind, options: ExpertOptions<Kind>): Expert;
-export function createExpert<Options extends ExpertLayout>(kind: ExpertFactory<Options>, options: Options): Expert;
-export function createExpert(kind: ExpertKind | ExpertFactory<never>, options: unknown): Expert {
-  const create = typeof kind === 'function' ? kind : Object.hasOwn(experts, kind) && experts[kind];
+export function createFormat<Kind extends FormatKind>(kind: Kind, options: FormatOptions<Kind>): KvFormat;
+export function createFormat<Options extends FormatLayout>(kind: FormatFactory<Options>, options: Options): KvFormat;
+export function createFormat(kind: FormatKind | FormatFactory<never>, options: unknown): KvFormat {
+  const create = typeof kind === 'function' ? kind : Object.hasOwn(formats, kind) && formats[kind];
   if (create) return create(options as never);
-  throw new ArgumentError(`createExpert: expected an expert type of ${Object.keys(experts).join(', ')}, got '${String(kind)}'`);
+  throw new ArgumentError(`createFormat: expected a format of ${Object.keys(formats).join(', ')}, got '${String(kind)}'`);
 }

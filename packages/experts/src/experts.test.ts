@@ -1,21 +1,21 @@
-import { ArgumentError, SeededRandom, startBackend } from '@mixsga/backend';
+import { ArgumentError, lostByFormats, SeededRandom, startBackend } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createExpert, distortions, distortionsByExperts, type Expert, type ExpertKind, fitLatentBasis, groupedExpert, type GroupedOptions, mixKv, mixKvByExperts } from './index';
+import { createFormat, distortions, type FormatKind, fitLatentBasis, groupedFormat, type GroupedOptions, type KvFormat, mixKv } from './index';
 import { randomProjections, tensorsOf } from './latent/testing/random-projections';
-import { expertChecks, type ExpertsOf } from './testing';
+import { formatChecks, type FormatsOf } from './testing';
 
-/** Experts of each type, for the conformance suite. */
-const examples: { readonly [Kind in ExpertKind]: ExpertsOf } = {
-  grouped: (layout) => divisors(layout.kvHeads).map((groupSize) => createExpert('grouped', { ...layout, groupSize })),
+/** Formats of each kind, for the conformance suite. */
+const examples: { readonly [Kind in FormatKind]: FormatsOf } = {
+  grouped: (layout) => divisors(layout.kvHeads).map((groupSize) => createFormat('grouped', { ...layout, groupSize })),
   'kv-grouped': (layout) =>
-    [{ k: 2, v: 1 }, { k: layout.kvHeads, v: 2 }, { k: 1, v: layout.kvHeads }].map((groupSizes) => createExpert('kv-grouped', { ...layout, groupSizes })),
+    [{ k: 2, v: 1 }, { k: layout.kvHeads, v: 2 }, { k: 1, v: layout.kvHeads }].map((groupSizes) => createFormat('kv-grouped', { ...layout, groupSizes })),
   latent(layout) {
     const rows = 2 * layout.kvHeads * layout.headDim;
     const basis = tensorsOf(fitLatentBasis(randomProjections(layout, { inputs: rows / 3, rank: rows / 2, seed: 1 })), rows);
-    return [rows / 2, 7, 2].map((rank) => createExpert('latent', { ...layout, rank, basis }));
+    return [rows / 2, 7, 2].map((rank) => createFormat('latent', { ...layout, rank, basis }));
   },
 };
 
@@ -24,8 +24,8 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
   beforeEach(() => tf.engine().startScope());
   afterEach(() => tf.engine().endScope());
 
-  describe.each(Object.entries(examples))('expert type %s', (_, create) => {
-    it.each(expertChecks)('$name', ({ run }) => run(create));
+  describe.each(Object.entries(examples))('format %s', (_, create) => {
+    it.each(formatChecks)('$name', ({ run }) => run(create));
   });
 
   /** A group size, a multiple of it, and KV heads that both divide. */
@@ -38,11 +38,11 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
       fc.property(nested, fc.integer({ min: 1, max: 9 }), fc.nat(), ({ fine, factor, kvHeads }, headDim, seed) =>
         tf.tidy(() => {
           const [k, v] = [draw([3, kvHeads, headDim], seed, 0), draw([3, kvHeads, headDim], seed, 1)];
-          const finer = groupedExpert({ kvHeads, headDim, groupSize: fine });
-          const coarser = groupedExpert({ kvHeads, headDim, groupSize: fine * factor }).compress(k, v);
-          const demoted = groupedExpert({ kvHeads: kvHeads / fine, headDim, groupSize: factor });
-          const [storedK, storedV] = tf.split(finer.compress(k, v), 2, 1);
-          expect(distance(demoted.compress(storedK!, storedV!), coarser)).toBeLessThan(1e-6);
+          const finer = groupedFormat({ kvHeads, headDim, groupSize: fine });
+          const coarser = groupedFormat({ kvHeads, headDim, groupSize: fine * factor }).encode(k, v);
+          const demoted = groupedFormat({ kvHeads: kvHeads / fine, headDim, groupSize: factor });
+          const [storedK, storedV] = tf.split(finer.encode(k, v), 2, 1);
+          expect(distance(demoted.encode(storedK!, storedV!), coarser)).toBeLessThan(1e-6);
         }),
       ),
       { numRuns: 50 },
@@ -54,8 +54,8 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
       fc.property(nested, fc.nat(100), ({ fine, kvHeads }, position) =>
         tf.tidy(() => {
           const x = draw([2, kvHeads, 8], position);
-          const expert = groupedExpert({ kvHeads, headDim: 8, groupSize: fine });
-          const mean = (x: tf.Tensor) => tf.split(expert.compress(x, x), 2, 1)[0]!;
+          const expert = groupedFormat({ kvHeads, headDim: 8, groupSize: fine });
+          const mean = (x: tf.Tensor) => tf.split(expert.encode(x, x), 2, 1)[0]!;
           expect(distance(mean(rotate(x, position)), rotate(mean(x), position))).toBeLessThan(1e-5);
         }),
       ),
@@ -85,11 +85,11 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
           const shape: [number, number] = [assignment.length, kvHeads * headDim];
           const [k, v, weight] = [draw(shape, seed, 0), draw(shape, seed, 1), draw(shape, seed, 2)];
           const choice = tf.tensor1d(assignment, 'int32');
-          const all = groupSizes.map((groupSize) => groupedExpert({ kvHeads, headDim, groupSize }));
+          const all = groupSizes.map((groupSize) => groupedFormat({ kvHeads, headDim, groupSize }));
           const fused = (k: tf.Tensor, v: tf.Tensor) =>
-            mixKv(k as Tensor2D, v as Tensor2D, choice, { headDim, groupSizes });
+            mixKv(k as Tensor2D, v as Tensor2D, choice, all);
           const composed = (k: tf.Tensor, v: tf.Tensor) =>
-            mixKvByExperts(k as Tensor2D, v as Tensor2D, choice, all);
+            mixKv(k as Tensor2D, v as Tensor2D, choice, all.map(({ kernel: _, ...meaning }) => meaning));
           expect(distance(fused(k, v).k, composed(k, v).k)).toBeLessThan(1e-5);
           expect(distance(fused(k, v).v, composed(k, v).v)).toBeLessThan(1e-5);
           const gradients = [fused, composed].map((mix) =>
@@ -114,7 +114,7 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
           const [k, v, weight] = [draw(shape, seed, 0), draw(shape, seed, 1), draw(shape, seed, 2)];
           const gates = draw([assignment.length, groupSizes.length], seed, 3);
           const choice = tf.tensor1d(assignment, 'int32');
-          const options = { headDim, groupSizes };
+          const options = groupSizes.map((groupSize) => groupedFormat({ kvHeads, headDim, groupSize }));
           const objective = ({ k, v }: { k: tf.Tensor; v: tf.Tensor }) =>
             tf.add(tf.sum(tf.mul(k, weight)), tf.sum(tf.mul(v, tf.square(weight)))) as tf.Scalar;
           const hard = tf.valueAndGrads((k, v) => objective(mixKv(k as Tensor2D, v as Tensor2D, choice, options)))([k, v]);
@@ -141,7 +141,7 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
   it('refuses gates of another shape', () => {
     const soft = { gates: tf.zeros<tf.Rank.R2>([3, 2]), gradient: (along: Tensor2D) => along };
     const choice = tf.zeros<tf.Rank.R1>([3], 'int32');
-    expect(() => mixKv(tf.zeros([3, 8]), tf.zeros([3, 8]), choice, { headDim: 2, groupSizes: [1, 2, 4] }, soft)).toThrow(
+    expect(() => mixKv(tf.zeros([3, 8]), tf.zeros([3, 8]), choice, [1, 2, 4].map((groupSize) => groupedFormat({ kvHeads: 4, headDim: 2, groupSize })), soft)).toThrow(
       'mixKv: expected gates of shape [3, 3], got [3, 2]',
     );
   });
@@ -149,14 +149,14 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
   it.each(['grouped', 'kv-grouped', 'latent'] as const)('tells what experts of %s lose of each token', (kind) => {
     const experts = examples[kind]({ kvHeads: 8, headDim: 5 });
     const [k, v] = [draw([6, 40], 1), draw([6, 40], 2)];
-    const lost = distortionsByExperts(k, v, experts);
+    const lost = lostByFormats(k, v, experts);
     experts.forEach((_, expert) => {
-      const mixed = mixKvByExperts(k, v, tf.fill([6], expert, 'int32'), experts);
+      const mixed = mixKv(k, v, tf.fill([6], expert, 'int32'), experts);
       const squares = (a: Tensor2D, b: Tensor2D) => tf.sum(tf.squaredDifference(a, b), 1);
       expect(distance(tf.slice(lost.k, [0, expert], [6, 1]), squares(mixed.k, k))).toBeLessThan(1e-4);
       expect(distance(tf.slice(lost.v, [0, expert], [6, 1]), squares(mixed.v, v))).toBeLessThan(1e-4);
     });
-    expect(() => distortionsByExperts(k, v, [])).toThrow('distortionsByExperts: expected at least one expert, got none');
+    expect(() => distortions(k, v, [])).toThrow('distortions: expected at least one format, got none');
   });
 
   it('tells the energy of keys and values, and what experts lose of it', async () => {
@@ -164,13 +164,12 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     const k = tf.tensor2d([[3, 1, 1, 5], [2, 2, 2, 2]]);
     const v = tf.tensor2d([[0, 4, 0, 0], [1, -1, 1, -1]]);
     const expected = [[36, 0, 10, 11, 16, 0, 8, 12], [16, 0, 0, 0, 4, 0, 4, 4]];
-    const lost = distortions(k, v, { headDim: 1, groupSizes: [1, 2, 4] });
-    expect(await lost.array()).toEqual(expected);
-    const grouped = [1, 2, 4].map((groupSize) => groupedExpert({ kvHeads: 4, headDim: 1, groupSize }));
+    const grouped = [1, 2, 4].map((groupSize) => groupedFormat({ kvHeads: 4, headDim: 1, groupSize }));
     expect(await distortions(k, v, grouped).array()).toEqual(expected);
-    const alone = distortionsByExperts(k, v, [grouped[2]!]);
+    expect(await distortions(k, v, grouped.map(({ kernel: _, ...meaning }) => meaning)).array()).toEqual(expected);
+    const alone = lostByFormats(k, v, [grouped[2]!]);
     expect([await alone.k.array(), await alone.v.array()]).toEqual([[[11], [0]], [[12], [4]]]);
-    const [slope] = tf.grads((...rows) => distortions(rows[0] as Tensor2D, rows[1] as Tensor2D, { headDim: 1, groupSizes: [1, 2] }))([k, v]);
+    const [slope] = tf.grads((...rows) => distortions(rows[0] as Tensor2D, rows[1] as Tensor2D, grouped.slice(0, 2)))([k, v]);
     expect(Math.max(...(await slope!.data()))).toBe(0);
   });
 
@@ -178,7 +177,7 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
     const experts = examples[kind]({ kvHeads: 8, headDim: 5 });
     const [k, v, scores] = [draw([6, 40], 1), draw([6, 40], 2), draw([6, 3], 3)];
     const [gradK, , gradScores] = tf.grads((k, v, scores) => {
-      const mixed = mixKvByExperts(k as Tensor2D, v as Tensor2D, tf.argMax(scores, 1), experts);
+      const mixed = mixKv(k as Tensor2D, v as Tensor2D, tf.argMax(scores, 1), experts);
       return tf.add(tf.sum(tf.square(mixed.k)), tf.add(tf.sum(tf.square(mixed.v)), tf.mul(tf.sum(scores), 2)));
     })([k, v, scores]);
     expect(distance(gradScores!, tf.fill([6, 3], 2))).toBe(0);
@@ -187,40 +186,40 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
 
   it('gives a token of the first expert, and padding, its own keys and values', () => {
     const [k, v] = [draw([4, 8], 1), draw([4, 8], 2)];
-    const mixed = mixKv(k, v, tf.tensor1d([0, -1, 1, 2], 'int32'), { headDim: 2, groupSizes: [1, 2, 4] });
+    const mixed = mixKv(k, v, tf.tensor1d([0, -1, 1, 2], 'int32'), [1, 2, 4].map((groupSize) => groupedFormat({ kvHeads: 4, headDim: 2, groupSize })));
     expect(distance(tf.slice(mixed.k, 0, 2), tf.slice(k, 0, 2))).toBe(0);
     expect(distance(tf.slice(mixed.v, 0, 2), tf.slice(v, 0, 2))).toBe(0);
     expect(distance(tf.slice(mixed.k, 2, 2), tf.slice(k, 2, 2))).toBeGreaterThan(0.1);
   });
 });
 
-describe('createExpert', () => {
+describe('createFormat', () => {
   const layout = { kvHeads: 4, headDim: 8 };
 
   it('takes a factory that nobody registered', () => {
-    const expert = createExpert((options: GroupedOptions) => ({ ...groupedExpert(options) }), { ...layout, groupSize: 2 });
+    const expert = createFormat((options: GroupedOptions) => ({ ...groupedFormat(options) }), { ...layout, groupSize: 2 });
     expect(expert.stored).toEqual({ heads: 4, headDim: 8 });
   });
 
   it('refuses an unknown type, and a group size that does not divide the KV heads', () => {
-    expect(() => createExpert('mla' as 'grouped', { ...layout, groupSize: 2 })).toThrow("of grouped, kv-grouped, latent, got 'mla'");
-    expect(() => createExpert('toString' as 'grouped', { ...layout, groupSize: 2 })).toThrow(ArgumentError);
-    expect(() => createExpert('grouped', { ...layout, kvHeads: 12, groupSize: 5 })).toThrow(/divisors of the 12 KV heads, got 5/);
-    expect(() => createExpert('kv-grouped', { ...layout, groupSizes: { k: 2, v: 3 } })).toThrow(/divisors of the 4 KV heads, got 3/);
+    expect(() => createFormat('mla' as 'grouped', { ...layout, groupSize: 2 })).toThrow("of grouped, kv-grouped, latent, got 'mla'");
+    expect(() => createFormat('toString' as 'grouped', { ...layout, groupSize: 2 })).toThrow(ArgumentError);
+    expect(() => createFormat('grouped', { ...layout, kvHeads: 12, groupSize: 5 })).toThrow(/divisors of the 12 KV heads, got 5/);
+    expect(() => createFormat('kv-grouped', { ...layout, groupSizes: { k: 2, v: 3 } })).toThrow(/divisors of the 4 KV heads, got 3/);
   });
 
   it('stores of keys and values what their group sizes leave', () => {
-    expect(createExpert('kv-grouped', { ...layout, groupSizes: { k: 4, v: 2 } }).stored).toEqual({ heads: 3, headDim: 8 });
+    expect(createFormat('kv-grouped', { ...layout, groupSizes: { k: 4, v: 2 } }).stored).toEqual({ heads: 3, headDim: 8 });
   });
 
   it('refuses tensors of another number of heads', () => {
-    const expert = createExpert('grouped', { ...layout, groupSize: 2 });
+    const expert = createFormat('grouped', { ...layout, groupSize: 2 });
     const x = tf.zeros([3, 2, 8]);
-    expect(() => expert.compress(x, x)).toThrow('compress expected shape [..., 4, 8], got [3, 2, 8]');
-    expect(() => expert.expand(x)).toThrow('expand expected shape [..., 4, 8], got [3, 2, 8]');
-    const mix = (experts: Expert[]) => mixKvByExperts(tf.zeros([3, 6]), tf.zeros([3, 6]), tf.zeros([3], 'int32') as Tensor1D, experts);
+    expect(() => expert.encode(x, x)).toThrow('encode expected shape [..., 4, 8], got [3, 2, 8]');
+    expect(() => expert.decode(x)).toThrow('decode expected shape [..., 4, 8], got [3, 2, 8]');
+    const mix = (experts: KvFormat[]) => mixKv(tf.zeros([3, 6]), tf.zeros([3, 6]), tf.zeros([3], 'int32') as Tensor1D, experts);
     expect(() => mix([expert])).toThrow('rows of 4 KV heads of 8, got a width of 6');
-    expect(() => mix([])).toThrow('at least one expert, got none');
+    expect(() => mix([])).toThrow('at least one format, got none');
   });
 });
 

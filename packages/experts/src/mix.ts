@@ -1,17 +1,8 @@
-import { ArgumentError, groupMean, type OptionNames } from '@mixsga/backend';
+import { ArgumentError, groupingOf, groupMean, type KeyValue, type KvFormat } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
-import type { Expert, KeyValue } from './expert';
 
-export interface MixOptions {
-  readonly headDim: number;
-  /** Group size of each expert; each divides the number of KV heads. */
-  readonly groupSizes: readonly number[];
-  /** What g heads become: their `mean` (the paper, the default), or with `root` their sum over √g. */
-  readonly pooling?: 'mean' | 'root';
-}
-
-export const MIX_OPTIONS: OptionNames<MixOptions> = { headDim: true, groupSizes: true, pooling: true };
+type Grouping = NonNullable<ReturnType<typeof groupingOf>>;
 
 /** How the choice of experts, which passes no gradient, is differentiated all the same. */
 export interface SoftMixture {
@@ -25,27 +16,35 @@ export interface SoftMixture {
 }
 
 /**
- * The keys and values that attention sees when every token is stored by its own grouped expert (paper section 3.3):
- * each run of g heads of a token is replaced by its mean, g being the group size of the token's expert.
+ * The keys and values that attention sees when every token is stored by its own expert (paper section 3.3): what the format of its
+ * expert gives back of them. Formats that group heads are computed by the fused operation; of others each stores and reads back all
+ * tokens, and each token takes the result of its own; formats that are nested in one do it once, each token with its own count of numbers.
  *
  * @param k, v float32 [tokens, KV heads · head dimension], the layer's own projections
- * @param assignment int32 [tokens], the token's expert; negative (padding) leaves the token as it is
- * @param soft makes it differentiable in its gates as well; the result, and its gradient in k and v, stay those of the hard choice
+ * @param assignment int32 [tokens], an index into `formats`; negative (padding) leaves the token as it is
+ * @param soft makes it differentiable in its gates as well; the result, and its gradient in k and v, stay those of the hard choice. For
+ *   formats that group heads
  * @returns the same shapes; differentiable in k and v
- * @throws ArgumentError when the shapes do not fit or a group size does not divide the heads
+ * @throws ArgumentError when there is no format, or the rows do not hold the formats' KV heads
  */
 export function mixKv(
-  k: Tensor2D, v: Tensor2D, assignment: Tensor1D, options: MixOptions, soft?: SoftMixture,
+  k: Tensor2D, v: Tensor2D, assignment: Tensor1D, formats: readonly KvFormat[], soft?: SoftMixture,
 ): KeyValue<Tensor2D> {
-  if (!soft) return { k: groupMean(k, assignment, options), v: groupMean(v, assignment, options) };
+  expectRows('mixKv', k, formats);
+  const grouping = groupingOf(formats);
+  if (!grouping) {
+    if (soft) throw new ArgumentError('mixKv: expected formats that group heads for a soft mixture, got others');
+    return mixByMeaning(k, v, assignment, formats);
+  }
+  if (!soft) return { k: groupMean(k, assignment, grouping), v: groupMean(v, assignment, grouping) };
   // Keys and values as the heads of one tensor, since a gate weighs both: groups divide the KV heads, so none has heads of both.
-  const mixed = mixSoftly(tf.concat([k, v], 1), assignment, options, soft);
+  const mixed = mixSoftly(tf.concat([k, v], 1), assignment, grouping, soft);
   const [keys, values] = tf.split(mixed, 2, 1) as [Tensor2D, Tensor2D];
   return { k: keys, v: values };
 }
 
 /** @param x float32 [tokens, heads · head dimension] */
-function mixSoftly(x: Tensor2D, assignment: Tensor1D, options: MixOptions, { gates, gradient }: SoftMixture): Tensor2D {
+function mixSoftly(x: Tensor2D, assignment: Tensor1D, options: Grouping, { gates, gradient }: SoftMixture): Tensor2D {
   const { tokens, experts } = { tokens: x.shape[0], experts: options.groupSizes.length };
   if (gates.shape.join() !== `${tokens},${experts}`) {
     throw new ArgumentError(`mixKv: expected gates of shape [${tokens}, ${experts}], got [${gates.shape.join(', ')}]`);
@@ -68,31 +67,16 @@ function mixSoftly(x: Tensor2D, assignment: Tensor1D, options: MixOptions, { gat
   return mix(x, gates) as Tensor2D;
 }
 
-/**
- * {@link mixKv} for experts of any type: every expert stores and reads back all tokens, and each token takes the result of its own;
- * experts that are nested in one do it once, each token with its own count of numbers.
- *
- * @param k, v float32 [tokens, KV heads · head dimension]
- * @param assignment int32 [tokens], an index into `experts`; negative (padding) leaves the token as it is
- * @returns the same shapes; differentiable in k and v
- * @throws ArgumentError when there is no expert, or the rows do not hold the experts' KV heads
- */
-export function mixKvByExperts(
-  k: Tensor2D,
-  v: Tensor2D,
-  assignment: Tensor1D,
-  experts: readonly Expert[],
-): KeyValue<Tensor2D> {
+function mixByMeaning(k: Tensor2D, v: Tensor2D, assignment: Tensor1D, formats: readonly KvFormat[]): KeyValue<Tensor2D> {
   const { shape } = k;
-  expectRows('mixKvByExperts', k, experts);
   const [keys, values] = tf.tidy(() => {
     const column = (which: Tensor) => tf.reshape(tf.cast(which, 'float32'), [shape[0], 1]);
     const isPadding = () => column(tf.less(assignment, 0));
-    const [keyHeads, valueHeads] = [k, v].map((x) => tf.reshape(x, [shape[0], experts[0]!.kvHeads, experts[0]!.headDim]));
-    const parts = areNested(experts)
-      ? [{ read: readNested(keyHeads!, valueHeads!, assignment, experts), isOwn: () => column(tf.greaterEqual(assignment, 0)) }]
-      : experts.map((expert, index) => ({
-          read: expert.expand(expert.compress(keyHeads!, valueHeads!)), isOwn: () => column(tf.equal(assignment, index)),
+    const [keyHeads, valueHeads] = [k, v].map((x) => tf.reshape(x, [shape[0], formats[0]!.kvHeads, formats[0]!.headDim]));
+    const parts = areNested(formats)
+      ? [{ read: readNested(keyHeads!, valueHeads!, assignment, formats), isOwn: () => column(tf.greaterEqual(assignment, 0)) }]
+      : formats.map((format, index) => ({
+          read: format.decode(format.encode(keyHeads!, valueHeads!)), isOwn: () => column(tf.equal(assignment, index)),
         }));
     return (['k', 'v'] as const).map((kind) =>
       parts.reduce<Tensor>((sum, { read, isOwn }) => tf.add(sum, masked(tf.reshape(read[kind], shape), isOwn)), masked(kind === 'k' ? k : v, isPadding)),
@@ -101,10 +85,10 @@ export function mixKvByExperts(
   return { k: keys, v: values };
 }
 
-/** @throws ArgumentError when there is no expert, or rows do not hold the KV heads of one */
-export function expectRows(who: string, { shape }: Tensor2D, experts: readonly Expert[]): void {
-  if (experts.length === 0) throw new ArgumentError(`${who}: expected at least one expert, got none`);
-  const misfit = experts.find(({ kvHeads, headDim }) => shape[1] !== kvHeads * headDim);
+/** @throws ArgumentError when there is no format, or rows do not hold the KV heads of one */
+export function expectRows(who: string, { shape }: Tensor2D, formats: readonly KvFormat[]): void {
+  if (formats.length === 0) throw new ArgumentError(`${who}: expected at least one format, got none`);
+  const misfit = formats.find(({ kvHeads, headDim }) => shape[1] !== kvHeads * headDim);
   if (misfit) throw new ArgumentError(`${who}: expected rows of ${misfit.kvHeads} KV heads of ${misfit.headDim}, got a width of ${shape[1]}`);
 }
 
@@ -119,20 +103,20 @@ function masked(x: Tensor, mask: () => Tensor): Tensor {
   return multiply(x);
 }
 
-function areNested(experts: readonly Expert[]): boolean {
-  return experts.every(({ nestedIn }) => nestedIn !== undefined && nestedIn === experts[0]!.nestedIn);
+function areNested(formats: readonly KvFormat[]): boolean {
+  return formats.every(({ nestedIn }) => nestedIn !== undefined && nestedIn === formats[0]!.nestedIn);
 }
 
-/** What each token's own of some nested experts gives back of it. @param k, v [tokens, KV heads, head dimension] */
-function readNested(k: Tensor, v: Tensor, assignment: Tensor1D, experts: readonly Expert[]): KeyValue {
-  const most = experts.reduce((most, expert) => (expert.stored.headDim > most.stored.headDim ? expert : most));
-  const stored = most.compress(k, v);
-  if (experts.length === 1) return most.expand(stored);
+/** What each token's own of some nested formats gives back of it. @param k, v [tokens, KV heads, head dimension] */
+function readNested(k: Tensor, v: Tensor, assignment: Tensor1D, formats: readonly KvFormat[]): KeyValue {
+  const most = formats.reduce((most, format) => (format.stored.headDim > most.stored.headDim ? format : most));
+  const stored = most.encode(k, v);
+  if (formats.length === 1) return most.decode(stored);
   const numbers = most.stored.headDim;
-  const kept = experts.flatMap(({ stored }) => Array.from({ length: numbers }, (_, i) => Number(i < stored.headDim)));
+  const kept = formats.flatMap(({ stored }) => Array.from({ length: numbers }, (_, i) => Number(i < stored.headDim)));
   const mask = () => {
-    const rows = tf.gather(tf.tensor2d(kept, [experts.length, numbers]), tf.maximum(assignment, tf.scalar(0, 'int32')));
+    const rows = tf.gather(tf.tensor2d(kept, [formats.length, numbers]), tf.maximum(assignment, tf.scalar(0, 'int32')));
     return tf.reshape(rows, [assignment.size, 1, numbers]);
   };
-  return most.expand(masked(stored, mask));
+  return most.decode(masked(stored, mask));
 }

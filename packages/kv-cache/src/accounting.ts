@@ -1,4 +1,4 @@
-import { ArgumentError, expectOptions, headBytes, type KvType, type OptionNames } from '@mixsga/backend';
+import { ArgumentError, expectOptions, storedBits, type KvType, type OptionNames } from '@mixsga/backend';
 import { expertBits } from './expert-index';
 import type { StoredEntry } from './layout';
 
@@ -18,7 +18,7 @@ export interface KvLayout {
   readonly type?: KvType;
 }
 
-const LAYOUT: OptionNames<KvLayout> = { layers: true, kvHeads: true, headDim: true, groupSizes: true, entries: true, ratios: true, type: true };
+const LAYOUT: OptionNames<KvLayout> = { layers: true, kvHeads: true, headDim: true, groupSizes: true, entries: { heads: true, headDim: true, packing: true }, ratios: true, type: true };
 
 /**
  * Bytes of KV cache for a token, over all layers, as the paper's Table 9 counts them: keys and values at
@@ -48,6 +48,6 @@ export function kvBytesPerToken(layout: KvLayout): number {
     );
   }
   const stored = entries ?? groupSizes.map((size) => ({ heads: (2 * kvHeads) / size, headDim }));
-  const values = (layers * ratios.reduce((sum, ratio, expert) => sum + ratio * stored[expert]!.heads * headBytes(type, stored[expert]!.headDim), 0)) / asked;
+  const values = (layers * ratios.reduce((sum, ratio, expert) => sum + (ratio * storedBits(stored[expert]!, type)) / 8, 0)) / asked;
   return Math.round(values) + Math.floor((layers * expertBits(groupSizes.length)) / 8);
 }

@@ -344,7 +344,7 @@ describe('a KV budget over nested entries', () => {
   };
 
   const host: ConstructorParameters<typeof CachePool>[0] = {
-    pages: ({ heads, headDim, type, valueHeads }) => new HostPages(heads, headDim, type, valueHeads),
+    pages: (format) => new HostPages(format),
   };
 
   /** A token whose numbers tell it and their place. */

@@ -1,10 +1,7 @@
-import { ArgumentError, type KvType, type OptionNames, type Pooling } from '@mixsga/backend';
+import { ArgumentError, type KvType, type OptionNames, type Pooling, type StoredShape } from '@mixsga/backend';
 
 /** Vectors that are stored of a token. */
-export interface StoredEntry {
-  readonly heads: number;
-  readonly headDim: number;
-}
+export type StoredEntry = StoredShape;
 
 /** The same as a cache has it. */
 export interface StoredToken extends StoredEntry {
@@ -42,14 +39,14 @@ export interface CacheLayout {
 }
 
 export const LAYOUT: OptionNames<CacheLayout> = {
-  layers: true, kvHeads: true, headDim: true, queryHeads: true, groupSizes: true, entries: true, nested: true, pooling: true, type: true, fingerprint: true,
+  layers: true, kvHeads: true, headDim: true, queryHeads: true, groupSizes: true, entries: { heads: true, headDim: true, packing: true }, nested: true, pooling: true, type: true, fingerprint: true,
 };
 
 /** What an arena has of a token: of heads that are grouped by `size` keys, and values, of so many heads; of entries their numbers, `size` times fewer. */
 export function entryOf({ kvHeads, headDim, entries }: Pick<CacheLayout, 'kvHeads' | 'headDim' | 'entries'>, size: number, arena: number): StoredEntry {
   if (!entries) return { heads: kvHeads / size, headDim };
-  const { heads, headDim: numbers } = entries[arena] ?? entries[0]!;
-  return { heads, headDim: numbers / size };
+  const { heads, headDim: numbers, packing } = entries[arena] ?? entries[0]!;
+  return { heads, headDim: numbers / size, ...(packing && { packing }) };
 }
 
 /** What the sizes of a budget's arenas divide. */

@@ -27,7 +27,7 @@ export class CachePool {
   readonly #owner: CacheOwner;
   readonly #pooling: Pooling;
   /** By what is stored of a token. */
-  readonly #memory = new Map<string, SharedPages>();
+  readonly #memory = new Map<unknown, SharedPages>();
   readonly #newMemory: (entry: StoredEntry, valueHeads: number) => SharedPages;
   #disposed = false;
 
@@ -119,7 +119,7 @@ export class CachePool {
     const { layout } = this.#owner;
     return groupSizes.map((size, expert) => {
       const entry = entryOf(layout, size, expert);
-      const key = `${entry.heads}x${entry.headDim}`;
+      const key = entry.packing ?? `${entry.heads}x${entry.headDim}`;
       const memory = this.#memory.get(key) ?? this.#newMemory(entry, layout.entries ? 0 : entry.heads);
       this.#memory.set(key, memory);
       return memory;

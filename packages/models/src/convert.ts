@@ -96,13 +96,14 @@ export function convertModel<Config extends ModelConfig>(
 
 /** The groups that a variant makes of the KV heads of each layer. @throws ArgumentError when it makes none */
 function groupingOf(attention: AttentionVariant, kvHeads: number): (layer: number) => Grouping {
-  if (attention.layerExperts) {
+  const { grouping } = attention.formats;
+  if (!grouping) {
     throw new ArgumentError(
       `convert: align is for a variant that groups the KV heads of keys and values alike, such as gqa:2, got ${attention.spec}, for whose experts there is nothing to align; leave it out`,
     );
   }
   const ratiosOf = attention.experts?.ratiosOf ?? (() => [1]);
-  const groupSizes = attention.experts ? attention.grouping!.groupSizes : [kvHeads / attention.storedKvHeads(kvHeads)];
+  const groupSizes = attention.experts ? grouping.groupSizes : [kvHeads / attention.storedKvHeads(kvHeads)];
   if (groupSizes.every((size) => size === 1)) {
     throw new ArgumentError(`convert: align is for a variant that groups KV heads, such as gqa:2, got ${attention.spec}; leave it out`);
   }

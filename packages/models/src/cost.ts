@@ -1,9 +1,9 @@
 // What a model takes: numbers of its parameters, their bytes, and the work of a token.
-import { headBytes, weightTypes, type KvType, type WeightType } from '@mixsga/backend';
+import { storedBits, weightTypes, type KvType, type WeightType } from '@mixsga/backend';
 import { kvBudget } from '@mixsga/experts';
 import { kvBytesPerToken, type StoredToken } from '@mixsga/kv-cache';
 import { knownAttention, parseAttention } from './attention/index';
-import { storingLayers, type AttentionVariant } from './attention/variant';
+import { formatLayout, storingLayers, type AttentionVariant } from './attention/variant';
 import { type ModelConfig, modelShape, type ModelShape } from './config/shape';
 import { familyOf } from './families/index';
 import { storedParameters } from './stored-parameters';
@@ -37,7 +37,8 @@ export function modelCost(config: ModelConfig, variant: AttentionVariant): Model
   const byType = (of: (type: WeightType) => number) => Object.fromEntries(weightTypes.map((type) => [type, of(type)])) as Record<WeightType, number>;
   const isTied = !sizes.some(({ name }) => name === 'lm_head.weight');
   // Where heads are grouped, a token is multiplied by the keys and values that its expert stores.
-  const kvShare = variant.experts && variant.grouping ? kvBudget(variant.experts.ratios, variant.grouping.groupSizes) : 1;
+  const { grouping } = variant.formats;
+  const kvShare = variant.experts && grouping ? kvBudget(variant.experts.ratios, grouping.groupSizes) : 1;
   const factors = sizes.reduce((sum, { name, count, isPacked }) => {
     if (!isPacked || (!isTied && name.endsWith('embed_tokens.weight'))) return sum;
     return sum + (/\.[kv]_proj\.weight$/.test(name) ? kvShare * count : count);
@@ -55,8 +56,8 @@ export function modelCost(config: ModelConfig, variant: AttentionVariant): Model
 export function kvBytes(shape: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): number {
   const ratios = variant.experts?.ratios ?? [1];
   const stored = { layers: storingLayers(shape.layers, variant).length, kvHeads: variant.storedKvHeads(shape.kvHeads) };
-  const groupSizes = variant.grouping?.groupSizes ?? ratios.map(() => 1);
-  return kvBytesPerToken({ ...stored, headDim: shape.headDim, groupSizes, entries: storedTokens(shape, variant, type), ratios, type });
+  const groupSizes = variant.formats.grouping?.groupSizes ?? ratios.map(() => 1);
+  return kvBytesPerToken({ ...stored, headDim: shape.headDim, groupSizes, entries: variant.formats.stored(formatLayout(variant, shape)), ratios, type });
 }
 
 /**
@@ -64,9 +65,8 @@ export function kvBytes(shape: ModelShape, variant: AttentionVariant, type: KvTy
  * @param type element type of keys and values
  */
 export function storedTokens({ kvHeads, headDim }: Pick<ModelShape, 'kvHeads' | 'headDim'>, variant: AttentionVariant, type: KvType = 'f32'): StoredToken[] {
-  const entries = variant.layerExperts?.stored({ kvHeads, headDim })
-    ?? variant.grouping!.groupSizes.map((size) => ({ heads: (2 * variant.storedKvHeads(kvHeads)) / size, headDim }));
-  return entries.map((entry) => ({ ...entry, bytes: entry.heads * headBytes(type, entry.headDim) }));
+  const entries = variant.formats.stored(formatLayout(variant, { kvHeads, headDim }));
+  return entries.map((entry) => ({ ...entry, bytes: storedBits(entry, type) / 8 }));
 }
 
 /** What a model keeps of a token in its KV cache under a variant. */
@@ -93,7 +93,7 @@ export interface KvTraits {
 /** @param type element type of keys and values */
 export function kvTraits(shape: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): KvTraits {
   const { experts } = variant;
-  const alone = variant.layerExperts ? 1 / variant.kvBudget : shape.kvHeads / variant.storedKvHeads(shape.kvHeads);
+  const alone = variant.formats.grouping ? shape.kvHeads / variant.storedKvHeads(shape.kvHeads) : 1 / variant.kvBudget;
   const { sizes: groupSizes, ratios } = experts ?? { sizes: [alone], ratios: [1] };
   const layerRatios = Array.from({ length: experts ? shape.layers : 0 }, (_, layer) => experts!.ratiosOf(layer));
   return {
@@ -123,7 +123,7 @@ export function kvBytesByVariant(shape: ModelShape): Record<string, number> {
 }
 
 /** Beside the weights, wasm keeps the keys' and values' projections pooled for each group size: bytes by type. */
-export function pooledBytes(config: ModelConfig, { grouping }: AttentionVariant, type: WeightType): number {
+export function pooledBytes(config: ModelConfig, { formats: { grouping } }: AttentionVariant, type: WeightType): number {
   const perWeight = { f32: 4, bf16: 2, int8: 1 }[type];
   const weights = familyOf(config)
     .parameters(config, parseAttention('mha'))

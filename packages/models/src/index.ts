@@ -3,7 +3,7 @@ export type { Grouping } from './align/align-heads';
 export { attentionKinds, knownAttention, parseAttention, registerAttention } from './attention/index';
 export { mixtureKind } from './attention/mixture';
 export type { MixtureForm } from './attention/mixture';
-export type { AttentionKind, AttentionShape, AttentionVariant, LayerConstants, LayerExperts, LayerWeights } from './attention/variant';
+export type { AttentionKind, AttentionShape, AttentionVariant, LayerConstants, LayerFormats, LayerWeights } from './attention/variant';
 export { companionFiles, loadModel, matchTensors, openModelCheckpoint, readCheckpoint, saveModel, trainableOf } from './checkpoint';
 export type { Checkpoint, LoadOptions, ModelCheckpoint, ParsedFiles, SaveModelOptions } from './checkpoint';
 export { knownModels } from './config/known-models';

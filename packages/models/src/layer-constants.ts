@@ -9,7 +9,7 @@ import type { ParameterSource, ParameterSpec } from './io/parameter-source';
 export function constantSpecs(config: ModelConfig): ParameterSpec[] {
   const shape = modelShape(config);
   const variant = parseAttention(shape.attention);
-  const shapes = [...(variant.layerExperts?.constants?.shapes(shape) ?? [])];
+  const shapes = [...(variant.formats.constants?.shapes(shape) ?? [])];
   return storingLayers(shape.layers, variant).flatMap((layer) => shapes.map(([name, own]) => ({ name: constantName(config, layer, name), shape: own })));
 }
 
@@ -19,7 +19,7 @@ export function constantSpecs(config: ModelConfig): ParameterSpec[] {
  */
 export function withConstants(config: ModelConfig, source: ParameterSource, variant: AttentionVariant): ParameterSource {
   const shape = modelShape(config);
-  const names = [...(variant.layerExperts?.constants?.shapes(shape).keys() ?? [])];
+  const names = [...(variant.formats.constants?.shapes(shape).keys() ?? [])];
   const layers = new Map(storingLayers(shape.layers, variant).flatMap((layer) => names.map((name) => [constantName(config, layer, name), layer])));
   const fitted = async (layer: number) => {
     const values = new Map<string, Float32Array>();
@@ -42,7 +42,7 @@ export function withConstants(config: ModelConfig, source: ParameterSource, vari
 export function constantValues(
   config: ModelConfig, values: ReadonlyMap<string, Float32Array>, variant: AttentionVariant,
 ): Map<string, Float32Array> {
-  const layers = variant.layerExperts?.constants ? storingLayers(modelShape(config).layers, variant) : [];
+  const layers = variant.formats.constants ? storingLayers(modelShape(config).layers, variant) : [];
   return new Map(layers.flatMap((layer) => [...layerConstants(config, values, variant, layer)]));
 }
 
@@ -50,7 +50,7 @@ export function constantValues(
 function layerConstants(
   config: ModelConfig, values: ReadonlyMap<string, Float32Array>, variant: AttentionVariant, layer: number,
 ): Map<string, Float32Array> {
-  const fitted = variant.layerExperts!.constants!.fit(layerWeights(config, values, layer), modelShape(config));
+  const fitted = variant.formats.constants!.fit(layerWeights(config, values, layer), modelShape(config));
   return new Map([...fitted].map(([name, array]) => [constantName(config, layer, name), array]));
 }
 

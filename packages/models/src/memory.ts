@@ -94,7 +94,7 @@ export function trainingMemory(config: ModelConfig, load: TrainingLoad): Trainin
     .filter(({ name }) => name.startsWith(first) && name.endsWith('.weight') && !name.includes('.router.'))
     .reduce((sum, { shape }) => sum + shape[0]!, 0);
   const keys = 2 * variant.storedKvHeads(kvHeads) * headDim;
-  const mixed = variant.layerExperts ? EXPERT_OUTPUTS * keys : variant.experts ? keys : 0;
+  const mixed = !variant.formats.grouping ? EXPERT_OUTPUTS * keys : variant.experts ? keys : 0;
   const floatsPerToken = COPIES * (layers * (outputs + heads * headDim + mixed) + 2 * hiddenSize);
   return {
     // The gradients of the embedding and of a head that is tied to it, before they are added.

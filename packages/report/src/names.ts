@@ -21,7 +21,7 @@ export function nameLines(methods: readonly MethodSummary[]): string[] {
   const lines = methods.map((method, i) => `**${method.name}** (\`${method.attention}\`): ${[methodText(method.attention, variants[i]!), ...wordsOf(method, variants[i]!)].join('; ')}.`);
   const terms: [string, boolean, string][] = [
     ['aligned', methods.some(({ align }) => align), 'before heads are grouped they are permuted and rotated so that those of a group are alike; the unmodified model computes the same'],
-    ['over the root', variants.some((variant) => variant?.grouping?.pooling === 'root'), 'the sum of g heads is divided by √g instead of g, so that keys and values have the same scale in every group size; a change of this project to the method'],
+    ['over the root', variants.some((variant) => variant?.formats.grouping?.pooling === 'root'), 'the sum of g heads is divided by √g instead of g, so that keys and values have the same scale in every group size; a change of this project to the method'],
     ...Object.entries(ROUTERS).map(([kind, text]): [string, boolean, string] => [`${kind} router`, methods.some(({ router, realisedRatios }) => realisedRatios !== null && (router ?? 'sigmoid') === kind), `chooses by ${text}`]),
     ['consistency loss', methods.some(({ realisedRatios }) => realisedRatios !== null), 'trains the router to give each token alone the expert that expert choice gives it among all tokens; α is its weight'],
   ];
@@ -40,17 +40,17 @@ function variantOf(attention: string): Variant | null {
 
 function methodText(attention: string, variant: Variant | null): string {
   if (variant === null) return 'an attention variant that is not known here';
-  const { experts, grouping, kvBudget } = variant;
+  const { experts, formats: { grouping }, kvBudget } = variant;
   const kept = `${budgetText(Number(kvBudget.toFixed(4)))} of the KV cache in all`;
   if (experts) {
     const sizes = grouping ? experts.sizes.map(headsText) : experts.sizes.map((size) => `1/${size} of the dimensions`);
     const shares = experts.ratios.map((ratio, e) => `${budgetText(Number(ratio.toFixed(4)))} ${e === 0 ? 'of the tokens keep ' : ''}${sizes[e]}`);
     return `a router sends each token to one of ${sizes.length} experts: ${shares.join(', ')}; ${kept}`;
   }
-  if (variant.layerExperts === null && kvBudget === 1) return 'multi-head attention as in the unmodified model, with the whole KV cache: a ceiling, not a rival';
+  if (grouping && kvBudget === 1) return 'multi-head attention as in the unmodified model, with the whole KV cache: a ceiling, not a rival';
   const shared = layersThatShare(variant);
   if (shared > 1) return `cross-layer attention: each ${shared} layers share the keys and values of the first; ${kept}`;
-  if (variant.layerExperts === null) return `grouped-query attention: of each ${Math.round(1 / kvBudget)} KV heads one is left, for all tokens alike; ${kept}`;
+  if (grouping) return `grouped-query attention: of each ${Math.round(1 / kvBudget)} KV heads one is left, for all tokens alike; ${kept}`;
   const kind = knownAttention().get(attention.split(':')[0]!);
   return `${kind ? kind.description.split(';')[0]!.replace('SIZE', String(Math.round(1 / kvBudget))) : 'an attention variant of another package'}; ${kept}`;
 }
@@ -68,7 +68,7 @@ function layersThatShare({ kvSource }: Variant): number {
 
 function wordsOf({ align, router, ablation, realisedRatios }: MethodSummary, variant: Variant | null): string[] {
   return [
-    ...(variant?.grouping?.pooling === 'root' ? ['over the root'] : []),
+    ...(variant?.formats.grouping?.pooling === 'root' ? ['over the root'] : []),
     ...(align ? ['aligned'] : []),
     ...(realisedRatios !== null && router !== null ? [`${router} router`] : []),
     ...(ablation === 'no consistency loss' ? ['no consistency loss (α = 0): the router is not trained'] : []),

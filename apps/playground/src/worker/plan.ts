@@ -49,7 +49,7 @@ export function budgetBytes(report: ModelReport, share: number, tokens: number):
 export function keptOf(attention: string, report: Pick<ModelReport, 'kvHeads' | 'headDim' | 'layers' | 'kvBytesPerTokenFull'>, stored: readonly StoredToken[]): Kept[] {
   const { kvHeads, headDim, layers, kvBytesPerTokenFull } = report;
   const storing = storingLayers(attention, layers);
-  const ofHeads = parseAttention(attention).grouping !== null;
+  const ofHeads = parseAttention(attention).formats.grouping !== null;
   const sharing = storing === layers ? '' : `, shared by ${Number((layers / storing).toFixed(1))} layers`;
   return stored.map((each) => {
     const heads = each.heads / 2;

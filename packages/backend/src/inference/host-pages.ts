@@ -1,22 +1,31 @@
-import { dequantiseHeads, headBytes, quantiseHeads, type KvType } from './kv-type';
+import { expectOptions } from '../options';
+import { dequantiseHeads, headBytes, quantiseHeads, type KvType, type Packing } from './kv-type';
 import type { PageStore, Segment, Slot, TokenMove } from './pages';
 import { PageNumbers, poolingFactor, TOKENS_PER_PAGE } from './pages';
 import type { Pooling } from './pages';
+import { PAGE_FORMAT, type PageFormat } from './runtime';
 
 /** Pages in plain arrays of the host: [token, heads·headDim] for K and for V. The reference of the others. */
 export class HostPages implements PageStore {
+  readonly heads: number;
+  readonly valueHeads: number;
+  readonly headDim: number;
+  readonly type: KvType;
+  readonly packing?: Packing;
   readonly bytesPerToken: number;
   readonly bytesPerPage: number;
   readonly #numbers = new PageNumbers();
   readonly #pages: Readonly<Record<'k' | 'v', Tokens>>[] = [];
 
-  constructor(
-    readonly heads: number,
-    readonly headDim: number,
-    readonly type: KvType = 'f32',
-    readonly valueHeads = heads,
-  ) {
-    this.bytesPerToken = (heads + valueHeads) * headBytes(type, headDim);
+  constructor(format: PageFormat) {
+    expectOptions('HostPages', format, PAGE_FORMAT);
+    const { heads, valueHeads = heads, headDim, type = 'f32', packing } = format;
+    this.heads = heads;
+    this.valueHeads = valueHeads;
+    this.headDim = headDim;
+    this.type = type;
+    if (packing) this.packing = packing;
+    this.bytesPerToken = packing?.bytes ?? (heads + valueHeads) * headBytes(type, headDim);
     this.bytesPerPage = TOKENS_PER_PAGE * this.bytesPerToken;
   }
 
@@ -25,7 +34,10 @@ export class HostPages implements PageStore {
   }
 
   allocate(): number {
-    const tokens = (heads: number) => (this.type === 'f32' ? new Float32Tokens(heads * this.headDim) : new Int8Tokens(heads, this.headDim));
+    const tokens = (heads: number) => {
+      if (heads > 0 && this.packing) return new PackedTokens(this.packing, heads * this.headDim);
+      return this.type === 'f32' ? new Float32Tokens(heads * this.headDim) : new Int8Tokens(heads, this.headDim);
+    };
     return this.#numbers.take(() => void this.#pages.push({ k: tokens(this.heads), v: tokens(this.valueHeads) }));
   }
 
@@ -143,6 +155,36 @@ class Int8Tokens implements Tokens {
     const { values, scales } = quantiseHeads(x, this.headDim);
     this.#values.set(values, first * this.heads * this.headDim);
     this.#scales.set(scales, first * this.heads);
+  }
+}
+
+class PackedTokens implements Tokens {
+  readonly #bytes: Uint8Array;
+
+  constructor(
+    readonly packing: Packing,
+    readonly width: number,
+  ) {
+    this.#bytes = new Uint8Array(TOKENS_PER_PAGE * packing.bytes);
+  }
+
+  get bytes(): number {
+    return this.#bytes.byteLength;
+  }
+
+  get(first: number, count: number): Float32Array {
+    const numbers = new Float32Array(count * this.width);
+    for (let i = 0; i < count; i++) this.packing.unpack(this.#own(first + i), numbers.subarray(i * this.width, (i + 1) * this.width));
+    return numbers;
+  }
+
+  set(first: number, x: Float32Array): void {
+    for (let i = 0; i < x.length / this.width; i++) this.packing.pack(x.subarray(i * this.width, (i + 1) * this.width), this.#own(first + i));
+  }
+
+  #own(token: number): Uint8Array {
+    const { bytes } = this.packing;
+    return this.#bytes.subarray(token * bytes, (token + 1) * bytes);
   }
 }
 

@@ -9,8 +9,8 @@ import { WebgpuRuntime } from './webgpu/runtime';
 
 export { HostPages, slotOf } from './host-pages';
 export { dequantiseHeads, headBytes, kvTypes, quantiseHeads } from './kv-type';
-export type { KvType, QuantisedHeads } from './kv-type';
-export { TOKENS_PER_PAGE } from './pages';
+export type { KvType, Packing, QuantisedHeads } from './kv-type';
+export { poolingFactor, TOKENS_PER_PAGE } from './pages';
 export type { PageStore, Pooling, Segment, Slot, TokenMove } from './pages';
 export { weightTypes } from './runtime';
 export type {

@@ -1,4 +1,4 @@
-// The element types in which a cache keeps keys and values.
+// The element types in which a cache keeps keys and values, or bits of a format's own.
 
 /** `int8`: each stored head of a token in 8 bits with a float32 scale for its keys and one for its values. */
 export const kvTypes = ['f32', 'int8'] as const;
@@ -7,6 +7,16 @@ export type KvType = (typeof kvTypes)[number];
 /** Bytes of the keys, or of the values, of one stored head of a token. */
 export function headBytes(type: KvType, headDim: number): number {
   return type === 'f32' ? 4 * headDim : headDim + 4;
+}
+
+/** How a format packs the numbers that it stores, where it has bits of its own. What is unpacked packs to the same bytes again. */
+export interface Packing {
+  /** Bytes of a token, scales and all. */
+  readonly bytes: number;
+  /** @param numbers float32 [heads, headDim] of a token @param to its {@link bytes} */
+  pack(numbers: Float32Array, to: Uint8Array): void;
+  /** The numbers that the bytes stand for. */
+  unpack(bytes: Uint8Array, to: Float32Array): void;
 }
 
 /** Heads in 8 bits: number d of head h stands for values[h, d] · scales[h]. */

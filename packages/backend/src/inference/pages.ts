@@ -1,5 +1,5 @@
 import { BackendError } from '../errors';
-import type { KvType } from './kv-type';
+import type { KvType, Packing } from './kv-type';
 
 /** Tokens of a page. Half a page for each expert and layer is what a cache wastes on average. */
 export const TOKENS_PER_PAGE = 32;
@@ -18,6 +18,8 @@ export interface PageStore {
   /** Those of the values, where they are not as many. */
   readonly valueHeads?: number;
   readonly headDim: number;
+  /** How a token is packed, where that is not by the element type. */
+  readonly packing?: Packing;
   /** Bytes of a token's keys and values: the numbers, and with int8 their scales. */
   readonly bytesPerToken: number;
   /** Bytes of a page as allocated. */

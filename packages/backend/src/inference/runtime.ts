@@ -2,7 +2,7 @@
 // that are written in place. One implementation for each way of computing; `createRuntime` picks that of the active backend.
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import type { OptionNames } from '../options';
-import type { KvType } from './kv-type';
+import type { KvType, Packing } from './kv-type';
 import type { PageStore, Pooling, Segment, Slot } from './pages';
 
 /** Element types of packed weights. Sums are float32 whatever the type. */
@@ -185,9 +185,13 @@ export interface PageFormat {
   readonly queryHeads?: number;
   /** Element type of keys and values. Default f32. */
   readonly type?: KvType;
+  /** How a token is packed, instead of by the element type; for pages of the host without value heads. */
+  readonly packing?: Packing;
 }
 
-export const PAGE_FORMAT: OptionNames<PageFormat> = { heads: true, valueHeads: true, headDim: true, queryHeads: true, type: true };
+export const PAGE_FORMAT: OptionNames<PageFormat> = {
+  heads: true, valueHeads: true, headDim: true, queryHeads: true, type: true, packing: true,
+};
 
 /** What a step gives to the host, in one read. */
 export interface StepResult {
@@ -288,6 +292,8 @@ export interface InferenceRuntime {
    * @param angles for {@link rotate}: row `row` of them turns the keys first
    */
   store(weights: KvWeights, x: Rows, row: number, route: Route, view: LayerView, angles?: Rows): void;
+  /** The same of keys and values that are projected, and turned, already: row `row` of each becomes what its expert keeps of it. */
+  storeProjected(grouping: Grouping, k: Rows, v: Rows, row: number, route: Route, view: LayerView): void;
   /** out[row] = attention of q[row] over what the view has cached and, unless `route` is null, over the token just stored. */
   attend(q: Rows, row: number, view: LayerView, route: Route | null, out: Rows, options: AttendOptions): void;
 

@@ -4,7 +4,7 @@ import type { PageStore, Slot, TokenMove } from '../inference/pages';
 import { describePageStore } from './describe-page-store';
 import { pageStoreChecks } from './page-store';
 
-describePageStore('HostPages', async () => (heads, headDim, type) => new HostPages(heads, headDim, type));
+describePageStore('HostPages', async () => (heads, headDim, type) => new HostPages({ heads, headDim, type }));
 
 // The suite has to catch what it is there for: these stores are wrong on purpose.
 describe('a wrong store', () => {
@@ -47,7 +47,7 @@ describe('a wrong store', () => {
     [FirstSlot, /^1 heads of 4: expected k\[0\] of the first 32 tokens to be /],
   ])('%o is refused: %s', async (Store: new (...args: ConstructorParameters<typeof HostPages>) => PageStore, message) => {
     const messages = await Promise.all(
-      pageStoreChecks.map(({ run }) => run((...format) => new Store(...format)).then(() => 'passed', (e: Error) => e.message)),
+      pageStoreChecks.map(({ run }) => run((heads, headDim, type) => new Store({ heads, headDim, ...(type && { type }) })).then(() => 'passed', (e: Error) => e.message)),
     );
     expect(messages.filter((m) => message.test(m)).length).toBeGreaterThan(0);
   });

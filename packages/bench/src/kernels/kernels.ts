@@ -140,8 +140,9 @@ async function measure<T>(
 function attentionContender(runtime: InferenceRuntime, spec: string, tokens: number, shape: KernelsShape): KernelContender {
   const { heads, headDim, coldBytes } = shape;
   const variant = parseAttention(spec);
-  if (!variant.grouping) throw new ArgumentError(`bench: expected a variant that groups heads, which kernels attend to, got ${spec}`);
-  const { groupSizes } = variant.grouping;
+  const { grouping } = variant.formats;
+  if (!grouping) throw new ArgumentError(`bench: expected a variant that groups heads, which kernels attend to, got ${spec}`);
+  const { groupSizes } = grouping;
   const { ratiosOf } = variant.experts ?? { ratiosOf: () => [1] };
   const kvHeads = variant.storedKvHeads(heads);
   const layers = Math.ceil(coldBytes / (2 * 4 * tokens * heads * variant.kvBudget * headDim));

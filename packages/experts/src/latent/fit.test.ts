@@ -4,7 +4,7 @@ import type { Tensor2D } from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { checkLatentBasis, fitLatentBasis, type LatentInputs } from './fit';
-import { latentExpert } from './latent';
+import { latentFormat } from './latent';
 import { symmetricEigen } from './symmetric-eigen';
 import { randomProjections, tensorsOf } from './testing/random-projections';
 
@@ -108,8 +108,8 @@ describe('fitLatentBasis', () => {
 
   it('makes experts that refuse another layout, or a rank beyond it', () => {
     const basis = tensorsOf(fitLatentBasis(randomProjections(layout, { inputs: 9, rank: 6, seed: 8 })), rows);
-    expect(() => latentExpert({ kvHeads: 2, headDim: 3, rank: 2, basis })).toThrow('expected weight of 12 rows, the keys and values of a token, got [24, 6]');
-    expect(() => latentExpert({ ...layout, rank: 7, basis })).toThrow('expected a rank from 1 to 6, the columns of the basis, got 7');
+    expect(() => latentFormat({ kvHeads: 2, headDim: 3, rank: 2, basis })).toThrow('expected weight of 12 rows, the keys and values of a token, got [24, 6]');
+    expect(() => latentFormat({ ...layout, rank: 7, basis })).toThrow('expected a rank from 1 to 6, the columns of the basis, got 7');
   });
 
   /** Σ over unit inputs of what a rank loses of the scaled keys and values, less their bias. */
@@ -117,11 +117,11 @@ describe('fitLatentBasis', () => {
     return tf.tidy(() => {
       const values = fitLatentBasis(inputs);
       const basis = tensorsOf(values, rows);
-      const expert = latentExpert({ ...layout, rank, basis });
+      const expert = latentFormat({ ...layout, rank, basis });
       const scaled = tf.transpose(tf.tensor2d(stackedRows(inputs))); // [inputs, rows]
       const whole = tf.add(tf.div(scaled, basis.scale), basis.bias) as Tensor2D;
       const [k, v] = tf.split(whole, 2, 1).map((x) => tf.reshape(x, [-1, layout.kvHeads, layout.headDim]));
-      const read = expert.expand(expert.compress(k!, v!));
+      const read = expert.decode(expert.encode(k!, v!));
       const flat = tf.concat([tf.reshape(read.k, [-1, half]), tf.reshape(read.v, [-1, half])], 1);
       return tf.sum(tf.square(tf.mul(tf.sub(flat, whole), basis.scale))).dataSync()[0]!;
     });

@@ -7,7 +7,7 @@ import type { CacheLayout } from '../layout';
 export const layout: CacheLayout = { layers: 2, kvHeads: 4, headDim: 1, groupSizes: [1, 2], fingerprint: 'conformance' };
 
 export function newPool(of: CacheLayout = layout): CachePool {
-  return new CachePool({ pages: ({ heads, headDim, type, valueHeads }: PageFormat) => new HostPages(heads, headDim, type, valueHeads) }, of);
+  return new CachePool({ pages: (format: PageFormat) => new HostPages(format) }, of);
 }
 
 /** What a query gives a token, from 0 to below 1; much the same numbers for every pair. */

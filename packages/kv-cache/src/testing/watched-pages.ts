@@ -1,16 +1,14 @@
-import { BackendError, HostPages, TOKENS_PER_PAGE, type KvType, type PageFormat } from '@mixsga/backend';
+import { BackendError, HostPages, TOKENS_PER_PAGE, type PageFormat } from '@mixsga/backend';
 
 /** Pages on the host that know which are taken, hold NaN until they are written, and can run out. */
 export class WatchedPages extends HostPages {
   readonly taken = new Set<number>();
 
   constructor(
-    heads: number,
-    headDim: number,
-    type: KvType | undefined,
+    format: PageFormat,
     private readonly memory: Memory,
   ) {
-    super(heads, headDim, type);
+    super(format);
   }
 
   override allocate(): number {
@@ -46,7 +44,7 @@ export class WatchedRuntime {
   readonly memory: Memory = { left: Infinity };
 
   pages({ heads, headDim, type }: PageFormat): WatchedPages {
-    const store = new WatchedPages(heads, headDim, type, this.memory);
+    const store = new WatchedPages({ heads, headDim, ...(type && { type }) }, this.memory);
     this.stores.push(store);
     return store;
   }

@@ -25,8 +25,7 @@ describe.each(Object.entries(attentionKinds))('%s', (name, kind) => {
   it('has the budget that its traits add up to', () => {
     const ratios = variant.experts?.ratios ?? [1];
     const stored =
-      variant.layerExperts?.stored(SHAPE).map(({ heads, headDim }) => (heads * headDim) / (2 * SHAPE.kvHeads * SHAPE.headDim)) ??
-      variant.grouping!.groupSizes.map((size) => 1 / size);
+      variant.formats.stored(SHAPE).map(({ heads, headDim }) => (heads * headDim) / (2 * SHAPE.kvHeads * SHAPE.headDim));
     const kept = ratios.reduce((sum, ratio, expert) => sum + ratio * stored[expert]!, 0);
     const own = LAYERS.filter((layer) => variant.kvSource(layer) === layer).length / LAYERS.length;
     expect((variant.storedKvHeads(8) / 8) * own * kept).toBeCloseTo(variant.kvBudget, 12);
@@ -39,7 +38,7 @@ describe('parseAttention', () => {
     const variant = parseAttention('mixsga:0.30:.1:0.6@1,2,4');
     expect(variant.spec).toBe('mixsga:0.3:0.1:0.6');
     expect(parseAttention('mixsga:3:1:6').experts).toMatchObject({ ratios: [0.3, 0.1, 0.6], sizes: [1, 2, 4] });
-    expect(parseAttention('mixsga:3:1:6').grouping).toEqual({ groupSizes: [1, 2, 4], pooling: 'mean' });
+    expect(parseAttention('mixsga:3:1:6').formats.grouping).toEqual({ groupSizes: [1, 2, 4], pooling: 'mean' });
     expect(parseAttention('mixsga:3:1:6').kvBudget).toBeCloseTo(0.5, 12);
     expect(parseAttention('mixsga:1:2@1,3').spec).toBe('mixsga:1:2@1,3');
   });
@@ -92,19 +91,19 @@ describe('parseAttention', () => {
 describe('latents', () => {
   it('store a share of the numbers, in spec as asked for, and route only when they are of several sizes', () => {
     const single = parseAttention('latent:1@4');
-    expect([single.spec, single.kvBudget, single.experts, single.grouping]).toEqual(['latent:1@4', 0.25, null, null]);
-    expect(single.layerExperts!.stored(SHAPE)).toEqual([{ heads: 1, headDim: 64 }]);
+    expect([single.spec, single.kvBudget, single.experts, single.formats.grouping]).toEqual(['latent:1@4', 0.25, null, null]);
+    expect(single.formats.stored(SHAPE)).toEqual([{ heads: 1, headDim: 64 }]);
     const mixture = parseAttention('latent:3:1:6@4,8,16=0.125');
     expect(mixture.experts).toMatchObject({ ratios: [0.3, 0.1, 0.6], sizes: [4, 8, 16] });
-    expect(mixture.layerExperts!.stored(SHAPE).map(({ headDim }) => headDim)).toEqual([64, 32, 16]);
-    expect(parseAttention('latent:1@5.33').layerExperts!.stored(SHAPE)).toEqual([{ heads: 1, headDim: 48 }]);
+    expect(mixture.formats.stored(SHAPE).map(({ headDim }) => headDim)).toEqual([64, 32, 16]);
+    expect(parseAttention('latent:1@5.33').formats.stored(SHAPE)).toEqual([{ heads: 1, headDim: 48 }]);
     expect(parseAttention('latent:1:0/0:1@2,8=0.3125').experts!.ratiosOf(1)).toEqual([0, 1]);
   });
 
   it('group keys and values differently, routed or not', () => {
     const alone = parseAttention('gqa:k4v2');
     expect([alone.spec, alone.kvBudget, alone.storedKvHeads(8)]).toEqual(['gqa:k4v2', 0.375, 8]);
-    expect(alone.layerExperts!.stored(SHAPE)).toEqual([{ heads: 6, headDim: 16 }]);
+    expect(alone.formats.stored(SHAPE)).toEqual([{ heads: 6, headDim: 16 }]);
     const mixture = parseAttention('mixsga:3:1:6@1,k4v2,4');
     expect([mixture.spec, mixture.kvBudget]).toEqual(['mixsga:3:1:6@1,k4v2,4', expect.closeTo(0.3 + 0.0375 + 0.15, 12)]);
     expect(parseAttention('mixsga:1:1:2@1,k2v2,4').spec).toBe('mixsga:1:1:2');

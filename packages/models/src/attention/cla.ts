@@ -1,6 +1,7 @@
 import { ArgumentError } from '@mixsga/backend';
+import { groupedFormats } from './grouped';
 import { parseCount } from './parse-count';
-import { UNGROUPED, type AttentionKind } from './variant';
+import type { AttentionKind } from './variant';
 
 /** Cross-layer attention (Brandon et al. 2024): runs of layers share the keys and values of the first. */
 export const cla: AttentionKind = {
@@ -14,7 +15,7 @@ export const cla: AttentionKind = {
       spec: `cla:${share}`,
       kvBudget: 1 / share,
       experts: null,
-      ...UNGROUPED,
+      formats: groupedFormats([1]),
       storedKvHeads: (kvHeads) => kvHeads,
       kvSource: (layer) => layer - (layer % share),
       validate({ layers }) {

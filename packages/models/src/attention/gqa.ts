@@ -1,6 +1,7 @@
 import { validateGroupSizes } from '@mixsga/experts';
-import { formatGroups, kvCompression, kvGroupedExperts, parseGroups } from './kv-groups';
-import { UNGROUPED, type AttentionKind } from './variant';
+import { groupedFormats } from './grouped';
+import { formatGroups, kvCompression, kvGroupedFormats, parseGroups } from './kv-groups';
+import type { AttentionKind } from './variant';
 
 /**
  * Grouped-query attention (Ainslie et al. 2023): runs of KV heads share one projection in every layer. Where keys and values differ, projections
@@ -18,7 +19,7 @@ export const gqa: AttentionKind = {
       spec: `gqa:${formatGroups(sizes)}`,
       kvBudget: 1 / kvCompression(sizes),
       experts: null,
-      ...(isAlike ? UNGROUPED : { grouping: null, layerExperts: kvGroupedExperts([sizes]) }),
+      formats: isAlike ? groupedFormats([1]) : kvGroupedFormats([sizes]),
       storedKvHeads: (kvHeads) => (isAlike ? kvHeads / sizes.k : kvHeads),
       kvSource: (layer) => layer,
       validate({ kvHeads }) {

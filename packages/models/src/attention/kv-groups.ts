@@ -1,7 +1,7 @@
 // Groups of KV heads that may be of one size for keys and of another for values.
-import { createExpert } from '@mixsga/experts';
+import { createFormat } from '@mixsga/experts';
 import { parseCount } from './parse-count';
-import type { LayerExperts } from './variant';
+import type { LayerFormats } from './variant';
 
 export interface GroupSizes {
   readonly k: number;
@@ -24,11 +24,12 @@ export function kvCompression({ k, v }: GroupSizes): number {
   return k === v ? k : 2 / (1 / k + 1 / v);
 }
 
-/** Experts by `compress` and `expand`, one for each size. A mean of keys turns as keys do. */
-export function kvGroupedExperts(sizes: readonly GroupSizes[]): LayerExperts {
+/** Formats of one size for keys and another for values. A mean of keys turns as keys do. */
+export function kvGroupedFormats(sizes: readonly GroupSizes[]): LayerFormats {
   return {
     takesRotatedKeys: true,
+    grouping: null,
     stored: ({ kvHeads, headDim }) => sizes.map(({ k, v }) => ({ heads: kvHeads / k + kvHeads / v, headDim })),
-    create: ({ kvHeads, headDim }) => sizes.map((groupSizes) => createExpert('kv-grouped', { kvHeads, headDim, groupSizes })),
+    create: ({ kvHeads, headDim }) => sizes.map((groupSizes) => createFormat('kv-grouped', { kvHeads, headDim, groupSizes })),
   };
 }

@@ -1,8 +1,8 @@
 import { ArgumentError } from '@mixsga/backend';
-import { checkLatentBasis, createExpert, fitLatentBasis, type ExpertLayout, type LatentBasis } from '@mixsga/experts';
+import { checkLatentBasis, createFormat, fitLatentBasis, type FormatLayout, type LatentBasis } from '@mixsga/experts';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { mixtureKind, parseNumber } from './mixture';
-import type { LayerConstants, LayerExperts } from './variant';
+import type { LayerConstants, LayerFormats } from './variant';
 
 /** Of the constants in a checkpoint. */
 const NAMES = { weight: 'kv_basis.weight', bias: 'kv_basis.bias', scale: 'kv_basis.scale' } as const;
@@ -19,7 +19,7 @@ export const latent = mixtureKind<number>({
   formatSize: String,
   defaultSizes: () => null,
   compression: (size) => size,
-  storage: (sizes) => ({ grouping: null, layerExperts: latentExperts(sizes) }),
+  formats: latentFormats,
   check(sizes, layout) {
     const ranks = sizes.map((size) => rankOf(size, layout));
     if (ranks.every((rank, i) => rank >= 1 && rank < (ranks[i - 1] ?? Infinity))) return;
@@ -29,11 +29,11 @@ export const latent = mixtureKind<number>({
 });
 
 /** Numbers that are left of the keys and values of a token. */
-function rankOf(size: number, { kvHeads, headDim }: ExpertLayout): number {
+function rankOf(size: number, { kvHeads, headDim }: FormatLayout): number {
   return Math.round((2 * kvHeads * headDim) / size);
 }
 
-function latentExperts(sizes: readonly number[]): LayerExperts {
+function latentFormats(sizes: readonly number[]): LayerFormats {
   const finest = Math.min(...sizes);
   const constants: LayerConstants = {
     shapes(layout) {
@@ -51,13 +51,14 @@ function latentExperts(sizes: readonly number[]): LayerExperts {
   };
   return {
     takesRotatedKeys: false,
+    grouping: null,
     constants,
     stored: (layout) => sizes.map((size) => ({ heads: 1, headDim: rankOf(size, layout) })),
     create(layout, values) {
       const basis: LatentBasis = {
         weight: values.get(NAMES.weight) as Tensor2D, bias: values.get(NAMES.bias) as Tensor1D, scale: values.get(NAMES.scale) as Tensor1D,
       };
-      return sizes.map((size) => createExpert('latent', { kvHeads: layout.kvHeads, headDim: layout.headDim, rank: rankOf(size, layout), basis }));
+      return sizes.map((size) => createFormat('latent', { kvHeads: layout.kvHeads, headDim: layout.headDim, rank: rankOf(size, layout), basis }));
     },
   };
 }

@@ -1,4 +1,5 @@
-import { UNGROUPED, type AttentionKind } from './variant';
+import { groupedFormats } from './grouped';
+import type { AttentionKind } from './variant';
 
 /** Multi-head attention, or whatever grouping the model was published with: unmodified. */
 export const mha: AttentionKind = {
@@ -11,7 +12,7 @@ export const mha: AttentionKind = {
           spec: 'mha',
           kvBudget: 1,
           experts: null,
-          ...UNGROUPED,
+          formats: groupedFormats([1]),
           storedKvHeads: (kvHeads) => kvHeads,
           kvSource: (layer) => layer,
           validate: () => undefined,

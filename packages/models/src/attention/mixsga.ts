@@ -1,6 +1,7 @@
 import { ArgumentError } from '@mixsga/backend';
 import { defaultGroupSizes, validateGroupSizes } from '@mixsga/experts';
-import { formatGroups, kvCompression, kvGroupedExperts, parseGroups, type GroupSizes } from './kv-groups';
+import { groupedFormats } from './grouped';
+import { formatGroups, kvCompression, kvGroupedFormats, parseGroups, type GroupSizes } from './kv-groups';
 import { mixtureKind } from './mixture';
 import type { AttentionKind } from './variant';
 
@@ -22,9 +23,9 @@ function kindOf(name: string, pooling: 'mean' | 'root', description: string): At
     formatSize: formatGroups,
     defaultSizes: (experts) => defaultGroupSizes(experts).map((size) => ({ k: size, v: size })),
     compression: kvCompression,
-    storage(sizes) {
-      if (sizes.every(({ k, v }) => k === v)) return { grouping: { groupSizes: sizes.map(({ k }) => k), pooling }, layerExperts: null };
-      if (pooling === 'mean') return { grouping: null, layerExperts: kvGroupedExperts(sizes) };
+    formats(sizes) {
+      if (sizes.every(({ k, v }) => k === v)) return groupedFormats(sizes.map(({ k }) => k), pooling);
+      if (pooling === 'mean') return kvGroupedFormats(sizes);
       throw new ArgumentError(`${name}: expected keys and values in groups of the same size, got ${sizes.map(formatGroups).join(',')}; use mixsga`);
     },
     check(sizes, { kvHeads }) {

@@ -1,7 +1,7 @@
 // The specs of variants whose tokens are routed: NAME:RATIO:RATIO…[/RATIO:RATIO…][@SIZE,SIZE…][=BUDGET].
 import { ArgumentError } from '@mixsga/backend';
 import { kvBudget, normaliseRatios } from '@mixsga/experts';
-import type { AttentionKind, AttentionShape, AttentionVariant } from './variant';
+import type { AttentionKind, AttentionShape, AttentionVariant, LayerFormats } from './variant';
 
 const NUMBER = /^-?(\d+\.?\d*|\.\d+)$/;
 /** How far the ratios may be from the budget that a spec states. */
@@ -22,7 +22,7 @@ export interface MixtureForm<Size> {
   /** How many times fewer numbers than the unmodified model an expert of a size stores of a token. */
   compression(size: Size): number;
   /** How experts of these sizes store tokens. @throws ArgumentError when they do not go together */
-  storage(sizes: readonly Size[]): Pick<AttentionVariant, 'grouping' | 'layerExperts'>;
+  formats(sizes: readonly Size[]): LayerFormats;
   /** @throws ArgumentError when the sizes do not fit the model, saying what would */
   check(sizes: readonly Size[], shape: AttentionShape): void;
 }
@@ -76,7 +76,7 @@ function variantOf<Size>(form: MixtureForm<Size>, { lists, sizes, budget }: Mixt
       `${name}: expected ratios that keep ${budget} of the KV cache, as the spec states, got ${Number(kept.toFixed(6))}; change the ratios or the budget`,
     );
   }
-  const storage = form.storage(sizes);
+  const formats = form.formats(sizes);
   const texts = sizes.map((size) => form.formatSize(size));
   const isDefault = String(texts) === String(form.defaultSizes(experts)?.map((size) => form.formatSize(size)));
   const mixture: AttentionVariant['experts'] = {
@@ -92,13 +92,13 @@ function variantOf<Size>(form: MixtureForm<Size>, { lists, sizes, budget }: Mixt
       budget === undefined ? '' : `=${budget}`,
     ].join(''),
     kvBudget: kept,
-    experts: experts === 1 && storage.layerExperts ? null : mixture,
-    ...storage,
+    experts: experts === 1 && !formats.grouping ? null : mixture,
+    formats,
     storedKvHeads: (kvHeads) => kvHeads,
     kvSource: (layer) => layer,
     validate(shape) {
       form.check(sizes, shape);
-      expectRotation(name, storage, shape);
+      expectRotation(name, formats, shape);
       if (lists.length === 1 || lists.length === shape.layers) return;
       throw new ArgumentError(
         `${name}: expected ratios for each of the ${shape.layers} layers, or one list for all, got ${lists.length} lists; separate them by /`,
@@ -108,8 +108,8 @@ function variantOf<Size>(form: MixtureForm<Size>, { lists, sizes, budget }: Mixt
 }
 
 /** @throws ArgumentError when keys are turned and the experts can't take them */
-function expectRotation(name: string, { layerExperts }: Pick<AttentionVariant, 'layerExperts'>, { rotary }: AttentionShape): void {
-  if (!rotary || !layerExperts || layerExperts.takesRotatedKeys) return;
+function expectRotation(name: string, { takesRotatedKeys }: LayerFormats, { rotary }: AttentionShape): void {
+  if (!rotary || takesRotatedKeys) return;
   throw new ArgumentError(
     `${name}: expected a model whose positions are learned, such as opt, got one whose keys are turned by their positions (rotary), for which there is no fixed basis; use mixsga or gqa`,
   );

@@ -1,8 +1,8 @@
-import type { Expert, ExpertLayout, LatentInputs } from '@mixsga/experts';
+import type { FormatLayout, KvFormat, LatentInputs, Pooling, StoredShape } from '@mixsga/experts';
 import type { Tensor } from '@tensorflow/tfjs-core';
 
 /** The attention of a model that a variant is for. */
-export interface AttentionShape extends ExpertLayout {
+export interface AttentionShape extends FormatLayout {
   readonly layers: number;
   /** Whether keys are turned by their positions. */
   readonly rotary: boolean;
@@ -33,16 +33,8 @@ export interface AttentionVariant {
     readonly sizes: readonly number[];
   } | null;
 
-  /** What the fused operations make of a token's heads, by expert; null where {@link layerExperts} store it. */
-  readonly grouping: {
-    /** Group size of each expert; [1] where none groups. */
-    readonly groupSizes: readonly number[];
-    /** What a group of heads becomes, see `groupMean`. */
-    readonly pooling: 'mean' | 'root';
-  } | null;
-
-  /** Experts of any type, by which tokens are stored and read back; null where heads are grouped. Without routing there is one. */
-  readonly layerExperts: LayerExperts | null;
+  /** What is stored of a token, by expert. Without routing there is one. */
+  readonly formats: LayerFormats;
 
   /** Heads that the K and V projections have, out of the unmodified model's KV heads. */
   storedKvHeads(kvHeads: number): number;
@@ -54,36 +46,37 @@ export interface AttentionVariant {
   validate(shape: AttentionShape): void;
 }
 
-/** How the experts of a layer are made. */
-export interface LayerExperts {
+/** How the formats of a layer are made: those of its experts, the most expensive first. */
+export interface LayerFormats {
   /** Whether keys may have been turned by rotary positions when they are stored. */
   readonly takesRotatedKeys: boolean;
-  /** What each stores of a token, see `Expert`. @throws ArgumentError when that does not fit the layout */
-  stored(layout: ExpertLayout): readonly Expert['stored'][];
+  /** Group size of each, where all group heads alike, as the fused operations do; null elsewhere. */
+  readonly grouping: { readonly groupSizes: readonly number[]; readonly pooling: Pooling } | null;
+  /** What each stores of a token, see `KvFormat`. @throws ArgumentError when that does not fit the layout */
+  stored(layout: FormatLayout): readonly StoredShape[];
   /** What they know of their layer beside the layout. */
   readonly constants?: LayerConstants;
-  /**
-   * The experts of a layer, the most expensive first.
-   * @param constants by name; they belong to the caller
-   */
-  create(layout: ExpertLayout, constants: ReadonlyMap<string, Tensor>): readonly Expert[];
+  /** @param constants by name; they belong to the caller */
+  create(layout: FormatLayout, constants: ReadonlyMap<string, Tensor>): readonly KvFormat[];
 }
 
 /** Tensors that belong to a layer beside its parameters and are not trained. */
 export interface LayerConstants {
   /** Their shapes by name; in a checkpoint the name follows that of the layer and `self_attn`. */
-  shapes(layout: ExpertLayout): ReadonlyMap<string, number[]>;
+  shapes(layout: FormatLayout): ReadonlyMap<string, number[]>;
   /** Their values, from the layer's weights on conversion. */
-  fit(layer: LayerWeights, layout: ExpertLayout): ReadonlyMap<string, Float32Array>;
+  fit(layer: LayerWeights, layout: FormatLayout): ReadonlyMap<string, Float32Array>;
   /** Looks at values that come from a file. @throws ArgumentError when they are none that `fit` could give */
-  check(values: ReadonlyMap<string, Float32Array>, layout: ExpertLayout): void;
+  check(values: ReadonlyMap<string, Float32Array>, layout: FormatLayout): void;
 }
 
 /** What a layer's keys and values are made by. */
 export type LayerWeights = Omit<LatentInputs, 'rank'>;
 
-/** Every head as the model has it. */
-export const UNGROUPED = { grouping: { groupSizes: [1], pooling: 'mean' }, layerExperts: null } as const;
+/** What formats see of a layer of a model. */
+export function formatLayout({ storedKvHeads }: AttentionVariant, { kvHeads, headDim }: FormatLayout): FormatLayout {
+  return { kvHeads: storedKvHeads(kvHeads), headDim };
+}
 
 /** The layers that have keys and values of their own, in ascending order. */
 export function storingLayers(layers: number, { kvSource }: AttentionVariant): number[] {

@@ -1,11 +1,10 @@
 // A model of any family on a backend: packed weights, a cache for each sequence, steps that allocate nothing, and likelihoods.
-import { ArgumentError, createRuntime, expectBackend, expectOptions, HostPages, Lifetime } from '@mixsga/backend';
-import type { InferenceRuntime, OptionNames, PageFormat, KvType, LatentWeights, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
-import type { Expert } from '@mixsga/experts';
+import { ArgumentError, createLayerAttention, createRuntime, expectBackend, expectOptions, HostPages, Lifetime } from '@mixsga/backend';
+import type { InferenceRuntime, LayerAttention, OptionNames, PageFormat, KvType, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
 import { CachePool } from '@mixsga/kv-cache';
 import type { KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
-import { storingLayers } from '../attention/variant';
+import { formatLayout, storingLayers } from '../attention/variant';
 import { modelShape, type ModelConfig } from '../config/shape';
 import type { CacheOptions, Decoder, PrefillOptions, StepOutput, Want } from '../generation/decoder';
 import type { ParameterSource } from '../io/parameter-source';
@@ -14,7 +13,7 @@ import { expectInWindow, expectPrompt, expectTargets, expectTokens, limitsOf } f
 import type { ModelFamily } from '../families/family';
 import { expectDistributions, expectLikelihoods, explained, type Inspect } from './finite-logits';
 import { gatherLikelihood, logitWork } from './likelihood';
-import { allocateBuffers, decodesLatents, disposeBuffers, readsDistortion, type Buffers, type Parts } from './parts';
+import { allocateBuffers, disposeBuffers, type Buffers, type Parts } from './parts';
 import type { PassOptions } from './pace';
 import { decodeStep, kept } from './step';
 import { passText, type TextPassOptions } from './text-pass';
@@ -63,8 +62,8 @@ const ROUTING: OptionNames<RoutingOptions> = { ...TEXT_OPTIONS, prompt: true };
 const CACHE: OptionNames<CacheOptions> = { eviction: true, kvBudget: true, kvPolicy: true, maxTokens: true };
 const PREFILL: OptionNames<PrefillOptions & ChunkOptions> = { prompt: true, want: true, signal: true, onProgress: true, rows: true };
 
-/** Pages that hold keys and values together, for experts that the runtime does not know. */
-const HOST_PAGES = { pages: ({ heads, headDim, type, valueHeads }: PageFormat) => new HostPages(heads, headDim, type, valueHeads) };
+/** For formats that are read back on the host. */
+const HOST_PAGES = { pages: (format: PageFormat) => new HostPages(format) };
 
 /** A model on the active backend. It owns its weights and caches: {@link CachedDecoder.dispose}. */
 export class CachedDecoder implements Decoder {
@@ -77,8 +76,6 @@ export class CachedDecoder implements Decoder {
   readonly runtime: InferenceRuntime;
   readonly #parts: Parts;
   readonly #pool: CachePool;
-  /** Whether a step reads cached tokens back through experts. */
-  readonly #readsBack: boolean;
   /** What steps need, and the last token of a prompt. */
   #buffers: Buffers | null = null;
   #logits: Rows | null = null;
@@ -107,18 +104,24 @@ export class CachedDecoder implements Decoder {
     try {
       const transformer = await family.load(config, loader);
       const routers: (LayerRouter | null)[] = [];
-      const experts: (readonly Expert[] | null)[] = [];
-      const latents: (LatentWeights | null)[] = [];
+      const attention: (LayerAttention | null)[] = [];
       for (let layer = 0; layer < shape.layers; layer++) {
-        experts.push(await loader.experts(layer, family.layerName(layer)));
-        latents.push(await loader.latents(experts[layer]!, family.layerName(layer)));
-        routers.push(await loader.router(layer, family.layerName(layer)));
+        const at = family.layerName(layer);
+        const formats = await loader.formats(layer, at);
+        const latents = formats && transformer.softCap === undefined ? await loader.latents(formats, at) : null;
+        const router = await loader.router(layer, at);
+        routers.push(router);
+        attention.push(formats && createLayerAttention({
+          runtime, formats, projections: transformer.kv[layer]!, type: kv,
+          router: router?.tokens ?? null, readsLost: router !== null && router.router.distortion !== undefined,
+          ...(transformer.normKeys && { normKeys: (k, rows) => transformer.normKeys!(layer, k, rows) }),
+        }, latents));
       }
       const storing = storingLayers(shape.layers, variant);
       const inLayer = family.parameters(config, variant).filter(({ name }) => name.startsWith(`${family.layerName(0)}.`));
       const sizes = inLayer.map(({ shape }) => shape.reduce((a, b) => a * b, 1));
       return new CachedDecoder({
-        runtime, shape, variant, transformer, routers, experts, latents, kv,
+        runtime, shape, variant, transformer, routers, attention, kv,
         owned: loader.owned,
         fingerprint: String(loader.fingerprint),
         kvHeads: variant.storedKvHeads(shape.kvHeads),
@@ -140,15 +143,16 @@ export class CachedDecoder implements Decoder {
     this.contextLength = shape.contextLength;
     this.attention = variant.spec;
     this.kv = kv;
-    const entries = variant.layerExperts?.stored(shape);
-    this.#readsBack = variant.layerExperts !== null && !decodesLatents(parts);
-    this.#pool = new CachePool(this.#readsBack ? HOST_PAGES : runtime, {
+    const { grouping } = variant.formats;
+    const entries = grouping ? undefined : variant.formats.stored(formatLayout(variant, shape));
+    const isNested = parts.attention.every((own) => own?.formats.every(({ nestedIn }) => nestedIn) ?? true);
+    this.#pool = new CachePool(this.path === 'fused' ? runtime : HOST_PAGES, {
       layers: new Set(cacheLayer).size,
       kvHeads,
       headDim: shape.headDim,
       queryHeads: shape.heads,
-      ...(variant.grouping ?? { groupSizes: entries!.map(() => 1) }),
-      ...(entries && { entries, nested: parts.experts.every((own) => own?.every(({ nestedIn }) => nestedIn) ?? true) }),
+      ...(grouping ?? { groupSizes: entries!.map(() => 1) }),
+      ...(entries && { entries, nested: isNested }),
       type: kv,
       fingerprint,
     });
@@ -156,7 +160,7 @@ export class CachedDecoder implements Decoder {
 
   /** `fused` where kernels of this project attend to what is cached, `reference` where it is read back on the host. */
   get path(): InferenceRuntime['path'] {
-    return this.#readsBack ? 'reference' : this.runtime.path;
+    return this.#parts.attention.some((own) => own?.path === 'reference') ? 'reference' : this.runtime.path;
   }
 
   /** Tells models and weights apart: 16 hexadecimal digits from the configuration and samples of the parameters. */
@@ -201,7 +205,7 @@ export class CachedDecoder implements Decoder {
     const pass = (inspect?: Inspect) => passText(this.#parts, tokens, { signal, onProgress, rows: rowsAtOnce, decide, cache, inspect }, async ({ x }) => {
       const last = this.#stepBuffers(1);
       runtime.copyRows(x, rows - 1, 1, last.a.x);
-      const { experts: _, ...output } = kept(await this.#output(last, 1, want), [cache]);
+      const output = kept(await this.#output(last, 1, want), [cache]);
       cache.commitRows();
       return output;
     });
@@ -273,7 +277,7 @@ export class CachedDecoder implements Decoder {
     const nameOf = (row: number) => `${atToken(caches[row]!.tokensSeen)} of sequence ${row}`;
     const size = () => `${rows} ${rows === 1 ? 'sequence' : 'sequences'} of up to ${Math.max(...caches.map(({ tokensSeen }) => tokensSeen + 1))} tokens`;
     return explained('step', { runtime: this.runtime, rows, nameOf, size }, (inspect) => decodeStep(this.#parts, tokens, caches, {
-      buffers: this.#stepBuffers(rows), readsBack: this.#readsBack, inspect, output: (buffers, count) => this.#output(buffers, count, want),
+      buffers: this.#stepBuffers(rows), inspect, output: (buffers, count) => this.#output(buffers, count, want),
     }));
   }
 
@@ -288,10 +292,10 @@ export class CachedDecoder implements Decoder {
     this.#logits = null;
   }
 
-  async #output({ a }: Buffers, rows: number, want: Want): Promise<StepOutput & { experts: Int32Array }> {
+  async #output({ a }: Buffers, rows: number, want: Want): Promise<StepOutput> {
     const logits = this.#logitRows(rows);
     this.#parts.transformer.logits(a, logits, rows);
-    const output = await this.runtime.read(logits, rows, want);
+    const { experts: _, ...output } = await this.runtime.read(logits, rows, want);
     expectDistributions(output, this.vocabularySize);
     return output;
   }
@@ -301,7 +305,7 @@ export class CachedDecoder implements Decoder {
     if (this.#buffers && this.#buffers.capacity >= rows) return this.#buffers;
     if (this.#buffers) disposeBuffers(this.#buffers);
     this.#buffers = null;
-    return (this.#buffers = allocateBuffers(this.#parts, rows, { kv: this.#readsBack || readsDistortion(this.#parts) }));
+    return (this.#buffers = allocateBuffers(this.#parts, rows, { kv: this.#parts.attention.some((own) => own?.projects) }));
   }
 
   #logitRows(rows: number): Rows {

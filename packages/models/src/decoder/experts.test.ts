@@ -89,7 +89,7 @@ describe('experts of other types', () => {
       const cache = decoder.createCache();
       await decoder.prefill(tinyTokens(40, 1), cache, { want: 'argMax' });
       await feed(decoder, tinyTokens(3, 2), cache);
-      const entries = variant.layerExperts!.stored(shape);
+      const entries = variant.formats.stored(shape);
       const bytesOf = entries.map(({ heads, headDim }) => heads * (kv === 'f32' ? 4 * headDim : headDim + 4));
       const index = 4 * Math.ceil((43 * Math.ceil(Math.log2(entries.length))) / 8);
       const used = cache.expertCounts().reduce((sum, count, expert) => sum + count * bytesOf[expert]!, index);

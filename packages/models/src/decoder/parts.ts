@@ -1,6 +1,5 @@
 // What a decoder is made of, and the buffers that its passes work in.
-import type { InferenceRuntime, KvType, LatentWeights, Resident, Rows } from '@mixsga/backend';
-import type { Expert } from '@mixsga/experts';
+import type { InferenceRuntime, KvType, LayerAttention, Projected, Resident, Rows } from '@mixsga/backend';
 import type { AttentionVariant } from '../attention/variant';
 import type { ModelShape } from '../config/shape';
 import type { Activations, Transformer } from './transformer';
@@ -13,10 +12,8 @@ export interface Parts {
   readonly variant: AttentionVariant;
   readonly transformer: Transformer;
   readonly routers: readonly (LayerRouter | null)[];
-  /** Of each layer; null where heads are grouped, or another layer's keys and values are read. */
-  readonly experts: readonly (readonly Expert[] | null)[];
-  /** Of each layer whose experts kernels decode as latents; null elsewhere. */
-  readonly latents: readonly (LatentWeights | null)[];
+  /** Keys and values of each layer; null where another layer's are read. */
+  readonly attention: readonly (LayerAttention | null)[];
   /** Element type of cached keys and values. */
   readonly kv: KvType;
   readonly owned: readonly Resident[];
@@ -38,16 +35,11 @@ export interface Buffers {
   /** Of the tokens' positions; null where the family has no rotary ones. */
   readonly angles: LayerAngles | null;
   /** Keys and values of all KV heads, and the distortions for routers that read these; null where a pass needs neither. */
-  readonly kv: { readonly k: Rows; readonly v: Rows; readonly seen: Rows | null } | null;
-}
-
-/** Whether the runtime attends to what experts store as latents; elsewhere they are read back, step by step. */
-export function decodesLatents({ latents, transformer }: Pick<Parts, 'latents' | 'transformer'>): boolean {
-  return latents.every((own) => own) && transformer.softCap === undefined;
+  readonly kv: Projected | null;
 }
 
 /** Whether routers read what storing a token's keys and values would lose, instead of hidden states. */
-export function readsDistortion({ routers }: Parts): boolean {
+function readsDistortion({ routers }: Parts): boolean {
   return routers.some((layer) => layer?.router.distortion);
 }
 
@@ -73,7 +65,7 @@ export function allocateBuffers(parts: Parts, rows: number, { kv }: { kv: boolea
         ? {
             k: make(kvHeads * shape.headDim),
             v: make(kvHeads * shape.headDim),
-            seen: readsDistortion(parts) ? make(2 * (variant.experts!.ratios.length + 1)) : null,
+            lost: readsDistortion(parts) ? make(2 * (variant.experts!.ratios.length + 1)) : null,
           }
         : null,
     };
@@ -84,7 +76,7 @@ export function allocateBuffers(parts: Parts, rows: number, { kv }: { kv: boolea
 }
 
 export function disposeBuffers({ a, angles, kv }: Buffers): void {
-  for (const rows of [...Object.values(a), angles, kv?.k, kv?.v, kv?.seen]) rows?.dispose();
+  for (const rows of [...Object.values(a), angles, kv?.k, kv?.v, kv?.lost]) rows?.dispose();
 }
 
 /**

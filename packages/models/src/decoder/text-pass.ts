@@ -1,18 +1,16 @@
 // All layers over a text. Expert choice decides over all tokens in each layer, so that a pass goes layer by layer; inside a layer it
 // takes some rows at a time, so that only hidden states, queries, keys and values of one layer are there for all tokens.
-import type { InferenceRuntime, Resident, Rows, StorePlan } from '@mixsga/backend';
+import { hostRows, type InferenceRuntime, type Resident, type Rows, type StorePlan } from '@mixsga/backend';
 import type { KvCache } from '@mixsga/kv-cache';
 import type { Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { chunksOf, type Chunk, plansOf, rowsAtOnce } from './chunks';
 import { routerScores } from './decisions';
-import { hostRows, throughExperts } from './expert-rows';
 import type { Inspect } from './finite-logits';
 import { Pace, type PassOptions } from './pace';
 import { allocateBuffers, attentionOf, type Buffers, disposeBuffers, embedTokens, makeAngles, type Parts, windowOf } from './parts';
 import type { LayerAngles } from './rotary';
-import { routerInput } from './router-input';
 
 export interface TextPassOptions extends PassOptions {
   /** The experts of a layer's tokens by its router's scores of them, [1, T, E]. */
@@ -121,7 +119,7 @@ class TextPass {
       if (signal) await this.pace.turn();
       const scores = await this.#project(layer);
       try {
-        if (this.parts.transformer.kv[layer]) await this.#store(layer, scores);
+        if (this.parts.attention[layer]) await this.#store(layer, scores);
       } finally {
         scores?.dispose();
       }
@@ -157,7 +155,7 @@ class TextPass {
   }
 
   async #projectChunk(layer: number, { first, rows }: Chunk): Promise<Tensor3D | null> {
-    const { transformer, routers } = this.parts;
+    const { transformer, routers, attention } = this.parts;
     const { buffers: { a, kv, angles: ofLayers }, text } = this.own;
     const angles = ofLayers?.ofLayer(layer);
     const runtime = this.#runtime;
@@ -168,26 +166,23 @@ class TextPass {
       runtime.rotate(a.q, angles, rows);
     }
     runtime.copyRows(a.q, 0, rows, text.q, first);
-    const weights = transformer.kv[layer];
-    if (!weights) return null;
+    const own = attention[layer];
+    if (!own) return null;
     await this.pace.after(0);
-    const { k, v } = kv!;
-    runtime.project(weights, input, k, v, rows);
-    transformer.normKeys?.(layer, k, rows);
-    if (angles) runtime.rotate(k, angles, rows);
-    runtime.copyRows(k, 0, rows, text.k, first);
-    runtime.copyRows(v, 0, rows, text.v, first);
+    own.project(input, rows, kv!, angles ?? null);
+    runtime.copyRows(kv!.k, 0, rows, text.k, first);
+    runtime.copyRows(kv!.v, 0, rows, text.v, first);
     const router = routers[layer]?.router;
-    return router ? routerScores(runtime, router, await routerInput(this.parts, layer, input, kv!, rows), rows) : null;
+    return router ? routerScores(runtime, router, await own.routerInput(input, rows, kv!), rows) : null;
   }
 
   /** Keys and values as the experts of their tokens have them, in the cache too. */
   async #store(layer: number, scores: Tensor3D | null): Promise<void> {
-    const { cacheLayer, experts: own, kv, routers } = this.parts;
+    const { cacheLayer, attention, routers } = this.parts;
     const { text: { k }, options: { cache, collapsed, decide } } = this.own;
     const experts = scores ? await decide(routers[layer]!.router, scores) : new Int32Array(k.capacity);
     const plans = cache?.planRows(cacheLayer[layer]!, experts) ?? null;
-    if (!plans && !scores && !own[layer] && kv === 'f32' && collapsed === undefined) return;
+    if (!plans && !scores && attention[layer]!.isExact && collapsed === undefined) return;
     for (const chunk of this.chunks) {
       const assigned = scores ? experts.subarray(chunk.first, chunk.end) : null;
       await this.#storeChunk(layer, chunk, assigned, plans && plansOf(plans, chunk));
@@ -197,25 +192,16 @@ class TextPass {
 
   /** @param assigned the expert of each token; null without a router */
   async #storeChunk(layer: number, { first, rows }: Chunk, assigned: Int32Array | null, plans: StorePlan[] | null): Promise<void> {
-    const { experts, kv: type, kvHeads, shape, transformer } = this.parts;
+    const { attention, kvHeads, shape } = this.parts;
     const { buffers, text, options: { collapsed } } = this.own;
     const { k, v } = buffers.kv!;
     const runtime = this.#runtime;
     runtime.copyRows(text.k, first, rows, k);
     runtime.copyRows(text.v, first, rows, v);
-    const own = experts[layer];
-    if (own) await throughExperts({ k, v }, { runtime, experts: own, assigned: assigned ?? new Int32Array(rows), type, plans });
-    else if (assigned) runtime.group(transformer.kv[layer]!, k, v, assigned);
-    if (collapsed !== undefined && collapsed >= first && collapsed < first + rows) {
-      const alone = new Int32Array(rows);
-      alone[collapsed - first] = 1;
-      runtime.group({ headDim: shape.headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone);
-    }
-    if (!own) {
-      // As steps see them: what the cache gives back.
-      if (type === 'int8') for (const x of [k, v]) runtime.roundToInt8(x, rows, shape.headDim);
-      if (plans) runtime.storeRows(k, v, plans);
-    }
+    const alone = collapsed === undefined || collapsed < first || collapsed >= first + rows ? null : Int32Array.from({ length: rows }, (_, row) => Number(row === collapsed - first));
+    await attention[layer]!.through({ k, v }, rows, {
+      assigned, plans, ...(alone && { change: ({ k, v }) => runtime.group({ headDim: shape.headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone) }),
+    });
     runtime.copyRows(k, 0, rows, text.k, first);
     runtime.copyRows(v, 0, rows, text.v, first);
   }

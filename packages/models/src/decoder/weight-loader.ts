@@ -1,15 +1,14 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, layerInBasis } from '@mixsga/backend';
 import type { DenseLayer, InferenceRuntime, KvWeights, LatentWeights, LinearWeights, Resident, TokenRouter, Vector, WeightType } from '@mixsga/backend';
-import type { Expert } from '@mixsga/experts';
+import type { KvFormat } from '@mixsga/experts';
 import type { Router } from '@mixsga/router';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
-import { UNGROUPED, type AttentionVariant } from '../attention/variant';
+import type { AttentionVariant } from '../attention/variant';
 import type { ModelConfig, ModelShape } from '../config/shape';
 import { finiteSource } from '../io/finite-source';
 import type { ParameterSource, ParameterSpec } from '../io/parameter-source';
-import { loadExperts } from '../attention/load-experts';
+import { loadFormats } from '../attention/load-formats';
 import { loadRouter } from '../layer-router';
-import { latentLayer } from './latent-layer';
 import { Fingerprint } from './fingerprint';
 
 /** The router of a layer: for prompts, and as a runtime takes it for single tokens. */
@@ -71,15 +70,20 @@ export class WeightLoader {
     return this.#own(this.runtime.vector((await this.#read(`${name}.weight`)).map((w) => 1 + w)));
   }
 
-  /** `k_proj` and `v_proj` of a layer's attention, named `at`; null where it reads those of another layer. */
-  async kv(layer: number, at: string): Promise<KvWeights | null> {
+  /**
+   * `k_proj` and `v_proj` of a layer's attention, named `at`; null where it reads those of another layer.
+   * @param normed whether the family norms keys, so that no projection gives what a group of heads stores
+   */
+  async kv(layer: number, at: string, { normed = false } = {}): Promise<KvWeights | null> {
     const { attention, shape, type } = this.options;
     if (attention.kvSource(layer) !== layer) return null;
+    const { grouping } = attention.formats;
     const projections = {
       k: await this.#dense(`${at}.k_proj`),
       v: await this.#dense(`${at}.v_proj`),
       kvHeads: attention.storedKvHeads(shape.kvHeads),
-      ...(attention.grouping ?? UNGROUPED.grouping),
+      groupSizes: (normed ? null : grouping?.groupSizes) ?? [1],
+      pooling: grouping?.pooling ?? 'mean',
     };
     return this.#own(this.runtime.packKv(projections, type));
   }
@@ -96,28 +100,27 @@ export class WeightLoader {
     return { router, tokens: await this.#tokenRouter(router) };
   }
 
-  /** The experts of a layer named `at`; null where heads are grouped, or the layer reads another's keys and values. */
-  async experts(layer: number, at: string): Promise<readonly Expert[] | null> {
+  /** The formats of a layer named `at`; null where it reads another's keys and values. */
+  async formats(layer: number, at: string): Promise<readonly KvFormat[] | null> {
     const { attention, shape } = this.options;
-    const loaded = await loadExperts(shape, attention, layer, `${at}.self_attn`, (name) => this.#values(name));
+    const loaded = await loadFormats(shape, attention, layer, `${at}.self_attn`, (name) => this.#values(name));
     if (!loaded) return null;
     for (const tensor of loaded.constants.values()) this.#own({ bytes: 4 * tensor.size, dispose: () => tensor.dispose() });
-    return loaded.experts;
+    return loaded.formats;
   }
 
-  /**
-   * What latents are made by, where all experts of the layer named `at` store the latent of one basis and the runtime has kernels for them;
-   * else null.
-   */
-  async latents(experts: readonly Expert[] | null, at: string): Promise<LatentWeights | null> {
+  /** What latents are made by, where all formats of the layer named `at` are of one basis and the runtime has kernels for them; else null. */
+  async latents(formats: readonly KvFormat[], at: string): Promise<LatentWeights | null> {
     const { attention, shape, type } = this.options;
     const { latents } = this.runtime;
-    const basis = experts?.[0]?.latent;
-    if (!latents || !basis || !experts!.every(({ latent }) => latent === basis)) return null;
+    const [kernel] = formats.map(({ kernel }) => kernel);
+    if (!latents || kernel?.kind !== 'latent') return null;
+    const { basis } = kernel;
+    if (!formats.every(({ kernel }) => kernel?.kind === 'latent' && kernel.basis === basis)) return null;
     // Read once more: to keep them from when they were packed would be to hold all layers.
     const again = (name: string) => this.#dense(`${at}.self_attn.${name}`, (parameter) => this.#source.read(parameter));
     const [k, v] = [await again('k_proj'), await again('v_proj')];
-    const layer = await latentLayer(basis, k, v, attention.storedKvHeads(shape.kvHeads));
+    const layer = await layerInBasis(basis, k, v, attention.storedKvHeads(shape.kvHeads));
     return this.#own(latents.pack(layer, type));
   }
 

@@ -1,6 +1,6 @@
 // Any family of models for training, with any attention variant of the catalog.
 import { ArgumentError, causalAttention, expectBackend, expectOptions, type HeadInputs, linear, linearCrossEntropy, linearDistillation, Lifetime, type OptionNames, rotate, tokenNll } from '@mixsga/backend';
-import { distortions, type Expert, mixKv, mixKvByExperts } from '@mixsga/experts';
+import { distortions, type KvFormat, mixKv } from '@mixsga/experts';
 import type { EstimatorKind, Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Scalar, Tensor1D, Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs-core';
@@ -13,7 +13,7 @@ import type { ModelConfig } from '../config/shape';
 import { familyOf } from '../families/index';
 import { finiteSource } from '../io/finite-source';
 import type { ParameterSource } from '../io/parameter-source';
-import { loadExperts } from '../attention/load-experts';
+import { loadFormats } from '../attention/load-formats';
 import { loadRouter } from '../layer-router';
 import { softMixture, withoutGradient } from './router-gradient';
 import { type DifferentiableTransformer, Variables } from './transformer';
@@ -109,7 +109,7 @@ export async function createTrainable(
   const family = familyOf(config);
   const variables = new Map<string, Variable>();
   const routers: Router[] = [];
-  const experts: (readonly Expert[] | null)[] = [];
+  const formats: (readonly KvFormat[] | null)[] = [];
   try {
     for (const { name, shape } of family.parameters(config, attention)) {
       const values = await from.read(name);
@@ -120,8 +120,8 @@ export async function createTrainable(
     }
     for (let layer = 0; layer < shape.layers; layer++) {
       const at = `${family.layerName(layer)}.self_attn`;
-      const loaded = await loadExperts(shape, attention, layer, at, (name) => from.read(name));
-      experts.push(loaded?.experts ?? null);
+      const loaded = await loadFormats(shape, attention, layer, at, (name) => from.read(name));
+      formats.push(loaded?.formats ?? null);
       for (const [name, constant] of loaded?.constants ?? []) variables.set(`${at}.${name}`, constant);
     }
     for (let layer = 0; layer < shape.layers; layer++) {
@@ -135,7 +135,7 @@ export async function createTrainable(
     disposeAll(variables, routers);
     throw error;
   }
-  return new TrainableModel(config, attention, variables, routers, experts);
+  return new TrainableModel(config, attention, variables, routers, formats);
 }
 
 /** A transformer that owns its variables: call {@link TrainableModel.dispose}. Made by {@link createTrainable}. */
@@ -147,14 +147,14 @@ export class TrainableModel {
 
   /**
    * @param routers one per layer, or none when nothing is routed
-   * @param experts of each layer, null where heads are grouped
+   * @param formats of each layer, null where another layer's keys and values are read
    */
   constructor(
     readonly config: ModelConfig,
     readonly attention: AttentionVariant,
     private readonly variables: ReadonlyMap<string, Variable>,
     private readonly routers: readonly Router[],
-    private readonly experts: readonly (readonly Expert[] | null)[],
+    private readonly formats: readonly (readonly KvFormat[] | null)[],
   ) {
     this.shape = modelShape(config);
     this.#layers = new Variables(variables);
@@ -176,7 +176,7 @@ export class TrainableModel {
    */
   checkEstimator(): void {
     this.#lifetime.expect('checkEstimator');
-    const { grouping, spec } = this.attention;
+    const { formats: { grouping }, spec } = this.attention;
     if (this.routers.every(({ trainable }) => grouping && Object.keys(trainable).length > 0)) return;
     const got = grouping ? `a ${this.config.mixsga?.router} router, which has nothing to train` : `the experts of ${spec}`;
     throw new ArgumentError(`estimator: expected routers that learn, over experts that group heads, got ${got}; leave it out`);
@@ -330,19 +330,18 @@ export class TrainableModel {
         const k = turn(this.#transformer.keys?.(layer, projected) ?? projected, source);
         const v = this.#layers.linear(`${at}.v_proj`, input);
         const router = this.routers[layer];
-        const own = this.experts[layer];
+        const own = this.formats[layer]!;
         if (router && this.attention.experts) {
-          const read = router.distortion ? distortions(k, v, own ?? { headDim, ...this.attention.grouping! }) : input;
+          const read = router.distortion ? distortions(k, v, own) : input;
           const seen = tf.reshape(read, [batch, length, read.shape[1]]) as Tensor3D;
           const scores = router.score(detach ? withoutGradient(seen) : seen);
           const assignment = routing === 'prefill' ? router.assign(scores, mask) : router.decode(scores);
           routed.push({ seen, scores, assignment, router });
           const ratios = this.attention.experts.ratiosOf(layer);
-          kvOf[layer] = own
-            ? mixKvByExperts(k, v, flat(assignment), own)
-            : mixKv(k, v, flat(assignment), { headDim, ...this.attention.grouping! }, estimator && softMixture(scores, ratios, estimator));
+          kvOf[layer] = mixKv(k, v, flat(assignment), own, estimator && softMixture(scores, ratios, estimator));
         } else {
-          kvOf[layer] = own ? mixKvByExperts(k, v, tf.zeros([batch * length], 'int32'), own) : { k, v };
+          const isExact = this.attention.formats.grouping?.groupSizes[0] === 1;
+          kvOf[layer] = isExact ? { k, v } : mixKv(k, v, tf.zeros([batch * length], 'int32'), own);
         }
       }
       const { k, v } = kvOf[source]!;

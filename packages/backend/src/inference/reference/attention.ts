@@ -1,49 +1,67 @@
 // Attention in plain loops: what it means, for the other implementations to be held against.
 import type { HostPages } from '../host-pages';
 import { slotOf } from '../host-pages';
-import type { Slot } from '../pages';
 import type { AttendOptions, LayerView } from '../runtime';
+
+/** Tokens of one segment, the one that is being computed last where it is of this segment. */
+export interface SeenTokens {
+  readonly tokens: number;
+  /** The first that attention sees. */
+  readonly from: number;
+  /** Heads of a token: with n, head j serves the query heads j·heads/n to (j+1)·heads/n − 1. */
+  readonly heads: number;
+  /** float32 [headDim] */
+  key(token: number, head: number): Float32Array;
+  value(token: number, head: number): Float32Array;
+}
+
+type ScoreOptions = Pick<AttendOptions, 'heads' | 'scale' | 'softCap'>;
+
+/**
+ * Attention of one token over pages of the host.
+ * @param q [heads·headDim]
+ * @param pending the expert of the token just stored, which counts as the last of its segment; null: it does not count
+ */
+export function attendReference(q: Float32Array, { segments, slots }: LayerView, pending: number | null, options: ScoreOptions) {
+  const headDim = q.length / options.heads;
+  const seen = segments.map((segment, expert): SeenTokens => {
+    const store = segment.store as HostPages;
+    const slot = (token: number) => (token < segment.tokens ? slotOf(segment, token) : slots[expert]!);
+    const head = (kind: 'k' | 'v') => (token: number, at: number) => store.token(kind, slot(token)).subarray(at * headDim, (at + 1) * headDim);
+    const tokens = segment.tokens + (expert === pending ? 1 : 0);
+    return { tokens, from: segment.from ?? 0, heads: store.heads, key: head('k'), value: head('v') };
+  });
+  return attendTokens(q, seen, headDim, options);
+}
 
 /**
  * Attention of one token: for each query head the softmax over all tokens that the segments show of scale · q·k, and the mean of
- * their values by these probabilities. With n stored heads, head j of a token serves the query heads j·heads/n to
- * (j+1)·heads/n − 1.
+ * their values by these probabilities.
  *
  * @param q [heads·headDim]
- * @param pending the expert of the token just stored, which counts as the last of its segment; null: it does not count
  * @returns [heads·headDim], and for each segment the probabilities of its tokens, summed over the query heads
  */
-export function attendReference(
-  q: Float32Array, view: LayerView, pending: number | null, { heads, scale, softCap }: Pick<AttendOptions, 'heads' | 'scale' | 'softCap'>,
+export function attendTokens(
+  q: Float32Array, segments: readonly SeenTokens[], headDim: number, { heads, scale, softCap }: ScoreOptions,
 ): { out: Float32Array; probabilities: Float32Array[] } {
-  const headDim = q.length / heads;
-  const tokens = view.segments.map((segment, expert): Slot[] => {
-    const slots = Array.from({ length: segment.tokens }, (_, index) => slotOf(segment, index));
-    return expert === pending ? [...slots, view.slots[expert]!] : slots;
-  });
-  const probabilities = tokens.map((slots) => new Float32Array(slots.length));
+  const probabilities = segments.map(({ tokens }) => new Float32Array(tokens));
   const out = new Float32Array(q.length);
   for (let head = 0; head < heads; head++) {
     const query = q.subarray(head * headDim, (head + 1) * headDim);
-    const stored = (kind: 'k' | 'v', expert: number, slot: Slot) => {
-      const store = view.segments[expert]!.store as HostPages;
-      const at = Math.floor((head * store.heads) / heads) * headDim;
-      return store.token(kind, slot).subarray(at, at + headDim);
-    };
-    const scores = tokens.map((slots, expert) => slots.map((slot, index) => {
-      const hidden = index < (view.segments[expert]!.from ?? 0);
-      return hidden ? -Infinity : capped(scale * dot(query, stored('k', expert, slot)), softCap);
-    }));
+    const own = (segment: SeenTokens) => Math.floor((head * segment.heads) / heads);
+    const scores = segments.map((segment) => Array.from({ length: segment.tokens }, (_, token) => (
+      token < segment.from ? -Infinity : capped(scale * dot(query, segment.key(token, own(segment))), softCap)
+    )));
     const shares = softmax(scores.flat());
     const mean = new Float64Array(headDim);
     let next = 0;
-    tokens.forEach((slots, expert) =>
-      slots.forEach((slot, index) => {
+    segments.forEach((segment, index) => {
+      for (let token = 0; token < segment.tokens; token++) {
         const share = shares[next++]!;
-        probabilities[expert]![index]! += share;
-        if (share > 0) stored('v', expert, slot).forEach((value, i) => (mean[i]! += share * value));
-      }),
-    );
+        probabilities[index]![token]! += share;
+        if (share > 0) segment.value(token, own(segment)).forEach((value, i) => (mean[i]! += share * value));
+      }
+    });
     out.set(mean, head * headDim);
   }
   return { out, probabilities };

@@ -50,8 +50,7 @@ export class ReferenceRuntime implements InferenceRuntime {
 
   pages(format: PageFormat): HostPages {
     expectOptions('pages', format, PAGE_FORMAT);
-    const { heads, headDim, type, valueHeads } = format;
-    return new HostPages(heads, headDim, type, valueHeads);
+    return new HostPages(format);
   }
 
   embed(table: ReferenceLinear, ids: Int32Array, out: ReferenceRows): void {
@@ -121,6 +120,14 @@ export class ReferenceRuntime implements InferenceRuntime {
       storedHeads(this.#read(() => pool(weights, compute(), Int32Array.of(expert!))), weights.headDim, weights.groupSizes[expert!]!);
     const keys = grouped(() => (angles ? rotated(project(weights.k), angles.row(row)) : project(weights.k)));
     segments[expert!]!.store.write(page, offset, keys, grouped(() => project(weights.v)));
+  }
+
+  storeProjected(grouping: Grouping, k: ReferenceRows, v: ReferenceRows, row: number, { expert }: Route, { segments, slots }: LayerView): void {
+    const { page, offset } = slots[expert!]!;
+    const [keys, values] = [k, v].map((x) => (
+      storedHeads(this.#read(() => pool(grouping, x.row(row), Int32Array.of(expert!))), grouping.headDim, grouping.groupSizes[expert!]!)
+    ));
+    segments[expert!]!.store.write(page, offset, keys!, values!);
   }
 
   attend(

@@ -11,7 +11,7 @@ import type {
 } from '../runtime';
 import { PAGE_FORMAT } from '../runtime';
 import { attendSegments } from './attend';
-import { WasmLatentKernels } from './latents';
+import { WasmLatentKernels } from '../../formats/latent/wasm';
 import { WasmLatents, WasmPages } from './pages';
 import { HeapRows, HeapVector } from './rows';
 import { PackedRouter } from './router';
@@ -56,7 +56,8 @@ export class WasmRuntime implements InferenceRuntime {
 
   pages(format: PageFormat): WasmPages | WasmLatents {
     expectOptions('pages', format, PAGE_FORMAT);
-    const { heads, headDim, type = 'f32', valueHeads = heads } = format;
+    const { heads, headDim, type = 'f32', valueHeads = heads, packing } = format;
+    if (packing) throw new ArgumentError('pages: expected numbers of an element type, got a packing of its own; use HostPages');
     if (heads === 1 && valueHeads === 0) return new WasmLatents(this.#heap, headDim, type);
     if (heads === valueHeads) return new WasmPages(this.#heap, format);
     throw new ArgumentError(`pages: expected as many heads of values as of keys, or one head of keys and none of values, got ${heads} and ${valueHeads}; use HostPages`);
@@ -136,6 +137,21 @@ export class WasmRuntime implements InferenceRuntime {
       this.#heap.kernels.rotate(keys, (angles as HeapRows).row(row), 1, k.outputs / angles.width, angles.width);
     }
     (segments[expert!]!.store as WasmPages).store(slots[expert!]!, keys, values, 1);
+  }
+
+  storeProjected({ headDim, groupSizes, pooling }: Grouping, k: Rows, v: Rows, row: number, { expert }: Route, { slots, segments }: LayerView): void {
+    const { kernels } = this.#heap;
+    const { width } = k as HeapRows;
+    const size = groupSizes[expert!]!;
+    const keys = this.#heap.scratch(2 * width + 2);
+    const [first, sizes] = [keys + 8 * width, keys + 8 * width + 4];
+    this.#heap.int32s(first, 2).set([0, size]);
+    const grouped = [k as HeapRows, v as HeapRows].map((x, i) => {
+      const at = keys + 4 * i * width;
+      kernels.groupMean(x.row(row), first, sizes, at, 1, width / headDim, headDim, pooling === 'root');
+      return at;
+    });
+    (segments[expert!]!.store as WasmPages).store(slots[expert!]!, grouped[0]!, grouped[1]!, size);
   }
 
   attend(q: Rows, row: number, view: LayerView, route: Route | null, out: Rows, options: AttendOptions): void {

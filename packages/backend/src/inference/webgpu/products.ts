@@ -236,6 +236,41 @@ export function storeGroups(stored: number, headDim: number): [number, number] {
   return [Math.ceil((2 * stored * headDim) / OUTPUTS), 1];
 }
 
+/**
+ * Projected keys and values of one row, pooled, into its slot as {@link storeProgram} has it. A thread for each [k or v, stored head,
+ * dimension].
+ */
+export const storeProjectedProgram: Program<
+  'k' | 'v' | 'routes', 'row' | 'stored' | 'headDim' | 'groupSize' | 'factor' | 'route' | 'expert' | 'page' | 'tokens' | 'offset'
+> = {
+  key: 'store projected',
+  inputs: ['k', 'v', 'routes'],
+  uniforms: {
+    row: 'i32', stored: 'i32', headDim: 'i32', groupSize: 'i32', factor: 'f32', route: 'i32', expert: 'i32', page: 'i32', tokens: 'i32', offset: 'i32',
+  },
+  threads: 64,
+  code: `
+    fn main() {
+      if (uniforms.route >= 0) {
+        if (routes[uniforms.route] != uniforms.expert) { return; }
+      }
+      let width = uniforms.stored * uniforms.headDim;
+      if (i32(globalId.x) >= 2 * width) { return; }
+      let column = i32(globalId.x) % width;
+      let head = column / uniforms.headDim;
+      let d = column % uniforms.headDim;
+      let first = (uniforms.row * uniforms.stored + head) * uniforms.groupSize * uniforms.headDim + d;
+      var sum = 0.0;
+      if (i32(globalId.x) < width) {
+        for (var i = 0; i < uniforms.groupSize; i++) { sum += k[first + i * uniforms.headDim]; }
+        result[uniforms.page + column * uniforms.tokens + uniforms.offset] = sum * uniforms.factor;
+      } else {
+        for (var i = 0; i < uniforms.groupSize; i++) { sum += v[first + i * uniforms.headDim]; }
+        result[uniforms.page + width * uniforms.tokens + (head * uniforms.tokens + uniforms.offset) * uniforms.headDim + d] = sum * uniforms.factor;
+      }
+    }`,
+};
+
 type RouteProgram = Program<'x' | WeightInput | 'bias', 'steps' | 'stride' | 'row' | 'experts' | 'at'>;
 
 /** result[at] = arg max of sigmoid(x · weightᵀ + bias), ties to the lower expert; one workgroup. */

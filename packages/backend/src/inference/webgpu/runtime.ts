@@ -6,7 +6,7 @@ import { linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
 import { WebgpuDevice } from '../../webgpu/device';
 import { slotOf } from '../host-pages';
-import { TOKENS_PER_PAGE } from '../pages';
+import { poolingFactor, TOKENS_PER_PAGE } from '../pages';
 import type {
   Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer,
   LayerView, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, WeightType,
@@ -22,7 +22,8 @@ import { likelihoodProgram } from './likelihood';
 import { roundUp, Workspace } from './memory';
 import { WebgpuPages } from './pages';
 import {
-  activationNumbers, applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, widenProgram,
+  activationNumbers, applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, storeProjectedProgram,
+  widenProgram,
 } from './products';
 import { WebgpuKv, WebgpuLinear, WebgpuRouter, WebgpuRows, WebgpuVector } from './residents';
 import {
@@ -172,31 +173,36 @@ export class WebgpuRuntime implements InferenceRuntime {
     return route;
   }
 
-  store(weights: WebgpuKv, x: WebgpuRows, row: number, route: Route, { segments, slots }: LayerView, angles?: WebgpuRows): void {
+  store(weights: WebgpuKv, x: WebgpuRows, row: number, route: Route, view: LayerView, angles?: WebgpuRows): void {
     const { both, groupSizes, headDim, pooling } = weights;
     const { layout, weights: matrix, scales, bias, product } = both;
-    const experts = route.expert === null ? slots.keys() : [route.expert];
-    for (const expert of experts) {
-      const store = segments[expert]!.store as WebgpuPages;
-      const { page, offset } = slots[expert]!;
+    for (const { expert, store, to, place } of this.#targets(route, view)) {
       const groupSize = groupSizes[expert]!;
-      // What is to be quantised goes to a page of one token first.
-      const projected = store.type === 'int8' ? this.#workspace.partials.take(2 * store.heads * headDim) : null;
-      const place = projected ? { page: 0, tokens: 1, offset: 0 } : { page: store.base(page), tokens: TOKENS_PER_PAGE, offset };
       this.#device.run(storeProgram(layout), {
-        result: projected ?? store.place(page).chunk,
+        result: to,
         inputs: { x: x.tensor, weights: matrix, scales, bias, routes: this.#routesOrNone(route), angles: angles?.tensor ?? bias },
         uniforms: {
-          ...product, row, stored: store.heads, headDim, groupSize, factor: 1 / (pooling === 'root' ? Math.sqrt(groupSize) : groupSize),
+          ...product, row, stored: store.heads, headDim, groupSize, factor: poolingFactor(pooling, groupSize),
           route: placeOf(route), expert, ...place, angle0: angles ? row * angles.width : -1,
         },
         groups: storeGroups(store.heads, headDim),
       });
-      if (!projected) continue;
-      store.storeRows([{ row: 0, to: slots[expert]! }], {
-        k: projected, v: projected, v0: store.heads * headDim, groupSize: 1,
-        route: { routes: this.#routesOrNone(route), at: placeOf(route), expert },
+      this.#quantise(to, route, expert, view);
+    }
+  }
+
+  storeProjected({ headDim, groupSizes, pooling }: Grouping, k: WebgpuRows, v: WebgpuRows, row: number, route: Route, view: LayerView): void {
+    for (const { expert, store, to, place } of this.#targets(route, view)) {
+      const groupSize = groupSizes[expert]!;
+      this.#device.run(storeProjectedProgram, {
+        result: to,
+        inputs: { k: k.tensor, v: v.tensor, routes: this.#routesOrNone(route) },
+        uniforms: {
+          row, stored: store.heads, headDim, groupSize, factor: poolingFactor(pooling, groupSize), route: placeOf(route), expert, ...place,
+        },
+        groups: elementwise(2 * store.heads * headDim),
       });
+      this.#quantise(to, route, expert, view);
     }
   }
 
@@ -473,6 +479,26 @@ export class WebgpuRuntime implements InferenceRuntime {
 
   #inPlace(program: typeof scaleProgram, result: Tensor, number: number, width: number, rows: number): void {
     this.#device.run(program, { result, inputs: {}, uniforms: { width, number }, groups: elementwise(width, rows) });
+  }
+
+  /** Where a token goes under each expert that it may have. What is to be quantised goes to a page of one token first. */
+  *#targets(route: Route, { segments, slots }: LayerView) {
+    for (const expert of route.expert === null ? slots.keys() : [route.expert]) {
+      const store = segments[expert]!.store as WebgpuPages;
+      const { page, offset } = slots[expert]!;
+      yield store.type === 'int8'
+        ? { expert, store, to: this.#workspace.partials.take(2 * store.heads * store.headDim), place: { page: 0, tokens: 1, offset: 0 } }
+        : { expert, store, to: store.place(page).chunk, place: { page: store.base(page), tokens: TOKENS_PER_PAGE, offset } };
+    }
+  }
+
+  /** A token of int8 pages from where {@link #targets} let it go. */
+  #quantise(from: Tensor, route: Route, expert: number, { segments, slots }: LayerView): void {
+    const store = segments[expert]!.store as WebgpuPages;
+    if (store.type !== 'int8') return;
+    store.storeRows([{ row: 0, to: slots[expert]! }], {
+      k: from, v: from, v0: store.heads * store.headDim, groupSize: 1, route: { routes: this.#routesOrNone(route), at: placeOf(route), expert },
+    });
   }
 
   /** What to bind as routes: any integers where the host knows the expert. */

@@ -113,6 +113,34 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     }
   }),
 
+  storageCheck('storeProjected pools what is projected already into the slot of its expert, and nothing else', async (s) => {
+    for (const variant of s.some(variants)) {
+      const { kvHeads, headDim } = variant;
+      const width = kvHeads * headDim;
+      for (let expert = 0; expert < variant.groupSizes.length; expert++) {
+        const [k, v] = [s.normals(3 * width), s.normals(3 * width)];
+        const input = s.filled(s.normals(3 * INPUTS), INPUTS);
+        const { view, segments } = fill(s, variant, [5, 32, 0]);
+        const route = s.runtime.route(router(expert, variant.groupSizes.length), input, 1);
+        const rows = [s.filled(k, width), s.filled(v, width)] as const;
+        s.runtime.storeProjected(variant, ...rows, 1, route, view);
+        const own = (x: Float32Array) => plainPool(x.subarray(width, 2 * width), expert, variant);
+        for (const [e, segment] of segments.entries()) {
+          const { page, offset } = view.slots[e]!;
+          const stored = segment.store.heads * headDim;
+          const read = await segment.store.read(page, offset + 1);
+          const before = segment.contents.slice(segment.tokens - offset);
+          same('the tokens before', read.k.subarray(0, offset * stored), before.flatMap(({ k }) => Array.from(k)));
+          same('their values', read.v.subarray(0, offset * stored), before.flatMap(({ v }) => Array.from(v)));
+          if (e !== expert) continue;
+          closeToStored(`keys of ${describe(variant)}`, read.k.subarray(offset * stored), own(k), segment.store);
+          closeToStored(`values of ${describe(variant)}`, read.v.subarray(offset * stored), own(v), segment.store);
+        }
+        same('the rows', [...(await s.values(rows[0])), ...(await s.values(rows[1]))], [...k, ...v]);
+      }
+    }
+  }),
+
   storageCheck('attend is one softmax over all segments, with and without the token just stored', async (s) => {
     for (const variant of s.some(variants, 3)) {
       for (const counts of s.some(lengths)) {

@@ -1,12 +1,10 @@
-import { SeededRandom } from '@mixsga/backend';
+import { type FormatLayout, type LatentBasis, SeededRandom } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import type { ExpertLayout } from '../../expert';
 import type { LatentBasisValues, LatentInputs } from '../fit';
-import type { LatentBasis } from '../basis';
 
 /** A layer with normal weights. */
 export function randomProjections(
-  { kvHeads, headDim }: ExpertLayout, { inputs, rank, seed }: { inputs: number; rank: number; seed: number },
+  { kvHeads, headDim }: FormatLayout, { inputs, rank, seed }: { inputs: number; rank: number; seed: number },
 ): LatentInputs {
   const width = Math.round(inputs);
   const draw = (count: number, stream: number) => {

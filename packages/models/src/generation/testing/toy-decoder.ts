@@ -23,7 +23,7 @@ export class ToyDecoder implements Decoder {
   readonly failures = new Map<number, Error>();
   #values = new Float32Array(0);
   readonly #pool = new CachePool(
-    { pages: ({ heads, headDim }) => new HostPages(heads, headDim) },
+    { pages: (format) => new HostPages(format) },
     { layers: 2, kvHeads: 2, headDim: 4, groupSizes: [1, 2], fingerprint: 'toy' },
   );
 

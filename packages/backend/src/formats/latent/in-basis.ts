@@ -1,6 +1,6 @@
-import type { DenseLayer, LatentLayer } from '@mixsga/backend';
-import type { LatentBasis } from '@mixsga/experts';
 import * as tf from '@tensorflow/tfjs-core';
+import type { DenseLayer, LatentLayer } from '../../inference/runtime';
+import type { LatentBasis } from '../format';
 
 /**
  * A layer in the basis of its latents, so that decoding makes no keys and values: with x = [k; v] = W·input + w, a latent is
@@ -8,7 +8,7 @@ import * as tf from '@tensorflow/tfjs-core';
  *
  * @param k, v projections to all KV heads
  */
-export async function latentLayer({ weight, bias, scale }: LatentBasis, k: DenseLayer, v: DenseLayer, kvHeads: number): Promise<LatentLayer> {
+export async function layerInBasis({ weight, bias, scale }: LatentBasis, k: DenseLayer, v: DenseLayer, kvHeads: number): Promise<LatentLayer> {
   const [numbers, rank] = weight.shape;
   const half = numbers / 2;
   const made = tf.tidy(() => {

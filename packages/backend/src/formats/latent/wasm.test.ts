@@ -3,9 +3,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { startBackend } from '../../platform/index';
 import { trackTensors } from '../../platform/tensors';
 import { SeededRandom } from '../../random';
-import { HostPages } from '../host-pages';
-import { createRuntime, TOKENS_PER_PAGE, type KvType, type LatentKernels, type PageStore, type Segment, type Slot } from '../index';
-import { attendReference } from '../reference/attention';
+import { HostPages } from '../../inference/host-pages';
+import { createRuntime, TOKENS_PER_PAGE, type KvType, type LatentKernels, type PageStore, type Segment, type Slot } from '../../inference/index';
+import { attendReference } from '../../inference/reference/attention';
 
 beforeAll(async () => void (await startBackend('wasm')));
 
@@ -25,8 +25,8 @@ describe('pages of latents', () => {
     await fc.assert(
       fc.asyncProperty(ranks, ranks, types, fc.nat(), async (a, b, type, seed) => {
         const [rank, shorter] = [Math.max(a, b), Math.min(a, b)];
-        const stores = [latentPages(rank, type), new HostPages(1, rank, type, 0)];
-        const targets = [latentPages(shorter, type), new HostPages(1, shorter, type, 0)];
+        const stores = [latentPages(rank, type), new HostPages({ heads: 1, valueHeads: 0, headDim: rank, type })];
+        const targets = [latentPages(shorter, type), new HostPages({ heads: 1, valueHeads: 0, headDim: shorter, type })];
         const latents = draw(new SeededRandom(seed), TOKENS_PER_PAGE * rank);
         const ends: Float32Array[][] = [];
         for (const [i, store] of stores.entries()) {
@@ -137,7 +137,7 @@ async function readBack(
   { store, pages, tokens, from }: Segment, slot: Slot, { k, v, offset, kvHeads }: { k: Float32Array; v: Float32Array; offset: Float32Array; kvHeads: number }, rank: number,
 ): Promise<Segment> {
   const width = offset.length;
-  const host = new HostPages(kvHeads, width / kvHeads);
+  const host = new HostPages({ heads: kvHeads, headDim: width / kvHeads });
   const longest = k.length / width;
   for (const page of pages.includes(slot.page) ? pages : [...pages, slot.page]) {
     while (host.allocate() < page);

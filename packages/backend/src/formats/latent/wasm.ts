@@ -1,9 +1,9 @@
 import type { WasmHeap } from '../../wasm/kernel';
-import type { AttendOptions, LatentKernels, LatentLayer, LatentWeights, LayerView, Route, Rows, WeightType } from '../runtime';
-import { attendSegments } from './attend';
-import type { WasmLatents } from './pages';
-import type { HeapRows } from './rows';
-import { PackedLatents } from './weights';
+import type { AttendOptions, LatentKernels, LatentLayer, LatentWeights, LayerView, Route, Rows, WeightType } from '../../inference/runtime';
+import { attendSegments } from '../../inference/wasm/attend';
+import type { WasmLatents } from '../../inference/wasm/pages';
+import type { HeapRows } from '../../inference/wasm/rows';
+import { PackedLatents } from '../../inference/wasm/weights';
 
 /** Attention in the basis of the latents: no key or value is ever made of them. */
 export class WasmLatentKernels implements LatentKernels {
