@@ -1,7 +1,7 @@
 import { ArgumentError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 
-import { type EvaluatorName, evaluatorNamed, evaluators } from './catalog';
+import { type EvaluatorName, evaluatorNamed, evaluatorNames, evaluators, registerEvaluator } from './catalog';
 import { runEvaluator } from './run';
 import { BigramModel, describeEvaluator, describeLanguageModel } from './testing';
 
@@ -80,5 +80,27 @@ describe('evaluatorNamed', () => {
   it.each(['belebele', 'toString', ''])('refuses %j and lists what there is', (name) => {
     expect(() => evaluatorNamed(name)).toThrow(ArgumentError);
     expect(() => evaluatorNamed(name)).toThrow(`expected one of ${Object.keys(evaluators).join(', ')}, got '${name}'`);
+  });
+});
+
+describe('registerEvaluator', () => {
+  const perplexity = evaluatorNamed('perplexity');
+
+  it('makes an evaluator known by its name, twice too', () => {
+    const own = { ...perplexity, name: 'own_2' };
+    registerEvaluator(own);
+    registerEvaluator(own);
+    expect(evaluatorNamed('own_2')).toBe(own);
+    expect(evaluatorNames()).toEqual([...Object.keys(evaluators), 'own_2']);
+  });
+
+  it.each(['', '2nd', 'Own', 'own-task', 'own task', '_own'])('refuses the name %j', (name) => {
+    expect(() => registerEvaluator({ ...perplexity, name })).toThrow(new ArgumentError(
+      `registerEvaluator: expected a name of small letters, digits and underscores, got ${JSON.stringify(name)}`,
+    ));
+  });
+
+  it("refuses another evaluator's name", () => {
+    expect(() => registerEvaluator({ ...perplexity })).toThrow(new ArgumentError('registerEvaluator: expected a name that is free, got perplexity'));
   });
 });

@@ -137,9 +137,10 @@ describe('a step', () => {
     expect([cache.tokensSeen, cache.tokensKept(0), cache.tokensKept(1)]).toEqual([33, 33, 33]);
   });
 
-  it('has to be viewed again after the cache changed', () => {
+  it('has to be viewed first, and again after the cache changed', () => {
     const cache = new CachePool(new WatchedRuntime(), small).create();
     const message = 'KvCache.commit: layer 0 has no slot for the token; call view(0) first';
+    expect(() => cache.commit([0, 0])).toThrow(message);
     step(cache, 2, 0);
     expect(() => cache.commit([0, 0])).toThrow(message);
     for (const change of [() => cache.truncate(1), () => cache.planRows(0, new Int32Array(1))]) {
