@@ -244,8 +244,8 @@ describe('a cache', () => {
     const pool = new CachePool(new WatchedRuntime(), small);
     const restored = pool.restore(bytes);
     pool.dispose();
-    const again = pool.restore(bytes);
-    for (const each of [restored, again]) await expect(each).rejects.toThrow('CachePool.restore: this pool is disposed; make another one');
+    const message = 'CachePool.restore: this pool is disposed; make another one';
+    await Promise.all([restored, pool.restore(bytes)].map((each) => expect(each).rejects.toThrow(message)));
   });
 
   it('says what it ranks by', () => {
