@@ -10,6 +10,7 @@ import {
   saveCheckpoint, saveModel, streamNll, type TrainableModel, trainableOf, trainingMemory,
 } from '@mixsga/models';
 import { balancedRouter, createRouter, distortionRouter, randomRouter, routers, sigmoidRouter, validateRouterOptions } from '@mixsga/router';
+import { BatchSampler, encodeExamples, InstructionSampler, trainBpe, Trainer, trainLoop, validate, validateResponses } from '@mixsga/training';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type OptionsParameter, publicOptions } from './testing/public-options';
 
@@ -31,6 +32,7 @@ afterAll(() => {
 /** Of an argument that nobody looks at before the options. */
 const any = undefined as never;
 const model = () => languageModel(opened);
+const trainerOptions = { schedule: any, optimizer: any, clip: 1, routerLoss: { alpha: 0 }, sequenceLength: 1 };
 
 /** Every call of the packages that takes options, with some. */
 const calls: Readonly<Record<string, (options: never) => unknown>> = {
@@ -124,6 +126,16 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   'encodeInstruction(options)': (options) => encodeInstruction(any, any, options),
   'parseInstruction(options)': (options) => parseInstruction(any, options),
   'checkJudge(endpoint)': (endpoint) => checkJudge(endpoint),
+
+  'new BatchSampler(options)': (options) => new BatchSampler(any, options),
+  'new InstructionSampler(options)': (options) => new InstructionSampler([], options),
+  'encodeExamples(options)': (options) => encodeExamples([], any, options),
+  'trainBpe(options)': (options) => trainBpe([], 300, options),
+  'new Trainer(options)': (options) => new Trainer(any, options),
+  'Trainer#takeStep(batches)': (batch) => new Trainer({ parameters: () => new Map() } as never, trainerOptions).takeStep([batch]),
+  'trainLoop(options)': (options) => trainLoop(options),
+  'validate(options)': (options) => validate(any, any, options),
+  'validateResponses(options)': (options) => validateResponses(any, [], options),
 };
 
 const kernels = 'called for each layer of a token: declarations alone guard what a decoder hands on';
@@ -159,7 +171,7 @@ const unchecked: Readonly<Record<string, string>> = {
 };
 const uncheckedTypes: Readonly<Record<string, string>> = { OptConfig: config, ModelConfig: config };
 
-const found = publicOptions(['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators']);
+const found = publicOptions(['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators', 'training']);
 const configs = new Set(found.filter(({ type }) => Object.hasOwn(uncheckedTypes, type)).map(({ call }) => call));
 const reasonOf = ({ call }: OptionsParameter) =>
   Object.keys(unchecked).find((id) => id === call || (id.endsWith('*') && call.startsWith(id.slice(0, -1)))) ?? (configs.has(call) ? config : undefined);

@@ -1,10 +1,22 @@
+// What runs in a page too: nothing here, nor below it, imports Node's modules (src/browser.test.ts).
 export { type ComparisonConfig, comparisonConfig, type ComparisonConfigInput } from './comparison/config';
 export type { ReportExtras, RoutedSentence, TrainingCurve } from './comparison/extras';
 export { type MethodResult, parseReport, type Report } from './comparison/schema';
-export { type RunConfig, runConfig } from './config/run-config';
+export { type RunConfig, runConfig, type RunConfigInput } from './config/run-config';
 export { applySettings, nearestWord, parseStrict } from './config/strict';
 export { BatchSampler, type BatchSamplerOptions, type BatchSamplerState, type TokenStream } from './data/batch-sampler';
-export { PART_NAMES } from './data/split';
-export { type Batch, type StepResult, Trainer, type TrainerOptions } from './optimisation/trainer';
+export { type BpeTokenizerJson, trainBpe, type TrainBpeOptions } from './data/bpe';
+export { encodeExamples, type Example, type ExampleOptions, type InstructionRow } from './data/examples';
+export { InstructionSampler, type InstructionSamplerOptions, type InstructionSamplerState } from './data/instruction-sampler';
+export { PART_NAMES, type Parts, splitDocuments } from './data/split';
+export { calibrate } from './optimisation/calibrate';
+export { type Checkpoints, type CheckpointState, type CheckpointVariables, type LoopOptions, type MetricRow, type Sampler, trainLoop } from './optimisation/loop';
+export type { AdamWOptions } from './optimisation/optimizer';
+export type { ScheduleOptions } from './optimisation/schedule';
+export { type Batch, type StepResult, type Teacher, Trainer, type TrainerOptions } from './optimisation/trainer';
 export { presets } from './presets';
+export { formatProgress, type ProgressState } from './progress/progress';
+export { likelihoodModel } from './run/likelihood-model';
+export { type ResponsesOptions, validate, type Validation, type ValidationOptions, validateResponses } from './run/validation';
+export { type SweepConfig, sweepConfig, type SweepConfigInput } from './sweep/config';
 export { type MetricSpread, parseSweep, type SettingResult, type SweepReport } from './sweep/schema';

@@ -8,7 +8,7 @@ import { loadCorpus } from '../data/corpus';
 import type { PART_NAMES } from '../data/split';
 import { tokenizeCorpus } from '../data/tokenized-corpus';
 import { paceText } from '../progress/pace';
-import type { ProgressLine } from '../progress/progress';
+import type { ProgressLine } from '../progress/progress-line';
 
 /** Of a text, more is not looked at: windows are spread evenly over these. */
 const MAXIMUM_TOKENS = 2 ** 24;

@@ -6,6 +6,7 @@ import { decodeSafetensors, encodeSafetensors, fromFloat32, type SafetensorsEntr
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 
+import type { Checkpoints, CheckpointState, CheckpointVariables } from '../optimisation/loop';
 import { openCheckedFolder, writeCheckedFolder } from './checked-folder';
 
 /** Checkpoints of a run that are kept: the newest, and the one before it. */
@@ -20,14 +21,6 @@ const stateSchema = z.strictObject({
   sampler: z.unknown(),
 });
 
-export type CheckpointState = Omit<z.output<typeof stateSchema>, 'format'>;
-
-/** The variables that a checkpoint holds: the caller's own, written in place by restoring. */
-export interface CheckpointVariables {
-  model: ReadonlyMap<string, tf.Variable>;
-  optimizer: ReadonlyMap<string, tf.Variable>;
-}
-
 /** A checkpoint as it was read. */
 interface Content {
   state: CheckpointState;
@@ -39,7 +32,7 @@ interface Content {
  * The checkpoints of one run: `step-N` folders with model.safetensors, optimizer.safetensors (both f32), state.json and their checksums,
  * and a file `latest` with the name of the newest. Each appears complete or not at all.
  */
-export class CheckpointStore {
+export class CheckpointStore implements Checkpoints {
   /** Names of those that could not be read. */
   readonly #damaged = new Set<string>();
 

@@ -1,4 +1,4 @@
-import { ArgumentError, SeededRandom } from '@mixsga/backend';
+import { ArgumentError, expectOptions, SeededRandom } from '@mixsga/backend';
 
 /** Token ids that may lie in memory or in a file. An Int32Array is one. */
 export interface TokenStream {
@@ -47,6 +47,7 @@ export class BatchSampler {
     private readonly tokens: TokenStream,
     private readonly options: BatchSamplerOptions,
   ) {
+    expectOptions('BatchSampler', options, { batchSize: true, sequenceLength: true, seed: true });
     for (const key of ['batchSize', 'sequenceLength'] as const) {
       if (!Number.isInteger(options[key]) || options[key] < 1) {
         throw new ArgumentError(`BatchSampler: expected ${key} to be a positive whole number, got ${String(options[key])}`);

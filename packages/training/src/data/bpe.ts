@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, expectOptions } from '@mixsga/backend';
 import { BYTE_CHARACTERS, GPT2_PATTERN } from './byte-level';
 import { PairHeap } from './pair-heap';
 
@@ -75,6 +75,7 @@ export function trainBpe(
   vocabularySize: number,
   options: TrainBpeOptions = {},
 ): BpeTokenizerJson {
+  expectOptions('trainBpe', options, { specialTokens: true, onProgress: true });
   const specialTokens = options.specialTokens ?? OPT_SPECIAL_TOKENS;
   const least = specialTokens.length + BYTE_CHARACTERS.length;
   if (!Number.isInteger(vocabularySize) || vocabularySize < least) {

@@ -1,7 +1,7 @@
-import { ArgumentError, SeededRandom } from '@mixsga/backend';
+import { ArgumentError, expectOptions, SeededRandom } from '@mixsga/backend';
 
 import { shuffled } from './batch-sampler';
-import type { Example } from './instructions';
+import type { Example } from './examples';
 
 export interface InstructionSamplerOptions {
   /** B, rows of a batch. */
@@ -47,6 +47,7 @@ export class InstructionSampler {
     private readonly examples: readonly Example[],
     private readonly options: InstructionSamplerOptions,
   ) {
+    expectOptions('InstructionSampler', options, { batchSize: true, padding: true, seed: true });
     this.#tokens = examples.reduce((sum, { tokens }) => sum + tokens.length, 0);
     this.#order = this.#shuffle();
   }

@@ -6,7 +6,8 @@ import { ArgumentError, FileError } from '@mixsga/backend';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { InstructionSampler } from './instruction-sampler';
-import { encodeExamples, type Example, type InstructionOptions, type InstructionRow, readInstructions } from './instructions';
+import { encodeExamples, type Example, type InstructionRow } from './examples';
+import { type InstructionOptions, readInstructions } from './instructions';
 
 let folder: string;
 beforeAll(async () => {

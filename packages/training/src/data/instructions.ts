@@ -1,10 +1,11 @@
 import { basename } from 'node:path';
 
-import { FileError, SeededRandom, Turns } from '@mixsga/backend';
-import { type DataRow, encodeInstruction, type EvaluationTokenizer, type Instruction, parseInstruction } from '@mixsga/evaluators';
+import { FileError, SeededRandom } from '@mixsga/backend';
+import { type DataRow, parseInstruction } from '@mixsga/evaluators';
 
 import { shuffled } from './batch-sampler';
 import { findDataFiles, type FindOptions } from './data-files';
+import type { InstructionRow } from './examples';
 import { readFileRows } from './rows';
 import { sotuRows } from './sotu-rows';
 import { PART_NAMES, type Parts } from './split';
@@ -16,11 +17,6 @@ export interface InstructionRows {
   readonly parts: Parts<readonly InstructionRow[]>;
   /** Rows that were broken and left out. */
   readonly skipped: number;
-}
-
-export interface InstructionRow {
-  readonly row: DataRow;
-  readonly instruction: Instruction;
 }
 
 export interface InstructionOptions extends FindOptions {
@@ -76,38 +72,4 @@ export async function readInstructions(
   parts.test.push(...taken(wanted.validation, wanted.test));
   parts.train = taken(drawn, rows.length - drawn);
   return { name: files[0]!.path === files[0]!.name ? basename(spec) : spec, parts, skipped };
-}
-
-/** Prompt and response as one sequence. */
-export interface Example {
-  /** Token ids: those of the prompt, the response and EOS. */
-  readonly tokens: Int32Array;
-  /** Tokens of the prompt. */
-  readonly prompt: number;
-}
-
-export interface ExampleOptions {
-  /** The token that ends a response. */
-  readonly eos: number;
-  readonly maxPromptTokens: number;
-  /** Of prompt and response together: a response that is longer is cut, and has no EOS. */
-  readonly maxTokens: number;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/**
- * Instructions in the template as tokens, while others have their turn. As in MiniLLM, a row whose prompt is longer than the limit is
- * left out.
- */
-export async function encodeExamples(
-  rows: readonly InstructionRow[], tokenizer: EvaluationTokenizer, { signal, ...options }: ExampleOptions,
-): Promise<Example[]> {
-  const examples: Example[] = [];
-  const turns = new Turns(signal);
-  for (const { instruction } of rows) {
-    const { prompt, response, promptCut } = encodeInstruction(tokenizer, instruction, options);
-    if (!promptCut) examples.push({ tokens: Int32Array.from([...prompt, ...response]), prompt: prompt.length });
-    if (turns.due) await turns.take();
-  }
-  return examples;
 }

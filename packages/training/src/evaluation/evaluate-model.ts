@@ -13,7 +13,8 @@ import { fromPretrained, languageModel, type Workload } from '@mixsga/models';
 
 import { downloadProgress } from '../progress/download-progress';
 import { endable } from '../process/interruption';
-import { ifSlow, type ProgressLine } from '../progress/progress';
+import { ifSlow } from '../progress/progress';
+import type { ProgressLine } from '../progress/progress-line';
 import { type DataChoice, readTaskRows, readTaskTokens, rowsData, type TaskData, usableRows } from './data';
 import { paceText } from '../progress/pace';
 import { SampleFile, sampleFilePath } from './sample-file';

@@ -1,4 +1,5 @@
-import { formatDuration, ProgressLine, type ProgressState } from '../progress/progress';
+import { formatDuration, type ProgressState } from '../progress/progress';
+import { ProgressLine } from '../progress/progress-line';
 import type { ChildMessage } from '../progress/reporter';
 import type { RunResult } from '../run/run';
 

@@ -7,7 +7,7 @@ import { ORPHAN_PATIENCE, withOutputFolder } from '../output-folder/lock';
 import { type Evaluated, isEvaluated, readEvaluations } from '../run/evaluate-run';
 import { type RunConfig, runConfig, type RunConfigInput } from '../config/run-config';
 import { checkRunFolder, claimRunFolder, readJsonIfThere } from '../run/run-folder';
-import { ProgressLine } from '../progress/progress';
+import { ProgressLine } from '../progress/progress-line';
 import type { RunResult } from '../run/run';
 import { findTrainingData } from '../run/training-data';
 import { runPool } from '../process/pool';

@@ -4,7 +4,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { InstructionSampler } from '../data/instruction-sampler';
-import { encodeExamples, type Example, readInstructions } from '../data/instructions';
+import { encodeExamples, type Example } from '../data/examples';
+import { readInstructions } from '../data/instructions';
 import { type Batch, Trainer } from './trainer';
 
 let model: TrainableModel;

@@ -1,4 +1,4 @@
-import { type HeadInputs, MixsgaError, namingMemory, sumOfSquares } from '@mixsga/backend';
+import { expectOptions, type HeadInputs, MixsgaError, namingMemory, type OptionNames, sumOfSquares } from '@mixsga/backend';
 import type { BalanceBatch, Loss, LossOptions, TrainingBatch } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -49,6 +49,15 @@ export interface TrainerOptions {
   teacher?: Teacher;
 }
 
+const TRAINER: OptionNames<TrainerOptions> = {
+  schedule: { learningRate: true, minLearningRateRatio: true, warmupSteps: true, totalSteps: true },
+  optimizer: { beta1: true, beta2: true, epsilon: true, weightDecay: true },
+  clip: true,
+  routerLoss: { alpha: true, detach: true, estimator: true },
+  sequenceLength: true,
+  teacher: true,
+};
+
 /** What one step did, read back from the device in one transfer. */
 export interface StepResult {
   /** 1-based. */
@@ -81,6 +90,7 @@ export class Trainer {
     private readonly options: TrainerOptions,
     public step = 0,
   ) {
+    expectOptions('Trainer', options, TRAINER);
     this.parameters = new Map([...model.parameters()].filter(([, { trainable }]) => trainable));
     this.variables = [...this.parameters.values()];
     this.nameOf = new Map([...this.parameters].map(([name, variable]) => [variable.name, name]));
@@ -89,6 +99,7 @@ export class Trainer {
 
   /** One optimizer step over `batches`. @throws MixsgaError when the loss is not finite; OutOfMemoryError naming the batch. */
   async takeStep(batches: readonly Batch[]): Promise<StepResult> {
+    for (const batch of batches) expectOptions('takeStep', batch, { length: true, inputs: true, targets: true, mask: true });
     const size = () => {
       const lengths = batches.map((batch) => this.lengthOf(batch));
       const windows = Math.max(...batches.map(({ inputs }, i) => inputs.length / lengths[i]!));

@@ -1,6 +1,6 @@
 import type { DownloadProgress } from '@mixsga/models';
 
-import type { ProgressLine } from './progress';
+import type { ProgressLine } from './progress-line';
 
 /** Shows a download on a line: bytes, rate and time left. */
 export function downloadProgress(line: Pick<ProgressLine, 'show'>): (progress: DownloadProgress) => void {

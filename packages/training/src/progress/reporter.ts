@@ -1,4 +1,5 @@
-import { formatProgress, ProgressLine, type ProgressState } from './progress';
+import { formatProgress, type ProgressState } from './progress';
+import { ProgressLine } from './progress-line';
 
 /** Where a run tells how it goes. */
 export interface Reporter {

@@ -10,7 +10,8 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { trainBpe } from '../data/bpe';
 import { type RunConfig, runConfig } from '../config/run-config';
 import { initialConfig } from './initial-model';
-import { modelFacts, type OpenModel, openModel, saveModel } from './model';
+import { modelFacts } from './likelihood-model';
+import { type OpenModel, openModel, saveModel } from './model';
 import { Trainer } from '../optimisation/trainer';
 
 const TEXT = 'the state of the union is as strong as the people of the union are many, and they are many. '.repeat(40);

@@ -1,13 +1,11 @@
 import { join } from 'node:path';
 
-import type { LikelihoodModel } from '@mixsga/evaluators';
 import {
   companionFiles,
   convertConfig,
   createTokenizer,
   createTrainable,
   expectTrainingFits,
-  kvTraits,
   type LoadOptions,
   loadTokenizer,
   machineLimits,
@@ -39,14 +37,6 @@ export interface OpenModel {
   companions: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Size and shape of a model, as reports give them. */
-export interface ModelFacts {
-  parameters: number;
-  layers: number;
-  heads: number;
-  hidden: number;
-}
-
 /**
  * The model that a run starts from: with random weights and a tokenizer of its own, or another model, converted to
  * the attention that the run asks for.
@@ -71,51 +61,9 @@ export async function openModel(
   return { model: await createTrainable(modelConfig, randomParameters(modelConfig, config.seed)), tokenizer, companions: new Map() };
 }
 
-/** What the evaluators see of a model in training. Owns nothing: the model stays to be disposed by whoever opened it. */
-export function languageModel(model: TrainableModel): LikelihoodModel {
-  /** Row-major [windows, T] as a tensor. */
-  const windowed = (tokens: Int32Array, windows: number) => tf.tensor2d(tokens, [windows, tokens.length / windows], 'int32');
-  return {
-    contextLength: model.shape.contextLength,
-    kv: kvTraits(model.shape, model.attention),
-    async likelihood(inputs, targets, { windows, routing }) {
-      const nll = tf.tidy(() => model.tokenNll(windowed(inputs, windows), windowed(targets, windows), { routing }));
-      try {
-        return { nll: (await nll.data()) as Float32Array };
-      } finally {
-        nll.dispose();
-      }
-    },
-    async routingOf(inputs, { windows, routing }) {
-      const ids = windowed(inputs, windows);
-      const layers = model.routingOf(ids, { routing });
-      try {
-        return await Promise.all(
-          layers.map(async ({ prefill, decode }) => ({
-            prefill: (await prefill.data()) as Int32Array,
-            decode: (await decode.data()) as Int32Array,
-          })),
-        );
-      } finally {
-        ids.dispose();
-        for (const { prefill, decode, scores } of layers) tf.dispose([prefill, decode, scores]);
-      }
-    },
-  };
-}
-
 /** Saves config.json, model.safetensors, tokenizer.json and what else belongs to the model, all of them or none. */
 export async function saveModel(folder: string, { model, tokenizer, companions }: OpenModel, history?: ModelHistory): Promise<void> {
   await saveWeights(model, folder, { history, files: new Map<string, Uint8Array | string>([...companions, ['tokenizer.json', tokenizer.save()]]) });
-}
-
-export function modelFacts(model: TrainableModel): ModelFacts {
-  return {
-    parameters: [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0),
-    layers: model.shape.layers,
-    heads: model.shape.heads,
-    hidden: model.shape.hiddenSize,
-  };
 }
 
 async function continuedModel(config: RunConfig, from: string): Promise<OpenModel> {

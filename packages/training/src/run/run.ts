@@ -11,7 +11,8 @@ import { CheckpointStore } from '../checkpoints/checkpoint';
 import { keepsBest, type RunConfig, totalSteps, warmupSteps } from '../config/run-config';
 import { Interrupted } from '../process/interruption';
 import { trainLoop } from '../optimisation/loop';
-import { languageModel, modelFacts, type ModelFacts, type OpenModel, openModel, saveModel } from './model';
+import { likelihoodModel, modelFacts, type ModelFacts } from './likelihood-model';
+import { type OpenModel, openModel, saveModel } from './model';
 import type { Reporter } from '../progress/reporter';
 import { type RoutedText, routeText } from './routed-text';
 import { checkRunFolder, claimRunFolder, readJsonIfThere } from './run-folder';
@@ -81,7 +82,7 @@ export async function runTraining(config: RunConfig, folder: string, options: Ru
     const { tokens, best } = await train(config, folder, { ...open, teacher }, data, options);
     reporter.message(`measuring the perplexity of the validation ${data.rows ? 'responses' : 'text'} under both routings`);
     const validation = await finalValidation(config, open, data, options.signal);
-    const evaluated = languageModel(open.model);
+    const evaluated = likelihoodModel(open.model);
     const result: RunResult = {
       attention: open.model.attention.spec,
       seed: config.seed,
@@ -132,9 +133,10 @@ async function train(
   { reporter, signal }: RunOptions,
 ): Promise<Pick<RunResult, 'tokens' | 'best'>> {
   const steps = totalSteps(config, data.stepsPerEpoch);
+  const { learningRate, minLearningRateRatio, beta1, beta2, epsilon, weightDecay } = config.optimizer;
   const trainer = new Trainer(model, {
-    schedule: { ...config.optimizer, warmupSteps: warmupSteps(config, steps), totalSteps: steps },
-    optimizer: config.optimizer,
+    schedule: { learningRate, minLearningRateRatio, warmupSteps: warmupSteps(config, steps), totalSteps: steps },
+    optimizer: { beta1, beta2, epsilon, weightDecay },
     clip: config.optimizer.clip,
     routerLoss: config.routerLoss,
     sequenceLength: config.sequenceLength,
@@ -165,7 +167,7 @@ async function train(
       checkpointEvery: config.checkpointEvery,
       evaluateEvery: config.evaluateEvery,
       evaluate: async (step) => {
-        const validation = await data.validate(languageModel(model), { limit });
+        const validation = await data.validate(likelihoodModel(model), { limit });
         await kept?.offer({ step, perplexity: validation.perplexity.decode }, model.parameters());
         return validationMetrics(validation);
       },
@@ -195,7 +197,7 @@ async function train(
 
 async function finalValidation(config: RunConfig, { model }: OpenModel, data: TrainingData, signal: AbortSignal): Promise<Validation> {
   try {
-    return await data.validate(languageModel(model), { limit: config.finalEvaluationWindows, signal });
+    return await data.validate(likelihoodModel(model), { limit: config.finalEvaluationWindows, signal });
   } catch (error) {
     if (signal.aborted) throw new Interrupted('stopped after the last step, with a checkpoint');
     throw error;

@@ -6,7 +6,8 @@ import { downloadProgress } from '../progress/download-progress';
 import { BatchSampler } from '../data/batch-sampler';
 import { loadCorpus, textsForTokenizer } from '../data/corpus';
 import { InstructionSampler } from '../data/instruction-sampler';
-import { encodeExamples, readInstructions } from '../data/instructions';
+import { encodeExamples } from '../data/examples';
+import { readInstructions } from '../data/instructions';
 import { PART_NAMES, type Parts } from '../data/split';
 import { tokenizeCorpus } from '../data/tokenized-corpus';
 import type { RunConfig } from '../config/run-config';
@@ -72,7 +73,7 @@ async function findText(config: RunConfig, spec: string, reading: Reading): Prom
     async encode(tokenizer) {
       const { signal, reporter } = reading;
       const tokens = await tokenizeCorpus(corpus, tokenizer, { signal, onProgress: readingProgress('encoding', corpus.bytes, reporter) });
-      const sampler = new BatchSampler(tokens.train, config);
+      const sampler = new BatchSampler(tokens.train, { batchSize: config.batchSize, sequenceLength: config.sequenceLength, seed: config.seed });
       return {
         description: tokens.description,
         sampler,

@@ -1,5 +1,5 @@
+import { expectOptions } from '@mixsga/backend';
 import {
-  type EvaluationOptions,
   evaluators,
   kvAccounting,
   type LikelihoodModel,
@@ -9,7 +9,7 @@ import {
   type RoutingResult,
 } from '@mixsga/evaluators';
 
-import type { Example } from '../data/instructions';
+import type { Example } from '../data/examples';
 
 /** A value under each routing rule. */
 export interface Both<T> {
@@ -31,10 +31,27 @@ export interface Validation {
 }
 
 /** How a validation goes through its text. */
-export type ValidationOptions = Omit<EvaluationOptions, 'routing'>;
+export interface ValidationOptions {
+  /** Predictions in a window. Default: the model's context length. */
+  windowLength?: number;
+  /** Windows that go through the model together. */
+  batchSize?: number;
+  /** Measures this many windows, spread evenly over the text. Default all. */
+  maxWindows?: number;
+  signal?: AbortSignal;
+}
+
+export interface ResponsesOptions {
+  /** Rows that go through the model together. */
+  batchSize: number;
+  /** Of prompt and response. */
+  maxTokens: number;
+  signal?: AbortSignal | undefined;
+}
 
 /** Measures a model on a text under both routing rules. */
 export async function validate(model: LikelihoodModel, tokens: Int32Array, options: ValidationOptions): Promise<Validation> {
+  expectOptions('validate', options, { windowLength: true, batchSize: true, maxWindows: true, signal: true });
   const decode = await perplexity(model, tokens, { ...options, routing: 'decode' });
   const routed = await routing(model, tokens, options);
   if (routed === null) return validationOf(model, { decode: decode.perplexity, prefill: decode.perplexity }, null);
@@ -49,8 +66,10 @@ export async function validate(model: LikelihoodModel, tokens: Int32Array, optio
 export async function validateResponses(
   model: LikelihoodModel,
   examples: readonly Example[],
-  { batchSize, maxTokens, signal }: { batchSize: number; maxTokens: number; signal?: AbortSignal | undefined },
+  options: ResponsesOptions,
 ): Promise<Validation> {
+  expectOptions('validateResponses', options, { batchSize: true, maxTokens: true, signal: true });
+  const { batchSize, maxTokens, signal } = options;
   // Rows of one length go through the model together. Predictions are counted from the first token of the response on.
   const windows = examples.map(({ tokens, prompt }, i) => ({ tokens, counted: prompt - 1, where: `example ${i + 1}` })).sort((a, b) => a.tokens.length - b.tokens.length);
   const over = async <Sample>(measure: (some: typeof windows) => Promise<readonly Sample[]>): Promise<Sample[]> => {
@@ -67,9 +86,9 @@ export async function validateResponses(
   };
   const decode = await perplexityUnder('decode');
   if (model.kv.ratios.length === 1) return validationOf(model, { decode, prefill: decode }, null);
-  const options = { routing: 'decode', windowLength: maxTokens } as const;
-  const samples = await over((some) => evaluators.routing.measure(model, some, options));
-  const { metrics, details } = evaluators.routing.summarise(samples, model, options);
+  const settings = { routing: 'decode', windowLength: maxTokens } as const;
+  const samples = await over((some) => evaluators.routing.measure(model, some, settings));
+  const { metrics, details } = evaluators.routing.summarise(samples, model, settings);
   return validationOf(model, { decode, prefill: await perplexityUnder('prefill') }, { ...metrics, ...details } as unknown as RoutingResult);
 }
 

@@ -2,7 +2,7 @@ import { spread } from '@mixsga/evaluators';
 
 import { metricsOf } from '../experiment/metrics';
 import type { FinishedRun } from '../experiment/run-all';
-import type { SweepRun } from './config';
+import type { SweepRun } from './plan';
 import type { MetricSpread, SettingResult, SweepReport } from './schema';
 
 /** The report of a sweep's runs: settings that differ in `seed` alone are put together. */

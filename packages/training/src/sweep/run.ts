@@ -2,7 +2,8 @@ import { higherIsBetter } from '../experiment/metrics';
 import { type ExperimentOptions, runAll } from '../experiment/run-all';
 import { runConfig } from '../config/run-config';
 import { collate } from './collate';
-import { planSweep, type SweepConfig } from './config';
+import type { SweepConfig } from './config';
+import { planSweep } from './plan';
 import type { SweepReport } from './schema';
 
 /**

@@ -5,7 +5,8 @@ import { parseStrict } from '../config/strict';
 import { higherIsBetter } from '../experiment/metrics';
 import type { FinishedRun } from '../experiment/run-all';
 import { collate } from './collate';
-import { planSweep, sweepConfig, type SweepRun } from './config';
+import { sweepConfig } from './config';
+import { planSweep, type SweepRun } from './plan';
 
 const base = { model: { from: 'sotu-mini' }, sequenceLength: 64, batchSize: 4, tokens: 10_000, optimizer: { learningRate: 1e-3 } };
 const plan = (grid: unknown, rest: object = {}) => planSweep(parseStrict(sweepConfig, { kind: 'sweep', base, grid, ...rest }, 's.json'), 's.json');

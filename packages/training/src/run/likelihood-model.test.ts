@@ -2,7 +2,7 @@ import { startBackend } from '@mixsga/backend';
 import { describeLikelihoodModel } from '@mixsga/evaluators/testing';
 import { createTrainable, parseModelConfig, randomParameters } from '@mixsga/models';
 
-import { languageModel } from './model';
+import { likelihoodModel } from './likelihood-model';
 
 const VOCABULARY = 48;
 const LENGTH = 16;
@@ -33,7 +33,7 @@ async function create(mixsga: { attention: string; router?: string }) {
     'test',
   );
   const model = await createTrainable(config, randomParameters(config, 7));
-  return { model: languageModel(model), vocabularySize: VOCABULARY, dispose: () => model.dispose() };
+  return { model: likelihoodModel(model), vocabularySize: VOCABULARY, dispose: () => model.dispose() };
 }
 
 for (const mixsga of variants) describeLikelihoodModel(`OPT with ${Object.values(mixsga).join(', ')}`, () => create(mixsga));
