@@ -1,6 +1,6 @@
 export { collect } from './results/collect';
 export { writeResultsReport } from './results/write';
-export { alignedRows } from './rows';
+export { alignedRows, markdownRows } from './rows';
 export { summarise } from './summary';
 export { bestLine, sweepTable } from './sweep/render';
 export { writeSweepReport } from './sweep/write';

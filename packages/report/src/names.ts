@@ -1,19 +1,11 @@
 import { ArgumentError } from '@mixsga/backend';
 import { knownAttention, parseAttention } from '@mixsga/models';
-import type { RouterKind } from '@mixsga/router';
+import { type RouterFactory, routers } from '@mixsga/router';
 
 import { budgetText } from './format';
 import type { MethodSummary } from './summary';
 
 type Variant = ReturnType<typeof parseAttention>;
-
-/** What each router's choice is based on. */
-const ROUTERS: { readonly [kind in RouterKind]: string } = {
-  sigmoid: "a learned projection of the token's hidden state, trained by the consistency loss to foresee the choice of the experts (the router of the paper)",
-  random: 'chance alone: an ablation, which tells what the learned choice is worth',
-  balanced: 'a projection of the hidden state and a bias for each expert, which is moved after each step so that the ratios are kept; it has no consistency loss and does not read later tokens',
-  distortion: "what each expert would lose of the token's keys and values; nothing in it is trained, and it does not read later tokens",
-};
 
 /** The names of a report's methods and the words in them, a line of Markdown each. */
 export function nameLines(methods: readonly MethodSummary[]): string[] {
@@ -22,7 +14,7 @@ export function nameLines(methods: readonly MethodSummary[]): string[] {
   const terms: [string, boolean, string][] = [
     ['aligned', methods.some(({ align }) => align), 'before heads are grouped they are permuted and rotated so that those of a group are alike; the unmodified model computes the same'],
     ['over the root', variants.some((variant) => variant?.formats.grouping?.pooling === 'root'), 'the sum of g heads is divided by √g instead of g, so that keys and values have the same scale in every group size; a change of this project to the method'],
-    ...Object.entries(ROUTERS).map(([kind, text]): [string, boolean, string] => [`${kind} router`, methods.some(({ router, realisedRatios }) => realisedRatios !== null && (router ?? 'sigmoid') === kind), `chooses by ${text}`]),
+    ...Object.entries<RouterFactory>(routers).map(([kind, { description }]): [string, boolean, string] => [`${kind} router`, methods.some(({ router, realisedRatios }) => realisedRatios !== null && (router ?? 'sigmoid') === kind), `chooses by ${description}`]),
     ['consistency loss', methods.some(({ realisedRatios }) => realisedRatios !== null), 'trains the router to give each token alone the expert that expert choice gives it among all tokens; α is its weight'],
   ];
   return [...lines, ...terms.filter(([, used]) => used).map(([term, , text]) => `**${term}**: ${text}.`)];

@@ -42,3 +42,5 @@ export function balancedRouter(options: RouterOptions): Router {
     dispose,
   };
 }
+
+balancedRouter.description = 'a projection of the hidden state and a bias for each expert, which is moved after each step so that the ratios are kept; it has no consistency loss and does not read later tokens';

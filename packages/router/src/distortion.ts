@@ -71,6 +71,7 @@ export function distortionRouter(options: RouterOptions): Router {
 }
 
 distortionRouter.parameters = ({ experts }: RouterSizes) => ({ energy: [2], bias: [experts] });
+distortionRouter.description = "what each expert would lose of the token's keys and values; nothing in it is trained, and it does not read later tokens";
 
 /** Mean of keys, or values, that are 0: nothing is lost of them. */
 const LEAST_ENERGY = 1e-30;

@@ -63,6 +63,7 @@ export function randomRouter(options: RouterOptions): Router {
 }
 
 randomRouter.parameters = () => ({});
+randomRouter.description = 'chance alone: an ablation, which tells what the learned choice is worth';
 
 /** A draw belongs to the expert whose index is the number of thresholds it reaches: the ratios summed up, but the last. */
 function decodeThresholds(ratios: readonly number[]): number[] {

@@ -90,6 +90,8 @@ export interface RouterOptions {
 /** Makes a router; pass one of your own to {@link createRouter} to use it without registering anything. */
 export interface RouterFactory {
   (options: RouterOptions): Router;
+  /** What its choice is based on, as in "chooses by …", for tables and reports. */
+  readonly description?: string;
   /** Shapes of what it stores in a checkpoint, by name. Default: `weight` [E, D] and `bias` [E]. */
   readonly parameters?: (sizes: RouterSizes) => Readonly<Record<string, number[]>>;
 }

@@ -31,3 +31,5 @@ export function sigmoidRouter(options: RouterOptions): Router {
     dispose,
   };
 }
+
+sigmoidRouter.description = "a learned projection of the token's hidden state, trained by the consistency loss to foresee the choice of the experts (the router of the paper)";
