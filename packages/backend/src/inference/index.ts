@@ -15,7 +15,7 @@ export type { PageStore, Pooling, Segment, Slot, TokenMove } from './pages';
 export { weightTypes } from './runtime';
 export type {
   ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer, KvWeights, LatentKernels, LatentLayer, LatentWeights, LayerView, LinearWeights,
-  PageFormat, Resident, RmsNormOptions, Route, RouterWeights, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  PageFormat, PromptRuntime, Resident, RmsNormOptions, Route, RouterWeights, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, TokenRuntime, Vector, VectorRuntime, WeightType,
 } from './runtime';
 export { streamingBandwidth } from './wasm/index';
 

@@ -295,7 +295,7 @@ export class CachedDecoder implements Decoder {
   async #output({ a }: Buffers, rows: number, want: Want): Promise<StepOutput> {
     const logits = this.#logitRows(rows);
     this.#parts.transformer.logits(a, logits, rows);
-    const { experts: _, ...output } = await this.runtime.read(logits, rows, want);
+    const output = await this.runtime.read(logits, rows, want);
     expectDistributions(output, this.vocabularySize);
     return output;
   }

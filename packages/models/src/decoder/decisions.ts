@@ -1,5 +1,5 @@
 // The experts of a text by its routers.
-import type { InferenceRuntime, Rows } from '@mixsga/backend';
+import type { VectorRuntime, Rows } from '@mixsga/backend';
 import type { Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
@@ -23,7 +23,7 @@ export interface TextRows {
 }
 
 /** A router's scores of some tokens, [1, rows, E]; the caller disposes them. */
-export function routerScores(runtime: InferenceRuntime, router: Router, x: Rows, rows: number): Tensor3D {
+export function routerScores(runtime: VectorRuntime, router: Router, x: Rows, rows: number): Tensor3D {
   return tf.tidy(() => router.score(runtime.tensor(x, rows)));
 }
 

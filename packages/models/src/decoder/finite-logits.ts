@@ -1,5 +1,5 @@
 // Logits that are no distribution, and where they began.
-import { BackendError, type InferenceRuntime, namingMemory, type Rows } from '@mixsga/backend';
+import { BackendError, type VectorRuntime, namingMemory, type Rows } from '@mixsga/backend';
 import { allFinite } from '../io/finite-source';
 import type { StepOutput } from '../generation/decoder';
 
@@ -7,7 +7,7 @@ import type { StepOutput } from '../generation/decoder';
 export type Inspect = (layer: number, x: Rows) => Promise<void>;
 
 interface Explanation {
-  readonly runtime: InferenceRuntime;
+  readonly runtime: VectorRuntime;
   readonly rows: number;
   readonly nameOf: (row: number) => string;
   readonly size: () => string;

@@ -1,4 +1,4 @@
-import { type InferenceRuntime, Turns } from '@mixsga/backend';
+import { type VectorRuntime, Turns } from '@mixsga/backend';
 
 export interface PassOptions {
   /** Aborts within about a tenth of a second: the promise rejects with the signal's reason. */
@@ -15,7 +15,7 @@ export class Pace {
 
   /** @param total multiply-adds of the whole pass */
   constructor(
-    private readonly runtime: Pick<InferenceRuntime, 'workAtOnce' | 'settled'>,
+    private readonly runtime: Pick<VectorRuntime, 'workAtOnce' | 'settled'>,
     private readonly total: number,
     private readonly options: PassOptions,
   ) {

@@ -1,5 +1,5 @@
 // Rotary positions of a pass.
-import type { InferenceRuntime, Rows } from '@mixsga/backend';
+import type { VectorRuntime, Rows } from '@mixsga/backend';
 
 /**
  * Cosines, then sines, of the angles of some positions: float32 [positions, 2·frequencies]. Angles are rounded to float32 before,
@@ -38,12 +38,12 @@ export class LayerAngles {
   }
 
   /** The first rows become those of some positions. */
-  write(runtime: InferenceRuntime, positions: Int32Array): void {
+  write(runtime: VectorRuntime, positions: Int32Array): void {
     for (const [frequencies, rows] of this.#rows) runtime.write(rotaryAngles(frequencies, positions), rows);
   }
 
   /** The first `count` rows of all layers go to another's, from row `at` on. */
-  copyTo(to: LayerAngles, runtime: InferenceRuntime, count: number, at: number): void {
+  copyTo(to: LayerAngles, runtime: VectorRuntime, count: number, at: number): void {
     for (const [frequencies, rows] of this.#rows) runtime.copyRows(rows, 0, count, to.#rows.get(frequencies)!, at);
   }
 

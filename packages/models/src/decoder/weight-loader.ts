@@ -1,5 +1,5 @@
 import { ArgumentError, layerInBasis } from '@mixsga/backend';
-import type { DenseLayer, InferenceRuntime, KvWeights, LatentWeights, LinearWeights, Resident, TokenRouter, Vector, WeightType } from '@mixsga/backend';
+import type { DenseLayer, InferenceRuntime, KvWeights, LatentWeights, LinearWeights, Resident, TokenRouter, Vector, VectorRuntime, WeightType } from '@mixsga/backend';
 import type { KvFormat } from '@mixsga/experts';
 import type { Router } from '@mixsga/router';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
@@ -31,15 +31,19 @@ export interface LoaderOptions {
  */
 export class WeightLoader {
   readonly fingerprint: Fingerprint;
+  /** What the pieces of a family's forward pass run on. */
+  readonly runtime: VectorRuntime;
+  readonly #runtime: InferenceRuntime;
   readonly #source: ParameterSource;
   readonly #specs: ReadonlyMap<string, ParameterSpec>;
   readonly #owned: Resident[] = [];
 
   constructor(
-    readonly runtime: InferenceRuntime,
+    runtime: InferenceRuntime,
     source: ParameterSource,
     private readonly options: LoaderOptions,
   ) {
+    this.runtime = this.#runtime = runtime;
     this.#source = finiteSource(source);
     this.#specs = new Map(options.specs.map((spec) => [spec.name, spec]));
     this.fingerprint = new Fingerprint(options.config);
@@ -52,7 +56,7 @@ export class WeightLoader {
 
   /** A matrix, with its bias where there is one. @param type default: that of the model's weights */
   async linear(name: string, type: WeightType = this.options.type): Promise<LinearWeights> {
-    return this.#own(this.runtime.packLinear(await this.#dense(name), type));
+    return this.#own(this.#runtime.packLinear(await this.#dense(name), type));
   }
 
   /** `NAME.weight` as a vector. */
@@ -67,7 +71,7 @@ export class WeightLoader {
 
   /** A vector of gains that are stored as what they differ from 1 by. */
   async gainFromOne(name: string): Promise<Vector> {
-    return this.#own(this.runtime.vector((await this.#read(`${name}.weight`)).map((w) => 1 + w)));
+    return this.#own(this.#runtime.vector((await this.#read(`${name}.weight`)).map((w) => 1 + w)));
   }
 
   /**
@@ -85,7 +89,7 @@ export class WeightLoader {
       groupSizes: (normed ? null : grouping?.groupSizes) ?? [1],
       pooling: grouping?.pooling ?? 'mean',
     };
-    return this.#own(this.runtime.packKv(projections, type));
+    return this.#own(this.#runtime.packKv(projections, type));
   }
 
   /** The router of a layer named `at`, as it is stored or drawn anew; null where the variant has no experts. */
@@ -112,7 +116,7 @@ export class WeightLoader {
   /** What latents are made by, where all formats of the layer named `at` are of one basis and the runtime has kernels for them; else null. */
   async latents(formats: readonly KvFormat[], at: string): Promise<LatentWeights | null> {
     const { attention, shape, type } = this.options;
-    const { latents } = this.runtime;
+    const { latents } = this.#runtime;
     const [kernel] = formats.map(({ kernel }) => kernel);
     if (!latents || kernel?.kind !== 'latent') return null;
     const { basis } = kernel;
@@ -127,12 +131,12 @@ export class WeightLoader {
   async #tokenRouter(router: Router): Promise<TokenRouter> {
     const decode = (x: Tensor3D) => router.decode(router.score(x));
     const layer = await linearOf(router);
-    const linear = layer && this.runtime.packRouter(layer);
+    const linear = layer && this.#runtime.packRouter(layer);
     return { linear: linear && this.#own(linear), decode };
   }
 
   async #vector(name: string): Promise<Vector> {
-    return this.#own(this.runtime.vector(await this.#read(name)));
+    return this.#own(this.#runtime.vector(await this.#read(name)));
   }
 
   async #dense(name: string, read = (parameter: string) => this.#read(parameter)): Promise<DenseLayer> {

@@ -26,7 +26,6 @@ export class ReferenceRuntime implements InferenceRuntime {
   readonly path = 'reference';
   readonly work = { dispatches: null, reads: 0 };
   readonly workAtOnce = tf.getBackend() === 'cpu' ? 2e7 : 5e9;
-  #experts: number[] = [];
 
   packLinear(layer: DenseLayer, type: WeightType): ReferenceLinear {
     return new ReferenceLinear(layer, type);
@@ -107,7 +106,6 @@ export class ReferenceRuntime implements InferenceRuntime {
     const expert = router
       ? this.#read(() => router.decode(tf.reshape(x.row(row), [1, 1, x.width])))[0]!
       : 0;
-    this.#experts.push(expert);
     return { expert };
   }
 
@@ -207,11 +205,9 @@ export class ReferenceRuntime implements InferenceRuntime {
 
   async read(x: ReferenceRows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
     const values = this.#read(() => x.first(rows));
-    const experts = Int32Array.from(this.#experts);
-    this.#experts = [];
-    if (want === 'values') return { experts, argMax: null, values };
+    if (want === 'values') return { argMax: null, values };
     const argMax = Int32Array.from({ length: rows }, (_, row) => argMaxOf(values.subarray(row * x.width, (row + 1) * x.width)));
-    return { experts, argMax, values: null };
+    return { argMax, values: null };
   }
 
   async likelihood(logits: ReferenceRows, targets: Int32Array): Promise<RowLikelihood> {

@@ -24,8 +24,6 @@ export class WasmRuntime implements InferenceRuntime {
   readonly workAtOnce = 2.5e8;
   readonly latents: WasmLatentKernels;
   readonly #heap: WasmHeap;
-  /** Experts of the step's routes, since the last read. */
-  readonly #routes: number[] = [];
   /** One object for each expert, made once. */
   readonly #routeOf: Route[] = [];
 
@@ -121,7 +119,6 @@ export class WasmRuntime implements InferenceRuntime {
       expert = decided.dataSync()[0]!;
       decided.dispose();
     }
-    this.#routes.push(expert);
     return (this.#routeOf[expert] ??= { expert });
   }
 
@@ -228,13 +225,11 @@ export class WasmRuntime implements InferenceRuntime {
   }
 
   read(x: Rows, rows: number, want: 'argMax' | 'values'): Promise<StepResult> {
-    const experts = Int32Array.from(this.#routes);
-    this.#routes.length = 0;
     if (want === 'values') {
-      return Promise.resolve({ experts, argMax: null, values: this.#heap.floats((x as HeapRows).address, rows * x.width) });
+      return Promise.resolve({ argMax: null, values: this.#heap.floats((x as HeapRows).address, rows * x.width) });
     }
     const argMax = Int32Array.from({ length: rows }, (_, row) => this.#heap.kernels.argMax((x as HeapRows).row(row), x.width));
-    return Promise.resolve({ experts, argMax, values: null });
+    return Promise.resolve({ argMax, values: null });
   }
 
   likelihood(logits: Rows, targets: Int32Array): Promise<RowLikelihood> {

@@ -87,10 +87,9 @@ export class Step {
     for (const route of this.#order) route.expert ??= bits[next++]!;
     const floats = new Float32Array(bits.buffer, bits.byteOffset, bits.length);
     for (const { first, count, tell } of this.#observations) tell(floats.subarray(next + first, next + first + count));
-    const experts = Int32Array.from(this.#order, ({ expert }) => expert!);
     return want === 'values'
-      ? { experts, argMax: null, values: floats.subarray(0, first) }
-      : { experts, argMax: bits.slice(0, first), values: null };
+      ? { argMax: null, values: floats.subarray(0, first) }
+      : { argMax: bits.slice(0, first), values: null };
   }
 
   dispose(): void {

@@ -95,9 +95,10 @@ describe.skipIf(!available)(`on webgpu${available ? '' : ` (${reason})`}`, () =>
     const route = runtime.route(router, normed, 0);
     expect(route.expert).toBeNull();
     runtime.apply(weights, normed, out, 1, { activation: 'relu' });
-    const { experts, argMax } = await runtime.read(out, 1, 'argMax');
+    const { argMax } = await runtime.read(out, 1, 'argMax');
     expect([runtime.work.dispatches! - dispatches!, runtime.work.reads - reads]).toEqual([4, 1]);
-    expect([experts.length, argMax!.length, route.expert]).toEqual([1, 1, experts[0]]);
+    expect(argMax).toHaveLength(1);
+    expect([0, 1, 2]).toContain(route.expert);
     tf.tidy(() => void tf.matMul(tf.randomNormal([40, 40]), tf.randomNormal([40, 40])));
     expect(runtime.work.dispatches! - dispatches!).toBeGreaterThan(4);
     expect(router.decode).not.toHaveBeenCalled();

@@ -46,7 +46,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     equal('message', message, 'pages: there is no option "tipe"; did you mean type?');
   }),
 
-  check('route decides as the router does, and read tells in the order of the calls', async (s) => {
+  check('route decides as the router does, which is known after the next read', async (s) => {
     const [inputs, experts, rows] = [24, 3, 5];
     const layer = s.layer(experts, inputs);
     const x = s.normals(rows * inputs);
@@ -65,10 +65,8 @@ export const decodeChecks: readonly RuntimeCheck[] = [
       ...expected.map((_, row) => s.runtime.route({ linear: null, decode }, input, row)),
     ];
     const wanted = [0, ...expected, ...expected];
-    const { experts: told } = await s.runtime.read(input, 1, 'argMax');
-    same('experts that read tells', told, wanted);
+    await s.runtime.read(input, 1, 'argMax');
     same('experts of the routes after it', routes.map((route) => route.expert!), wanted);
-    equal('routes at the next read', (await s.runtime.read(input, 1, 'argMax')).experts.length, 0);
   }),
 
   check('a linear router gives ties to the lower expert, saturated scores too', async (s) => {
@@ -77,8 +75,9 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     const x = s.filled(s.normals(inputs), inputs);
     const decide = async (weight: number[], bias: number[]) => {
       const linear = s.router({ weight: Float32Array.from(weight), bias: Float32Array.from(bias), outputs: 3, inputs });
-      s.runtime.route({ linear, decode: () => tf.tidy(() => tf.reshape(tf.argMax(tf.sigmoid(tf.tensor2d(bias, [1, 3])), 1), [1, 1])) }, x, 0);
-      return (await s.runtime.read(x, 1, 'argMax')).experts[0];
+      const route = s.runtime.route({ linear, decode: () => tf.tidy(() => tf.reshape(tf.argMax(tf.sigmoid(tf.tensor2d(bias, [1, 3])), 1), [1, 1])) }, x, 0);
+      await s.runtime.read(x, 1, 'argMax');
+      return route.expert!;
     };
     equal('of equal scores', await decide([...row, ...row, ...row], [0, 0, 0]), 0);
     equal('of equal scores after a lower one', await decide(new Array<number>(24).fill(0), [-1, 0.5, 0.5]), 1);

@@ -1,0 +1,149 @@
+// Single tokens, in decode: their experts, what is stored of them in pages that are written in place, and attention to what is cached.
+import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
+import type { OptionNames } from '../../options';
+import type { KvType, Packing } from '../kv-type';
+import type { PageStore, Pooling, Segment, Slot } from '../pages';
+import type { DenseLayer, Resident, Rows, WeightType } from './vectors';
+
+/** How experts group the heads of keys and values. */
+export interface Grouping {
+  readonly headDim: number;
+  /** Group size of each expert, a divisor of the KV heads; [1] where a layer does not route. */
+  readonly groupSizes: readonly number[];
+  readonly pooling: Pooling;
+}
+
+export interface KvLayer {
+  /** [kvHeads·headDim, inputs] */
+  readonly k: DenseLayer;
+  /** [kvHeads·headDim, inputs] */
+  readonly v: DenseLayer;
+  readonly kvHeads: number;
+  readonly groupSizes: readonly number[];
+  readonly pooling: Pooling;
+}
+
+/** The key and value projections of a layer, ready for each of its experts. */
+export interface KvWeights extends Resident, Grouping {
+  readonly kvHeads: number;
+}
+
+/** A router's matrix [experts, D] and bias, in float32. */
+export interface RouterWeights extends Resident {
+  readonly experts: number;
+}
+
+/** How a layer's router decides for single tokens. A layer without routing has none. */
+export interface TokenRouter {
+  /**
+   * Given where the decision is the arg max of sigmoid(x·weightᵀ + bias), ties to the lower expert, and the runtime has kernels for
+   * that: made by `packRouter`.
+   */
+  readonly linear: RouterWeights | null;
+  /** The decision of any router: float32 [1, 1, D] to int32 [1, 1]. */
+  decode(x: Tensor3D): Tensor2D;
+}
+
+/**
+ * The expert of the token that a step computes. Where decisions stay on the device (WebGPU), `expert` is null until
+ * `read` has resolved.
+ */
+export interface Route {
+  readonly expert: number | null;
+}
+
+/** What the step of one token sees of the cache of one layer. */
+export interface LayerView {
+  /** What is cached, one segment for each expert, and perhaps more of tokens that were coarsened since. */
+  readonly segments: readonly Segment[];
+  /** Where the token will be stored: a free slot for each expert, of which its own one is taken. */
+  readonly slots: readonly Slot[];
+}
+
+export interface AttendOptions {
+  /** Query heads. */
+  readonly heads: number;
+  /** Factor of the scores, usually headDim^-0.5. */
+  readonly scale: number;
+  /** Scores s become softCap·tanh(s / softCap). Default: they stay as they are. */
+  readonly softCap?: number;
+  /**
+   * Takes for each segment in order the attention probabilities of its tokens in slot order, summed over the query heads;
+   * the token that is being computed comes last in the segment of its expert; what a segment's `from` hides has 0. The array
+   * is valid during the call only, which may come as late as `read`.
+   */
+  readonly onProbabilities?: (segment: number, probabilities: Float32Array) => void;
+}
+
+/** What pages are made for. */
+export interface PageFormat {
+  /** Stored KV heads. */
+  readonly heads: number;
+  /** Heads of the values, where they are not as many: 0 where keys and values are stored together. That is for pages of the host and for latents. */
+  readonly valueHeads?: number;
+  readonly headDim: number;
+  /** Query heads that attend to them, which the layout may suit; others may be refused. Default: as many as `heads`. */
+  readonly queryHeads?: number;
+  /** Element type of keys and values. Default f32. */
+  readonly type?: KvType;
+  /** How a token is packed, instead of by the element type; for pages of the host without value heads. */
+  readonly packing?: Packing;
+}
+
+export const PAGE_FORMAT: OptionNames<PageFormat> = {
+  heads: true, valueHeads: true, headDim: true, queryHeads: true, type: true, packing: true,
+};
+
+/** A layer whose keys and values are read back from latents c: of a KV head as k·c and v·c + offset. */
+export interface LatentLayer {
+  /** From what the layer reads to a latent, of as many outputs as the longest latent has numbers; shorter ones are the first of these. */
+  readonly latent: DenseLayer;
+  /** [kvHeads·headDim, rank], but for a part that is the same for all tokens, which a softmax does not see. */
+  readonly k: Float32Array;
+  /** [kvHeads·headDim, rank] */
+  readonly v: Float32Array;
+  /** [kvHeads·headDim] */
+  readonly offset: Float32Array;
+  readonly kvHeads: number;
+}
+
+/** A {@link LatentLayer}, ready for single tokens. */
+export interface LatentWeights extends Resident {
+  /** Numbers of the longest latent. */
+  readonly rank: number;
+}
+
+/** Single tokens whose keys and values are latents, in pages of one head of keys and none of values. */
+export interface LatentKernels {
+  /** @throws BackendError when there is no memory for it */
+  pack(layer: LatentLayer, type: WeightType): LatentWeights;
+  /** Computes a token's latent and writes it, or as many of its numbers as its expert's pages take, to the expert's slot. */
+  store(weights: LatentWeights, x: Rows, row: number, route: Route, view: LayerView): void;
+  /** As `attend` of the runtime. Segments may have latents of different lengths. */
+  attend(weights: LatentWeights, q: Rows, row: number, view: LayerView, route: Route, out: Rows, options: Omit<AttendOptions, 'softCap'>): void;
+}
+
+/** A token of a sequence is row `row` of a batch. */
+export interface TokenRuntime {
+  /** Where the runtime has kernels for latents; then its {@link pages} can hold them. */
+  readonly latents?: LatentKernels;
+
+  // What stays for the life of a model. @throws BackendError when there is no memory for it.
+
+  packKv(layer: KvLayer, type: WeightType): KvWeights;
+  /** Null where the runtime decides by {@link TokenRouter.decode} all the same. */
+  packRouter(layer: DenseLayer): RouterWeights | null;
+  pages(format: PageFormat): PageStore;
+
+  /** The expert of a token; without a router expert 0. */
+  route(router: TokenRouter | null, x: Rows, row: number): Route;
+  /**
+   * Projects a token's keys and values under its expert and writes them to the expert's slot.
+   * @param angles for `rotate`: row `row` of them turns the keys first
+   */
+  store(weights: KvWeights, x: Rows, row: number, route: Route, view: LayerView, angles?: Rows): void;
+  /** The same of keys and values that are projected, and turned, already: row `row` of each becomes what its expert keeps of it. */
+  storeProjected(grouping: Grouping, k: Rows, v: Rows, row: number, route: Route, view: LayerView): void;
+  /** out[row] = attention of q[row] over what the view has cached and, unless `route` is null, over the token just stored. */
+  attend(q: Rows, row: number, view: LayerView, route: Route | null, out: Rows, options: AttendOptions): void;
+}
