@@ -1,7 +1,7 @@
 // The cache of Python's huggingface_hub (Node): {models,datasets}--organisation--name/{blobs,snapshots,refs}.
 import type { Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { isOld, removeLeftovers, temporaryPath, writeFileAtomic } from '../io/atomic';
+import { isOld, removeLeftovers, replaceAtomic, writeFileAtomic } from '../io/atomic';
 import { openFile } from '../io/byte-source';
 import type { CheckpointFiles } from '../io/checkpoint-files';
 import { asFileError, makeFolder } from '../io/fs';
@@ -103,22 +103,13 @@ export class FolderCache implements ModelCache {
 
   /** A relative link to the blob, or where the system has none, the same file under a second name. */
   async #link(file: HubFile, commit: string, blob: string): Promise<void> {
-    const { copyFile, link, rename, rm, symlink } = await import('node:fs/promises');
-    const { dirname } = await import('node:path');
-    const path = `${this.where}/snapshots/${commit}/${file.path}`;
-    const temporary = await temporaryPath(path);
-    const folders = file.path.split('/').slice(0, -1);
-    try {
-      if (folders.length > 0) await makeFolder(`${this.where}/snapshots/${commit}/${folders.join('/')}`);
-      await removeLeftovers(dirname(path));
-      await symlink(`${'../'.repeat(2 + folders.length)}blobs/${file.hash}`, temporary)
+    const { copyFile, link, symlink } = await import('node:fs/promises');
+    const folders = file.path.split('/').length - 1;
+    await replaceAtomic(`${this.where}/snapshots/${commit}/${file.path}`, (temporary) =>
+      symlink(`${'../'.repeat(2 + folders)}blobs/${file.hash}`, temporary)
         .catch(() => link(blob, temporary))
-        .catch(() => copyFile(blob, temporary));
-      await rename(temporary, path);
-    } catch (error) {
-      await rm(temporary, { force: true });
-      throw asFileError(path, error, 'write');
-    }
+        .catch(() => copyFile(blob, temporary)),
+    );
   }
 }
 

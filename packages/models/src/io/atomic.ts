@@ -53,7 +53,7 @@ async function ageOf(path: string): Promise<number> {
  * @throws FileError when it cannot be written; a full disk is named as such
  */
 export async function writeFileAtomic(path: string, content: Uint8Array | string): Promise<void> {
-  await replace(path, (temporary) => writeSynced(temporary, content));
+  await replaceAtomic(path, (temporary) => writeSynced(temporary, content));
 }
 
 /**
@@ -62,7 +62,7 @@ export async function writeFileAtomic(path: string, content: Uint8Array | string
  */
 export async function writeDirectoryAtomic(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const { mkdir, rm } = await import('node:fs/promises');
-  await replace(path, async (temporary) => {
+  await replaceAtomic(path, async (temporary) => {
     await mkdir(temporary);
     await write(temporary);
     await syncFolder(temporary);
@@ -90,20 +90,30 @@ export async function syncFolder(folder: string): Promise<void> {
   await handle?.close();
 }
 
-async function replace(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const { rename, rm } = await import('node:fs/promises');
+/**
+ * Puts a file or folder in its place once it is whole. Its folder is made when there is none, and what killed processes left there is removed.
+ * @param write makes it under a temporary name
+ * @throws FileError when it cannot be written
+ */
+export async function replaceAtomic(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const { dirname } = await import('node:path');
   await orFileError(path, 'write', async () => {
     await makeFolder(dirname(path));
     await removeLeftovers(dirname(path));
-    const temporary = await temporaryPath(path);
-    try {
-      await write(temporary);
-      await rename(temporary, path);
-    } catch (error) {
-      await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-      throw error;
-    }
+    await throughTemporary(path, write);
     await syncFolder(dirname(path));
   });
+}
+
+/** {@link replaceAtomic} in a folder that is there and is synced by the caller. @throws what `write` throws, and the system's own errors */
+export async function throughTemporary(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const { rename, rm } = await import('node:fs/promises');
+  const temporary = await temporaryPath(path);
+  try {
+    await write(temporary);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+    throw error;
+  }
 }

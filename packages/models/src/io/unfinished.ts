@@ -1,5 +1,5 @@
 // A folder whose files get their names one after the other, and what a kill between two of them leaves (Node).
-import { isAbandoned, syncFolder, temporaryPath, writeSynced } from './atomic';
+import { isAbandoned, syncFolder, throughTemporary, writeSynced } from './atomic';
 import { TAG, tagOf, thisProcess } from './owner';
 
 /*
@@ -26,14 +26,8 @@ export async function renameAll(folder: string, files: readonly { temporary: str
   const { rename, rm } = await import('node:fs/promises');
   const identities = await Promise.all(files.map(async ({ temporary, name }) => [name, await identityOf(temporary)] as const));
   const list = `${folder}/${LIST}`;
-  const temporary = await temporaryPath(list);
-  try {
-    await writeSynced(temporary, JSON.stringify({ tag: tagOf(thisProcess()), files: Object.fromEntries(identities) } satisfies UnfinishedList));
-    await rename(temporary, list);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  const content: UnfinishedList = { tag: tagOf(thisProcess()), files: Object.fromEntries(identities) };
+  await throughTemporary(list, (temporary) => writeSynced(temporary, JSON.stringify(content)));
   await syncFolder(folder);
   await before();
   for (const file of files) await rename(file.temporary, `${folder}/${file.name}`);
