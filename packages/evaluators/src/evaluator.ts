@@ -1,5 +1,7 @@
+import type { Routing } from '@mixsga/backend';
+
 import type { ChatEndpoint } from './judge/chat-completion';
-import type { LanguageModel, LikelihoodModel, Routing } from './language-model';
+import type { LanguageModel, LikelihoodModel } from './language-model';
 
 /** A row of a data set, and where it stands, for errors: `dolly.jsonl: line 3`. */
 export interface DataRow {

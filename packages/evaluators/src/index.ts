@@ -18,13 +18,10 @@ export type {
   EvaluatedGenerationStats,
   EvaluationTokenizer,
   GenerationOptions,
-  KvTraits,
   LanguageModel,
-  LayerRouting,
   Likelihood,
   LikelihoodModel,
   LikelihoodOptions,
-  Routing,
   StreamedNll,
   StreamOptions,
   WindowsOptions,
@@ -34,6 +31,7 @@ export { tokensOfText } from './log-likelihood';
 export { joinDocuments, perplexity, type PerplexityResult } from './perplexity';
 export { routing, type RoutingResult, type RoutingSummary, type TokenExperts } from './routing';
 export * from './rouge';
+export type { KvTraits, LayerRouting, Routing } from '@mixsga/backend';
 export { type Evaluation, type EvaluationProgress, runEvaluator, type RunOptions, type SampleStore } from './run';
 export { median, quantile, spread, type Spread } from './statistics';
 export type { ThroughputSample } from './throughput';

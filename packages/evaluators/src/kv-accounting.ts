@@ -1,7 +1,9 @@
+import type { KvTraits, Routing } from '@mixsga/backend';
+
 import { cacheLimits } from './cache-limits';
 import { defineEvaluator, type EvaluationOptions } from './evaluator';
 import { continueGreedily } from './greedy';
-import type { KvTraits, LanguageModel, Routing } from './language-model';
+import type { LanguageModel } from './language-model';
 import { disjointWindows, routes, routingEvaluator, type RoutingResult, type RoutingSample } from './routing';
 import type { TextWindow } from './windows';
 

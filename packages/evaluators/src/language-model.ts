@@ -1,37 +1,4 @@
-/**
- * Which rule gives tokens their expert. `prefill`: progressive expert choice over the whole window, in which later
- * tokens influence earlier ones. `decode`: arg max of the token's own scores, strictly autoregressive. A model that
- * does not route gives the same numbers under both.
- */
-export type Routing = 'prefill' | 'decode';
-
-/** The experts that one layer gives to some windows of T tokens, under both rules. All arrays are row-major. */
-export interface LayerRouting {
-  /** Expert of each token by progressive expert choice: [windows, T]. */
-  readonly prefill: Int32Array;
-  /** Expert of each token by arg max: [windows, T]. */
-  readonly decode: Int32Array;
-  /** Router scores [windows, T, E], where the model gives them out. */
-  readonly scores?: Float32Array;
-}
-
-/** What a model keeps of a token in its KV cache. */
-export interface KvTraits {
-  /** Bytes per token as asked for by the ratios, the expert index included. */
-  readonly bytesPerToken: number;
-  /** Bytes per token of the unmodified model, which keeps every KV head of every layer. */
-  readonly bytesPerTokenFull: number;
-  /** Element type of keys and values. Default f32. */
-  readonly type?: string;
-  /** Share of the unmodified KV cache as asked for, the expert index not counted: 0.5 for gqa:2. */
-  readonly budget: number;
-  /** Group size of each expert; a single one where the model does not route. */
-  readonly groupSizes: readonly number[];
-  /** Asked share of the tokens of each expert over all layers, summing to 1; [1] where the model does not route. */
-  readonly ratios: readonly number[];
-  /** The same by layer, where layers differ. */
-  readonly layerRatios?: readonly (readonly number[])[];
-}
+import type { KvTraits, LayerRouting, Routing } from '@mixsga/backend';
 
 export interface WindowsOptions extends WorkOptions {
   /** How many windows the tokens are: all have the same length T, at most the context length, and start at position 0. */

@@ -1,9 +1,9 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, type Routing } from '@mixsga/backend';
 
 import { cacheLimits, type CacheLimits } from './cache-limits';
 import { defineEvaluator, type EvaluationOptions } from './evaluator';
 import { finite } from './finite';
-import type { LanguageModel, LikelihoodModel, Routing, StreamedNll } from './language-model';
+import type { LanguageModel, LikelihoodModel, StreamedNll } from './language-model';
 import { runEvaluator, type RunOptions } from './run';
 import { batchesOfOneLength, cutWindows, type TextWindow, type WindowBatch } from './windows';
 

@@ -1,7 +1,7 @@
-import { expectOptions } from '@mixsga/backend';
+import { expectOptions, type LayerRouting, type Routing } from '@mixsga/backend';
 
 import { defineEvaluator } from './evaluator';
-import type { LanguageModel, LayerRouting, LikelihoodModel, Routing } from './language-model';
+import type { LanguageModel, LikelihoodModel } from './language-model';
 import { RUN_OPTIONS, runEvaluator, type RunOptions } from './run';
 import { batchesOfOneLength, cutWindows, type TextWindow, type WindowOptions } from './windows';
 

@@ -1,5 +1,5 @@
 // What a model takes: numbers of its parameters, their bytes, and the work of a token.
-import { storedBits, weightTypes, type KvType, type WeightType } from '@mixsga/backend';
+import { storedBits, weightTypes, type KvTraits, type KvType, type WeightType } from '@mixsga/backend';
 import { kvBudget } from '@mixsga/experts';
 import { kvBytesPerToken, type StoredToken } from '@mixsga/kv-cache';
 import { knownAttention, parseAttention } from './attention/index';
@@ -69,29 +69,8 @@ export function storedTokens({ kvHeads, headDim }: Pick<ModelShape, 'kvHeads' | 
   return entries.map((entry) => ({ ...entry, bytes: storedBits(entry, type) / 8 }));
 }
 
-/** What a model keeps of a token in its KV cache under a variant. */
-export interface KvTraits {
-  /** Element type of keys and values. */
-  readonly type: KvType;
-  /** Bytes per token as asked for by the ratios, expert index included. */
-  readonly bytesPerToken: number;
-  /** The same of the unmodified model with that element type, which keeps every KV head of every layer. */
-  readonly bytesPerTokenFull: number;
-  /** Share of the unmodified KV cache as asked for, the expert index not counted. */
-  readonly budget: number;
-  /**
-   * How many times fewer numbers each expert stores of a token than the unmodified model: KV heads that share a stored one, where heads are
-   * grouped. A single one where the model does not route.
-   */
-  readonly groupSizes: readonly number[];
-  /** Asked share of the tokens of each expert over all layers, summing to 1. */
-  readonly ratios: readonly number[];
-  /** The same by layer, where layers differ. */
-  readonly layerRatios?: readonly (readonly number[])[];
-}
-
-/** @param type element type of keys and values */
-export function kvTraits(shape: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): KvTraits {
+/** What a model keeps of a token under a variant. @param type element type of keys and values */
+export function kvTraits(shape: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): Required<Pick<KvTraits, 'type'>> & KvTraits {
   const { experts } = variant;
   const alone = variant.formats.grouping ? shape.kvHeads / variant.storedKvHeads(shape.kvHeads) : 1 / variant.kvBudget;
   const { sizes: groupSizes, ratios } = experts ?? { sizes: [alone], ratios: [1] };

@@ -1,10 +1,10 @@
 // A model as evaluators see one: windows of tokens in plain arrays. It satisfies `LanguageModel` of @mixsga/evaluators, which
 // this package does not know.
 import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
-import type { RowLikelihood } from '@mixsga/backend';
+import type { KvTraits, RowLikelihood } from '@mixsga/backend';
 import { parseAttention } from './attention/index';
 import { modelShape } from './config/shape';
-import { kvTraits, type KvTraits } from './cost';
+import { kvTraits } from './cost';
 import { LIKELIHOOD_OPTIONS, type LikelihoodOptions, TEXT_OPTIONS, type TextOptions } from './decoder/cached-decoder';
 import type { LayerDecisions } from './decoder/decisions';
 import type { Pretrained } from './from-pretrained';

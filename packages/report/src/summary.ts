@@ -1,4 +1,4 @@
-import { type Spread, spread } from '@mixsga/evaluators';
+import { type Routing, type Spread, spread } from '@mixsga/evaluators';
 import type { MethodResult, Report } from '@mixsga/training';
 
 /** A method over its seeds. */
@@ -73,7 +73,7 @@ function summariseMethod(runs: MethodResult[], full: number): MethodSummary {
 }
 
 /** Reports that are older than the count of bytes have the share of the cache, to which the expert index comes. */
-function meanBytes(runs: readonly MethodResult[], routing: 'decode' | 'prefill', full: number): number {
+function meanBytes(runs: readonly MethodResult[], routing: Routing, full: number): number {
   const bytes = runs.map(({ kvBudget, kvBytesPerToken, realisedKvBudget, realisedKvBytesPerToken }) => {
     if (realisedKvBytesPerToken) return realisedKvBytesPerToken[routing];
     return realisedKvBudget ? kvBytesPerToken + (realisedKvBudget[routing] - kvBudget) * full : kvBytesPerToken;

@@ -1,5 +1,6 @@
+import type { KvTraits } from '@mixsga/backend';
+
 import type { EvaluationOptions, Evaluator, Summary } from '../evaluator';
-import type { KvTraits } from '../language-model';
 import { type HarnessSample, sha256 } from './sample';
 
 /** Of the key `mixsga`. Another number means that old files are not read. */

@@ -1,10 +1,10 @@
+import type { KvTraits, LayerRouting } from '@mixsga/backend';
+
 import type {
   EvaluatedGeneration,
   EvaluationTokenizer,
   GenerationOptions,
-  KvTraits,
   LanguageModel,
-  LayerRouting,
   Likelihood,
   LikelihoodOptions,
   StreamedNll,

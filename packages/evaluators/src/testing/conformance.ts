@@ -1,6 +1,7 @@
+import type { Routing } from '@mixsga/backend';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { LanguageModel, LikelihoodModel, Routing } from '../language-model';
+import type { LanguageModel, LikelihoodModel } from '../language-model';
 
 /** A model to try, with the size of its vocabulary and the way to free it. */
 export interface ModelUnderTest<Model extends LikelihoodModel = LikelihoodModel> {

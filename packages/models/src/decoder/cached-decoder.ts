@@ -1,6 +1,6 @@
 // A model of any family on a backend: packed weights, a cache for each sequence, steps that allocate nothing, and likelihoods.
 import { ArgumentError, createLayerAttention, createRuntime, expectBackend, expectOptions, HostPages, Lifetime } from '@mixsga/backend';
-import type { InferenceRuntime, LayerAttention, OptionNames, PageFormat, KvType, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
+import type { InferenceRuntime, LayerAttention, OptionNames, PageFormat, KvType, Routing, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
 import { CachePool } from '@mixsga/kv-cache';
 import type { KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
@@ -32,9 +32,6 @@ export interface DecoderOptions {
 }
 
 type Decide = TextPassOptions['decide'];
-
-/** `prefill`: progressive expert choice over the whole text; `decode`: each token's own arg max. */
-type Routing = 'prefill' | 'decode';
 
 export interface TextOptions extends PassOptions, ChunkOptions {
   readonly routing: Routing;

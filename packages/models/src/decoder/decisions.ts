@@ -1,18 +1,11 @@
 // The experts of a text by its routers.
-import type { VectorRuntime, Rows } from '@mixsga/backend';
+import type { LayerRouting, Rows, VectorRuntime } from '@mixsga/backend';
 import type { Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 
-/** What a layer's router makes of a text of T tokens. */
-export interface LayerDecisions {
-  /** Expert of each token by progressive expert choice, those after the prompt by arg max: [T]. */
-  readonly prefill: Int32Array;
-  /** Expert of each token by arg max: [T]. */
-  readonly decode: Int32Array;
-  /** [T, E] */
-  readonly scores: Float32Array;
-}
+/** What a layer's router makes of a text of T tokens: those after the prompt have their arg max under `prefill` too. */
+export type LayerDecisions = Required<LayerRouting>;
 
 /** How a text is routed. */
 export interface TextRows {

@@ -1,5 +1,5 @@
 // Any family of models for training, with any attention variant of the catalog.
-import { ArgumentError, causalAttention, expectBackend, expectOptions, type HeadInputs, linear, linearCrossEntropy, linearDistillation, Lifetime, type OptionNames, rotate, tokenNll } from '@mixsga/backend';
+import { ArgumentError, causalAttention, expectBackend, expectOptions, type HeadInputs, linear, linearCrossEntropy, linearDistillation, Lifetime, type LayerRouting, type OptionNames, rotate, type Routing, tokenNll } from '@mixsga/backend';
 import { distortions, type KvFormat, mixKv } from '@mixsga/experts';
 import type { EstimatorKind, Router } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
@@ -17,9 +17,6 @@ import { loadFormats } from '../attention/load-formats';
 import { loadRouter } from '../layer-router';
 import { softMixture, withoutGradient } from './router-gradient';
 import { type DifferentiableTransformer, Variables } from './transformer';
-
-/** `prefill`: expert choice over the sequence, as in training; `decode`: each token's own arg max. */
-export type Routing = 'prefill' | 'decode';
 
 /** B sequences of T tokens, padded on the right. */
 export interface TrainingBatch {
@@ -72,15 +69,8 @@ export interface BalanceBatch extends Pick<Loss, 'scores'> {
 
 const BALANCE: OptionNames<BalanceBatch> = { scores: true, mask: true };
 
-/** What a layer's router made of a batch. */
-export interface LayerRouting {
-  /** float32 [B, T, E] */
-  readonly scores: Tensor3D;
-  /** int32 [B, T], by expert choice */
-  readonly prefill: Tensor2D;
-  /** int32 [B, T], by arg max */
-  readonly decode: Tensor2D;
-}
+/** What a layer's router made of a batch: int32 [B, T] by expert choice and by arg max, scores float32 [B, T, E]. */
+export type LayerRoutingTensors = Required<LayerRouting<Tensor2D, Tensor3D>>;
 
 type ForwardOptions = Pick<LossOptions, 'detach' | 'estimator'>;
 
@@ -277,7 +267,7 @@ export class TrainableModel {
    * The routers' scores and both decisions in a pass whose layers follow `routing`; empty without routers. The
    * caller disposes the tensors.
    */
-  routingOf(inputs: Tensor2D, options: { routing: Routing }): LayerRouting[] {
+  routingOf(inputs: Tensor2D, options: { routing: Routing }): LayerRoutingTensors[] {
     this.#lifetime.expect('routingOf');
     expectOptions('routingOf', options, ROUTING);
     const { routing } = options;

@@ -1,3 +1,5 @@
+import type { Routing } from '@mixsga/evaluators';
+
 /** Validation losses of one run while it trained. */
 export interface TrainingCurve {
   /** Name of the method, as in the report. */
@@ -11,7 +13,7 @@ export interface TrainingCurve {
 export interface RoutedSentence {
   /** Name of the method. */
   method: string;
-  routing: 'prefill' | 'decode';
+  routing: Routing;
   /** The text of each token. */
   tokens: readonly string[];
   /** Expert of each token, [layers][tokens]. */

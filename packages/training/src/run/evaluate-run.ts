@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import type { KvType } from '@mixsga/backend';
-import { evaluatorNamed } from '@mixsga/evaluators';
+import { evaluatorNamed, type Routing } from '@mixsga/evaluators';
 import { writeFileAtomic } from '@mixsga/models';
 
 import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
@@ -16,7 +16,7 @@ import { type Task, taskName } from '../config/tasks';
 export interface Evaluated {
   /** The evaluator. */
   task: string;
-  routing: 'decode' | 'prefill';
+  routing: Routing;
   metrics: Record<string, number | null>;
 }
 
