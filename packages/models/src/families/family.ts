@@ -27,14 +27,22 @@ export interface ModelSizes {
   readonly contextLength: number;
 }
 
+/**
+ * What norms queries and keys before they rotate, `q_norm` and `k_norm` of a layer's attention: RMS norms of each head by itself, with one gain
+ * [headDim] for all heads, or of all heads together, with a gain [heads·headDim].
+ */
+export type QueryKeyNorm = 'head' | 'all';
+
 /** How the keys and values of a layer come about, for what changes their basis or is fitted to them. */
 export interface HeadTraits<Config extends ModelConfig> {
   /** Turns of a head's keys and queries that change no score. */
   readonly keyTurns: TurnGroup;
   /** Name of the norm that a layer's attention reads; null where it reads what no norm has scaled. */
   norm(config: Config, layer: number): string | null;
-  /** What a gain of that norm is more than its stored value. */
+  /** What gains of norms are more than their stored values. */
   readonly gainOffset: number;
+  /** Default: queries and keys stay as they are projected. */
+  readonly queryKeyNorm?: QueryKeyNorm;
 }
 
 /** A family of models, see {@link registerFamily}. `model_type` of a config.json names it. */

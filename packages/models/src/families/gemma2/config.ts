@@ -1,11 +1,11 @@
-import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
 import { checkAttention, common, headCount, meaningful, only, positive, readKeys, tokenCount, width } from '../../config/keys';
-import { checkHeadDim } from '../llama/config';
+import { type LayerType, layerTypes, layerTypesOf } from '../../config/layer-types';
 import { parseRope, ropeKeys, unknownRopeKeys, type RopeConfig } from '../../config/rope';
+import { checkHeadDim } from '../llama/config';
 
-const layerType = z.enum(['sliding_attention', 'full_attention'], { error: 'expected sliding_attention or full_attention' });
-const dtype = z.enum(['float32', 'float16', 'bfloat16'], { error: 'expected float32, float16 or bfloat16' });
+/** Element type that a model was published in. */
+export const dtype = z.enum(['float32', 'float16', 'bfloat16'], { error: 'expected float32, float16 or bfloat16' });
 
 const keys = {
   ...common,
@@ -22,7 +22,7 @@ const keys = {
   attn_logit_softcapping: positive.nullable().default(50),
   final_logit_softcapping: positive.nullable().default(30),
   sliding_window: tokenCount.default(4096),
-  layer_types: z.array(layerType).nullish(),
+  layer_types: layerTypes,
   /** Element type that the model was published in. */
   torch_dtype: dtype.nullish(),
   dtype: dtype.nullish(),
@@ -34,7 +34,7 @@ const keys = {
  * their defaults, and `mixsga`: the attention variant, with the kind and seed of its routers.
  */
 export type Gemma2Config = Omit<z.output<z.ZodObject<typeof keys>>, keyof typeof ropeKeys | 'num_key_value_heads' | 'layer_types' | 'dtype'> &
-  RopeConfig & { num_key_value_heads: number; layer_types: z.output<typeof layerType>[] };
+  RopeConfig & { num_key_value_heads: number; layer_types: LayerType[] };
 
 /**
  * Checks a parsed config.json of a Gemma 2.
@@ -51,18 +51,11 @@ export function parseGemma2Config(json: unknown, where: string): Gemma2Config {
     attn_logit_softcapping: parsed.attn_logit_softcapping,
     final_logit_softcapping: parsed.final_logit_softcapping,
     num_key_value_heads: kept.num_key_value_heads ?? kept.num_attention_heads,
-    layer_types:
-      kept.layer_types ??
-      Array.from({ length: kept.num_hidden_layers }, (_, layer) => (layer % 2 === 0 ? 'sliding_attention' : 'full_attention')),
+    layer_types: layerTypesOf(kept.layer_types, kept.num_hidden_layers, (layer) => (layer % 2 === 0 ? 'sliding_attention' : 'full_attention'), where),
     ...(dtype ? { torch_dtype: dtype } : {}),
   } as Gemma2Config;
   checkAttention(config, where);
   checkHeadDim(config, where);
-  if (config.layer_types.length !== config.num_hidden_layers) {
-    throw new FileError(
-      where, `layer_types: expected one for each of num_hidden_layers ${config.num_hidden_layers}, got ${config.layer_types.length}`,
-    );
-  }
   return config;
 }
 

@@ -4,7 +4,8 @@ import type { Gemma2Config } from './config';
 import { rotaryFrequencies } from '../../config/rope';
 import type { Transformer } from '../../decoder/transformer';
 import type { WeightLoader } from '../../decoder/weight-loader';
-import { layerName } from '../llama/parameters';
+import { feedForward, loadFeedForward } from '../gated-feed-forward';
+import { layerName } from '../gated-layers';
 import { embeddingFactor } from './parameters';
 
 /** `block`: what attention or feed-forward gives, before its norm. */
@@ -43,17 +44,12 @@ export async function loadGemma2(config: Gemma2Config, loader: WeightLoader): Pr
     },
 
     *finishLayer(index, { x, attended, normed, inner, up, block }, rows) {
-      const { out, attentionNorm, innerNorm, gate, up: projectUp, down, outerNorm } = layers[index]!;
+      const { out, attentionNorm, innerNorm, mlp, outerNorm } = layers[index]!;
       runtime.apply(out, attended, block, rows);
       yield;
       runtime.rmsNorm(block, attentionNorm, x, rows, { ...norm, residual: x });
       runtime.rmsNorm(x, innerNorm, normed, rows, norm);
-      runtime.apply(gate, normed, inner, rows, { activation: 'gelu' });
-      yield;
-      runtime.apply(projectUp, normed, up, rows);
-      runtime.multiply(inner, up, rows);
-      yield;
-      runtime.apply(down, inner, block, rows);
+      yield* feedForward(mlp, normed, block, rows, { runtime, activation: 'gelu', buffers: { inner, up } });
       runtime.rmsNorm(block, outerNorm, x, rows, { ...norm, residual: x });
     },
 
@@ -77,9 +73,7 @@ async function loadLayer(index: number, loader: WeightLoader) {
     out: await linear('self_attn.o_proj'),
     attentionNorm: await loader.gainFromOne(`${at}.post_attention_layernorm`),
     innerNorm: await loader.gainFromOne(`${at}.pre_feedforward_layernorm`),
-    gate: await linear('mlp.gate_proj'),
-    up: await linear('mlp.up_proj'),
-    down: await linear('mlp.down_proj'),
+    mlp: await loadFeedForward(loader, at),
     outerNorm: await loader.gainFromOne(`${at}.post_feedforward_layernorm`),
   };
 }

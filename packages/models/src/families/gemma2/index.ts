@@ -1,6 +1,6 @@
 import { rotary } from '../../align/turn';
 import type { ModelFamily } from '../family';
-import { gatedSizes, layerName } from '../llama/parameters';
+import { gatedSizes, layerName } from '../gated-layers';
 import { type Gemma2Config, gemma2ConfigToJson, parseGemma2Config } from './config';
 import { loadGemma2 } from './decoder';
 import { gemma2Parameters } from './parameters';

@@ -1,10 +1,11 @@
 // Gemma 2 (Gemma Team 2024) for training: norms before and after each block, soft caps, a sliding window in every other layer.
-import { embedding, gatedActivation, rmsNorm } from '@mixsga/backend';
+import { embedding, rmsNorm } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import type { Gemma2Config } from './config';
 import { rotaryFrequencies } from '../../config/rope';
-import { layerName } from '../llama/parameters';
+import { trainableFeedForward } from '../gated-feed-forward';
+import { layerName } from '../gated-layers';
 import type { DifferentiableTransformer, Variables } from '../../training/transformer';
 import { embeddingFactor } from './parameters';
 
@@ -33,9 +34,7 @@ export function trainableGemma2(config: Gemma2Config, variables: Variables): Dif
       const block = variables.linear(`${at}.self_attn.o_proj`, attended);
       const between = tf.add<Tensor2D>(x, norm(`${at}.post_attention_layernorm`, block));
       const normed = norm(`${at}.pre_feedforward_layernorm`, between);
-      const gate = variables.linear(`${at}.mlp.gate_proj`, normed);
-      const inner = gatedActivation(gate, variables.linear(`${at}.mlp.up_proj`, normed), 'gelu');
-      const outer = variables.linear(`${at}.mlp.down_proj`, inner);
+      const outer = trainableFeedForward(variables, at, normed, 'gelu');
       return tf.add<Tensor2D>(between, norm(`${at}.post_feedforward_layernorm`, outer));
     },
 

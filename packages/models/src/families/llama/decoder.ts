@@ -4,7 +4,8 @@ import type { LlamaConfig } from './config';
 import { rotaryFrequencies } from '../../config/rope';
 import type { Transformer } from '../../decoder/transformer';
 import type { WeightLoader } from '../../decoder/weight-loader';
-import { layerName } from './parameters';
+import { feedForward, loadFeedForward } from '../gated-feed-forward';
+import { layerName } from '../gated-layers';
 
 type Buffers = 'normed' | 'inner' | 'up';
 
@@ -39,16 +40,11 @@ export async function loadLlama(config: LlamaConfig, loader: WeightLoader): Prom
     },
 
     *finishLayer(index, { x, attended, normed, inner, up }, rows) {
-      const { out, attentionNorm, gate, up: projectUp, down } = layers[index]!;
+      const { out, attentionNorm, mlp } = layers[index]!;
       runtime.apply(out, attended, x, rows, { residual: x });
       yield;
       runtime.rmsNorm(x, attentionNorm, normed, rows, norm);
-      runtime.apply(gate, normed, inner, rows, { activation: 'silu' });
-      yield;
-      runtime.apply(projectUp, normed, up, rows);
-      runtime.multiply(inner, up, rows);
-      yield;
-      runtime.apply(down, inner, x, rows, { residual: x });
+      yield* feedForward(mlp, normed, x, rows, { runtime, activation: 'silu', buffers: { inner, up }, residual: x });
     },
 
     logits({ x, normed }, logits, rows) {
@@ -69,8 +65,6 @@ async function loadLayer(index: number, loader: WeightLoader) {
     kv: await loader.kv(index, `${at}.self_attn`),
     out: await linear('self_attn.o_proj'),
     attentionNorm: await loader.vector(`${at}.post_attention_layernorm`),
-    gate: await linear('mlp.gate_proj'),
-    up: await linear('mlp.up_proj'),
-    down: await linear('mlp.down_proj'),
+    mlp: await loadFeedForward(loader, at),
   };
 }

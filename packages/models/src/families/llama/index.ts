@@ -1,8 +1,9 @@
 import { rotary } from '../../align/turn';
 import type { ModelFamily } from '../family';
+import { gatedSizes, layerName } from '../gated-layers';
 import { type LlamaConfig, llamaConfigToJson, parseLlamaConfig } from './config';
 import { loadLlama } from './decoder';
-import { gatedSizes, layerName, llamaParameters } from './parameters';
+import { llamaParameters } from './parameters';
 import { trainableLlama } from './trainable';
 
 export const llama: ModelFamily<LlamaConfig> = {

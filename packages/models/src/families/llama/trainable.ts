@@ -1,11 +1,12 @@
 // Llama (Touvron et al. 2023; Llama 3, Grattafiori et al. 2024) for training: RMSNorm, rotary positions, SwiGLU.
-import { embedding, gatedActivation, rmsNorm } from '@mixsga/backend';
+import { embedding, rmsNorm } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import type { LlamaConfig } from './config';
 import { rotaryFrequencies } from '../../config/rope';
 import type { DifferentiableTransformer, Variables } from '../../training/transformer';
-import { layerName } from './parameters';
+import { trainableFeedForward } from '../gated-feed-forward';
+import { layerName } from '../gated-layers';
 
 export function trainableLlama(config: LlamaConfig, variables: Variables): DifferentiableTransformer {
   const { head_dim: headDim, rms_norm_eps: epsilon } = config;
@@ -25,9 +26,7 @@ export function trainableLlama(config: LlamaConfig, variables: Variables): Diffe
       const at = layerName(layer);
       const between = tf.add<Tensor2D>(x, variables.linear(`${at}.self_attn.o_proj`, attended));
       const normed = norm(`${at}.post_attention_layernorm`, between);
-      const gate = variables.linear(`${at}.mlp.gate_proj`, normed);
-      const inner = gatedActivation(gate, variables.linear(`${at}.mlp.up_proj`, normed), 'silu');
-      return tf.add<Tensor2D>(between, variables.linear(`${at}.mlp.down_proj`, inner));
+      return tf.add<Tensor2D>(between, trainableFeedForward(variables, at, normed, 'silu'));
     },
 
     lastHidden: (x) => norm('model.norm', x),
