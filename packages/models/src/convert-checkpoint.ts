@@ -76,7 +76,7 @@ function convertedTensors(
     async readRaw(name) {
       const { dtype, shape } = tensors.get(name)!;
       const before = original.tensors.get(storedName(name));
-      const isSame = before?.dtype === dtype && before.shape.join() === shape.join() && !(config.mixsga?.align && isTurned(name));
+      const isSame = before?.dtype === dtype && before.shape.join() === shape.join() && !(config.mixsga?.align && isTurned(published, name));
       if (isSame) return original.readRaw(storedName(name));
       return fromFloat32(await read(name), shape, dtype as FloatDtype).data as Uint8Array<ArrayBuffer>;
     },

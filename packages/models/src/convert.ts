@@ -65,7 +65,7 @@ export function convertedSource(
     has: (name) => heads.has(name),
     async read(name) {
       const values = await heads.read(name);
-      return isKvProjection(name) ? meanOfGroups(values, kvHeads, stored) : values;
+      return isOfKvHeads(config, name) ? meanOfGroups(values, kvHeads, stored) : values;
     },
   };
 }
@@ -88,7 +88,7 @@ export function convertModel<Config extends ModelConfig>(
   const result = new Map<string, Float32Array>();
   for (const { name } of familyOf(converted).parameters(converted, attention)) {
     const array = heads.get(name)!;
-    result.set(name, isKvProjection(name) ? meanOfGroups(array, kvHeads, attention.storedKvHeads(kvHeads)) : array.slice());
+    result.set(name, isOfKvHeads(config, name) ? meanOfGroups(array, kvHeads, attention.storedKvHeads(kvHeads)) : array.slice());
   }
   for (const [name, array] of constantValues(config, values, attention)) result.set(name, array);
   return { config: converted, values: result };
@@ -110,8 +110,10 @@ function groupingOf(attention: AttentionVariant, kvHeads: number): (layer: numbe
   return (layer) => ({ groupSizes, ratios: ratiosOf(layer) });
 }
 
-function isKvProjection(name: string): boolean {
-  return /\.self_attn\.[kv]_proj\.(weight|bias)$/.test(name);
+/** Whether a parameter has rows for each KV head: the projections, and a norm's gain where each head has its own. */
+function isOfKvHeads(config: ModelConfig, name: string): boolean {
+  if (/\.self_attn\.[kv]_proj\.(weight|bias)$/.test(name)) return true;
+  return familyOf(config).heads.queryKeyNorm === 'all' && name.endsWith('.self_attn.k_norm.weight');
 }
 
 /** Rows lie head by head; each run of heads/stored heads becomes its mean. */

@@ -12,8 +12,8 @@ import { distance, inOnePass } from '../testing/decoding';
 import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';
 import { alignHeads, alignHeadValues } from './align-heads';
 import { turnedColumns, turnedRows } from './apply';
-import { type Matrix } from './matrix';
-import { orthogonal, rotary, type TurnGroup } from './turn';
+import { identity, type Matrix } from './matrix';
+import { orthogonal, pairSigns, rotary, type TurnGroup } from './turn';
 
 type Values = Map<string, Float32Array>;
 const forms = Object.keys(tinyForms) as TinyForm[];
@@ -36,7 +36,11 @@ function groupingFor(config: ModelConfig) {
   return { groupSizes, ratios: [3, 1, 6].slice(0, groupSizes.length) };
 }
 
-const keyTurnsOf = (config: ModelConfig): TurnGroup => (config.model_type === 'opt' ? orthogonal : rotary);
+/** What leaves scores as they are: behind norms of keys with a gain for each element, a change of sign at most. */
+function keyTurnsOf({ model_type: family }: ModelConfig): TurnGroup {
+  if (family === 'opt') return orthogonal;
+  return ['qwen3', 'gemma3_text', 'olmo2'].includes(family) ? pairSigns : rotary;
+}
 
 /** Orthogonal, of a group. */
 function drawnTurn(random: SeededRandom, d: number, group: TurnGroup): Matrix {
@@ -63,15 +67,25 @@ function disguised(config: ModelConfig, values: Values, size: number, seed: numb
       const turns = projection === 'q_proj' || projection === 'k_proj' ? keyTurns : valueTurns;
       if (projection === 'q_proj') result.set(name, turnedRows(array, order, turns, d, heads));
       if (/^o(ut)?_proj$/.test(projection) && name.endsWith('weight')) result.set(name, turnedColumns(array, order, turns, d, heads));
-      if (projection === 'k_proj' || projection === 'v_proj') {
-        const block = array.length / kvHeads;
-        const same = array.slice();
-        for (let head = 0; head < kvHeads; head++) same.copyWithin(head * block, Math.floor(head / size) * size * block, (Math.floor(head / size) * size + 1) * block);
-        result.set(name, turnedRows(same, order, turns, d, kvHeads));
-      }
+      if (projection === 'k_proj' || projection === 'v_proj') result.set(name, turnedRows(repeated(array, kvHeads, size), order, turns, d, kvHeads));
+      // A gain of all heads goes with them.
+      const still = order.map(() => identity(d));
+      if (projection === 'q_norm' && array.length > d) result.set(name, turnedRows(array, order, still, d, heads));
+      if (projection === 'k_norm' && array.length > d) result.set(name, turnedRows(repeated(array, kvHeads, size), order, still, d, kvHeads));
     }
   }
   return result;
+}
+
+/** Rows head by head, those of the first head of each run of `size` for all of them. */
+function repeated(array: Float32Array, heads: number, size: number): Float32Array {
+  const block = array.length / heads;
+  const same = array.slice();
+  for (let head = 0; head < heads; head++) {
+    const first = Math.floor(head / size) * size * block;
+    same.copyWithin(head * block, first, first + block);
+  }
+  return same;
 }
 
 /** Σ |w − mean of its group|² / Σ |w|² over the K and V projections of all layers, at a group size. */

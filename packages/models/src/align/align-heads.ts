@@ -5,6 +5,7 @@ import { familyOf } from '../families/index';
 import type { ParameterSource } from '../io/parameter-source';
 import { turnedColumns, turnedRows } from './apply';
 import { alignLayer, type Grouping, type HeadShape, type LayerAlignment, type LayerMatrices } from './layer-alignment';
+import { identity } from './matrix';
 
 export type { Grouping } from './layer-alignment';
 
@@ -26,8 +27,11 @@ export function alignHeads(
 ): ParameterSource {
   const layout = new HeadLayout(config);
   const alignmentFrom = async (layer: number): Promise<LayerAlignment> => {
-    const { k, v, gain } = layout.names(layer);
-    return layout.align({ k: await source.read(k), v: await source.read(v), gain: gain === null ? null : await source.read(gain) }, groupingOf(layer));
+    const read = async (name: string | null) => (name === null ? null : source.read(name));
+    const { k, v, gain, keyGain } = layout.names(layer);
+    return layout.align(
+      { k: await source.read(k), v: await source.read(v), gain: await read(gain), keyGain: await read(keyGain) }, groupingOf(layer),
+    );
   };
   let latest: { layer: number; alignment: Promise<LayerAlignment> } | undefined;
   const alignmentOf = (layer: number): Promise<LayerAlignment> => {
@@ -37,7 +41,7 @@ export function alignHeads(
   return {
     has: (name) => source.has(name),
     async read(name) {
-      const part = partOf(name);
+      const part = layout.partOf(name);
       return part ? layout.applied(part, await source.read(name), await alignmentOf(part.layer)) : source.read(name);
     },
   };
@@ -49,11 +53,12 @@ export function alignHeadValues(
 ): Map<string, Float32Array> {
   const layout = new HeadLayout(config);
   const alignments = Array.from({ length: modelShape(config).layers }, (_, layer) => {
-    const { k, v, gain } = layout.names(layer);
-    return layout.align({ k: values.get(k)!, v: values.get(v)!, gain: gain === null ? null : values.get(gain)! }, groupingOf(layer));
+    const valuesOf = (name: string | null) => (name === null ? null : values.get(name)!);
+    const { k, v, gain, keyGain } = layout.names(layer);
+    return layout.align({ k: values.get(k)!, v: values.get(v)!, gain: valuesOf(gain), keyGain: valuesOf(keyGain) }, groupingOf(layer));
   });
   return new Map([...values].map(([name, array]) => {
-    const part = partOf(name);
+    const part = layout.partOf(name);
     return [name, part ? layout.applied(part, array, alignments[part.layer]!) : array];
   }));
 }
@@ -61,20 +66,16 @@ export function alignHeadValues(
 /** A parameter that alignment changes. */
 interface Part {
   readonly layer: number;
-  readonly kind: 'q' | 'k' | 'v' | 'out';
+  readonly kind: 'q' | 'k' | 'v' | 'out' | 'qNorm' | 'kNorm';
 }
 
-/** What a name is of; null where alignment changes nothing, as at the bias of the output projection. */
-function partOf(name: string): Part | null {
-  const [, layer, projection, tensor] = /\.layers\.(\d+)\.self_attn\.([qkv]|out|o)_proj\.(weight|bias)$/.exec(name) ?? [];
-  if (layer === undefined) return null;
-  const kind = projection === 'o' ? 'out' : (projection as Part['kind']);
-  return kind === 'out' && tensor === 'bias' ? null : { layer: Number(layer), kind };
-}
+const KINDS: Readonly<Record<string, Part['kind']>> = {
+  q_proj: 'q', k_proj: 'k', v_proj: 'v', out_proj: 'out', o_proj: 'out', q_norm: 'qNorm', k_norm: 'kNorm',
+};
 
 /** Whether {@link alignHeads} changes the values of a parameter. */
-export function isTurned(name: string): boolean {
-  return partOf(name) !== null;
+export function isTurned(config: ModelConfig, name: string): boolean {
+  return new HeadLayout(config).partOf(name) !== null;
 }
 
 /** Where a model has its heads. */
@@ -87,22 +88,39 @@ class HeadLayout {
     this.#shape = { ...modelShape(config), keyTurns: this.#family.heads.keyTurns };
   }
 
+  /** What a name is of; null where alignment changes nothing, as at the bias of the output projection, or a norm's gain that is of all heads. */
+  partOf(name: string): Part | null {
+    const [, layer, module, tensor] = /\.layers\.(\d+)\.self_attn\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
+    const kind = module === undefined ? undefined : KINDS[module];
+    if (kind === undefined || (kind === 'out' && tensor === 'bias')) return null;
+    if ((kind === 'qNorm' || kind === 'kNorm') && this.#family.heads.queryKeyNorm !== 'all') return null;
+    return { layer: Number(layer), kind };
+  }
+
   /** Names of what {@link align} takes. */
-  names(layer: number): { k: string; v: string; gain: string | null } {
+  names(layer: number): { k: string; v: string; gain: string | null; keyGain: string | null } {
     const at = `${this.#family.layerName(layer)}.self_attn`;
     const norm = this.#family.heads.norm(this.config, layer);
-    return { k: `${at}.k_proj.weight`, v: `${at}.v_proj.weight`, gain: norm === null ? null : `${norm}.weight` };
+    return {
+      k: `${at}.k_proj.weight`,
+      v: `${at}.v_proj.weight`,
+      gain: norm === null ? null : `${norm}.weight`,
+      keyGain: this.#family.heads.queryKeyNorm ? `${at}.k_norm.weight` : null,
+    };
   }
 
   /** @param stored as they are in a checkpoint */
   align(stored: LayerMatrices, grouping: Grouping): LayerAlignment {
-    const gain = stored.gain?.map((value) => value + this.#family.heads.gainOffset) ?? null;
-    return alignLayer({ ...stored, gain }, this.#shape, grouping);
+    const gainOf = (values: Float32Array | null) => values?.map((value) => value + this.#family.heads.gainOffset) ?? null;
+    return alignLayer({ ...stored, gain: gainOf(stored.gain), keyGain: gainOf(stored.keyGain) }, this.#shape, grouping);
   }
 
   applied({ kind }: Part, array: Float32Array, { order, keyTurns, valueTurns }: LayerAlignment): Float32Array {
     const { heads, kvHeads, headDim } = this.#shape;
     if (kind === 'out') return turnedColumns(array, order, valueTurns, headDim, heads);
-    return turnedRows(array, order, kind === 'v' ? valueTurns : keyTurns, headDim, kind === 'q' ? heads : kvHeads);
+    const count = kind === 'q' || kind === 'qNorm' ? heads : kvHeads;
+    // The gain of an element stays where its element turns to itself or its opposite.
+    if (kind === 'qNorm' || kind === 'kNorm') return turnedRows(array, order, order.map(() => identity(headDim)), headDim, count);
+    return turnedRows(array, order, kind === 'v' ? valueTurns : keyTurns, headDim, count);
   }
 }

@@ -28,6 +28,8 @@ export interface LayerMatrices {
   readonly v: Float32Array;
   /** What the inputs are multiplied by after they were normalised: [D]; null where nothing is. */
   readonly gain: Float32Array | null;
+  /** What keys are multiplied by after they were normalised, each head [d] or all together [K·d]; null where they stay as projected. */
+  readonly keyGain: Float32Array | null;
 }
 
 /** By position: the KV head that comes there, and the turns [d, d] of its keys with their queries, and of its values. */
@@ -41,11 +43,11 @@ export interface LayerAlignment {
  * Orders and turns a layer's KV heads so that keys and values change least when those of a group are replaced by their mean, on
  * inputs that are white but for the norm's gain: x_h = diag(gain)·W_hᵀ [D, d] stands for a head's keys or values. Of those, relative to
  * their mean square, the change is const − 2·Σ_{p<q} w_pq·tr(R_pᵀ·x_pᵀx_q·R_q), where w_pq = Σ ρ_e/g_e over the group sizes at which
- * positions p and q share a group.
+ * positions p and q share a group. Norms of keys are taken into account as what they do to keys of the mean size.
  */
-export function alignLayer({ k, v, gain }: LayerMatrices, shape: HeadShape, grouping: Grouping): LayerAlignment {
+export function alignLayer({ k, v, gain, keyGain }: LayerMatrices, shape: HeadShape, grouping: Grouping): LayerAlignment {
   const { kvHeads, headDim: d, hiddenSize: width, keyTurns } = shape;
-  const keys = headGrams(k, gain, kvHeads, d, width);
+  const keys = headGrams(keyGain ? normedKeys({ k, gain, keyGain }, kvHeads, d) : k, gain, kvHeads, d, width);
   const values = headGrams(v, gain, kvHeads, d, width);
   const weights = pairWeights(kvHeads, grouping);
   const likeness = keys.map((row, a) =>
@@ -58,6 +60,21 @@ export function alignLayer({ k, v, gain }: LayerMatrices, shape: HeadShape, grou
     keyTurns: agreeingTurns(ordered(keys), weights, keyTurns, d),
     valueTurns: agreeingTurns(ordered(values), weights, orthogonal, d),
   };
+}
+
+/** [K·d, D] that gives keys as their norm would, up to a factor for all of them, on white inputs. */
+function normedKeys({ k, gain, keyGain }: Record<'k' | 'keyGain', Float32Array> & Pick<LayerMatrices, 'gain'>, kvHeads: number, d: number): Float32Array {
+  const width = k.length / (kvHeads * d);
+  const isAlone = keyGain.length === d;
+  const block = d * width;
+  const result = new Float32Array(k.length);
+  for (let head = 0; head < kvHeads; head++) {
+    const own = k.subarray(head * block, (head + 1) * block);
+    const square = isAlone ? own.reduce((sum, value, i) => sum + (value * (gain?.[i % width] ?? 1)) ** 2, 0) : 1;
+    const factor = square > 0 ? 1 / Math.sqrt(square) : 0;
+    own.forEach((value, i) => (result[head * block + i] = value * factor * keyGain[(head * d + Math.floor(i / width)) % keyGain.length]!));
+  }
+  return result;
 }
 
 /** w_pq by position, see {@link alignLayer}. */

@@ -36,6 +36,20 @@ export const rotary: TurnGroup = {
   },
 };
 
+/** Rotations of each pair by 0 or 180°: what commutes with rotary positions, and with a gain for each element in a norm before them. */
+export const pairSigns: TurnGroup = {
+  nearest(gram, d) {
+    const result = new Float64Array(d * d);
+    pairs(gram, d, (i, j, along) => (result[i * d + i] = result[j * d + j] = along < 0 ? -1 : 1));
+    return result;
+  },
+  likeness(gram, d) {
+    let squares = 0;
+    pairs(gram, d, (_i, _j, along) => (squares += along ** 2 / 2));
+    return Math.sqrt(squares);
+  },
+};
+
 /** The complex correlation of each pair: tr(Rᵀ·gram) is Σ along·cos + across·sin of its angle. */
 function pairs(gram: Matrix, d: number, visit: (i: number, j: number, along: number, across: number) => void): void {
   for (let i = 0; i < d / 2; i++) {
