@@ -1,9 +1,9 @@
 """Makes the fixtures of the parity tests with Hugging Face transformers, the reference.
 
     pip install torch==2.5.1 transformers==4.57.6 safetensors==0.8.0 numpy==2.4.6
-    python3 tools/make_parity_fixtures.py
+    python3 tools/make_parity_fixtures.py [NAME...]
 
-Writes, for each case, packages/models/src/fixtures/parity/NAME/:
+Writes, for each case or those named, packages/models/src/fixtures/parity/NAME/:
 
 - config.json and weights as they are published: safetensors, shards with an index, or a pytorch_model.bin;
 - golden.json: a prompt, its greedy continuation, and for each attention variant the same and the experts;
@@ -19,15 +19,22 @@ peculiar to it matters (without it, logits differ by more than 1 %), and that no
 import json
 import math
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalLM
+from transformers import (
+    Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM, Olmo2Config, Olmo2ForCausalLM,
+    OPTConfig, OPTForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+)
 from transformers.models.gemma2 import modeling_gemma2
+from transformers.models.gemma3 import modeling_gemma3
 from transformers.models.llama import modeling_llama
+from transformers.models.olmo2 import modeling_olmo2
 from transformers.models.opt import modeling_opt
+from transformers.models.qwen3 import modeling_qwen3
 
 OUT = Path(__file__).parent.parent / "packages/models/src/fixtures/parity"
 PROMPT, GREEDY, EVERY = 48, 16, 4
@@ -38,7 +45,7 @@ torch.use_deterministic_algorithms(True)
 
 
 def round_factor(config: dict):
-    """Gemma 2 multiplies its embeddings by sqrt(D) in the dtype that it runs in: that of the file, not our float32."""
+    """Gemma multiplies its embeddings by sqrt(D) in the dtype that it runs in: that of the file, not our float32."""
     exact = config["hidden_size"] ** 0.5
     rounded = torch.tensor(exact).to(getattr(torch, config["torch_dtype"])).item()
     return lambda _module, _args, output: output * (rounded / exact)
@@ -56,9 +63,15 @@ class Family:
         missing, unexpected = model.load_state_dict(state, strict=False)
         assert not unexpected and all("lm_head" in name or "final_layer_norm" in name for name in missing), (missing, unexpected)
         model.tie_weights()
-        if self.model is Gemma2ForCausalLM and rounded:
+        if self.model is Gemma3ForCausalLM:  # it keeps the factor, in the dtype that it was made in
+            model.model.embed_tokens.embed_scale = torch.tensor(config["hidden_size"] ** 0.5)
+        if self.is_gemma and rounded:
             model.model.embed_tokens.register_forward_hook(round_factor(config))
         return model
+
+    @property
+    def is_gemma(self):
+        return self.model in (Gemma2ForCausalLM, Gemma3ForCausalLM)
 
     def layers(self, model):
         return model.model.decoder.layers if self.model is OPTForCausalLM else model.model.layers
@@ -68,6 +81,9 @@ FAMILIES = {
     "opt": Family(OPTConfig, OPTForCausalLM, modeling_opt, "model.decoder.layers."),
     "llama": Family(LlamaConfig, LlamaForCausalLM, modeling_llama, "model.layers."),
     "gemma2": Family(Gemma2Config, Gemma2ForCausalLM, modeling_gemma2, "model.layers."),
+    "gemma3_text": Family(Gemma3TextConfig, Gemma3ForCausalLM, modeling_gemma3, "model.layers."),
+    "qwen3": Family(Qwen3Config, Qwen3ForCausalLM, modeling_qwen3, "model.layers."),
+    "olmo2": Family(Olmo2Config, Olmo2ForCausalLM, modeling_olmo2, "model.layers."),
 }
 
 
@@ -179,7 +195,8 @@ class Routing:
 
 @torch.no_grad()
 def run(family: Family, model, tokens: list, routing: Routing | None = None, share: int = 1):
-    """Logits [T, V] and what each layer puts out [T, D]. `share`: layers that read the keys and values of the first of them."""
+    """Logits [T, V] and what each layer puts out [T, D]. `share`: layers that read the keys and values of the first of them, and rotate
+    queries as it does."""
     hidden, shared, hooks = {}, {}, []
     eager = family.module.eager_attention_forward
 
@@ -197,6 +214,14 @@ def run(family: Family, model, tokens: list, routing: Routing | None = None, sha
             hidden[layer] = (output[0] if isinstance(output, tuple) else output).reshape(len(tokens), -1).clone()
 
         hooks.append(block.register_forward_hook(after))
+        if share > 1 and family.model is not OPTForCausalLM:
+
+            def rotated(_module, args, kwargs, layer=layer):
+                if layer % share == 0:
+                    shared["positions"] = kwargs["position_embeddings"]
+                return args, kwargs | {"position_embeddings": shared["positions"]}
+
+            hooks.append(block.self_attn.register_forward_pre_hook(rotated, with_kwargs=True))
         if routing:
 
             def before(_module, args, kwargs, layer=layer):
@@ -253,7 +278,7 @@ def with_mean_heads(family: Family, case: Case, state: dict, size: int):
     repeat = size if family.model is OPTForCausalLM else 1
     grouped = {
         name: values.unflatten(0, (heads // size, size, -1)).mean(1).repeat_interleave(repeat, 0).flatten(0, 1)
-        if ".k_proj." in name or ".v_proj." in name
+        if ".k_proj." in name or ".v_proj." in name or (family.model is Olmo2ForCausalLM and ".k_norm." in name)
         else values
         for name, values in state.items()
     }
@@ -312,7 +337,7 @@ def golden(name: str, case: Case):
     family = FAMILIES[case.config["model_type"]]
     state = random_state(family, case, case.seed)
     prompt = torch.randint(4, case.config["vocab_size"], (PROMPT,), generator=torch.Generator().manual_seed(case.seed)).tolist()
-    prompt[0] = case.config["bos_token_id"]
+    prompt[0] = case.config.get("bos_token_id", prompt[0])
     model = family.build(case.config, state)
     greedy, margin = continue_greedily(family, model, prompt)
     assert margin > MARGIN and len(set(greedy)) >= 6, f"{name}: margin {margin}, {set(greedy)}; take another seed"
@@ -331,7 +356,7 @@ def golden(name: str, case: Case):
         other = family.build(case.config | (change if isinstance(change, dict) else {}), state_without)
         by = difference(run(family, other, tokens)[0], logits)
         assert by > 1e-2, f"{name}: {change} changes logits by {by} only"
-    if family.model is Gemma2ForCausalLM:
+    if family.is_gemma:
         by = difference(run(family, family.build(case.config, state, rounded=False), tokens)[0], logits)
         assert by > 5e-4, f"{name}: rounding sqrt(D) changes logits by {by} only"
     for change in case.spellings:
@@ -397,6 +422,17 @@ def llama(**changes) -> dict:
     } | changes
 
 
+def qwen3(**changes) -> dict:
+    return {
+        "architectures": ["Qwen3ForCausalLM"], "attention_bias": False, "attention_dropout": 0.0, "bos_token_id": 1, "eos_token_id": 2,
+        "head_dim": 8, "hidden_act": "silu", "hidden_size": 32, "initializer_range": 0.02, "intermediate_size": 40,
+        "max_position_embeddings": 128, "max_window_layers": 2, "model_type": "qwen3", "num_attention_heads": 8, "num_hidden_layers": 2,
+        "num_key_value_heads": 4, "rms_norm_eps": 1e-06, "rope_scaling": None, "rope_theta": 1000000, "sliding_window": None,
+        "tie_word_embeddings": True, "torch_dtype": "bfloat16", "transformers_version": "4.51.0", "use_cache": True,
+        "use_sliding_window": False, "vocab_size": 64,
+    } | changes
+
+
 def without_keys(config: dict, *keys: str) -> dict:
     return {key: value for key, value in config.items() if key not in keys}
 
@@ -409,6 +445,11 @@ def rolled_positions(state: dict) -> dict:
 
 def without_biases(state: dict) -> dict:
     return {name: values * (not name.endswith("bias")) for name, values in state.items()}
+
+
+def without_gains(*norms: str):
+    """Norms whose gains are all the same, as if they had none."""
+    return lambda state: {name: values * 0 + values.mean() if any(f".{norm}." in name for norm in norms) else values for name, values in state.items()}
 
 
 SCALING = {"factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 64}
@@ -473,8 +514,50 @@ CASES = {
         ],
         seed=23, gain=2.0, embedding=0.2, variants=["mixsga:3:1:6", "gqa:2", "cla:3"],
     ),
+    "gemma3": Case(
+        # As gemma-3-1b-it, with the scaling of the larger ones.
+        {
+            "architectures": ["Gemma3ForCausalLM"], "attention_bias": False, "attention_dropout": 0.0, "attn_logit_softcapping": None,
+            "bos_token_id": 2, "cache_implementation": "hybrid", "eos_token_id": [1, 63], "final_logit_softcapping": None, "head_dim": 8,
+            "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 40, "initializer_range": 0.02, "intermediate_size": 32,
+            "max_position_embeddings": 128, "model_type": "gemma3_text", "num_attention_heads": 8, "num_hidden_layers": 3,
+            "num_key_value_heads": 4, "pad_token_id": 0, "query_pre_attn_scalar": 3, "rms_norm_eps": 1e-06,
+            "rope_local_base_freq": 100, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "rope_theta": 1000000,
+            "sliding_window": 11, "sliding_window_pattern": 3, "torch_dtype": "bfloat16", "transformers_version": "4.50.0.dev0",
+            "use_cache": True, "vocab_size": 64,
+        },
+        torch.bfloat16, write_single,
+        [
+            {"rope_local_base_freq": 1000000}, {"rope_theta": 100.0}, {"rope_scaling": None}, {"sliding_window": 4096},
+            {"query_pre_attn_scalar": 8}, {"sliding_window_pattern": 2}, without_gains("q_norm"), without_gains("k_norm"),
+        ],
+        seed=42, gain=1.4, embedding=0.2, variants=["mixsga:3:1:6", "gqa:2", "cla:3"],
+    ),
+    "qwen3": Case(
+        qwen3(), torch.bfloat16, write_single, [{"rope_theta": 100.0}, without_gains("q_norm"), without_gains("k_norm")],
+        seed=31, embedding=0.4, variants=["mixsga:3:1:6", "gqa:2", "cla:2"],
+    ),
+    "qwen3-window": Case(
+        # What the config allows beside the published models: a window from some layer on, biases, and a head of its own.
+        qwen3(
+            hidden_size=24, intermediate_size=24, num_attention_heads=4, num_key_value_heads=2, use_sliding_window=True, sliding_window=9,
+            max_window_layers=1, attention_bias=True, tie_word_embeddings=False,
+        ),
+        torch.float16, write_single, [{"sliding_window": 4096}, {"max_window_layers": 0}, without_biases], seed=30,
+    ),
+    "olmo2": Case(
+        {
+            "architectures": ["Olmo2ForCausalLM"], "attention_bias": False, "attention_dropout": 0.0, "eos_token_id": 1, "hidden_act": "silu",
+            "hidden_size": 32, "initializer_range": 0.02, "intermediate_size": 48, "max_position_embeddings": 128, "model_type": "olmo2",
+            "num_attention_heads": 4, "num_hidden_layers": 2, "num_key_value_heads": 4, "pad_token_id": 0, "rms_norm_eps": 1e-06,
+            "rope_scaling": None, "rope_theta": 500000, "tie_word_embeddings": False, "torch_dtype": "float32",
+            "transformers_version": "4.47.0", "use_cache": False, "vocab_size": 64,
+        },
+        torch.float16, write_single, [{"rope_theta": 100.0}, without_gains("q_norm"), without_gains("k_norm")],
+        seed=30, variants=["mixsga:3:1:6", "gqa:2", "cla:2"],
+    ),
 }
 
 if __name__ == "__main__":
-    for name, case in CASES.items():
-        golden(name, case)
+    for name in sys.argv[1:] or CASES:
+        golden(name, CASES[name])

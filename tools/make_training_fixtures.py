@@ -1,14 +1,15 @@
 """Makes what the training tests hold the models of packages/models/src/fixtures/parity against, with PyTorch and transformers.
 
     pip install torch==2.5.1 transformers==4.57.6 safetensors==0.8.0 numpy==2.4.6
-    python3 tools/make_training_fixtures.py
+    python3 tools/make_training_fixtures.py [NAME...]
 
-Writes packages/models/src/fixtures/parity/NAME/training.json: a batch of three texts padded on the right, of which the second
+Writes packages/models/src/fixtures/parity/NAME/training.json, of all or those named: a batch of three texts padded on the right, of which the second
 has its first half, as it were a prompt, left out of the loss (target -100, like padding); the norm of the gradient of each
 parameter; and the losses of a few steps of AdamW on that batch, the first before any step. float32 on one thread, dropout off.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ def batch_of(vocabulary: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def main():
-    for folder in sorted(OUT.iterdir()):
+    for folder in [OUT / name for name in sys.argv[1:]] or sorted(OUT.iterdir()):
         config = json.loads((folder / "config.json").read_text())
         model = FAMILIES[config["model_type"]].build(config, state_of(folder))
         inputs, targets, mask = batch_of(config["vocab_size"])

@@ -218,7 +218,7 @@ describe('fromPretrained', () => {
     await save('llama', { config: { intermediate_size: 40 } });
     await refused('model.safetensors: model.layers.0.mlp.gate_proj.weight: expected shape [40, 32], got [48, 32]');
     await save('llama', { config: { model_type: 'mistral' } });
-    await refused('config.json: unknown model_type "mistral"; expected one of opt, llama, gemma2');
+    await refused('config.json: unknown model_type "mistral"; expected one of opt, llama, gemma2, gemma3_text, qwen3, olmo2');
     await save('llama', { config: { vocab_size: 49 } });
     await refused('model.embed_tokens.weight: expected shape [49, 32], got [50, 32]');
     await save('llama');
@@ -230,6 +230,6 @@ describe('fromPretrained', () => {
 
 it('parseModelConfig suggests the nearest family', () => {
   expect(() => parseModelConfig({ model_type: 'gemma' }, 'c.json')).toThrow(
-    'c.json: unknown model_type "gemma"; did you mean gemma2? (supported: opt, llama, gemma2)',
+    'c.json: unknown model_type "gemma"; did you mean gemma2? (supported: opt, llama, gemma2, gemma3_text, qwen3, olmo2)',
   );
 });

@@ -8,9 +8,12 @@ export { companionFiles, loadModel, matchTensors, openModelCheckpoint, readCheck
 export type { Checkpoint, LoadOptions, ModelCheckpoint, ParsedFiles, SaveModelOptions } from './checkpoint';
 export { knownModels } from './config/known-models';
 export type { Gemma2Config } from './families/gemma2/config';
+export type { Gemma3Config } from './families/gemma3/config';
 export type { LlamaConfig } from './families/llama/config';
+export type { Olmo2Config } from './families/olmo2/config';
 export { optConfigToJson, parseOptConfig } from './families/opt/config';
 export type { OptConfig } from './families/opt/config';
+export type { Qwen3Config } from './families/qwen3/config';
 export { convertConfig, convertedSource, convertModel } from './convert';
 export type { ConvertOptions } from './convert';
 export { convertCheckpoint } from './convert-checkpoint';

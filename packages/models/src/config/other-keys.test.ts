@@ -125,7 +125,7 @@ describe('config.json as transformers saves it', () => {
 
   it('is read without a word, and the versions agree', async () => {
     const names = (await readdir(folder)).filter((name) => name.endsWith('.json')).sort();
-    expect(names).toHaveLength(12);
+    expect(names).toHaveLength(24);
     const byModel = new Map<string, unknown[]>();
     for (const name of names) {
       const json = JSON.parse(await readFile(new URL(name, folder), 'utf8')) as { dtype?: unknown };

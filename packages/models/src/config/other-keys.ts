@@ -16,7 +16,7 @@ const HARMLESS = new Set([
   ...['temperature', 'top_k', 'top_p', 'typical_p', 'diversity_penalty', 'repetition_penalty', 'length_penalty', 'output_scores'],
   ...['no_repeat_ngram_size', 'encoder_no_repeat_ngram_size', 'bad_words_ids', 'exponential_decay_length_penalty'],
   ...['suppress_tokens', 'begin_suppress_tokens', 'remove_invalid_values', 'transformers.js_config'],
-  // Gemma 2 reads `hidden_activation` instead.
+  // Gemma reads `hidden_activation` instead.
   'hidden_act',
 ]);
 
@@ -109,7 +109,9 @@ function refusedUnlessNeutral(key: string, value: unknown, config: Readonly<Reco
 function checkArchitectures(value: unknown, family: unknown, where: string): void {
   if (isNothing(value)) return;
   const names = Array.isArray(value) ? value.map(String) : [];
-  const pattern = new RegExp(`^(tf|flax)?${String(family)}(forcausallm|lmheadmodel|model)$`, 'i');
+  // Gemma3ForCausalLM and Gemma3TextModel are of the family gemma3_text.
+  const name = String(family).replace(/_text$/, '(text)?').replace(/[-_]/g, '');
+  const pattern = new RegExp(`^(tf|flax)?${name}(forcausallm|lmheadmodel|model)$`, 'i');
   if (names.some((name) => pattern.test(name))) return;
   throw new FileError(where, `architectures: expected a causal language model of the family ${String(family)}, as model_type says, got ${describe(value)}`);
 }

@@ -18,6 +18,9 @@ const scaling = {
 
 const parameters = { ...scaling, rope_theta: positive.nullish() };
 
+/** An object that says how positions rotate, of all layers or of one type of them. */
+export const ropeObject = z.looseObject(parameters);
+
 /** {"sliding_attention": {…}, "full_attention": {…}} as the one that all types of layers have; as it is where they differ. */
 function ofAllLayers(value: unknown): unknown {
   const types = Object.entries(value ?? {});
@@ -29,9 +32,9 @@ function ofAllLayers(value: unknown): unknown {
 /** Keys of config.json about rotary positions. */
 export const ropeKeys = {
   rope_theta: positive.nullish(),
-  rope_scaling: z.looseObject(parameters).nullish(),
+  rope_scaling: ropeObject.nullish(),
   /** Both in one, as transformers 5 writes them; of families with several types of layers, one for each type. */
-  rope_parameters: z.preprocess(ofAllLayers, z.looseObject(parameters).nullish()),
+  rope_parameters: z.preprocess(ofAllLayers, ropeObject.nullish()),
 };
 
 export type RopeScaling =
@@ -60,26 +63,38 @@ type Parsed = z.output<z.ZodObject<typeof ropeKeys>>;
  */
 export function unknownRopeKeys(parsed: Parsed, where: string): string[] {
   // What differs by type of layer, parseRope refuses.
-  const known = [...Object.keys(parameters), 'sliding_attention', 'full_attention'];
-  return (['rope_scaling', 'rope_parameters'] as const).flatMap((field) => otherRopeKeys(parsed[field] ?? {}, known, field, where));
+  const types = ['sliding_attention', 'full_attention'];
+  return (['rope_scaling', 'rope_parameters'] as const).flatMap((field) => unknownKeysOfRope(parsed[field], field, where, types));
+}
+
+/** The same of one {@link ropeObject}. @param also keys that are known beside those of every kind */
+export function unknownKeysOfRope(rope: z.output<typeof ropeObject> | null | undefined, field: string, where: string, also: readonly string[] = []): string[] {
+  return otherRopeKeys(rope ?? {}, [...Object.keys(parameters), ...also], field, where);
+}
+
+export interface RopeOptions {
+  /** Base where none is given. Default 10,000. */
+  readonly theta?: number;
+  /** What errors call `rope_parameters`. */
+  readonly field?: string;
 }
 
 /**
  * Either way of writing them, as one.
  * @throws FileError when the two contradict each other, or a number that the kind needs is missing
  */
-export function parseRope({ rope_theta, rope_scaling, rope_parameters }: Parsed, where: string): RopeConfig {
-  if (rope_scaling == null || rope_parameters == null) return parseOne({ rope_theta, rope_scaling, rope_parameters }, where);
-  const scaling = parseOne({ rope_theta, rope_scaling }, where);
-  const joined = parseOne({ rope_theta, rope_parameters }, where);
+export function parseRope({ rope_theta, rope_scaling, rope_parameters }: Parsed, where: string, options: RopeOptions = {}): RopeConfig {
+  if (rope_scaling == null || rope_parameters == null) return parseOne({ rope_theta, rope_scaling, rope_parameters }, where, options);
+  const scaling = parseOne({ rope_theta, rope_scaling }, where, options);
+  const joined = parseOne({ rope_theta, rope_parameters }, where, options);
   if (JSON.stringify(scaling.rope_scaling) !== JSON.stringify(joined.rope_scaling)) {
-    throw new FileError(where, 'rope_parameters: expected what rope_scaling says, got others; leave one of them out');
+    throw new FileError(where, `${options.field ?? 'rope_parameters'}: expected what rope_scaling says, got others; leave one of them out`);
   }
   return joined;
 }
 
-function parseOne({ rope_theta, rope_scaling, rope_parameters }: Parsed, where: string): RopeConfig {
-  const field = rope_parameters ? 'rope_parameters' : 'rope_scaling';
+function parseOne({ rope_theta, rope_scaling, rope_parameters }: Parsed, where: string, options: RopeOptions): RopeConfig {
+  const field = rope_parameters ? (options.field ?? 'rope_parameters') : 'rope_scaling';
   const given = rope_parameters ?? rope_scaling;
   const layerType = Object.keys(rope_parameters ?? {}).find((key) => key.endsWith('_attention'));
   if (layerType !== undefined) throw new FileError(where, `rope_parameters: expected the same for all types of layers, the only ones implemented, got others for ${layerType}`);
@@ -87,7 +102,7 @@ function parseOne({ rope_theta, rope_scaling, rope_parameters }: Parsed, where: 
   if (rope_theta != null && joined != null && rope_theta !== joined) {
     throw new FileError(where, `${field}.rope_theta: expected ${rope_theta}, as rope_theta says, got ${joined}`);
   }
-  const base = { rope_theta: joined ?? rope_theta ?? 10_000 };
+  const base = { rope_theta: joined ?? rope_theta ?? options.theta ?? 10_000 };
   if (!given) return base;
   if (given.rope_type != null && given.type != null && given.rope_type !== given.type) {
     throw new FileError(where, `${field}.type: expected ${given.rope_type}, as rope_type says, got ${given.type}`);

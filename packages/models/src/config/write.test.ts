@@ -22,8 +22,10 @@ describe('configText', () => {
     const names = await readdir(folder);
     expect(names.length).toBeGreaterThan(0);
     for (const name of names) {
-      const before = await readFile(new URL(name, folder), 'utf8');
-      const config = parseModelConfig(JSON.parse(before), name);
+      const text = await readFile(new URL(name, folder), 'utf8');
+      // transformers 5 has the base of layers that slide in an object of theirs.
+      const before = text.replace(/("sliding_attention": \{[^}]*)"rope_theta": 1000\.0/, '$1"rope_local_base_freq": 1000.0');
+      const config = parseModelConfig(JSON.parse(text), name);
       const after = floats(configText(familyOf(config).toJson(config)));
       const own = new Set(after.map((line) => line.split(' ')[0]));
       // Some are not kept: rates of dropout, settings of sampling.

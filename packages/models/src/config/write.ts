@@ -5,7 +5,7 @@
  * expects a float; JavaScript cannot tell them apart. `query_pre_attn_scalar` is an integer there.
  */
 const FLOATS = [
-  ...['rope_theta', 'factor', 'low_freq_factor', 'high_freq_factor', 'rms_norm_eps', 'init_std'],
+  ...['rope_theta', 'rope_local_base_freq', 'factor', 'low_freq_factor', 'high_freq_factor', 'rms_norm_eps', 'init_std'],
   ...['attn_logit_softcapping', 'final_logit_softcapping'],
 ];
 /** A line of indented JSON with one of these keys and a whole number; no string has a line break in it. */

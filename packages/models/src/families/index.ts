@@ -5,11 +5,14 @@ import type { ModelConfig } from '../config/shape';
 import { suggestion, validateConfig } from '../config/validate';
 import type { ModelFamily } from './family';
 import { gemma2 } from './gemma2/index';
+import { gemma3 } from './gemma3/index';
 import { llama } from './llama/index';
+import { olmo2 } from './olmo2/index';
 import { opt } from './opt/index';
+import { qwen3 } from './qwen3/index';
 
 /** The families that come with this package. A new one is a folder and a line here. */
-export const families = { opt, llama, gemma2 };
+export const families = { opt, llama, gemma2, gemma3_text: gemma3, qwen3, olmo2 };
 
 const known = new Map<string, ModelFamily>(Object.entries(families));
 
@@ -52,7 +55,8 @@ export function parseModelConfig(json: unknown, where: string): ModelConfig {
   const { model_type: name } = validateConfig(z.object({ model_type: z.string() }), json, where);
   const family = known.get(name);
   if (family) return family.parse(json, where);
-  const hint = suggestion(name, familyNames());
+  const forText = `${name}_text`;
+  const hint = known.has(forText) ? `did you mean ${forText}, its models for text alone?` : suggestion(name, familyNames());
   const all = hint.startsWith('did') ? ` (supported: ${familyNames().join(', ')})` : '';
   throw new FileError(where, `unknown model_type ${JSON.stringify(name)}; ${hint}${all}`);
 }

@@ -10,7 +10,9 @@ import { openFile } from '../io/byte-source';
 import type { ParameterSource } from '../io/parameter-source';
 import { openSafetensors } from '../io/safetensors-source';
 
-export const fixtures = ['opt', 'opt-post-norm', 'llama', 'llama-3', 'llama-3-heads', 'llama-biases', 'gemma2'] as const;
+export const fixtures = [
+  'opt', 'opt-post-norm', 'llama', 'llama-3', 'llama-3-heads', 'llama-biases', 'gemma2', 'gemma3', 'qwen3', 'qwen3-window', 'olmo2',
+] as const;
 export type FixtureName = (typeof fixtures)[number];
 
 interface Golden {

@@ -6,7 +6,7 @@ import type { Decoder } from '../generation/decoder';
 import { distance } from '../testing/decoding';
 import { EVERY, fixtures, type FixtureName, readFixture } from './fixture';
 import { observedDecoder } from './observed-decoder';
-import { variants } from './variants';
+import { sample, variants } from './variants';
 
 /** ‖a − b‖ / ‖b‖ of a row, at most. */
 const TOLERANCE = 1e-4;
@@ -43,8 +43,9 @@ const backends = (await describeBackends()).filter(({ available }) => available)
 describe.each(backends)('on %s', (backend: BackendName) => {
   // Where a CPU plays the GPU, steps are slow: a sample of them.
   const slow = backend === 'webgpu';
+  const tried = slow ? sample : { fixtures, variants };
 
-  it.each(fixtures)('%s has the hidden states and logits of the reference, in one pass and token by token', async (name) => {
+  it.each(tried.fixtures)('%s has the hidden states and logits of the reference, in one pass and token by token', async (name) => {
     await startBackend(backend);
     const fixture = await readFixture(name);
     const logits = await fixture.reference('logits');
@@ -80,7 +81,9 @@ describe.each(backends)('on %s', (backend: BackendName) => {
     decoder.dispose();
   });
 
-  it.each(fixtures)('%s continues as the reference does', async (name) => {
+  // Those with routers continue below too.
+  const continued = tried.fixtures.filter((name) => !slow || !variants.some(([other]) => other === name));
+  it.each(continued)('%s continues as the reference does', async (name) => {
     await startBackend(backend);
     const fixture = await readFixture(name);
     const { prompt, greedy } = fixture.golden;
@@ -90,8 +93,7 @@ describe.each(backends)('on %s', (backend: BackendName) => {
     decoder.dispose();
   });
 
-  const tried = variants.filter(([name, attention]) => !slow || name === 'gemma2' || attention.startsWith('mixsga'));
-  it.each(tried)('%s under %s has the logits, experts and tokens of the reference', async (name, attention) => {
+  it.each(tried.variants)('%s under %s has the logits, experts and tokens of the reference', async (name, attention) => {
     await startBackend(backend);
     const fixture = await readFixture(name);
     const { prompt } = fixture.golden;
@@ -166,6 +168,11 @@ it.each<[FixtureName, object]>([
   ['gemma2', { final_logit_softcapping: null }],
   ['gemma2', { sliding_window: 4096 }],
   ['gemma2', { query_pre_attn_scalar: 8 }],
+  ['gemma3', { rope_local_base_freq: 1_000_000 }],
+  ['gemma3', { rope_scaling: null }],
+  ['gemma3', { sliding_window_pattern: 2 }],
+  ['qwen3-window', { sliding_window: 4096 }],
+  ['olmo2', { rope_theta: 100 }],
 ])('%s with %o is another model', async (name, changes) => {
   await startBackend('wasm');
   const fixture = await readFixture(name);

@@ -26,6 +26,11 @@ export const tinyForms = {
     ...llama, model_type: 'gemma2', head_dim: 6, sliding_window: 11, query_pre_attn_scalar: 9, attn_logit_softcapping: 2,
     final_logit_softcapping: 3,
   },
+  gemma3: {
+    ...llama, model_type: 'gemma3_text', head_dim: 6, sliding_window: 11, sliding_window_pattern: 3, query_pre_attn_scalar: 9,
+    rope_local_base_freq: 100, rope_theta: 50_000, rope_scaling: { rope_type: 'linear', factor: 4 }, final_logit_softcapping: 5,
+  },
+  olmo2: { ...llama, model_type: 'olmo2', intermediate_size: 40 },
 } as const;
 
 export type TinyForm = keyof typeof tinyForms;
@@ -42,8 +47,7 @@ export function tinyValues(config: ModelConfig, seed: number): Map<string, Float
   const values = new Map<string, Float32Array>();
   familyOf(config).parameters(config, attention).forEach(({ name, shape }, stream) => {
     const random = new SeededRandom(seed, stream);
-    // The gains of Gemma are what they differ from 1 by.
-    const middle = /norm\w*\.weight$/.test(name) && config.model_type !== 'gemma2' ? 1 : 0;
+    const middle = /norm\w*\.weight$/.test(name) ? 1 - familyOf(config).heads.gainOffset : 0;
     values.set(name, Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => middle + 0.3 * random.normal()));
   });
   for (const [name, array] of constantValues(config, values, attention)) values.set(name, array);

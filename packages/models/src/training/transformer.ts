@@ -1,5 +1,6 @@
 // What a family of models gives to training, and what it is given.
-import { layerNorm, linear, type Activation } from '@mixsga/backend';
+import { layerNorm, linear, rmsNorm, type Activation } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs-core';
 
 /** A model's forward pass in pieces, differentiable in its variables. Rows are tokens: row b·T + t is token t of sequence b. */
@@ -29,6 +30,11 @@ export interface DifferentiableTransformer {
   readonly head: string;
   /** Logits s become logitCap·tanh(s / logitCap). */
   readonly logitCap?: number;
+}
+
+/** RMSNorm of each part of a row by itself, such as each head: x [rows, parts·size], gain [size]. */
+export function rmsNormOfParts(x: Tensor2D, gain: Tensor1D, epsilon: number): Tensor2D {
+  return tf.reshape(rmsNorm(tf.reshape(x, [-1, gain.size]), gain, epsilon), x.shape);
 }
 
 /** A model's variables by name, and the layers that are made of them. Names of layers are without `.weight` and `.bias`. */
