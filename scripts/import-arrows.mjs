@@ -16,6 +16,7 @@ const arrows = {
   'apps/playground': ['backend', 'kv-cache', 'models'],
   'examples/own-expert': ['backend', 'experts', 'models'],
   'examples/own-router': ['backend', 'router', 'models'],
+  'examples/own-family': ['backend', 'models'],
 };
 
 const known = new Map();

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { run } from './testing/command-line';
+import { run, writeCorpus } from './testing/command-line';
 
 const SLOW = 240_000;
 const example = (name: string): string => fileURLToPath(new URL(`../../../examples/${name}/dist/plugin.js`, import.meta.url));
@@ -46,6 +46,25 @@ describe('--plugin', () => {
     expect(`${packed.code} ${packed.err}`).toMatch(/^0 /);
     // 4 layers of 16 heads of 16 numbers, in bits, each head with a scale.
     expect(JSON.parse(packed.out)).toMatchObject({ attention: 'signs', kvBytesPerToken: 4 * 16 * (2 + 4) });
+  }, SLOW);
+
+  it('makes a family one that is trained, saved, converted, evaluated and generated from', async () => {
+    const plugin = ['--plugin', example('own-family')];
+    const init = { family: 'smollm3', layers: 4, hiddenSize: 32, heads: 4, kvHeads: 2, ffnSize: 48, contextLength: 64 };
+    await writeCorpus(folder);
+    const training = { sequenceLength: 32, batchSize: 2, tokens: 192, optimizer: { learningRate: 0.001 }, evaluateEvery: 0, finalEvaluationWindows: 2 };
+    const data = { corpus: 'corpus.txt', vocabularySize: 300 };
+    await writeFile(at('family.json'), JSON.stringify({ model: { init, attention: 'mixsga:1:1' }, data, ...training }));
+    const trained = await run(folder, [...plugin, 'train', 'family.json', '--out', 'family']);
+    expect(`${trained.code} ${trained.err}`).toMatch(/^0 /);
+    const config = JSON.parse(readFileSync(at('family/config.json'), 'utf8')) as Record<string, unknown>;
+    expect(config).toMatchObject({ architectures: ['SmolLM3ForCausalLM'], model_type: 'smollm3', no_rope_layers: [1, 1, 1, 0], mixsga: { attention: 'mixsga:1:1' } });
+    const generated = await run(folder, [...plugin, 'generate', 'family', '--prompt', 'Fellow citizens', '--max-new-tokens', '3', '--json']);
+    expect(`${generated.code} ${generated.err}`).toMatch(/^0 /);
+    expect(JSON.parse(generated.out)).toMatchObject({ stats: { newTokens: 3 } });
+    const without = await run(folder, ['generate', 'family', '--prompt', 'a']);
+    expect(without.code).toBe(1);
+    expect(without.err).toContain('config.json: unknown model_type "smollm3"');
   }, SLOW);
 
   it('makes an evaluator a task', async () => {

@@ -1,0 +1,2 @@
+export { familyChecks } from './family-checks';
+export type { FamilyCheck } from './family-checks';
