@@ -10,7 +10,7 @@ const list = 'docs/published-models.md';
 
 /** Owners of models; others are found where a command names one of theirs. */
 const owners =
-  'facebook|meta-llama|google|TinyLlama|HuggingFaceTB|huggyllama|mistralai|Qwen|EleutherAI|openai-community|princeton-nlp|unsloth|microsoft|NousResearch';
+  'facebook|meta-llama|google|allenai(?=/OLMo)|TinyLlama|HuggingFaceTB|huggyllama|mistralai|Qwen|EleutherAI|openai-community|princeton-nlp|unsloth|microsoft|NousResearch';
 const named = new RegExp(`(?<![\\w/.-])((?:${owners})/[A-Za-z0-9][\\w.-]*\\w)`, 'g');
 const ofCommand = /mixsga (?:generate|eval|inspect|convert|allocate|train|demo) ([A-Za-z][\w-]*\/[A-Za-z][\w.-]*)/g;
 /** What is not a model: software, data sets, our presets and folders. */

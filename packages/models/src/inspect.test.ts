@@ -56,6 +56,9 @@ describe('inspectModel', () => {
     ['meta-llama/Llama-3.2-3B', 3_212_749_824],
     ['meta-llama/Llama-3.1-8B', 8_030_261_248],
     ['google/gemma-2-2b', 2_614_341_888],
+    ['google/gemma-3-1b-it', 999_885_952],
+    ['Qwen/Qwen3-0.6B', 596_049_920],
+    ['allenai/OLMo-2-0425-1B', 1_484_916_736],
     ['TinyLlama/TinyLlama-1.1B-Chat-v1.0', 1_100_048_384],
     ['HuggingFaceTB/SmolLM2-135M', 134_515_008],
   ])('counts the parameters of %s', async (name, parameters) => {

@@ -58,7 +58,7 @@ export function ModelPanel({ session }: { session: Session }) {
             <button type="submit">Download</button>
           </div>
           <p id="hub-note" class="hint">
-            OPT, Llama or Gemma 2. Asks huggingface.co, and keeps the files in this browser.
+            OPT, Llama, Qwen 3, Gemma or OLMo 2. Asks huggingface.co, and keeps the files in this browser.
           </p>
         </form>
         <p class="drop">

@@ -18,6 +18,15 @@ export const knownModels: Readonly<Record<string, Readonly<Record<string, unknow
     ...llama(26, 2304, 9216, 8, 4),
     ...{ model_type: 'gemma2', head_dim: 256, vocab_size: 256000, max_position_embeddings: 8192, tie_word_embeddings: true },
   },
+  'google/gemma-3-1b-it': {
+    ...llama(26, 1152, 6912, 4, 1),
+    ...{ model_type: 'gemma3_text', head_dim: 256, vocab_size: 262144, max_position_embeddings: 32768, sliding_window: 512, sliding_window_pattern: 6 },
+  },
+  'Qwen/Qwen3-0.6B': {
+    ...llama(28, 1024, 3072, 16, 8),
+    ...{ model_type: 'qwen3', head_dim: 128, vocab_size: 151936, max_position_embeddings: 40960, tie_word_embeddings: true },
+  },
+  'allenai/OLMo-2-0425-1B': { ...llama(16, 2048, 8192, 16, 16), model_type: 'olmo2', vocab_size: 100352, max_position_embeddings: 4096 },
   'TinyLlama/TinyLlama-1.1B-Chat-v1.0': tinyLlama(),
   'TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T': tinyLlama(),
   'HuggingFaceTB/SmolLM2-135M': {
