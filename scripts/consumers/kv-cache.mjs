@@ -7,7 +7,7 @@ assert.equal(kvBytesPerToken(model), 36867);
 
 const layout = { layers: 2, kvHeads: 4, headDim: 8, groupSizes: [1, 2, 4], fingerprint: 'consumer' };
 const pool = new CachePool({ pages: ({ heads, headDim }) => new HostPages(heads, headDim) }, layout);
-const cache = pool.create({ eviction: 'h2o:0.5', maxTokens: 4 });
+const cache = pool.create({ cache: 'h2o:0.5', maxTokens: 4 });
 for (let token = 0; token < 3; token++) {
   for (let layer = 0; layer < 2; layer++) cache.view(layer);
   cache.commit([2, 0]);

@@ -1,17 +1,16 @@
 /** Mutants that no test can kill, with why: `line` and `change` are what `scripts/mutate.mjs` prints of a survivor. */
 export const equivalent = [
   // kv-cache
-  { file: 'packages/kv-cache/src/eviction/h2o.ts', line: 'evict: (tokens, count) => lowest(tokens, between(tokens, 0, tokens.tokensSeen - newest), tokens.scores, count),', change: '0 → (0 - 1)', why: 'no position is below 0' },
-  { file: 'packages/kv-cache/src/eviction/policy.ts', line: 'for (const i of candidates) if (keys[i]! <= keys[best]! && order(i, best) < 0) best = i;', change: 'keys[i]! <= keys[best]! → keys[i]! <= keys[best]! + 1', why: 'a shortcut before the comparison that decides' },
+  { file: 'packages/kv-cache/src/layers/limited.ts', line: 'for (let i = 1; i < positions.length; i++) if (rank[i]! <= rank[best]! && order(i, best) < 0) best = i;', change: 'rank[i]! <= rank[best]! → rank[i]! <= rank[best]! + 1', why: 'a shortcut before the comparison that decides' },
   { file: 'packages/kv-cache/src/layers/arena.ts', line: 'this.store.copy(page, copy, Math.min(TOKENS_PER_PAGE, this.tokens - index * TOKENS_PER_PAGE));', change: 'index * TOKENS_PER_PAGE → index / TOKENS_PER_PAGE', why: 'copies slots of the page that hold no token, too' },
   { file: 'packages/kv-cache/src/layers/keep-all.ts', line: 'if (position < this.#before.end) this.countBefore(position);', change: 'position < this.#before.end → position < this.#before.end + 1', why: 'to count up to where one is does nothing' },
-  { file: 'packages/kv-cache/src/layers/budgeted.ts', line: 'const inOrder = (some: Uint32Array) => some.sort((a, b) => importance[a]! - importance[b]! || positions[a]! - positions[b]!);', change: 'positions[a]! - positions[b]! → positions[a]! - positions[b]! + 1', why: 'of different whole numbers a − b + 1 ≤ 0 is a < b' },
+  { file: 'packages/kv-cache/src/layers/limited.ts', line: 'const inOrder = (some: Uint32Array) => some.sort((a, b) => rank[a]! - rank[b]! || positions[a]! - positions[b]!);', change: 'positions[a]! - positions[b]! → positions[a]! - positions[b]! + 1', why: 'of different whole numbers a − b + 1 ≤ 0 is a < b' },
   { file: 'packages/kv-cache/src/accounting.ts', line: 'if (groupSizes.length === 0 || groupSizes.some((size) => !Number.isInteger(size) || size < 1 || kvHeads % size !== 0)) {', change: '1 → (1 - 1)', why: '0 divides nothing' },
   { file: 'packages/kv-cache/src/layout.ts', line: 'groupSizes.some((size) => !Number.isInteger(size) || size < 1 || kvHeads % size !== 0)', change: '1 → (1 - 1)', why: '0 divides nothing' },
   { file: 'packages/kv-cache/src/expert-index.ts', line: 'const needed = bytesFor((this.#length + 1) * this.bitsPerToken) + 1;', change: '1 → (1 - 1)', why: 'what is read or written beyond a typed array is 0 or nothing' },
   { file: 'packages/kv-cache/src/expert-index.ts', line: 'index.#packed = new Uint8Array(bytes + 1);', change: '1 → (1 + 1)', why: 'a byte that nothing reads' },
   { file: 'packages/kv-cache/src/expert-index.ts', line: 'index.#packed = new Uint8Array(bytes + 1);', change: '1 → (1 - 1)', why: 'what is read or written beyond a typed array is 0 or nothing' },
-  { file: 'packages/kv-cache/src/layers/evicting.ts', line: 'if (slots.length > 0) this.#evictSlots(expert, slots);', change: '0 → (0 - 1)', why: 'a page that was reserved is given back, and taken again' },
+  { file: 'packages/kv-cache/src/layers/limited.ts', line: 'if (slots.length > 0) this.remove(i, slots);', change: '0 → (0 - 1)', why: 'a page that was reserved is given back, and taken again' },
   { file: 'packages/kv-cache/src/layers/slot-entries.ts', line: 'if (tokens <= capacity && (capacity <= 2 * tokens || capacity <= STEP)) return;', change: 'capacity <= 2 * tokens → capacity <= (2 * tokens) + 1', why: 'a capacity is even' },
   // router
   { file: 'packages/router/src/balance.ts', line: 'const SWEEPS = 30;', change: '30 → (30 - 1)', why: 'the search has converged long before' },

@@ -271,7 +271,7 @@ describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (ther
     await addressHas(page, 'kv_budget=0.05');
     await generate(page);
     await ended(page);
-    expect(await page.locator('.notice').innerText()).toMatch(/^KV budget: expected at least \d+ bytes, which 68 tokens at the coarsest need, got 13721; ask for fewer tokens/);
+    expect(await page.locator('.notice').innerText()).toMatch(/^cache mean-attention:13721B: expected at least \d+ bytes, which 68 tokens at the coarsest need, got 13721; ask for fewer tokens/);
     await page.getByLabel('Tokens evicted').selectOption('window');
     await page.getByLabel('KV budget').evaluate((slider) => (slider as HTMLInputElement).value === '1' || Promise.reject(new Error('still limited')));
     await closing(page);

@@ -158,7 +158,7 @@ describe('mixsga eval --eviction', () => {
   }, SLOW);
 
   it.each<[string[], RegExp]>([
-    [['--eviction', 'h20:0.6'], /^mixsga: eviction: expected .*got "h20:0.6"/],
+    [['--eviction', 'h20:0.6'], /^mixsga: --eviction: expected .*got "h20:0.6"; did you mean h2o\?$/],
     [['--eviction', 'h2o:0.6', '--routing', 'prefill'], /^mixsga: perplexity: expected decode routing with eviction/],
     [['--eviction', 'h2o:0.6', '--tasks', 'routing,hellaswag'], /^mixsga: --eviction: expected a task that depends on it \(perplexity, .*, got routing,hellaswag/],
   ])('refuses %j', async (args, message) => {
@@ -175,7 +175,9 @@ describe('bad input to generate ends with one line and exit code 2', () => {
     [['--prompt', ''], /^mixsga: generate: expected prompt 0 to have 1 token or more, got none/],
     [['--top-p', '0.9'], /^mixsga: generate: expected a temperature above 0 with topP, got 0/],
     [['--attention', 'gqa:3'], /^mixsga: .*8 KV heads, got 3/],
-    [['--eviction', 'h2o:2'], /^mixsga: eviction: expected h2o:R with R above 0 and at most 1 .*got "h2o:2"/],
+    [['--eviction', 'h2o:2'], /^mixsga: --eviction: expected a limit above 0 after h2o, .*got "h2o:2"$/],
+    [['--kv-budget', '0.5'], /^mixsga: --kv-budget: expected a whole number of bytes from 1, or a share such as 25%, got 0.5$/],
+    [['--kv-policy', 'oldest'], /^mixsga: --kv-policy: expected --kv-budget with it, the bytes that it divides, got none$/],
     [['--kv', 'int4'], /^error: option '--kv <type>' argument 'int4' is invalid/],
     [['--weights', 'f64'], /^error: option '--weights <type>' argument 'f64' is invalid/],
     [['--backend', 'vulkan'], /^mixsga: .*vulkan/],

@@ -3,7 +3,7 @@ import {
 } from '@mixsga/backend';
 import { checkJudge, encodeInstruction, evaluators, parseInstruction, perplexity, routing, runEvaluator, tokensOfText } from '@mixsga/evaluators';
 import { allocateRatios, formats, groupedFormat, kvGroupedFormat, latentFormat } from '@mixsga/experts';
-import { CachePool, kvBytesPerToken } from '@mixsga/kv-cache';
+import { cacheOfFields, CachePool, fieldsOfCache, kvBytesPerToken, resolveCacheSpec } from '@mixsga/kv-cache';
 import {
   convertCheckpoint, convertConfig, convertedSource, convertModel, createDecoder, downloadDataset, downloadModel, fromPretrained, generate,
   expectTrainingFits, generateText, Generation, languageModel, loadModel, modelCard, openCheckpoint, openModelCheckpoint, type Pretrained, resolveModel,
@@ -70,6 +70,9 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   'new CachePool(layout)': (layout) => new CachePool(any, layout),
   'CachePool#create(options)': (options) => pool.create(options),
   'CachePool#restore(options)': (options) => pool.restore(any, options),
+  'fieldsOfCache(cache)': (cache) => fieldsOfCache(cache),
+  'resolveCacheSpec(cache)': (cache) => resolveCacheSpec(cache),
+  'cacheOfFields(fields)': (fields) => cacheOfFields(fields),
 
   'loadModel(options)': (options) => loadModel('none', options),
   'trainableOf(options)': (options) => trainableOf(any, options),
@@ -148,7 +151,7 @@ const files = 'files as they come: a File of a browser has more';
 const unchecked: Readonly<Record<string, string>> = {
   'InferenceRuntime#rmsNorm(options)': kernels,
   'InferenceRuntime#apply(options)': kernels,
-  'GroupedKernels#attend(options)': kernels,
+  'InferenceRuntime#attend(options)': kernels,
   'InferenceRuntime#causalAttention(options)': kernels,
   'LatentKernels#attend(options)': kernels,
   'LayerAttention#*': kernels,
@@ -161,7 +164,7 @@ const unchecked: Readonly<Record<string, string>> = {
   'LikelihoodModel#*': contract,
   'EvaluationTokenizer#*': contract,
   'Evaluator#*': evaluator,
-  'BudgetKind#create(options)': 'called by parseBudgetPolicy, with what it has read',
+  'formatCacheSpec(spec)': 'a spec, checked where a cache is made of it',
   'kvAccounting(model)': 'a model, of which it reads one thing',
   'matchTensors(expected)': 'parameters, as storedParameters lists them',
   'encodeInstruction(instruction)': 'a row, as parseInstruction gives it',

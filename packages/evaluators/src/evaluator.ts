@@ -1,4 +1,5 @@
 import type { Routing } from '@mixsga/backend';
+import type { CacheSpec } from '@mixsga/kv-cache';
 
 import type { ChatEndpoint } from './judge/chat-completion';
 import type { LanguageModel, LikelihoodModel } from './language-model';
@@ -51,12 +52,11 @@ export interface EvaluationOptions {
   readonly stride?: number;
   /** Takes only this many of a text's windows, spread evenly over it. Default: all. */
   readonly maxWindows?: number;
-  /** Eviction policy of the KV cache, such as `h2o:0.6`. Default: no cache, all tokens of the window. */
-  readonly eviction?: string;
-  /** Bytes that the KV cache of a sequence may hold, instead of eviction: the least important tokens are compressed further when it is full. Default: no limit. */
-  readonly kvBudget?: number;
-  /** By what tokens are chosen then, such as `oldest`; with `kvBudget`. Default: the model's. */
-  readonly kvPolicy?: string;
+  /**
+   * What keeps the KV cache of a sequence small, or its text, such as `h2o:0.6` or `mean-attention:65536B`; then a text goes token by token through
+   * a cache, as it does with `none`. Results have it in the fields `eviction`, `kvBudget` and `kvPolicy`. Default: no cache, all tokens of the window.
+   */
+  readonly cache?: string | CacheSpec;
   /** How evaluators of instructions generate. */
   readonly generation?: GenerationSettings;
   /** Where the evaluator `judge` asks for ratings. */
@@ -99,7 +99,7 @@ export interface Evaluator<Item = unknown, Sample extends object = object, Model
   readonly reads: 'tokens' | 'rows';
   /** For those that read rows. */
   readonly dataset?: PublishedDataset;
-  /** Whether `eviction` and `kvBudget` have a part in its numbers. Default: they have none. */
+  /** Whether `cache` has a part in its numbers. Default: they have none. */
   readonly evicts?: boolean;
   /** The metrics for which more is better; for all others less is. */
   readonly higherIsBetter: readonly string[];

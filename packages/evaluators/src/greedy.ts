@@ -1,4 +1,3 @@
-import { cacheLimits } from './cache-limits';
 import type { EvaluationOptions } from './evaluator';
 import type { EvaluatedGenerationStats, LanguageModel } from './language-model';
 
@@ -12,7 +11,7 @@ export async function continueGreedily(
   const generation = model.generate([prompt], {
     maxNewTokens,
     temperature: 0,
-    ...cacheLimits(options),
+    ...(options.cache !== undefined && { cache: options.cache }),
     ...(options.signal && { signal: options.signal }),
   });
   for await (const { sequence } of generation) void sequence;

@@ -44,7 +44,7 @@ describe('kv_accounting', () => {
 
   it('has nothing realised where the model does not route', async () => {
     const { metrics, details } = await runEvaluator(kvAccountingEvaluator, new BigramModel({ logits }), data, {
-      routing: 'decode', eviction: 'h2o:0.5',
+      routing: 'decode', cache: 'h2o:0.5',
     });
     expect(metrics).toMatchObject({ kv_budget: 1, kv_budget_prefill: null, kv_budget_decode: null });
     expect(details).toMatchObject({ realised: null, eviction: 'h2o:0.5' });

@@ -1,6 +1,6 @@
 import type { KvTraits, Routing } from '@mixsga/backend';
+import { fieldsOfCache } from '@mixsga/kv-cache';
 
-import { cacheLimits } from './cache-limits';
 import { defineEvaluator, type EvaluationOptions } from './evaluator';
 import { continueGreedily } from './greedy';
 import type { LanguageModel } from './language-model';
@@ -58,8 +58,7 @@ export function kvAccounting(model: { readonly kv: KvTraits }, routed: Pick<Rout
 
 /**
  * {@link kvAccounting} over the windows of a text, beside the bytes that a real cache reports: the first half of the first
- * window is prefilled, and the likeliest tokens after it fill the window. With `eviction` that cache evicts, and
- * with `kvBudget` tokens lose heads in it.
+ * window is prefilled, and the likeliest tokens after it fill the window. That cache has the limit `cache`.
  */
 export const kvAccountingEvaluator = defineEvaluator<KvItem, KvSample, LanguageModel>({
   name: 'kv_accounting',
@@ -94,7 +93,7 @@ export const kvAccountingEvaluator = defineEvaluator<KvItem, KvSample, LanguageM
         kv_bytes_per_token: result.kvBytesPerToken,
         kv_bytes_per_token_cache: cache.kvBytesUsed / cache.tokensSeen,
       },
-      details: { ...result, cache, ...cacheLimits(options) },
+      details: { ...result, cache, ...fieldsOfCache(options.cache) },
     };
   },
 });

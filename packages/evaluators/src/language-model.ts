@@ -1,4 +1,5 @@
 import type { KvTraits, LayerRouting, Routing } from '@mixsga/backend';
+import type { CacheSpec } from '@mixsga/kv-cache';
 
 export interface WindowsOptions extends WorkOptions {
   /** How many windows the tokens are: all have the same length T, at most the context length, and start at position 0. */
@@ -42,10 +43,10 @@ export interface LanguageModel extends LikelihoodModel {
   readonly stopTokens: readonly number[];
   likelihood(inputs: Int32Array, targets: Int32Array, options: LikelihoodOptions): Promise<Required<Likelihood>>;
   /**
-   * Likelihoods under decode routing, token by token through a KV cache from which an eviction policy takes tokens, or a byte budget
-   * heads. `inputs` and `targets` are row-major [windows, T].
+   * Likelihoods under decode routing, token by token through a KV cache that may have a limit.
+   * `inputs` and `targets` are row-major [windows, T].
    *
-   * @throws ArgumentError when there is no such policy, or the budget is too small
+   * @throws ArgumentError when there is no such policy, or its bytes are too few
    */
   streamNll(inputs: Int32Array, targets: Int32Array, options: StreamOptions): Promise<StreamedNll>;
   /** Continues prompts of token ids, which may differ in length. The result is run through once. */
@@ -80,11 +81,8 @@ export interface StreamedNll {
 export interface StreamOptions extends WorkOptions {
   /** Windows, each with a cache of its own. */
   readonly windows: number;
-  /** The policy, such as `h2o:0.6`, which keeps its share of a window's length. Default: keep all. */
-  readonly eviction?: string;
-  /** Bytes that the cache of a window may hold: the least important tokens are compressed further when it is full. Default: no limit. */
-  readonly kvBudget?: number;
-  readonly kvPolicy?: string;
+  /** What keeps the cache of a window small, or its text; shares are of the window's length. Default: no limit. */
+  readonly cache?: string | CacheSpec;
 }
 
 export interface GenerationOptions {
@@ -98,9 +96,7 @@ export interface GenerationOptions {
   readonly noRepeatNgramSize?: number;
   /** Of each prompt, so that what is drawn does not depend on the other prompts. */
   readonly seeds?: readonly number[];
-  readonly eviction?: string;
-  readonly kvBudget?: number;
-  readonly kvPolicy?: string;
+  readonly cache?: string | CacheSpec;
   readonly signal?: AbortSignal;
 }
 

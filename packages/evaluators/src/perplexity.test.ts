@@ -138,23 +138,23 @@ describe('perplexity under eviction', () => {
 
   it('goes through the cache, window by window, and names the policy', async () => {
     const signal = new AbortController().signal;
-    const result = await perplexity(streaming, cycle(22), { ...decode, eviction: 'h2o:0.5', batchSize: 8, signal });
+    const result = await perplexity(streaming, cycle(22), { ...decode, cache: 'h2o:0.5', batchSize: 8, signal });
     // 21 predictions in windows of 8, 8, 5.
     expect(result.nll).toBeCloseTo((3 * harmonic(4) + (4 + 4 + 1) / 4) / 21, 6);
     expect(result).toMatchObject({ eviction: 'h2o:0.5', routing: 'decode', tokens: 21, windows: 3, kv_bytes_per_token_cache: 1200 / 21 });
     expect(asked).toEqual([
-      { windows: 2, tokens: 16, first: 1, eviction: 'h2o:0.5', signal },
-      { windows: 1, tokens: 5, first: 2, eviction: 'h2o:0.5', signal },
+      { windows: 2, tokens: 16, first: 1, cache: 'h2o:0.5', signal },
+      { windows: 1, tokens: 5, first: 2, cache: 'h2o:0.5', signal },
     ]);
     const whole = await perplexity(streaming, cycle(22), decode);
     for (const key of ['eviction', 'kv_bytes_per_token_cache']) expect(whole).not.toHaveProperty(key);
   });
 
   it('needs decode routing and a model with a cache', async () => {
-    const prefill = perplexity(streaming, cycle(22), { routing: 'prefill', eviction: 'h2o:0.5' });
+    const prefill = perplexity(streaming, cycle(22), { routing: 'prefill', cache: 'h2o:0.5' });
     await expect(prefill).rejects.toThrow(ArgumentError);
     await expect(prefill).rejects.toThrow('perplexity: expected decode routing with eviction, which goes token by token, got prefill');
-    await expect(perplexity(contextModel, cycle(22), { ...decode, eviction: 'h2o:0.5' })).rejects.toThrow(
+    await expect(perplexity(contextModel, cycle(22), { ...decode, cache: 'h2o:0.5' })).rejects.toThrow(
       'perplexity: expected a model with streamNll for eviction, got one without',
     );
   });

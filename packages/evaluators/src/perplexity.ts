@@ -1,6 +1,6 @@
 import { ArgumentError, type Routing } from '@mixsga/backend';
+import { type CacheFields, fieldsOfCache } from '@mixsga/kv-cache';
 
-import { cacheLimits, type CacheLimits } from './cache-limits';
 import { defineEvaluator, type EvaluationOptions } from './evaluator';
 import { finite } from './finite';
 import type { LanguageModel, LikelihoodModel, StreamedNll } from './language-model';
@@ -16,7 +16,7 @@ export interface PerplexitySample {
   readonly cache?: { readonly tokens: number; readonly bytes: number };
 }
 
-export interface PerplexityResult extends CacheLimits {
+export interface PerplexityResult extends CacheFields {
   /** exp(nll). */
   readonly perplexity: number;
   /** Mean negative log-likelihood in nats per token. */
@@ -37,7 +37,7 @@ export interface PerplexityResult extends CacheLimits {
  * window's first prediction sees one token. For several documents, take the tokens of `joinDocuments(documents)`.
  *
  * Under `prefill` routing later tokens of the window influence the experts of earlier ones, so that number is not
- * strictly autoregressive. With `eviction` or `kvBudget`, which need decode routing and a model with `streamNll`, every window
+ * strictly autoregressive. With `cache`, which needs decode routing and a model with `streamNll`, every window
  * goes token by token through a KV cache of its own.
  */
 export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample, LikelihoodModel>({
@@ -66,12 +66,12 @@ export const perplexityEvaluator = defineEvaluator<TextWindow, PerplexitySample,
     }
     return samples;
   },
-  summarise(samples, { contextLength }, { routing, windowLength = contextLength, stride = windowLength, ...options }) {
+  summarise(samples, { contextLength }, { routing, windowLength = contextLength, stride = windowLength, cache }) {
     const tokens = samples.reduce((sum, sample) => sum + sample.tokens, 0);
     const nll = samples.reduce((sum, sample) => sum + sample.nll, 0) / tokens;
     return {
       metrics: { perplexity: Math.exp(nll), nll, ...bytesPerToken(samples) },
-      details: { tokens, windows: samples.length, windowLength, stride, routing, ...cacheLimits(options) },
+      details: { tokens, windows: samples.length, windowLength, stride, routing, ...fieldsOfCache(cache) },
     };
   },
 });
@@ -101,18 +101,14 @@ function bytesPerToken(samples: readonly PerplexitySample[]): Pick<PerplexityRes
 /** nll is row-major [windows, length]. */
 async function batchNll(model: LikelihoodModel, batch: WindowBatch, options: EvaluationOptions): Promise<Pick<StreamedNll, 'nll'> & Partial<StreamedNll>> {
   const { inputs, targets, windows } = batch;
-  const { routing, signal, onPart: onProgress } = options;
-  if (!isLimited(options)) return { nll: (await model.likelihood(inputs, targets, { windows, routing, signal, onProgress })).nll };
-  return (model as LanguageModel).streamNll(inputs, targets, { windows, ...cacheLimits(options), signal, onProgress });
-}
-
-function isLimited(options: CacheLimits): boolean {
-  return Object.keys(cacheLimits(options)).length > 0;
+  const { routing, cache, signal, onPart: onProgress } = options;
+  if (cache === undefined) return { nll: (await model.likelihood(inputs, targets, { windows, routing, signal, onProgress })).nll };
+  return (model as LanguageModel).streamNll(inputs, targets, { windows, cache, signal, onProgress });
 }
 
 function checkLimits(model: LikelihoodModel, options: EvaluationOptions): void {
-  if (!isLimited(options)) return;
-  const limit = options.eviction === undefined ? 'a KV budget' : 'eviction';
+  if (options.cache === undefined) return;
+  const limit = fieldsOfCache(options.cache).kvBudget === undefined ? 'eviction' : 'a KV budget';
   if (options.routing !== 'decode') {
     throw new ArgumentError(`perplexity: expected decode routing with ${limit}, which goes token by token, got ${options.routing}`);
   }

@@ -1,4 +1,5 @@
 import { ArgumentError, expectOptions, nextTask, type OptionNames } from '@mixsga/backend';
+import { CACHE_SPEC } from '@mixsga/kv-cache';
 
 import type { EvaluationData, EvaluationOptions, Evaluator, Summary } from './evaluator';
 import { CHAT_ENDPOINT } from './judge/chat-completion';
@@ -20,8 +21,8 @@ export interface RunOptions<Sample> extends Omit<EvaluationOptions, 'onPart'> {
 }
 
 export const RUN_OPTIONS: OptionNames<RunOptions<never>> = {
-  store: true, onProgress: true, routing: true, batchSize: true, limit: true, windowLength: true, stride: true, maxWindows: true, eviction: true,
-  kvBudget: true, kvPolicy: true, judge: CHAT_ENDPOINT, signal: true,
+  store: true, onProgress: true, routing: true, batchSize: true, limit: true, windowLength: true, stride: true, maxWindows: true, cache: CACHE_SPEC,
+  judge: CHAT_ENDPOINT, signal: true,
   generation: { seeds: true, temperature: true, topP: true, topK: true, maxNewTokens: true, noRepeatNgramSize: true },
 };
 const DATA: OptionNames<EvaluationData> = { name: true, tokens: true, rows: true };

@@ -161,17 +161,17 @@ describe('WikiText', () => {
 describe('perplexity', () => {
   it('refuses small caches where it does not go token by token', async () => {
     const run = (options: Partial<EvaluationOptions>, subject: object = model(4)) => runEvaluator(evaluators.perplexity, subject as BigramModel, text(9), { routing: 'prefill', ...options });
-    await expect(run({ eviction: 'h2o:0.5' })).rejects.toThrow('perplexity: expected decode routing with eviction, which goes token by token, got prefill');
-    await expect(run({ kvBudget: 9 })).rejects.toThrow('perplexity: expected decode routing with a KV budget, which goes token by token, got prefill');
+    await expect(run({ cache: 'h2o:0.5' })).rejects.toThrow('perplexity: expected decode routing with eviction, which goes token by token, got prefill');
+    await expect(run({ cache: 'oldest:9B' })).rejects.toThrow('perplexity: expected decode routing with a KV budget, which goes token by token, got prefill');
     const { likelihood, kv, contextLength } = model(4);
-    await expect(run({ kvBudget: 9, routing: 'decode' }, { likelihood, kv, contextLength })).rejects.toThrow('perplexity: expected a model with streamNll for a KV budget, got one without');
+    await expect(run({ cache: 'oldest:9B', routing: 'decode' }, { likelihood, kv, contextLength })).rejects.toThrow('perplexity: expected a model with streamNll for a KV budget, got one without');
   });
 
   it('says windows, stride and bytes', async () => {
     const run = async (options: Partial<EvaluationOptions> = {}) => runEvaluator(evaluators.perplexity, model(4), text(10), { routing: 'decode', ...options });
     expect((await run()).details).toEqual({ tokens: 9, windows: 3, windowLength: 4, stride: 4, routing: 'decode' });
     expect((await run({ windowLength: 3, stride: 2 })).details).toEqual({ tokens: 9, windows: 4, windowLength: 3, stride: 2, routing: 'decode' });
-    const { metrics, details } = await run({ kvBudget: 5000, kvPolicy: 'oldest' });
+    const { metrics, details } = await run({ cache: 'oldest:5000B' });
     expect(details).toMatchObject({ kvBudget: 5000, kvPolicy: 'oldest' });
     expect(metrics.kv_bytes_per_token_cache).toBe(1024);
     expect(metrics.perplexity).toBeCloseTo(4, 4);

@@ -32,7 +32,7 @@ describe('throughput', () => {
   });
 
   it('takes the length of the prompt and the repetitions from the options', async () => {
-    const { metrics, details } = await run({ windowLength: 12, maxWindows: 2, eviction: 'none' });
+    const { metrics, details } = await run({ windowLength: 12, maxWindows: 2, cache: 'none' });
     expect(metrics).toEqual({ prefill_tokens_per_second: 30, decode_tokens_per_second: 15 });
     expect(details).toMatchObject({ repetitions: 2, promptTokens: 12, newTokens: 4, eviction: 'none' });
   });

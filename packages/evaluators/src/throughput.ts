@@ -1,6 +1,6 @@
 import { ArgumentError } from '@mixsga/backend';
+import { fieldsOfCache } from '@mixsga/kv-cache';
 
-import { cacheLimits } from './cache-limits';
 import { defineEvaluator } from './evaluator';
 import { continueGreedily } from './greedy';
 import { median } from './statistics';
@@ -73,7 +73,7 @@ export const throughput = defineEvaluator<Item, ThroughputSample>({
         promptTokens: middle('promptTokens'),
         newTokens: middle('newTokens'),
         kvBytesUsed: middle('kvBytesUsed'),
-        ...cacheLimits(options),
+        ...fieldsOfCache(options.cache),
       },
     };
   },

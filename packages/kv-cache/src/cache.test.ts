@@ -67,7 +67,7 @@ describe('bytes', () => {
   it('count no index for a single expert, and position and score of each token with a policy', () => {
     const gqa = new CachePool(weightless, { ...opt, groupSizes: [2] });
     const plain = gqa.create();
-    const evicting = gqa.create({ eviction: 'window:0.5', maxTokens: 10 });
+    const evicting = gqa.create({ cache: 'window:0.5', maxTokens: 10 });
     for (let token = 0; token < 8; token++) for (const cache of [plain, evicting]) step(cache, 12, 0);
     expect(plain.bytes().used).toBe(8 * 36_864);
     expect(evicting.bytes().used).toBe(5 * (36_864 + 12 * 8));
@@ -255,10 +255,10 @@ describe('a cache', () => {
       return [moves, observes, budget, groupSizes];
     };
     expect(traits({})).toEqual([false, false, null, [1, 2, 4]]);
-    expect(traits({ eviction: 'window:0.5' })).toEqual([true, false, null, [1, 2, 4]]);
-    expect(traits({ eviction: 'h2o:0.5' })).toEqual([true, true, null, [1, 2, 4]]);
-    expect(traits({ budget: { bytes: 9999 } })).toEqual([true, true, 9999, [1, 2, 4]]);
-    expect(traits({ budget: { bytes: 9999, policy: 'oldest' } })).toEqual([true, false, 9999, [1, 2, 4]]);
+    expect(traits({ cache: 'window:0.5' })).toEqual([true, false, null, [1, 2, 4]]);
+    expect(traits({ cache: 'h2o:0.5' })).toEqual([true, true, null, [1, 2, 4]]);
+    expect(traits({ cache: 'mean-attention:9999B' })).toEqual([true, true, 9999, [1, 2, 4]]);
+    expect(traits({ cache: 'oldest:9999B' })).toEqual([true, false, 9999, [1, 2, 4]]);
   });
 
   it('needs a layout with counts from 1 and group sizes that fit', () => {
@@ -326,20 +326,20 @@ describe('a sliding window', () => {
     expect(hidden(cache, 10)).toEqual([0, 0, 0]);
   });
 
-  it('must have every token that an eviction policy keeps', () => {
-    const cache = new CachePool(new WatchedRuntime(), two).create({ eviction: 'window:0.5', maxTokens: 40 });
+  it('must have every token that a policy keeps', () => {
+    const cache = new CachePool(new WatchedRuntime(), two).create({ cache: 'window:0.5', maxTokens: 40 });
     for (let token = 0; token < 9; token++) step(cache, 2, 0);
     expect(hidden(cache, 10)).toEqual([0, 0, 0]);
     step(cache, 2, 0);
     expect(() => cache.view(0, { window: 10 })).toThrow(ArgumentError);
-    const newest = new CachePool(new WatchedRuntime(), two).create({ eviction: 'window:0.5', maxTokens: 2 });
+    const newest = new CachePool(new WatchedRuntime(), two).create({ cache: 'window:0.5', maxTokens: 2 });
     for (let token = 0; token < 12; token++) step(newest, 2, token % 3);
     expect(hidden(newest, 10)).toEqual([0, 0, 0]);
     expect(() => cache.view(0, { window: 10 })).toThrow('got one from token 1 on, and token 0 is kept; keep all tokens');
   });
 });
 
-describe('a KV budget over nested entries', () => {
+describe('a limit in bytes over nested entries', () => {
   const latent: CacheLayout = {
     layers: 1, kvHeads: 2, headDim: 8, groupSizes: [1], entries: [{ heads: 1, headDim: 16 }], nested: true, fingerprint: 'latent',
   };
@@ -358,7 +358,7 @@ describe('a KV budget over nested entries', () => {
   it('keeps the first numbers of the least important tokens', async () => {
     const pool = new CachePool(host, latent);
     const bytes = 40 * (4 * 4 + 8) + 72;
-    const cache = pool.create({ budget: { bytes, policy: 'oldest@2,4' }, maxTokens: 41 });
+    const cache = pool.create({ cache: `oldest@2,4:${bytes}B`, maxTokens: 41 });
     for (let token = 0; token < 40; token++) {
       append(cache, token);
       expect(cache.bytes().used).toBeLessThanOrEqual(bytes);
@@ -384,22 +384,22 @@ describe('a KV budget over nested entries', () => {
     const pool = new CachePool(host, latent);
     // 16, 8, 4, 2 and 1 numbers, and 8 bytes.
     for (const [share, sizes] of [[60, [1, 2]], [36, [1, 2, 4]], [35, [1, 2, 4, 8]], [24, [1, 2, 4, 8]], [18, [1, 2, 4, 8, 16]], [13, [1, 2, 4, 8, 16]]] as const) {
-      expect(pool.create({ budget: { bytes: 100 * share, policy: 'oldest' }, maxTokens: 100 }).groupSizes).toEqual(sizes);
+      expect(pool.create({ cache: `oldest:${100 * share}B`, maxTokens: 100 }).groupSizes).toEqual(sizes);
     }
-    expect(pool.create({ budget: { bytes: 7200, policy: 'oldest:evict' } }).groupSizes).toEqual([1, 2, 4, 8, 16]);
-    const cache = pool.create({ budget: { bytes: 3600 }, maxTokens: 100 });
+    expect(pool.create({ cache: 'oldest:7200B:coarsen+evict' }).groupSizes).toEqual([1, 2, 4, 8, 16]);
+    const cache = pool.create({ cache: 'mean-attention:3600B', maxTokens: 100 });
     append(cache, 0);
     const restored = await pool.restore(await cache.serialise(), { maxTokens: 140 });
     expect(restored.groupSizes).toEqual([1, 2, 4]);
-    expect(() => pool.create({ budget: { bytes: 3600, policy: 'oldest@2' }, maxTokens: 140 })).toThrow('KV budget: expected at least');
+    expect(() => pool.create({ cache: 'oldest@2:3600B', maxTokens: 140 })).toThrow('cache oldest@2:3600B: expected at least');
   });
 
   it('is refused of entries that are not nested, of several, and for sizes that do not divide them', () => {
     const create = (layout: Partial<CacheLayout>, policy = 'oldest') => () =>
-      new CachePool(host, { ...latent, ...layout }).create({ budget: { bytes: 1e6, policy }, maxTokens: 9 });
-    const refusal = 'KV budget: expected experts that group heads, or a single latent, by which tokens are coarsened, got others';
+      new CachePool(host, { ...latent, ...layout }).create({ cache: `${policy}:1000000B`, maxTokens: 9 });
+    const refusal = 'cache: expected experts that group heads, or a single latent, by which tokens are coarsened, got others';
     expect(create({ nested: false })).toThrow(refusal);
     expect(create({ groupSizes: [1, 1], entries: [{ heads: 1, headDim: 16 }, { heads: 1, headDim: 8 }] })).toThrow(refusal);
-    expect(create({}, 'oldest@3')).toThrow('KV budget: expected sizes that divide 16, got 3');
+    expect(create({}, 'oldest@3')).toThrow('cache: expected sizes that divide 16, got 3');
   });
 });

@@ -1,24 +1,11 @@
 import { ArgumentError, type LayerView, type StorePlan } from '@mixsga/backend';
-import type { EvictionPolicy } from './eviction/policy';
-import type { Budget } from './budget/budget';
-import type { SlottedLayer } from './layers/slotted';
+import type { LimitedLayer } from './layers/limited';
 import type { KeepAllLayer } from './layers/keep-all';
 import type { CacheLayout, StoredToken } from './layout';
-import { serialise } from './serialise';
+import type { Limit } from './policies/limit';
+import { headerOf, serialise } from './serialise';
 
-type CacheLayer = KeepAllLayer | SlottedLayer;
-
-/** A policy, and the length that it was made for. */
-export interface Eviction {
-  readonly policy: EvictionPolicy;
-  readonly maxTokens: number | null;
-}
-
-/** Whether tokens go, or lose heads; not both. */
-export interface Limits {
-  readonly eviction: Eviction | null;
-  readonly budget: Budget | null;
-}
+type CacheLayer = KeepAllLayer | LimitedLayer;
 
 /** What a pool knows of its caches. */
 export interface CacheOwner {
@@ -29,14 +16,14 @@ export interface CacheOwner {
 /** The keys and values of one sequence. A {@link CachePool} makes it; layers are those that store keys and values of their own. */
 export class KvCache {
   readonly #owner: CacheOwner;
-  readonly #limits: Limits;
+  readonly #limit: Limit | null;
   readonly #layers: readonly CacheLayer[];
   #tokensSeen: number;
 
   /** Called by the pool. */
-  constructor(owner: CacheOwner, limits: Limits, layers: readonly CacheLayer[], tokensSeen = 0) {
+  constructor(owner: CacheOwner, limit: Limit | null, layers: readonly CacheLayer[], tokensSeen = 0) {
     this.#owner = owner;
-    this.#limits = limits;
+    this.#limit = limit;
     this.#layers = layers;
     this.#tokensSeen = tokensSeen;
     owner.caches.add(this);
@@ -57,19 +44,19 @@ export class KvCache {
     return this.#layers[0]!.observes;
   }
 
-  /** Bytes that {@link bytes} never finds used beyond; null without a KV budget. */
+  /** Bytes that {@link bytes} never finds used beyond; null without a limit in bytes. */
   get budget(): number | null {
-    return this.#limits.budget?.bytes ?? null;
+    return this.#limit?.bytes?.total ?? null;
   }
 
   /** Whether a commit moves tokens, which may take memory. */
   get moves(): boolean {
-    return this.#limits.eviction !== null || this.#limits.budget !== null;
+    return this.#limit !== null;
   }
 
-  /** Group size of each expert, and under a KV budget of those that tokens are only coarsened to, which have the next numbers. */
+  /** Group size of each expert, and then of those that tokens are only coarsened to. */
   get groupSizes(): readonly number[] {
-    return this.#limits.budget?.groupSizes ?? this.#owner.layout.groupSizes;
+    return this.#limit?.groupSizes ?? this.#owner.layout.groupSizes;
   }
 
   /** What is stored of a token in a layer, keys and values together: for each of {@link groupSizes}. */
@@ -261,7 +248,7 @@ export class KvCache {
   fork(): KvCache {
     this.#expectLive('fork');
     const layers = this.#layers.map((layer) => layer.fork());
-    return new KvCache(this.#owner, this.#limits, layers, this.#tokensSeen);
+    return new KvCache(this.#owner, this.#limit, layers, this.#tokensSeen);
   }
 
   /**
@@ -272,14 +259,7 @@ export class KvCache {
     // Nobody writes to the pages of a fork.
     const fork = this.fork();
     try {
-      const { layout } = this.#owner;
-      const { eviction, budget } = this.#limits;
-      return await serialise({
-        layout,
-        tokensSeen: fork.tokensSeen,
-        eviction: eviction && { policy: eviction.policy.spec, maxTokens: eviction.maxTokens },
-        budget: budget && { policy: budget.policy.spec, maxTokens: budget.maxTokens, bytes: budget.bytes, groupSizes: budget.groupSizes },
-      }, fork.#layers);
+      return await serialise({ layout: this.#owner.layout, tokensSeen: fork.tokensSeen, ...headerOf(this.#limit) }, fork.#layers);
     } finally {
       fork.dispose();
     }

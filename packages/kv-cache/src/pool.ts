@@ -1,26 +1,22 @@
 import { ArgumentError, expectOptions, type InferenceRuntime, type OptionNames, type Pooling } from '@mixsga/backend';
-import { budgetOf, type Budget } from './budget/budget';
-import type { BudgetOptions } from './budget/policy';
-import { KvCache, type CacheOwner, type Eviction, type Limits } from './cache';
-import { parseEviction } from './eviction/index';
-import type { EvictionFactory, EvictionOptions } from './eviction/policy';
+import { KvCache, type CacheOwner } from './cache';
 import { Arena } from './layers/arena';
-import { EvictingLayer } from './layers/evicting';
-import { BudgetedLayer } from './layers/budgeted';
 import { KeepAllLayer } from './layers/keep-all';
-import type { SlottedLayer } from './layers/slotted';
+import { LimitedLayer } from './layers/limited';
 import { checkLayout, divisibleBy, entryOf, LAYOUT, type CacheLayout, type StoredEntry } from './layout';
-import { SerialisedCache, type Header, type Places } from './serialise';
+import { CACHE_SPEC, resolveCacheSpec, type CacheSpec, type ResolvedSpec } from './policies/cache-spec';
+import { limitOf, type Limit } from './policies/limit';
+import { headerOf, SerialisedCache, specOfHeader, type Header, type Places } from './serialise';
 import { SharedPages } from './shared-pages';
 
-export interface CreateOptions extends EvictionOptions {
-  /** What `parseEviction` reads, or a factory of your own. Default: keep all. */
-  readonly eviction?: string | EvictionFactory;
-  /** Bytes that the cache may hold, instead of an eviction policy. Default: no limit. */
-  readonly budget?: BudgetOptions;
+export interface CreateOptions {
+  /** What keeps the cache small, or its text. Default: no limit. */
+  readonly cache?: string | CacheSpec;
+  /** The length that the sequence can reach: what shares are of, and what has to fit where nothing is evicted. */
+  readonly maxTokens?: number;
 }
 
-const OPTIONS: OptionNames<CreateOptions> = { eviction: true, budget: { bytes: true, policy: true }, maxTokens: true };
+const OPTIONS: OptionNames<CreateOptions> = { cache: CACHE_SPEC, maxTokens: true };
 
 /** The memory of a model's caches: one page store for each count of stored heads, for all layers and sequences. */
 export class CachePool {
@@ -59,21 +55,21 @@ export class CachePool {
 
   /**
    * An empty cache for one sequence.
-   * @throws ArgumentError when there is no such policy, or it would keep less than a token; when the budget is none, is given beside
-   *   an eviction policy, or does not hold `maxTokens` tokens at the coarsest and may not evict
+   * @throws ArgumentError when there is no such policy, `maxTokens` is missing, or the bytes are too few: for `maxTokens` tokens at the
+   *   coarsest, or where it evicts for two
    */
   create(options: CreateOptions = {}): KvCache {
     this.#expectLive('create');
     expectOptions('CachePool.create', options, OPTIONS);
-    const limits = this.#limitsOf(options);
-    return new KvCache(this.#owner, limits, this.#layers(limits));
+    const limit = this.#limitOf(resolveCacheSpec(options.cache), options.maxTokens);
+    return new KvCache(this.#owner, limit, this.#layers(limit));
   }
 
   /**
    * A cache from what `KvCache.serialise` gave, of any pool of the same layout.
    *
-   * @param options default: as the cache was created. `eviction` or `budget` is needed for a policy from outside of the catalog
-   *   and has to be the cache's; another `maxTokens` changes the capacity, with effect from the next commit.
+   * @param options default: as the cache was created. `cache` is needed for a policy that is not registered, and has to be the cache's;
+   *   another `maxTokens` changes the capacity, with effect from the next commit.
    * @throws ArgumentError when the bytes are damaged, or the cache is of another layout, model or policy; before any page
    *   is taken
    * @throws BackendError when there is no memory for it
@@ -82,15 +78,15 @@ export class CachePool {
     expectOptions('CachePool.restore', options, OPTIONS);
     const serialised = await SerialisedCache.open(bytes, this.#owner.layout);
     this.#expectLive('restore');
-    const limits = this.#restoredLimits(serialised.header, options);
-    const layers = this.#layers(limits, serialised.places);
+    const limit = this.#restoredLimit(serialised.header, options);
+    const layers = this.#layers(limit, serialised.places);
     try {
       serialised.load(layers.flatMap(({ arenas }) => arenas));
     } catch (error) {
       for (const layer of layers) layer.dispose();
       throw error;
     }
-    return new KvCache(this.#owner, limits, layers, serialised.header.tokensSeen);
+    return new KvCache(this.#owner, limit, layers, serialised.header.tokensSeen);
   }
 
   /** Disposes the caches, and frees the memory. */
@@ -101,16 +97,14 @@ export class CachePool {
     for (const { store } of this.#memory.values()) store.dispose();
   }
 
-  #layers({ eviction, budget }: Limits, places?: readonly Places[]): (KeepAllLayer | SlottedLayer)[] {
+  #layers(limit: Limit | null, places?: readonly Places[]): (KeepAllLayer | LimitedLayer)[] {
     const { layers, groupSizes } = this.#owner.layout;
-    const memory = this.#memoryOf(budget?.groupSizes ?? groupSizes);
-    const layout = { groupSizes, experts: groupSizes.length };
+    const memory = this.#memoryOf(limit?.groupSizes ?? groupSizes);
     return Array.from({ length: layers }, (_, layer) => {
       const arenas = memory.map((each) => new Arena(each));
       const place = places?.[layer];
-      if (budget) return new BudgetedLayer(arenas, budget, groupSizes.length, this.#pooling, layer, place?.entries);
-      if (eviction) return new EvictingLayer(arenas, layout, eviction.policy, layer, place?.entries);
-      return new KeepAllLayer(arenas, layout, place?.index);
+      if (limit) return new LimitedLayer(arenas, limit, groupSizes.length, this.#pooling, layer, place?.entries);
+      return new KeepAllLayer(arenas, { groupSizes, experts: groupSizes.length }, place?.index);
     });
   }
 
@@ -126,58 +120,37 @@ export class CachePool {
     });
   }
 
-  #limitsOf({ budget, ...options }: CreateOptions, knownSizes?: readonly number[]): Limits {
-    const eviction = evictionOf(options);
-    if (!budget) return { eviction, budget: null };
-    const { entries, nested } = this.#owner.layout;
-    if (entries && !(nested && entries.length === 1)) {
+  #limitOf(spec: ResolvedSpec | null, maxTokens: number | undefined, knownSizes?: readonly number[]): Limit | null {
+    if (!spec) return null;
+    const { layout } = this.#owner;
+    const { entries, nested } = layout;
+    if (spec.action !== 'evict' && entries && !(nested && entries.length === 1)) {
       throw new ArgumentError(
-        `KV budget: expected experts that group heads, or a single latent, by which tokens are coarsened, got others; use eviction, such as h2o:0.5`,
+        'cache: expected experts that group heads, or a single latent, by which tokens are coarsened, got others; use eviction, such as h2o:0.5',
       );
     }
-    if (eviction) {
-      throw new ArgumentError(
-        `CachePool: expected either a KV budget, which can evict by a policy of its own (such as attention:evict), or eviction, got ` +
-          `${budget.bytes} bytes and ${eviction.policy.spec}`,
-      );
-    }
-    return { eviction, budget: this.#budgetOf(budget, options.maxTokens ?? null, knownSizes) };
+    const tokenBytes = (sizes: readonly number[]) => this.#memoryOf(sizes).map((memory) => new Arena(memory).bytesPerToken);
+    return limitOf(spec, { ...layout, divisible: divisibleBy(layout), tokenBytes }, maxTokens ?? null, knownSizes);
   }
 
-  #restoredLimits({ eviction: was, budget: had }: Header, { eviction, budget, maxTokens }: CreateOptions): Limits {
-    const limits = this.#limitsOf({
-      eviction: eviction ?? was?.policy ?? 'none',
-      budget: budget ?? (had ? { bytes: had.bytes, policy: had.policy } : undefined),
-      maxTokens: maxTokens ?? (was ?? had)?.maxTokens ?? undefined,
-    }, had?.groupSizes);
+  #restoredLimit(header: Header, { cache, maxTokens }: CreateOptions): Limit | null {
+    const spec = cache === undefined ? specOfHeader(header) : resolveCacheSpec(cache);
+    const { eviction: was = null, budget: had = null } = header;
+    const limit = this.#limitOf(spec, maxTokens ?? (was ?? had)?.maxTokens ?? undefined, had?.groupSizes);
+    const { eviction, budget } = headerOf(limit);
     for (const [name, before, now] of [
-      ['eviction', was?.policy, limits.eviction?.policy.spec],
-      ['a KV budget by', had?.policy, limits.budget?.policy.spec],
-      ['a KV budget of bytes', had?.bytes, limits.budget?.bytes],
-      ['a KV budget with group sizes', had?.groupSizes.join(','), limits.budget?.groupSizes.join(',')],
+      ['eviction', was?.policy, eviction?.policy],
+      ['a KV budget by', had?.policy, budget?.policy],
+      ['a KV budget of bytes', had?.bytes, budget?.bytes],
+      ['a KV budget with group sizes', had?.groupSizes.join(','), budget?.groupSizes.join(',')],
     ] as const) {
       if (before === now) continue;
       throw new ArgumentError(`CachePool.restore: expected ${name} ${before ?? 'none'}, which the cache was made with, got ${now ?? 'none'}`);
     }
-    return limits;
-  }
-
-  #budgetOf(options: BudgetOptions, maxTokens: number | null, knownSizes?: readonly number[]): Budget {
-    const { layout } = this.#owner;
-    const tokenBytes = (size: number) => new Arena(this.#memoryOf([size])[0]!).bytesPerToken;
-    return budgetOf(options, { ...layout, divisible: divisibleBy(layout), tokenBytes }, maxTokens, knownSizes);
+    return limit;
   }
 
   #expectLive(method: string): void {
     if (this.#disposed) throw new ArgumentError(`CachePool.${method}: this pool is disposed; make another one`);
   }
-}
-
-function evictionOf({ eviction = 'none', ...options }: CreateOptions): Eviction | null {
-  const policy = (typeof eviction === 'function' ? eviction : parseEviction(eviction))(options);
-  if (!policy) return null;
-  if (!Number.isInteger(policy.capacity) || policy.capacity < 1) {
-    throw new ArgumentError(`eviction ${policy.spec}: expected a capacity of whole tokens from 1, got ${policy.capacity}`);
-  }
-  return { policy, maxTokens: options.maxTokens ?? null };
 }

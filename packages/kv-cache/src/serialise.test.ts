@@ -67,21 +67,21 @@ async function sealed(bytes: Uint8Array<ArrayBuffer>) {
 }
 
 describe('a restored cache', () => {
-  it.each(['none', 'h2o:0.5', 'nacl:0.5:7', 'window:0.5'])('is as it was, and goes on as it would have: %s', async (eviction) => {
-    const options = { eviction, maxTokens: 90 };
+  it.each(['none', 'h2o:0.5', 'nacl:0.5:7', 'window:0.5'])('is as it was, and goes on as it would have: %s', async (text) => {
+    const options = { cache: text, maxTokens: 90 };
     const cache = filled(new CachePool(new WatchedRuntime(), layout), 70, options);
     const runtime = new WatchedRuntime();
     const restored = await new CachePool(runtime, layout).restore(await cache.serialise());
     expect(contents(restored)).toEqual(contents(cache));
     for (let token = 0; token < 40; token++) [cache, restored].forEach(append);
     expect(contents(restored)).toEqual(contents(cache));
-    expect(restored.tokensKept(0)).toBe(eviction === 'none' ? 110 : 45);
+    expect(restored.tokensKept(0)).toBe(text === 'none' ? 110 : 45);
     restored.dispose();
     expect(runtime.taken).toBe(0);
   });
 
   it('has the same numbers in int8, in as many bytes as they and their scales take', async () => {
-    for (const options of [{}, { eviction: 'h2o:0.5', maxTokens: 90 }]) {
+    for (const options of [{}, { cache: 'h2o:0.5', maxTokens: 90 }]) {
       const int8 = { ...layout, type: 'int8' } as const;
       const cache = filled(new CachePool(new WatchedRuntime(), int8), 70, options);
       const bytes = await cache.serialise();
@@ -90,7 +90,7 @@ describe('a restored cache', () => {
         const numbers = tokens * store.heads * 3;
         return sum + 2 * (Math.ceil(numbers / 4) * 4 + 4 * tokens * store.heads);
       }, 0);
-      const places = options.eviction ? 8 * 2 * cache.tokensKept(0) : 2 * 20; // 70 times 2 bits are 18 bytes
+      const places = options.cache ? 8 * 2 * cache.tokensKept(0) : 2 * 20; // 70 times 2 bits are 18 bytes
       expect(bytes.length).toBe(header + places + rows + 32);
       const restored = await new CachePool(new WatchedRuntime(), int8).restore(bytes);
       expect(contents(restored)).toEqual(contents(cache));
@@ -111,7 +111,7 @@ describe('a restored cache', () => {
 
   it('comes from bytes that begin anywhere, such as in a Buffer of Node', async () => {
     const pool = new CachePool(new WatchedRuntime(), layout);
-    for (const options of [{}, { eviction: 'h2o:0.5', maxTokens: 20 }]) {
+    for (const options of [{}, { cache: 'h2o:0.5', maxTokens: 20 }]) {
       const cache = filled(pool, 12, options);
       const bytes = await cache.serialise();
       const buffer = Buffer.alloc(bytes.length + 3).fill(bytes, 3);
@@ -122,22 +122,22 @@ describe('a restored cache', () => {
 
   it('takes another maxTokens, and the same policy only', async () => {
     const pool = new CachePool(new WatchedRuntime(), layout);
-    const bytes = await filled(pool, 20, { eviction: 'h2o:0.5', maxTokens: 40 }).serialise();
-    const smaller = await pool.restore(bytes, { eviction: 'h2o:0.5', maxTokens: 12 });
+    const bytes = await filled(pool, 20, { cache: 'h2o:0.5', maxTokens: 40 }).serialise();
+    const smaller = await pool.restore(bytes, { cache: 'h2o:0.5', maxTokens: 12 });
     expect(smaller.tokensKept(0)).toBe(20);
     append(smaller);
     expect(smaller.tokensKept(0)).toBe(6);
     const refusal = 'CachePool.restore: expected eviction h2o:0.5, which the cache was made with, got';
-    await expect(pool.restore(bytes, { eviction: 'h2o:0.6', maxTokens: 40 })).rejects.toThrow(`${refusal} h2o:0.6`);
-    await expect(pool.restore(bytes, { eviction: 'none' })).rejects.toThrow(`${refusal} none`);
-    await expect(pool.restore(await pool.create().serialise(), { eviction: 'h2o:1', maxTokens: 4 })).rejects.toThrow(
+    await expect(pool.restore(bytes, { cache: 'h2o:0.6', maxTokens: 40 })).rejects.toThrow(`${refusal} h2o:0.6`);
+    await expect(pool.restore(bytes, { cache: 'none' })).rejects.toThrow(`${refusal} none`);
+    await expect(pool.restore(await pool.create().serialise(), { cache: 'h2o:1', maxTokens: 4 })).rejects.toThrow(
       'CachePool.restore: expected eviction none, which the cache was made with, got h2o:1',
     );
   });
 
   it('is serialised as it was at the call, whatever happens meanwhile', async () => {
     const pool = new CachePool(new WatchedRuntime(), layout);
-    const cache = filled(pool, 50, { eviction: 'h2o:0.5', maxTokens: 80 });
+    const cache = filled(pool, 50, { cache: 'h2o:0.5', maxTokens: 80 });
     const before = contents(cache);
     const pending = cache.serialise();
     cache.truncate(40);
@@ -166,7 +166,7 @@ describe('restore refuses', () => {
   let evicting: Promise<Uint8Array>;
   beforeAll(() => {
     serialised = filled(pool, 20).serialise();
-    evicting = filled(pool, 20, { eviction: 'h2o:0.5', maxTokens: 20 }).serialise();
+    evicting = filled(pool, 20, { cache: 'h2o:0.5', maxTokens: 20 }).serialise();
   });
 
   it('a cache of another element type', async () => {
@@ -253,7 +253,7 @@ describe('restore refuses', () => {
     const policy = (spec: string, maxTokens = 20) => ({
       header: (json: string) => json.replace('"h2o:0.5","maxTokens":20', `"${spec}","maxTokens":${maxTokens}`),
     });
-    await refused(await forged(await evicting, policy('mine')), 'eviction: expected none, h2o:0.6, nacl:0.6, window:0.5, got "mine"');
+    await refused(await forged(await evicting, policy('mine')), 'CachePool.restore: expected none, or one of h2o, nacl, window, mean-attention, oldest with a limit, such as h2o:0.6, got "mine"');
     await refused(await forged(await evicting, policy('h2o:0.5', 0)), 'expected maxTokens, of which it keeps a share');
     // One token more than were seen.
     const kept = /"tokens":\[\[([\d,]+)\]/.exec(new TextDecoder().decode(await evicting))![1]!.split(',').reduce((sum, count) => sum + Number(count), 0);
@@ -265,7 +265,7 @@ describe('restore refuses', () => {
   });
 
   it('a budget that can not be one', async () => {
-    const budgeted = await filled(pool, 20, { budget: { bytes: 4000, policy: 'oldest@4' }, maxTokens: 20 }).serialise();
+    const budgeted = await filled(pool, 20, { cache: 'oldest@4:4000B', maxTokens: 20 }).serialise();
     const own = '"budget":{"policy":"oldest@4","maxTokens":20,"bytes":4000,"groupSizes":[1,2,4]}';
     expect(new TextDecoder().decode(budgeted)).toContain(own);
     await expect(pool.restore(budgeted)).resolves.toHaveProperty('tokensSeen', 20);
@@ -277,7 +277,7 @@ describe('restore refuses', () => {
     ] as const) {
       await refused(await forged(budgeted, { header: (json) => json.replace(from, to) }), refusal);
     }
-    await refused(await forged(budgeted, { header: (json) => json.replace('"bytes":4000', '"bytes":1') }), 'KV budget: expected at least');
+    await refused(await forged(budgeted, { header: (json) => json.replace('"bytes":4000', '"bytes":1') }), 'cache oldest@4:1B: expected at least');
   });
 
   it('places that are none', async () => {

@@ -12,8 +12,11 @@ import { expertBits, ExpertIndex } from './expert-index';
 import type { Arena } from './layers/arena';
 import type { KeepAllLayer } from './layers/keep-all';
 import { SlotEntries } from './layers/slot-entries';
-import { SlottedLayer } from './layers/slotted';
+import { LimitedLayer } from './layers/limited';
 import { divisibleBy, entryOf, type CacheLayout } from './layout';
+import { formatPolicy, parsePolicy } from './policies/cache-fields';
+import { formatCacheSpec, resolveCacheSpec, type ResolvedSpec } from './policies/cache-spec';
+import type { Limit } from './policies/limit';
 import { decodeRows, encodeRows, rowBytes, type RowFormat } from './rows';
 
 const MAGIC = 'mixsgakv';
@@ -27,9 +30,9 @@ export interface Header {
   readonly tokensSeen: number;
   /** Tokens kept, by layer and arena. */
   readonly tokens: readonly (readonly number[])[];
-  /** The policy's spec and what it was made with; null where every token is kept. */
+  /** The text of a spec that evicts, and what it was made with; null where there is none. */
   readonly eviction: { readonly policy: string; readonly maxTokens: number | null } | null;
-  /** The KV budget, and the group size of each arena that it has; null or left out where there is none. */
+  /** Where a spec coarsens: its `kvPolicy`, see `CacheFields`, its bytes, and the group size of each arena; null or left out where there is none. */
   readonly budget?: BudgetHeader | null;
 }
 
@@ -38,6 +41,20 @@ interface BudgetHeader {
   readonly maxTokens: number | null;
   readonly bytes: number;
   readonly groupSizes: readonly number[];
+}
+
+/** What a header has of a limit. */
+export function headerOf(limit: Limit | null): Required<Pick<Header, 'eviction' | 'budget'>> {
+  if (!limit) return { eviction: null, budget: null };
+  const { spec, maxTokens, bytes, groupSizes } = limit;
+  if (spec.action === 'evict') return { eviction: { policy: formatCacheSpec(spec), maxTokens }, budget: null };
+  return { eviction: null, budget: { policy: formatPolicy(spec), maxTokens, bytes: bytes!.total, groupSizes } };
+}
+
+/** The spec of a header; null where there is no limit. @throws ArgumentError when it names no policy */
+export function specOfHeader({ eviction, budget }: Pick<Header, 'eviction' | 'budget'>): ResolvedSpec | null {
+  const who = 'CachePool.restore';
+  return resolveCacheSpec(budget ? { ...parsePolicy(budget.policy, who), limit: { bytes: budget.bytes } } : (eviction?.policy ?? 'none'), who);
 }
 
 /** What tells the place of a layer's tokens. */
@@ -54,7 +71,7 @@ export interface Places {
  */
 export async function serialise(
   header: Omit<Header, 'schema' | 'tokens'>,
-  layers: readonly (KeepAllLayer | SlottedLayer)[],
+  layers: readonly (KeepAllLayer | LimitedLayer)[],
 ): Promise<Uint8Array> {
   const tokens = layers.map(({ arenas }) => arenas.map((arena) => arena.tokens));
   const whole: Header = { schema: SCHEMA, ...header, tokens };
@@ -71,7 +88,7 @@ export async function serialise(
     at += padded(part.byteLength);
   };
   for (const layer of layers) {
-    if (!(layer instanceof SlottedLayer)) {
+    if (!(layer instanceof LimitedLayer)) {
       put(layer.index.packed);
       continue;
     }

@@ -75,10 +75,10 @@ describe('languageModel', () => {
     const { decoder, model } = await tinyModel('llama', 'gqa:2');
     const [inputs, targets] = [tinyTokens(24, 1), tinyTokens(24, 2)];
     const { nll } = await model.likelihood(inputs, targets, { routing: 'decode', windows: 2 });
-    const { nll: streamed, kvBytesUsed } = await model.streamNll(inputs, targets, { windows: 2, eviction: 'none' });
+    const { nll: streamed, kvBytesUsed } = await model.streamNll(inputs, targets, { windows: 2, cache: 'none' });
     expect(kvBytesUsed).toEqual([12 * model.kv.bytesPerToken, 12 * model.kv.bytesPerToken]);
     streamed.forEach((value, i) => expect(Math.abs(value - nll[i]!)).toBeLessThan(1e-4));
-    const { nll: evicted, kvBytesUsed: left } = await model.streamNll(inputs, targets, { windows: 2, eviction: 'h2o:0.5' });
+    const { nll: evicted, kvBytesUsed: left } = await model.streamNll(inputs, targets, { windows: 2, cache: 'h2o:0.5' });
     expect(left[0]).toBeLessThan(0.6 * kvBytesUsed[0]!);
     expect(evicted.subarray(0, 6)).toEqual(streamed.subarray(0, 6));
     expect(Math.abs(evicted[11]! - streamed[11]!)).toBeGreaterThan(1e-4);
@@ -97,7 +97,7 @@ describe('languageModel', () => {
     const message = 'expected windows of the same length with a token or more each, got 10 tokens in 3 windows';
     await expect(inWindows(3)).rejects.toThrow(`likelihood: ${message}`);
     await expect(model.routingOf(tokens, { routing: 'decode', windows: 3 })).rejects.toThrow(`routingOf: ${message}`);
-    await expect(model.streamNll(tokens, tokens, { windows: 3, eviction: 'none' })).rejects.toThrow(`streamNll: ${message}`);
+    await expect(model.streamNll(tokens, tokens, { windows: 3, cache: 'none' })).rejects.toThrow(`streamNll: ${message}`);
     await expect(inWindows(2, tokens.subarray(1))).rejects.toThrow('likelihood: expected a target for each of 10 tokens, got 9');
     decoder.dispose();
   });

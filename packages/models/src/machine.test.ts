@@ -53,7 +53,9 @@ describe('what a model is to do', () => {
     const { weights, cache, pass } = runningMemory(opt, mha, { weights: 'f32' }, { sequences: 3, passTokens: 100, cachedTokens: 200 });
     expect(weights).toBe(4 * 125_239_296);
     expect([cache, pass]).toEqual([3 * 200 * perToken, 100 * perPass]);
-    expect(runningMemory(opt, mha, { weights: 'f32' }, { sequences: 3, cachedTokens: 200, kvBudget: 5000 }).cache).toBe(15_000);
+    expect(runningMemory(opt, mha, { weights: 'f32' }, { sequences: 3, cachedTokens: 200, cache: 'oldest:5000B' }).cache).toBe(15_000);
+    const limited = (limit: string) => runningMemory(opt, mha, { weights: 'f32' }, { sequences: 3, cachedTokens: 200, cache: limit }).cache;
+    expect([limited('oldest:25%'), limited('h2o:0.5'), limited('none')]).toEqual([0.25, 1, 1].map((share) => share * 3 * 200 * perToken));
     expect(runningMemory(opt, mha, { weights: 'f32', kv: 'int8' }, { cachedTokens: 1 }).cache).toBe(perToken / 4 + 12 * 2 * 12 * 4);
   });
 
@@ -67,8 +69,8 @@ describe('what a model is to do', () => {
     );
     expect(check({ weights: 'f32', kv: 'int8' }, long)).not.toThrow();
     expect(check({ weights: 'int8' }, long)).not.toThrow();
-    expect(check({ weights: 'f32' }, { ...long, kvBudget: 391_682_457 })).not.toThrow();
-    expect(check({ weights: 'f32' }, { ...long, kvBudget: 391_682_458 })).toThrow('on wasm');
+    expect(check({ weights: 'f32' }, { ...long, cache: 'oldest:391682457B' })).not.toThrow();
+    expect(check({ weights: 'f32' }, { ...long, cache: 'oldest:391682458B' })).toThrow('on wasm');
     expect(check({ weights: 'f32' }, { passTokens: 2048, cachedTokens: 2048 })).not.toThrow();
   });
 

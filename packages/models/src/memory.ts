@@ -1,5 +1,6 @@
 // What a model takes of memory: to run, by its workload, and to be trained, by its batch.
 import { expectOptions, type KvType, type OptionNames, type WeightType } from '@mixsga/backend';
+import { CACHE_SPEC, resolveCacheSpec, type CacheSpec } from '@mixsga/kv-cache';
 import { parseAttention } from './attention/index';
 import type { AttentionVariant } from './attention/variant';
 import { modelShape, type ModelConfig } from './config/shape';
@@ -14,11 +15,11 @@ export interface Workload {
   readonly passTokens?: number | undefined;
   /** Tokens that the cache of a sequence comes to hold: prompt and new ones. Default 0, no cache. */
   readonly cachedTokens?: number | undefined;
-  /** Bytes that the cache of a sequence never exceeds. Default: no limit. */
-  readonly kvBudget?: number | undefined;
+  /** What keeps the cache of a sequence small, or its text; only a limit in bytes counts, since a prompt is stored whole before tokens are evicted. */
+  readonly cache?: string | CacheSpec | undefined;
 }
 
-export const WORKLOAD: OptionNames<Workload> = { sequences: true, passTokens: true, cachedTokens: true, kvBudget: true };
+export const WORKLOAD: OptionNames<Workload> = { sequences: true, passTokens: true, cachedTokens: true, cache: CACHE_SPEC };
 
 /** Bytes. */
 export interface RunningMemory {
@@ -39,15 +40,22 @@ export interface RunningTypes {
 
 /** What a model takes to run on wasm; the rest, such as the logits of some rows, is small. */
 export function runningMemory(config: ModelConfig, variant: AttentionVariant, { weights, kv = 'f32' }: RunningTypes, workload: Workload = {}): RunningMemory {
-  const { sequences = 1, passTokens = 0, cachedTokens = 0, kvBudget = Infinity } = workload;
+  const { sequences = 1, passTokens = 0, cachedTokens = 0, cache } = workload;
   const shape = modelShape(config);
   const { hiddenSize, heads, kvHeads, headDim, rotary } = shape;
   const perToken = 4 * (hiddenSize + heads * headDim + 2 * variant.storedKvHeads(kvHeads) * headDim + (rotary ? headDim : 0));
   return {
     weights: modelCost(config, variant).weightBytes[weights] + pooledBytes(config, variant, weights),
-    cache: sequences * Math.min(kvBudget, cachedTokens * kvBytes(shape, variant, kv)),
+    cache: sequences * limitedBytes(cachedTokens * kvBytes(shape, variant, kv), cache),
     pass: passTokens * perToken,
   };
+}
+
+/** @param full what the cache takes without a limit */
+function limitedBytes(full: number, cache: Workload['cache']): number {
+  const limit = resolveCacheSpec(cache)?.limit;
+  if (!limit || 'tokens' in limit) return full;
+  return 'bytes' in limit ? Math.min(limit.bytes, full) : limit.share * full;
 }
 
 export function sumOf({ weights, cache, pass }: RunningMemory): number {

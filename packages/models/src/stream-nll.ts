@@ -1,21 +1,19 @@
 import { expectOptions, nextTask, type OptionNames } from '@mixsga/backend';
+import { CACHE_SPEC, type CacheSpec } from '@mixsga/kv-cache';
 import type { Decoder } from './generation/decoder';
 
 export interface StreamOptions {
   /** Windows, each with a cache of its own. */
   readonly windows: number;
-  /** The policy, such as `h2o:0.6`, which keeps its share of a window's length. Default: keep all. */
-  readonly eviction?: string;
-  /** Bytes that the cache of a window may hold, see `CacheOptions`. Default: no limit. */
-  readonly kvBudget?: number;
-  readonly kvPolicy?: string;
+  /** What keeps the cache of a window small, see `CacheOptions`; shares are of the window's length. Default: no limit. */
+  readonly cache?: string | CacheSpec;
   /** Aborts between two tokens: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /** How much is done, from 0 to 1, after each token. */
   readonly onProgress?: ((done: number) => void) | undefined;
 }
 
-export const STREAM_OPTIONS: OptionNames<StreamOptions> = { windows: true, eviction: true, kvBudget: true, kvPolicy: true, signal: true, onProgress: true };
+export const STREAM_OPTIONS: OptionNames<StreamOptions> = { windows: true, cache: CACHE_SPEC, signal: true, onProgress: true };
 
 /** What windows cost that went token by token through caches. */
 export interface StreamedNll {
@@ -29,7 +27,7 @@ export interface StreamedNll {
  * The likelihoods of some windows, each token decoded on its own into a cache of its window. `inputs` and `targets` are row-major
  * [windows, T].
  *
- * @throws ArgumentError when there is no such policy, or the budget is too small for a window
+ * @throws ArgumentError when there is no such policy, or its bytes are too few for a window
  */
 export async function streamNll(
   decoder: Decoder,
@@ -38,11 +36,11 @@ export async function streamNll(
   options: StreamOptions,
 ): Promise<StreamedNll> {
   expectOptions('streamNll', options, STREAM_OPTIONS);
-  const { windows, eviction, kvBudget, kvPolicy, signal, onProgress } = options;
+  const { windows, cache, signal, onProgress } = options;
   const length = inputs.length / windows;
   const size = decoder.vocabularySize;
   const nll = new Float32Array(inputs.length);
-  const caches = Array.from({ length: windows }, () => decoder.createCache({ eviction, kvBudget, kvPolicy, maxTokens: length }));
+  const caches = Array.from({ length: windows }, () => decoder.createCache({ ...(cache !== undefined && { cache }), maxTokens: length }));
   try {
     for (let t = 0; t < length; t++) {
       await nextTask();

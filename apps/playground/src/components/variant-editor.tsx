@@ -135,7 +135,8 @@ function KvBudget({ id, share, onChange }: { id: string; share: number | undefin
 function KeepRatio({ id, spec, onChange }: { id: string; spec: string; onChange: (spec: string) => void }) {
   const parts = partsOf(spec);
   const [ratio, ...others] = parts.numbers;
-  if (ratio === undefined) return null;
+  // A limit in bytes is changed in the address.
+  if (ratio === undefined || Number.isNaN(ratio)) return null;
   return (
     <div class="ratio">
       <label for={`${id}-keep`}>Kept</label>

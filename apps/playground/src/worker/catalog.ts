@@ -1,5 +1,5 @@
 import { describeBackends } from '@mixsga/backend';
-import { evictionKinds } from '@mixsga/kv-cache';
+import { policies } from '@mixsga/kv-cache';
 import { attentionKinds } from '@mixsga/models';
 import { backendChoices, type Catalog } from '../protocol';
 
@@ -8,7 +8,10 @@ export async function catalog(): Promise<Catalog> {
   const backends = await describeBackends();
   return {
     attention: Object.entries(attentionKinds).map(([name, { example, description }]) => ({ name, example, description })),
-    eviction: Object.entries(evictionKinds).map(([name, { example, form }]) => ({ name, example, description: form })),
+    eviction: [
+      { name: 'none', example: 'none', description: 'every token stays' },
+      ...Object.entries(policies).map(([name, { description }]) => ({ name, example: `${name}:0.6`, description })),
+    ],
     backends: backends
       .filter(({ name }) => (backendChoices as readonly string[]).includes(name))
       .map(({ name, available, software, detail, reason }) => ({ name, available, software, detail: reason ?? detail })),

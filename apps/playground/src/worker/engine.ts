@@ -8,7 +8,7 @@ import {
 } from '../protocol';
 import { fetchCheckpoint, type Checkpoint } from './checkpoint';
 import { chooseWeights } from './fit';
-import { budgetBytes, cacheLayers, keptOf, newTokensOf, planVariant } from './plan';
+import { limitOf, cacheLayers, keptOf, newTokensOf, planVariant } from './plan';
 import { CacheWatch, Pace, piecesOf, routingFacts } from './watch';
 
 type Emit = (event: RunEvent) => void;
@@ -86,11 +86,10 @@ export class Engine {
     const { tokenizer, stopTokens } = pretrained;
     const layers = cacheLayers(request.attention, report.layers);
     const { ratios } = parseAttention(request.attention).experts ?? { ratios: [1] };
-    const kvBudget = request.kvBudget === undefined ? null : budgetBytes(report, request.kvBudget, length - 1);
-    const limits = { eviction: request.eviction, ...(kvBudget !== null && { kvBudget }) };
+    const limit = limitOf(report, request, length - 1);
     // What does not fit is said now. It takes no page.
-    const empty = pretrained.decoder.createCache({ ...limits, maxTokens: length });
-    const { stored } = empty;
+    const empty = pretrained.decoder.createCache({ cache: limit, maxTokens: length });
+    const { stored, budget: kvBudget } = empty;
     empty.dispose();
     emit({
       type: 'started',
@@ -107,14 +106,14 @@ export class Engine {
     });
     emit({ type: 'phase', phase: 'prompt' });
 
-    const watch = new CacheWatch(new Set(layers).size, length - 1, request.eviction !== 'none' || kvBudget !== null);
+    const watch = new CacheWatch(new Set(layers).size, length - 1, limit !== 'none');
     let seen: Omit<RunStep, 'type' | 'token' | 'speed'> | null = null;
     const pace = new Pace(request.pace);
     const generation = generate(pretrained.decoder, [prompt], {
       ...samplingOf(request),
       maxNewTokens, stopTokens, tokenizer, signal,
       generated: [request.generated],
-      ...limits,
+      cache: limit,
       onPrefill: (_, done) => emit({ type: 'progress', done }),
       onPass: (_, cache: KvCache) => {
         seen = watch.look(cache);

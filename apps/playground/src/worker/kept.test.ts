@@ -1,6 +1,7 @@
 // What the page says is kept of a token, against the bytes of real caches.
 import { startBackend } from '@mixsga/backend';
-import { fromPretrained, generate, inspectConfig, type GenerateOptions } from '@mixsga/models';
+import { type CacheFields, cacheOfFields } from '@mixsga/kv-cache';
+import { fromPretrained, generate, inspectConfig } from '@mixsga/models';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -25,7 +26,7 @@ const two: Kept = { share: 0.25, text: '2 of 8 heads' };
 const one: Kept = { share: 0.125, text: '1 of 8 heads' };
 const dimensions = (count: number): Kept => ({ share: count / 256, text: `${count} of 256 dimensions` });
 
-type Limits = Pick<GenerateOptions, 'eviction' | 'kvBudget' | 'kvPolicy'>;
+type Limits = CacheFields;
 
 beforeAll(async () => void (await startBackend('wasm')));
 
@@ -72,7 +73,7 @@ describe('what is kept of a token', () => {
     ['mixsga:3:1:6', { kvBudget: 0.4, kvPolicy: 'attention' }, [all, four, two, one]],
     ['latent:1@4', { kvBudget: 0.15 }, [dimensions(64), dimensions(32), dimensions(16)]],
   ])('with %s under %j is that of coarser tokens too', async (attention, { kvBudget, ...policy }, expected) => {
-    const { view, kept, bytes, places } = await watched(attention, { kvBudget: Math.floor(kvBudget! * TOKENS * LAYERS * FULL), ...policy });
+    const { view, kept, bytes, places } = await watched(attention, { kvBudget: Math.floor(Number(kvBudget) * TOKENS * LAYERS * FULL), ...policy });
     expect(kept).toEqual(expected);
     expect(FULL * shares(view)).toBeCloseTo(bytes - places, 6);
     // Some tokens have lost something, or nothing was tried.
@@ -104,7 +105,8 @@ async function watched(attention: string, limits: Limits = {}, kv: 'f32' | 'int8
   const { decoder } = await fromPretrained('sotu-mini', { attention, kv });
   const layers = cacheLayers(attention, LAYERS);
   const stored = new Set(layers).size;
-  const empty = decoder.createCache({ ...limits, maxTokens: TOKENS + 1 });
+  const cache = cacheOfFields(limits) ?? 'none';
+  const empty = decoder.createCache({ cache, maxTokens: TOKENS + 1 });
   const { stored: entries } = empty;
   empty.dispose();
   const kept = keptOf(attention, report, entries);
@@ -119,7 +121,7 @@ async function watched(attention: string, limits: Limits = {}, kv: 'f32' | 'int8
   const moves = Object.keys(limits).length > 0;
   const watch = new CacheWatch(stored, TOKENS, moves);
   const generation = generate(decoder, [Array.from({ length: PROMPT }, (_, i) => i + 40)], {
-    ...limits,
+    cache,
     maxNewTokens: NEW,
     onPass: (_, cache) => view.apply({ type: 'step', token: { id: 0, text: '' }, speed: { prefill: null, decode: null }, ...watch.look(cache) }),
   });

@@ -1,5 +1,5 @@
 // What a run will take, before it runs.
-import { ENTRY_BYTES, parseEviction, type StoredToken } from '@mixsga/kv-cache';
+import { cacheOfFields, type CacheSpec, capacityOf, ENTRY_BYTES, resolveCacheSpec, type StoredToken } from '@mixsga/kv-cache';
 import { parseAttention, storedTokens, type ModelReport } from '@mixsga/models';
 import type { Kept, Variant, VariantPlan } from '../protocol';
 
@@ -22,7 +22,8 @@ export function storingLayers(attention: string, layers: number): number {
  * @param tokens in the cache without eviction; the length that the sequence can reach is one more
  * @throws ArgumentError when there is no such policy
  */
-export function planVariant(report: ModelReport, { attention, eviction, kvBudget }: Variant, tokens: number): VariantPlan {
+export function planVariant(report: ModelReport, variant: Variant, tokens: number): VariantPlan {
+  const { attention } = variant;
   const asked = parseAttention(attention);
   const stored = storedTokens(report, asked);
   const kept = keptOf(attention, report, stored);
@@ -30,16 +31,20 @@ export function planVariant(report: ModelReport, { attention, eviction, kvBudget
   const layers = storingLayers(attention, report.layers);
   // Entries in place of the packed index of experts.
   const placed = Math.round(layers * ratios.reduce((sum, ratio, expert) => sum + ratio * stored[expert]!.bytes, 0)) + layers * ENTRY_BYTES;
-  if (kvBudget !== undefined) return { bytes: Math.min(tokens * placed, budgetBytes(report, kvBudget, tokens)), tokensKept: tokens, kept };
-  const policy = parseEviction(eviction)({ maxTokens: tokens + 1 });
-  if (!policy) return { bytes: tokens * report.kvBytesPerToken, tokensKept: tokens, kept };
-  const tokensKept = Math.min(tokens, policy.capacity);
-  return { bytes: tokensKept * placed, tokensKept, kept };
+  const spec = resolveCacheSpec(limitOf(report, variant, tokens));
+  if (!spec) return { bytes: tokens * report.kvBytesPerToken, tokensKept: tokens, kept };
+  const { limit } = spec;
+  if ('tokens' in limit) {
+    const tokensKept = Math.min(tokens, capacityOf(limit.tokens, tokens + 1));
+    return { bytes: tokensKept * placed, tokensKept, kept };
+  }
+  const bytes = Math.min(tokens * placed, 'bytes' in limit ? limit.bytes : Math.floor(limit.share * tokens * placed));
+  return { bytes, tokensKept: spec.action === 'evict' ? Math.floor(bytes / placed) : tokens, kept };
 }
 
-/** A KV budget in bytes, of a share of the unmodified cache of `tokens` tokens. */
-export function budgetBytes(report: ModelReport, share: number, tokens: number): number {
-  return Math.floor(share * tokens * report.kvBytesPerTokenFull);
+/** What keeps the cache of a variant small: its policy, or a share of the unmodified cache of `tokens` tokens. @throws ArgumentError when there is no such policy */
+export function limitOf(report: ModelReport, { eviction, kvBudget }: Variant, tokens: number): CacheSpec | 'none' {
+  return cacheOfFields({ eviction, kvBudget: kvBudget === undefined ? undefined : Math.floor(kvBudget * tokens * report.kvBytesPerTokenFull) }) ?? 'none';
 }
 
 /**

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { EVICTED } from '../protocol';
 import { chooseWeights } from './fit';
-import { budgetBytes, newTokensOf, planVariant, storingLayers } from './plan';
+import { limitOf, newTokensOf, planVariant, storingLayers } from './plan';
 import { CacheWatch, Pace, piecesOf, routingFacts } from './watch';
 
 const zoo = fileURLToPath(new URL('../../../../packages/models/zoo/sotu-mini', import.meta.url));
@@ -23,7 +23,7 @@ describe('a plan', () => {
     if (attention.startsWith('mixsga')) return;
     const { decoder } = await fromPretrained('sotu-mini', { attention });
     for (const eviction of ['none', 'window:0.5']) {
-      const generation = generate(decoder, [Array.from({ length: 90 }, (_, i) => i + 40)], { maxNewTokens: 11, eviction });
+      const generation = generate(decoder, [Array.from({ length: 90 }, (_, i) => i + 40)], { maxNewTokens: 11, cache: eviction });
       for await (const _ of generation);
       expect(planVariant(report, { attention, eviction }, 100).bytes, eviction).toBe(generation.stats().kvBytesUsed);
     }
@@ -34,12 +34,12 @@ describe('a plan', () => {
     const report = await reportOf();
     const { bytes, tokensKept } = planVariant(report, { attention: 'mha', eviction: 'none', kvBudget: 0.5 }, 100);
     expect([bytes, tokensKept]).toEqual([100 * 2048, 100]);
-    expect(budgetBytes(report, 0.5, 100)).toBe(bytes);
+    expect(limitOf(report, { attention: 'mha', eviction: 'none', kvBudget: 0.5 }, 100)).toEqual({ policy: 'mean-attention', limit: { bytes } });
     expect(planVariant(await reportOf('gqa:4'), { attention: 'gqa:4', eviction: 'none', kvBudget: 0.5 }, 100).bytes).toBe(100 * (1024 + 4 * 8));
     const { decoder } = await fromPretrained('sotu-mini');
     const watch = new CacheWatch(4, 100, true);
     let last: ReturnType<CacheWatch['look']> | null = null;
-    const generation = generate(decoder, [Array.from({ length: 90 }, (_, i) => i + 40)], { maxNewTokens: 11, kvBudget: bytes, onPass: (_, cache) => void (last = watch.look(cache)) });
+    const generation = generate(decoder, [Array.from({ length: 90 }, (_, i) => i + 40)], { maxNewTokens: 11, cache: `mean-attention:${bytes}B`, onPass: (_, cache) => void (last = watch.look(cache)) });
     for await (const _ of generation);
     const { kvBytesUsed } = generation.stats();
     expect(kvBytesUsed).toBeLessThanOrEqual(bytes);
@@ -97,7 +97,7 @@ describe('a watched run', () => {
     const watch = new CacheWatch(4, 49, true);
     let last: { first: number; experts: Uint8Array } = { first: -1, experts: new Uint8Array() };
     const prompt = Array.from({ length: 30 }, (_, i) => 100 + i);
-    for await (const _ of generate(decoder, [prompt], { maxNewTokens: 20, eviction: 'window:0.5', onPass: (_, cache) => void (last = watch.look(cache)) }));
+    for await (const _ of generate(decoder, [prompt], { maxNewTokens: 20, cache: 'window:0.5', onPass: (_, cache) => void (last = watch.look(cache)) }));
     expect(last.first).toBe(0);
     expect(last.experts.filter((expert) => expert === EVICTED)).toHaveLength(4 * (49 - 25));
     decoder.dispose();

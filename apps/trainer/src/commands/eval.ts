@@ -2,16 +2,16 @@ import { join } from 'node:path';
 
 import { ArgumentError, type BackendName, type KvType, type WeightType, weightTypes } from '@mixsga/backend';
 import { type EvaluationOptions, evaluatorNamed, evaluatorNames, type MeasuredModel, type MeasuredTask, type Routing } from '@mixsga/evaluators';
-import { parseEviction } from '@mixsga/kv-cache';
+import { fieldsOfCache } from '@mixsga/kv-cache';
 import { environmentFetch } from '@mixsga/models';
 import { checkOutputFile, evaluateModel, type EvaluationTask, Interrupted, ProgressLine, UNFINISHED, withInterruption, withOutputFolder, writeOutputFile, writeResults } from '@mixsga/training/node';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-import { budgetOption, type BudgetOptions, checkBudget, evictionExamples, kvOption, policyOption, positiveInteger, print, printJson } from './options';
+import { budgetOption, evictionOption, kvOption, type LimitOptions, limitOf, policyOption, positiveInteger, print, printJson } from './options';
 
 const DEFAULT_TASKS = 'perplexity,kv_accounting,routing';
 
-interface EvalOptions extends BudgetOptions {
+interface EvalOptions extends LimitOptions {
   tasks: string;
   routing: Routing;
   split?: 'validation' | 'test' | 'all';
@@ -20,7 +20,6 @@ interface EvalOptions extends BudgetOptions {
   attention?: string;
   weights: WeightType;
   kv: KvType;
-  eviction?: string;
   limit?: number;
   maxWindows?: number;
   windowLength?: number;
@@ -68,7 +67,7 @@ export function registerEval(program: Command): void {
     .option('--attention <spec>', 'convert a model with plain attention in memory: gqa:2, cla:2, mixsga:3:1:6')
     .addOption(new Option('--weights <type>', 'element type of the packed weights').choices(weightTypes).default('f32'))
     .addOption(kvOption())
-    .option('--eviction <spec>', `token by token through a KV cache that evicts: ${evictionExamples}`)
+    .addOption(evictionOption('token by token through a KV cache that evicts'))
     .addOption(budgetOption())
     .addOption(policyOption())
     .option('--seeds <list>', 'instructions: seeds of the answers, separated by commas (default: 10,20,30,40,50)', integers)
@@ -128,21 +127,20 @@ function tasksOf(options: EvalOptions, send: typeof fetch): EvaluationTask[] {
     evaluatorNamed(name);
     if (names.indexOf(name) < i) throw new ArgumentError(`--tasks: expected each task once, got ${name} twice`);
   }
-  const { judge: url, judgeModel, eviction: policy, kv, kvBudget, kvPolicy, routing, limit, maxWindows, windowLength, stride, batchSize } = options;
+  const { judge: url, judgeModel, kv, routing, limit, maxWindows, windowLength, stride, batchSize } = options;
   if ((url === undefined) !== (judgeModel === undefined)) {
     throw new ArgumentError(`${url === undefined ? '--judge-model' : '--judge'}: expected --judge and --judge-model together`);
   }
-  if (policy !== undefined) parseEviction(policy);
-  checkBudget(options);
-  if (policy !== undefined || kvBudget !== undefined) {
+  const limited = limitOf(options);
+  if (limited !== undefined) {
     if (!names.some((name) => evaluatorNamed(name).evicts)) {
       const known = evaluatorNames().filter((name) => evaluatorNamed(name).evicts);
-      const option = policy === undefined ? '--kv-budget' : '--eviction';
+      const option = options.kvBudget === undefined ? '--eviction' : '--kv-budget';
       throw new ArgumentError(`${option}: expected a task that depends on it (${known.join(', ')}), got ${options.tasks}`);
     }
   }
   // What a cache holds is measured token by token through one.
-  const eviction = policy ?? (kv !== 'f32' && kvBudget === undefined && routing === 'decode' ? 'none' : undefined);
+  const cache = limited ?? (kv !== 'f32' && routing === 'decode' ? 'none' : undefined);
   const { seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize } = options;
   const generation = given({ seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize });
   const judge = given({ url, model: judgeModel, apiKey: process.env.OPENAI_API_KEY?.trim() || undefined, fetch: send });
@@ -159,7 +157,7 @@ function tasksOf(options: EvalOptions, send: typeof fetch): EvaluationTask[] {
       task,
       data: data.get(task) ?? (reads === 'tokens' ? data.get(null) : undefined),
       split: options.split,
-      options: evicts ? ({ ...evaluation, ...given({ eviction, kvBudget, kvPolicy }) } as EvaluationOptions) : evaluation,
+      options: evicts ? ({ ...evaluation, ...given({ cache }) } as EvaluationOptions) : evaluation,
     };
   });
 }
@@ -178,14 +176,14 @@ function dataByTask(values: readonly string[], tasks: readonly string[]): Map<st
   return data;
 }
 
-function jsonOf({ model, attention, backend, weights, kv, tasks }: MeasuredModel, { routing, eviction, kvBudget, kvPolicy }: EvalOptions): object {
+function jsonOf({ model, attention, backend, weights, kv, tasks }: MeasuredModel, options: EvalOptions): object {
   const text = tasks.find(({ evaluator }) => evaluator.reads === 'tokens');
   return {
     schema: 'mixsga/eval@2',
     ...{ model, attention, backend, weights, kv: kv.type },
     ...(text && { corpus: text.data, split: (text.options as Pick<EvaluationTask, 'split'>).split }),
-    routing,
-    ...given({ eviction, kvBudget, kvPolicy }),
+    routing: options.routing,
+    ...fieldsOfCache(limitOf(options)),
     data: Object.fromEntries(tasks.map((task) => [task.name, task.data])),
     results: Object.fromEntries(tasks.map(({ name, metrics, details }) => [name, { ...metrics, ...details }])),
   };

@@ -6,12 +6,12 @@ import { type Finish, fromPretrained, generate, type GenerationStats, type Sampl
 import { downloadProgress, ifSlow, Interrupted, paceText, ProgressLine, withInterruption } from '@mixsga/training/node';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-import { type BudgetOptions, budgetOption, checkBudget, evictionExamples, kvOption, policyOption, print, printJson } from './options';
+import { budgetOption, evictionOption, kvOption, type LimitOptions, limitOf, policyOption, print, printJson } from './options';
 
 /** New tokens where no number is asked for and the context has room. */
 const DEFAULT_TOKENS = 128;
 
-interface GenerateOptions extends SamplingOptions, BudgetOptions {
+interface GenerateOptions extends SamplingOptions, LimitOptions {
   prompt: string;
   maxNewTokens?: number;
   stop: string[];
@@ -19,7 +19,6 @@ interface GenerateOptions extends SamplingOptions, BudgetOptions {
   align?: true;
   weights: WeightType;
   kv: KvType;
-  eviction?: string;
   backend: string;
   json: boolean;
 }
@@ -45,7 +44,7 @@ export function registerGenerate(program: Command): void {
     .option('--align', 'align heads before that conversion, as convert does')
     .addOption(new Option('--weights <type>', 'element type of the packed weights').choices(weightTypes).default('f32'))
     .addOption(kvOption())
-    .option('--eviction <spec>', `which tokens leave the KV cache: ${evictionExamples}`)
+    .addOption(evictionOption('which tokens leave the KV cache'))
     .addOption(budgetOption())
     .addOption(policyOption())
     .option('--backend <name>', 'wasm, cpu, webgpu, cuda, or auto', 'wasm')
@@ -54,7 +53,7 @@ export function registerGenerate(program: Command): void {
 }
 
 async function run(name: string, options: GenerateOptions, signal: AbortSignal): Promise<void> {
-  checkBudget(options);
+  const cache = limitOf(options);
   const line = new ProgressLine();
   const promptText = options.prompt === '-' ? await standardInput(signal) : options.prompt;
   const show = (what: string, of: number) => {
@@ -65,10 +64,10 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   const encode = once((tokenizer: Tokenizer) => tokenizer.encodeLong(promptText, { signal, onProgress: show('encoding', promptText.length) }));
   const open = async () => {
     const { name: backend } = await startBackend(options.backend as BackendName);
-    const { attention, align, weights, kv, kvBudget } = options;
+    const { attention, align, weights, kv } = options;
     const workload = async ({ tokenizer, contextLength }: { tokenizer: Tokenizer; contextLength: number }) => {
       const passTokens = (await encode(tokenizer)).length;
-      return { passTokens, cachedTokens: passTokens + newTokens(options, passTokens, contextLength), kvBudget };
+      return { passTokens, cachedTokens: passTokens + newTokens(options, passTokens, contextLength), cache };
     };
     const opened = await fromPretrained(name, { attention, align, weights, kv, workload, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
       if (signal.aborted) throw new Interrupted('stopped while opening the model; the same command resumes from what was fetched');
@@ -81,9 +80,9 @@ async function run(name: string, options: GenerateOptions, signal: AbortSignal):
   let { backend, decoder } = opened;
   const prompt = await encode(tokenizer);
   const onPrefill = show('prompt', prompt.length);
-  const { temperature, topK, topP, repetitionPenalty, seed, eviction, kvBudget, kvPolicy, stop } = options;
+  const { temperature, topK, topP, repetitionPenalty, seed, stop } = options;
   const generation = generate(decoder, [prompt], {
-    ...{ temperature, topK, topP, repetitionPenalty, seed, eviction, kvBudget, kvPolicy },
+    ...{ temperature, topK, topP, repetitionPenalty, seed, cache },
     maxNewTokens: newTokens(options, prompt.length, decoder.contextLength),
     stopTokens,
     stopStrings: stop,

@@ -1,43 +1,38 @@
-import { ArgumentError, kvTypes } from '@mixsga/backend';
-import { budgetKinds, evictionKinds, parseBudgetPolicy } from '@mixsga/kv-cache';
+import { kvTypes } from '@mixsga/backend';
+import { cacheOfFields, type CacheSpec, policyNames } from '@mixsga/kv-cache';
 import { InvalidArgumentError, Option } from 'commander';
-
-/** Eviction policies, for help texts. */
-export const evictionExamples = Object.values(evictionKinds).map(({ example }) => example).join(', ');
-
-/** Policies of a KV budget, for help texts. */
-const budgetExamples = `${Object.keys(budgetKinds).join(', ')}; with group sizes attention@2,4, and attention:evict where tokens may go at last`;
 
 /** `--kv TYPE`. */
 export function kvOption(): Option {
   return new Option('--kv <type>', 'element type of the KV cache').choices(kvTypes).default('f32');
 }
 
+/** What keeps a KV cache small, as options have it. */
+export interface LimitOptions {
+  eviction?: string;
+  kvBudget?: string;
+  kvPolicy?: string;
+}
+
+/** `--eviction SPEC`. @param effect for the help text */
+export function evictionOption(effect: string): Option {
+  return new Option('--eviction <spec>', `${effect}: none, or a policy with the share of the tokens that stays, such as h2o:0.6 (${policyNames().join(', ')})`);
+}
+
 /** `--kv-budget BYTES`. */
 export function budgetOption(): Option {
-  return new Option('--kv-budget <bytes>', 'bytes that the KV cache of a sequence may hold: the least important tokens are compressed further when it is full').argParser(Number);
+  return new Option('--kv-budget <bytes>', 'bytes that the KV cache of a sequence may hold, or a share of what it would take, such as 25%: the least important tokens are compressed further when it is full');
 }
 
 /** `--kv-policy NAME`. */
 export function policyOption(): Option {
-  return new Option('--kv-policy <name>', `which tokens are compressed first: ${budgetExamples} (default: mean-attention)`);
+  const forms = 'with group sizes attention@2,4, and attention:evict where tokens may be evicted at last';
+  return new Option('--kv-policy <name>', `which tokens are compressed first: ${policyNames().join(', ')}; ${forms} (default: mean-attention)`);
 }
 
-export interface BudgetOptions {
-  kvBudget?: number;
-  kvPolicy?: string;
-}
-
-/** @throws ArgumentError for what can be no budget of any model */
-export function checkBudget({ kvBudget, kvPolicy, eviction }: BudgetOptions & { eviction?: string }): void {
-  if (kvBudget !== undefined && !(Number.isSafeInteger(kvBudget) && kvBudget > 0)) {
-    throw new ArgumentError(`--kv-budget: expected a whole number of bytes from 1, got ${kvBudget}`);
-  }
-  if (kvPolicy !== undefined) parseBudgetPolicy(kvPolicy);
-  if (kvPolicy !== undefined && kvBudget === undefined) throw new ArgumentError('--kv-policy: expected --kv-budget with it, the bytes that it divides');
-  if (kvBudget !== undefined && eviction !== undefined && eviction !== 'none') {
-    throw new ArgumentError(`--kv-budget: expected no --eviction beside it, got ${eviction}; a policy such as attention:evict evicts`);
-  }
+/** The spec that the options ask for; undefined where they ask for none. @throws ArgumentError for what can be none of any model */
+export function limitOf({ eviction, kvBudget, kvPolicy }: LimitOptions): CacheSpec | 'none' | undefined {
+  return cacheOfFields({ eviction, kvBudget, kvPolicy }, { eviction: '--eviction', kvBudget: '--kv-budget', kvPolicy: '--kv-policy' });
 }
 
 /** `--set key=value`, as often as wanted. */

@@ -28,7 +28,7 @@ const measured = async () => ({
   contextLength: 16,
   tasks: [
     await taskOf(piqa),
-    await taskOf(perplexityEvaluator, { name: 'evicted', options: { ...options, eviction: 'h2o:0.5', judge: { url: 'http://x', model: 'm', apiKey: 'secret' } } }),
+    await taskOf(perplexityEvaluator, { name: 'evicted', options: { ...options, cache: 'h2o:0.5', judge: { url: 'http://x', model: 'm', apiKey: 'secret' } } }),
   ],
 });
 

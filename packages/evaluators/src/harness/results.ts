@@ -1,4 +1,5 @@
 import type { KvTraits } from '@mixsga/backend';
+import { fieldsOfCache } from '@mixsga/kv-cache';
 
 import type { EvaluationOptions, Evaluator, Summary } from '../evaluator';
 import { type HarnessSample, sha256 } from './sample';
@@ -193,7 +194,8 @@ async function taskHashes(tasks: readonly MeasuredTask[]): Promise<Record<string
   return hashes;
 }
 
-function publicOptions({ signal: _signal, batchSize: _batchSize, judge, ...options }: EvaluationOptions): Record<string, unknown> {
+function publicOptions({ signal: _signal, batchSize: _batchSize, judge, cache, ...others }: EvaluationOptions): Record<string, unknown> {
+  const options = { ...others, ...fieldsOfCache(cache) };
   if (!judge) return options;
   const { apiKey: _apiKey, ...endpoint } = judge;
   return { ...options, judge: endpoint };

@@ -116,11 +116,11 @@ describe('an evaluator of instructions', () => {
     const subject = model();
     const generate = subject.generate.bind(subject);
     subject.generate = (prompts, options) => generate(prompts, (asked.push(options), options));
-    await run(dollyEvaluator, [dolly[0]], { generation: { seeds: [1], topK: 3, topP: 0.9, noRepeatNgramSize: 2 }, eviction: 'h2o:0.5' }, subject);
+    await run(dollyEvaluator, [dolly[0]], { generation: { seeds: [1], topK: 3, topP: 0.9, noRepeatNgramSize: 2 }, cache: 'h2o:0.5' }, subject);
     await run(dollyEvaluator, [dolly[0]], { generation: { seeds: [1], temperature: 0 } }, subject);
     const [seed] = asked[0]!.seeds!;
     expect(asked).toEqual([
-      { maxNewTokens: 256, stopTokens: [0], temperature: 1, topK: 3, topP: 0.9, noRepeatNgramSize: 2, seeds: [seed], eviction: 'h2o:0.5' },
+      { maxNewTokens: 256, stopTokens: [0], temperature: 1, topK: 3, topP: 0.9, noRepeatNgramSize: 2, seeds: [seed], cache: 'h2o:0.5' },
       { maxNewTokens: 256, stopTokens: [0], temperature: 0, seeds: [seed] },
     ]);
   });

@@ -1,6 +1,6 @@
 import { ArgumentError, SeededRandom } from '@mixsga/backend';
+import { fieldsOfCache } from '@mixsga/kv-cache';
 
-import { cacheLimits } from '../cache-limits';
 import {
   defineEvaluator,
   type EvaluationData,
@@ -98,9 +98,7 @@ export function instructionEvaluator(set: InstructionSet): Evaluator<Instruction
           seeds,
           rougeLBySeed: Object.fromEntries(bySeed),
           ...settings,
-          eviction: options.eviction ?? null,
-          kvBudget: options.kvBudget ?? null,
-          kvPolicy: options.kvPolicy ?? null,
+          ...{ eviction: null, kvBudget: null, kvPolicy: null, ...fieldsOfCache(options.cache) },
           promptsCut: new Set(samples.filter(({ prompt_cut }) => prompt_cut).map(({ doc_id }) => doc_id)).size,
           meanNewTokens: mean(samples.map(({ new_tokens }) => new_tokens)),
         },
@@ -165,7 +163,7 @@ async function respond(
     seeds: items.map(({ row, seed }) => new SeededRandom(seed, row).nextInt(2 ** 32)),
     ...(temperature > 0 && { topP, ...(topK !== null && { topK }) }),
     ...(noRepeatNgramSize !== null && { noRepeatNgramSize }),
-    ...cacheLimits(options),
+    ...(options.cache !== undefined && { cache: options.cache }),
     ...(options.signal && { signal: options.signal }),
   });
   for await (const event of generation) void event; // runs it to its end

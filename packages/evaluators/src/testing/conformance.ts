@@ -120,7 +120,7 @@ export function describeLanguageModel(name: string, create: () => Promise<ModelU
 
     it('gives the likelihoods of decode routing through a cache that keeps all', async () => {
       const { nll } = await subject.model.likelihood(inputs, targets, decode);
-      const { nll: streamed, kvBytesUsed } = await subject.model.streamNll(inputs, targets, { windows: WINDOWS, eviction: 'none' });
+      const { nll: streamed, kvBytesUsed } = await subject.model.streamNll(inputs, targets, { windows: WINDOWS, cache: 'none' });
       expect(kvBytesUsed).toHaveLength(WINDOWS);
       for (const bytes of kvBytesUsed) expect(bytes).toBeGreaterThan(0);
       nll.forEach((value, i) => expect(Math.abs(streamed[i]! - value)).toBeLessThanOrEqual(tolerance * (1 + value)));

@@ -1,4 +1,4 @@
-/** Bytes by which a layer of a cache with an eviction policy or a KV budget knows a token: its position and its score. */
+/** Bytes by which a layer of a cache with a limit knows a token: its position and its score. */
 export const ENTRY_BYTES = 8;
 
 /** Entries by which the buffers of an arena grow and shrink. */

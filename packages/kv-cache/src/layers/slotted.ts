@@ -1,25 +1,19 @@
 import { ArgumentError } from '@mixsga/backend';
-import type { EvictionPolicy, KeptTokens } from '../eviction/policy';
+import type { Limit } from '../policies/limit';
+import type { RankedTokens } from '../policies/policy';
 import type { Arena } from './arena';
 import { CacheLayer, type ArenaLayout, type Planned } from './layer';
 import { ENTRY_BYTES, SlotEntries } from './slot-entries';
 
-/** By what tokens go from a layer, or lose heads. */
-export interface Rule {
-  /** For messages: `eviction h2o:0.5`. */
-  readonly name: string;
-  readonly policy: Pick<EvictionPolicy, 'accumulate'>;
-}
-
 /**
- * A layer from which tokens go, or whose tokens change arenas. The slot that a token leaves is taken by the last one of its arena,
+ * A layer whose tokens are evicted, or move to another arena. The slot that a token leaves is taken by the last one of its arena,
  * so that slots are in no order: each has its token's position and score.
  */
 export abstract class SlottedLayer extends CacheLayer {
   constructor(
     arenas: readonly Arena[],
     layout: ArenaLayout,
-    protected readonly rule: Rule,
+    protected readonly limit: Limit,
     /** Its number, for the policy. */
     protected readonly layer: number,
     readonly entries: readonly SlotEntries[] = arenas.map(() => new SlotEntries()),
@@ -28,7 +22,7 @@ export abstract class SlottedLayer extends CacheLayer {
   }
 
   override get observes(): boolean {
-    return this.rule.policy.accumulate !== undefined;
+    return this.limit.spec.policy.accumulate !== undefined;
   }
 
   get placeBytes() {
@@ -42,7 +36,7 @@ export abstract class SlottedLayer extends CacheLayer {
       const early = this.entries[expert]!.positions.subarray(0, tokens).find((kept) => kept < position);
       if (early === undefined) return 0;
       throw new ArgumentError(
-        `KvCache.view: expected a window that has every token kept by ${this.rule.name}, got one from token ${position} ` +
+        `KvCache.view: expected a window that has every token kept by ${this.limit.name}, got one from token ${position} ` +
           `on, and token ${early} is kept; keep all tokens, or fewer than the window has`,
       );
     });
@@ -66,10 +60,10 @@ export abstract class SlottedLayer extends CacheLayer {
 
   commit(expert: number, position: number): void {
     this.#append(expert, position, 0);
-    const { policy } = this.rule;
+    const { spec: { policy }, capacity } = this.limit;
     if (policy.accumulate) {
       for (const { scores, observed, observedTokens } of this.entries) {
-        for (let slot = 0; slot < observedTokens; slot++) scores[slot] = policy.accumulate(scores[slot]!, observed[slot]!, 1);
+        for (let slot = 0; slot < observedTokens; slot++) scores[slot] = policy.accumulate(scores[slot]!, observed[slot]!, 1, capacity);
       }
     }
     for (const entries of this.entries) entries.observedTokens = 0;
@@ -78,9 +72,9 @@ export abstract class SlottedLayer extends CacheLayer {
   }
 
   commitRows({ experts, probabilities }: Planned, position: number): void {
-    const { policy } = this.rule;
+    const { spec: { policy }, capacity } = this.limit;
     experts.forEach((expert, row) => {
-      const score = probabilities && policy.accumulate?.(0, probabilities[row]!, experts.length - row);
+      const score = probabilities && policy.accumulate?.(0, probabilities[row]!, experts.length - row, capacity);
       this.#append(expert, position + row, score ?? 0);
     });
     this.settle();
@@ -116,7 +110,7 @@ export abstract class SlottedLayer extends CacheLayer {
   }
 
   /** All tokens, one arena after the other, and where each arena begins. */
-  protected gather(tokensSeen: number): { kept: KeptTokens; starts: number[] } {
+  protected gather(tokensSeen: number): { kept: Omit<RankedTokens, 'capacity' | 'seed'>; starts: number[] } {
     const { tokens, layer } = this;
     const positions = new Int32Array(tokens);
     const scores = new Float32Array(tokens);

@@ -69,16 +69,16 @@ describe.each(backends)('on $name', ({ name, software }) => {
   );
 
   const budgeted = [
-    ['llama', 'mha', 'oldest'], ['opt', 'gqa:2', 'attention'], ['opt', 'mixsga-root:3:1:6', 'mean-attention'],
+    ['llama', 'mha', 'oldest'], ['opt', 'gqa:2', 'h2o'], ['opt', 'mixsga-root:3:1:6', 'mean-attention'],
     ['opt', 'mixsga:3:1:6', 'mean-attention'], ['opt', 'mixsga:3:1:6', 'oldest'],
   ] as const;
   it.each(software ? budgeted.slice(-2) : budgeted)(
     '%s with %s changes nothing under a KV budget by %s that holds all, and under a small one is what the reference makes of it',
-    async (form, attention, kvPolicy) => {
+    async (form, attention, policy) => {
       const decoder = await decoderOf(form, attention);
       const [prompt, next] = [tinyTokens(25, 1), tinyTokens(20, 2)];
-      const run = async (of: CachedDecoder, kvBudget?: number) => {
-        const cache = of.createCache({ kvBudget, kvPolicy: kvBudget === undefined ? undefined : kvPolicy, maxTokens: 46 });
+      const run = async (of: CachedDecoder, bytes?: number) => {
+        const cache = of.createCache({ cache: bytes === undefined ? 'none' : `${policy}:${bytes}B`, maxTokens: 46 });
         await of.prefill(prompt, cache, { want: 'argMax' });
         return { logits: await feed(of, next, cache), cache };
       };
@@ -191,14 +191,13 @@ describe('a decoder', () => {
 
   it('of Gemma 2 evicts only where its window has every token', async () => {
     const decoder = await decoderOf('gemma2', 'mha');
-    expect(() => decoder.createCache({ eviction: 'h2o:0.5' })).toThrow(
-      "createCache: expected at most 11 tokens, the model's sliding window, with eviction h2o:0.5, got 80; keep all tokens, or set maxTokens",
+    expect(() => decoder.createCache({ cache: 'h2o:0.5' })).toThrow(
+      "createCache: expected at most 11 tokens, the model's sliding window, with the limit h2o:0.5, got 80; keep all tokens, or set maxTokens",
     );
-    expect(() => decoder.createCache({ kvBudget: 1e6 })).toThrow(
-      "createCache: expected at most 11 tokens, the model's sliding window, with a KV budget of 1000000 bytes, got 80; keep all tokens, or set maxTokens",
+    expect(() => decoder.createCache({ cache: 'oldest:1000000B' })).toThrow(
+      "createCache: expected at most 11 tokens, the model's sliding window, with the limit oldest:1000000B, got 80; keep all tokens, or set maxTokens",
     );
-    expect(() => decoder.createCache({ kvPolicy: 'oldest', maxTokens: 11 })).toThrow('expected kvBudget, the bytes that the policy oldest divides, with kvPolicy, got none');
-    const cache = decoder.createCache({ eviction: 'h2o:0.5', maxTokens: 11 });
+    const cache = decoder.createCache({ cache: 'h2o:0.5', maxTokens: 11 });
     await decoder.prefill(tinyTokens(8, 1), cache, { want: 'argMax' });
     await feed(decoder, tinyTokens(3, 2), cache);
     expect(cache.tokensKept(0)).toBe(6);

@@ -1,7 +1,7 @@
 // A model of any family on a backend: packed weights, a cache for each sequence, steps that allocate nothing, and likelihoods.
-import { ArgumentError, createLayerAttention, createRuntime, expectBackend, expectOptions, Lifetime } from '@mixsga/backend';
-import type { InferenceRuntime, LayerAttention, OptionNames, KvType, Routing, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
-import { CachePool } from '@mixsga/kv-cache';
+import { ArgumentError, createLayerAttention, createRuntime, expectBackend, expectOptions, HostPages, Lifetime } from '@mixsga/backend';
+import type { InferenceRuntime, LayerAttention, OptionNames, PageFormat, KvType, Routing, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
+import { CACHE_SPEC, CachePool } from '@mixsga/kv-cache';
 import type { KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
 import { formatLayout, storingLayers } from '../attention/variant';
@@ -9,7 +9,7 @@ import { modelShape, type ModelConfig } from '../config/shape';
 import type { CacheOptions, Decoder, PrefillOptions, StepOutput, Want } from '../generation/decoder';
 import type { ParameterSource } from '../io/parameter-source';
 import { assignExperts, layerDecisions, type LayerDecisions, type TextRows } from './decisions';
-import { expectInWindow, expectPrompt, expectTargets, expectTokens, limitsOf } from './expect-input';
+import { expectInWindow, expectPrompt, expectTargets, expectTokens } from './expect-input';
 import type { ModelFamily } from '../families/family';
 import { expectDistributions, expectLikelihoods, explained, type Inspect } from './finite-logits';
 import { gatherLikelihood, logitWork } from './likelihood';
@@ -56,8 +56,11 @@ export const DECODER_OPTIONS: OptionNames<DecoderOptions> = { weights: true, kv:
 export const TEXT_OPTIONS: OptionNames<TextOptions> = { routing: true, signal: true, onProgress: true, rows: true };
 export const LIKELIHOOD_OPTIONS: OptionNames<LikelihoodOptions> = { ...TEXT_OPTIONS, collapsed: true };
 const ROUTING: OptionNames<RoutingOptions> = { ...TEXT_OPTIONS, prompt: true };
-const CACHE: OptionNames<CacheOptions> = { eviction: true, kvBudget: true, kvPolicy: true, maxTokens: true };
+const CACHE: OptionNames<CacheOptions> = { cache: CACHE_SPEC, maxTokens: true };
 const PREFILL: OptionNames<PrefillOptions & ChunkOptions> = { prompt: true, want: true, signal: true, onProgress: true, rows: true };
+
+/** For formats that are read back on the host. */
+const HOST_PAGES = { pages: (format: PageFormat) => new HostPages(format) };
 
 /** A model on the active backend. It owns its weights and caches: {@link CachedDecoder.dispose}. */
 export class CachedDecoder implements Decoder {
@@ -140,7 +143,7 @@ export class CachedDecoder implements Decoder {
     const { grouping } = variant.formats;
     const entries = grouping ? undefined : variant.formats.stored(formatLayout(variant, shape));
     const isNested = parts.attention.every((own) => own?.formats.every(({ nestedIn }) => nestedIn) ?? true);
-    this.#pool = new CachePool(parts.attention.find((own) => own !== null)!, {
+    this.#pool = new CachePool(this.path === 'fused' ? runtime : HOST_PAGES, {
       layers: new Set(cacheLayer).size,
       kvHeads,
       headDim: shape.headDim,
@@ -167,8 +170,7 @@ export class CachedDecoder implements Decoder {
   }
 
   /**
-   * @throws ArgumentError when there is no such policy, the budget is too small for it, or the sequence could leave a layer's
-   *   sliding window under either
+   * @throws ArgumentError when there is no such policy, its bytes are too few, or the sequence could leave a layer's sliding window
    */
   createCache(options: CacheOptions = {}): KvCache {
     this.#lifetime.expect('createCache');
@@ -177,13 +179,13 @@ export class CachedDecoder implements Decoder {
     const windows = Array.from({ length: shape.layers }, (_, layer) => transformer.window(layer) ?? Infinity);
     const { maxTokens = this.contextLength } = options;
     expectInWindow(options, maxTokens, Math.min(...windows));
-    return this.#pool.create({ ...limitsOf(options), maxTokens });
+    return this.#pool.create({ ...options, maxTokens });
   }
 
   async restoreCache(bytes: Uint8Array, options: CacheOptions = {}): Promise<KvCache> {
     this.#lifetime.expect('restoreCache');
     expectOptions('restoreCache', options, CACHE);
-    return this.#pool.restore(bytes, { ...limitsOf(options), maxTokens: options.maxTokens });
+    return this.#pool.restore(bytes, options);
   }
 
   async prefill(tokens: Int32Array, cache: KvCache, options: PrefillOptions & ChunkOptions): Promise<StepOutput> {

@@ -1,6 +1,6 @@
 // What the calls of a decoder are given, checked before any work.
 import { ArgumentError } from '@mixsga/backend';
-import type { CreateOptions } from '@mixsga/kv-cache';
+import { formatCacheSpec, resolveCacheSpec } from '@mixsga/kv-cache';
 import type { CacheOptions } from '../generation/decoder';
 
 export interface Limits {
@@ -41,17 +41,11 @@ export function expectPrompt(who: string, prompt: number, rows: number): void {
   throw new ArgumentError(`${who}: expected a prompt of 0 to ${rows} tokens, got ${prompt}`);
 }
 
-/** What a cache keeps, as the cache's own options have it. */
-export function limitsOf({ eviction, kvBudget, kvPolicy }: CacheOptions): CreateOptions {
-  if (kvBudget !== undefined) return { eviction, budget: { bytes: kvBudget, policy: kvPolicy } };
-  if (kvPolicy === undefined) return { eviction };
-  throw new ArgumentError(`createCache: expected kvBudget, the bytes that the policy ${kvPolicy} divides, with kvPolicy, got none`);
-}
-
-/** Eviction works on all tokens that a layer's queries see. @param narrowest the least sliding window of all layers */
-export function expectInWindow({ eviction = 'none', kvBudget }: CacheOptions, maxTokens: number, narrowest: number): void {
-  if ((eviction === 'none' && kvBudget === undefined) || maxTokens <= narrowest) return;
-  const limit = eviction === 'none' ? `a KV budget of ${kvBudget} bytes` : `eviction ${eviction}`;
+/** Policies rank all tokens that a layer's queries see. @param narrowest the least sliding window of all layers */
+export function expectInWindow({ cache }: CacheOptions, maxTokens: number, narrowest: number): void {
+  const spec = resolveCacheSpec(cache);
+  if (spec === null || maxTokens <= narrowest) return;
+  const limit = `the limit ${formatCacheSpec(spec)}`;
   throw new ArgumentError(
     `createCache: expected at most ${narrowest} tokens, the model's sliding window, with ${limit}, got ${maxTokens}; ` +
       'keep all tokens, or set maxTokens',

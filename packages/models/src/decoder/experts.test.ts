@@ -106,7 +106,7 @@ describe('experts of other types', () => {
     const decoder = await decoderOf(form, attention, { kv: 'int8' });
     const [inputs, targets] = [tinyTokens(20, 1), tinyTokens(20, 2)];
     const { nll } = await decoder.likelihood(inputs, targets, { routing: 'decode' });
-    const steps = await streamNll(decoder, inputs, targets, { windows: 1, eviction: 'none' });
+    const steps = await streamNll(decoder, inputs, targets, { windows: 1, cache: 'none' });
     nll.forEach((value, t) => expect(Math.abs(value - steps.nll[t]!)).toBeLessThan(0.02));
     decoder.dispose();
   });
@@ -118,7 +118,7 @@ describe('experts of other types', () => {
         useReferenceKernels(reference);
         const decoder = await decoderOf(form, attention);
         useReferenceKernels(false);
-        const cache = decoder.createCache(form === 'gemma2' ? {} : { eviction: 'h2o:0.8', maxTokens: 50 }); // whose window is too small
+        const cache = decoder.createCache(form === 'gemma2' ? {} : { cache: 'h2o:0.8', maxTokens: 50 }); // whose window is too small
         await decoder.prefill(tinyTokens(37, 1), cache, { want: 'argMax' });
         logits.push(await feed(decoder, tinyTokens(9, 2), cache));
         path.push(decoder.path);
@@ -148,8 +148,8 @@ describe('experts of other types', () => {
   it('of a single latent are cut short under a KV budget, and keep every token', async () => {
     const decoder = await decoderOf('opt', 'latent:1@2');
     const [prompt, next] = [tinyTokens(25, 1), tinyTokens(20, 2)];
-    const run = async (kvBudget?: number) => {
-      const cache = decoder.createCache({ kvBudget, maxTokens: 46 });
+    const run = async (bytes?: number) => {
+      const cache = decoder.createCache({ cache: bytes === undefined ? 'none' : `mean-attention:${bytes}B`, maxTokens: 46 });
       await decoder.prefill(prompt, cache, { want: 'argMax' });
       return { logits: await feed(decoder, next, cache), cache };
     };
@@ -172,11 +172,11 @@ describe('experts of other types', () => {
 
   it('lose tokens under an eviction policy, and of several types refuse a KV budget', async () => {
     const decoder = await decoderOf('opt', 'latent:1:1@4,8');
-    const cache = decoder.createCache({ eviction: 'h2o:0.5', maxTokens: 20 });
+    const cache = decoder.createCache({ cache: 'h2o:0.5', maxTokens: 20 });
     await decoder.prefill(tinyTokens(20, 1), cache, { want: 'argMax' });
     await feed(decoder, tinyTokens(5, 2), cache);
     expect([cache.tokensKept(0), cache.tokensSeen]).toEqual([10, 25]);
-    expect(() => decoder.createCache({ kvBudget: 1e6 })).toThrow('KV budget: expected experts that group heads, or a single latent, by which tokens are coarsened, got others; use eviction');
+    expect(() => decoder.createCache({ cache: 'oldest:1000000B' })).toThrow('cache: expected experts that group heads, or a single latent, by which tokens are coarsened, got others; use eviction');
     decoder.dispose();
   });
 

@@ -37,7 +37,7 @@ describe.each(backends)('on $name', ({ name, software }) => {
     const count = software ? 8 : 40;
     const [some, wanted] = [inputs.subarray(0, count), targets.subarray(0, count)];
     const { nll } = await decoder.likelihood(some, wanted, { routing: 'decode' });
-    expect(furthest(nll, (await streamNll(decoder, some, wanted, { windows: 1, eviction: 'none' })).nll)).toBeLessThan(1e-4);
+    expect(furthest(nll, (await streamNll(decoder, some, wanted, { windows: 1, cache: 'none' })).nll)).toBeLessThan(1e-4);
     decoder.dispose();
   });
 

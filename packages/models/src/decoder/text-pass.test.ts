@@ -43,9 +43,9 @@ describe('a pass over a text', () => {
 
   it('keeps the same tokens and experts under eviction and a KV budget whatever the rows at a time', async () => {
     const decoder = await eagerDecoder('opt', 'mixsga:3:1:6');
-    for (const options of [{ eviction: 'h2o:0.5' }, { kvBudget: 24_000, kvPolicy: 'oldest' }, { kvBudget: 24_000 }]) {
+    for (const limit of ['h2o:0.5', 'oldest:24000B', 'mean-attention:24000B']) {
       const run = async (rows: number) => {
-        const cache = decoder.createCache({ ...options, maxTokens: 70 });
+        const cache = decoder.createCache({ cache: limit, maxTokens: 70 });
         await decoder.prefill(tokens, cache, { want: 'argMax', rows });
         const experts = Array.from(tokens, (_, token) => cache.expertOf(1, token));
         cache.dispose();

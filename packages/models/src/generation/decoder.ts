@@ -1,4 +1,4 @@
-import type { KvCache } from '@mixsga/kv-cache';
+import type { CacheSpec, KvCache } from '@mixsga/kv-cache';
 import type { PassOptions } from '../decoder/pace';
 
 /** A model ready to generate: weights packed on a backend, and caches for its sequences. */
@@ -44,13 +44,9 @@ export interface PrefillOptions extends PassOptions {
 }
 
 export interface CacheOptions {
-  /** Eviction policy, such as `h2o:0.6`; default: keep all. */
-  readonly eviction?: string;
-  /** Bytes that the cache may hold, instead of eviction: the least important tokens are compressed further when it is full. Default: no limit. */
-  readonly kvBudget?: number;
-  /** By what tokens are chosen then, see `parseBudgetPolicy` of @mixsga/kv-cache. Default `mean-attention`. */
-  readonly kvPolicy?: string;
-  /** The length that the sequence can reach, of which a policy keeps its share, and all of which a budget has to hold. Default: the context length. */
+  /** What keeps the cache small, or its text, such as `h2o:0.6` or `mean-attention:65536B`: see `CacheSpec` of @mixsga/kv-cache. Default: no limit. */
+  readonly cache?: string | CacheSpec;
+  /** The length that the sequence can reach: what shares are of, and what has to fit where nothing is evicted. Default: the context length. */
   readonly maxTokens?: number;
 }
 

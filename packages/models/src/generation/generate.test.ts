@@ -313,11 +313,11 @@ describe('stats', () => {
   });
 
   it('count what the eviction policy keeps of the length that there can be', async () => {
-    const generation = generate(decoder, [[1, 2, 3], [1]], { maxNewTokens: 13, eviction: 'window:0.5' });
+    const generation = generate(decoder, [[1, 2, 3], [1]], { maxNewTokens: 13, cache: 'window:0.5' });
     await eventsOf(generation);
     // ⌈0.5 · 16⌉ of 15 tokens, and ⌈0.5 · 14⌉ of 13.
     expect(generation.stats()).toMatchObject({ tokensSeen: 28, tokensKept: 15 });
-    await expect(eventsOf(generate(decoder, [[1]], { eviction: 'h20:0.5' }))).rejects.toThrow(/^eviction: expected .*got "h20:0.5"/);
+    expect(() => generate(decoder, [[1]], { cache: 'h20:0.5' })).toThrow(/^cache: expected .*got "h20:0.5"/);
   });
 });
 

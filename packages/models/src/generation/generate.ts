@@ -1,5 +1,5 @@
 import { ArgumentError, DeviceLostError, expectOptions, nextTask, type OptionNames } from '@mixsga/backend';
-import type { KvCache } from '@mixsga/kv-cache';
+import { CACHE_SPEC, resolveCacheSpec, type CacheSpec, type KvCache } from '@mixsga/kv-cache';
 import type { Tokenizer } from '../tokenizer';
 import type { Decoder, StepOutput } from './decoder';
 import { Sampler, type SamplingOptions, validateSampling } from './sampling';
@@ -23,16 +23,12 @@ export interface GenerateOptions extends SamplingOptions {
   readonly tokenizer?: Pick<Tokenizer, 'decode'>;
   /**
    * For each prompt, tokens after it that a generation of the same options made before it broke off. This one goes on as that
-   * would have, up to rounding; with eviction or a KV budget, which see them in one pass, not to the token. A sequence that they
+   * would have, up to rounding; with a limit of the cache, which sees them in one pass, not to the token. A sequence that they
    * end already gives no event.
    */
   readonly generated?: readonly ArrayLike<number>[];
-  /** Eviction policy of the caches, such as `h2o:0.6`. Default: keep all. */
-  readonly eviction?: string;
-  /** Bytes that the cache of each sequence may hold, instead of eviction: the least important tokens are compressed further when it is full. Default: no limit. */
-  readonly kvBudget?: number;
-  /** By what tokens are chosen then, such as `oldest`. Default `mean-attention`. */
-  readonly kvPolicy?: string;
+  /** What keeps the cache of each sequence small, or its text, such as `h2o:0.6` or `mean-attention:65536B`. Default: no limit. */
+  readonly cache?: string | CacheSpec;
   /** Aborts between two tokens, or within about a tenth of a second in a prompt: the iteration rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** How much of the pass over a prompt is done, from 0 to 1; not called where that is short. */
@@ -45,7 +41,7 @@ export interface GenerateOptions extends SamplingOptions {
 
 const OPTIONS: OptionNames<GenerateOptions> = {
   temperature: true, topK: true, topP: true, repetitionPenalty: true, noRepeatNgramSize: true, seed: true, seeds: true, maxNewTokens: true,
-  stopTokens: true, stopStrings: true, tokenizer: true, generated: true, eviction: true, kvBudget: true, kvPolicy: true, signal: true,
+  stopTokens: true, stopStrings: true, tokenizer: true, generated: true, cache: CACHE_SPEC, signal: true,
   onPrefill: true, onPass: true, recover: true,
 };
 const { tokenizer: _tokenizer, generated: _generated, ...TEXT_OPTIONS } = OPTIONS;
@@ -79,7 +75,7 @@ export interface GenerationStats {
   readonly tokensKept: number;
   readonly kvBytesUsed: number;
   readonly kvBytesAllocated: number;
-  /** Kept tokens by expert, summed over layers; under a KV budget by group size, see `KvCache.groupSizes`. */
+  /** Kept tokens by expert, summed over layers; where tokens are coarsened by group size, see `KvCache.groupSizes`. */
   readonly expertCounts: readonly number[];
 }
 
@@ -202,8 +198,8 @@ export class Generation implements AsyncIterable<GenerationEvent> {
   async #start(sequence: Sequence): Promise<StepOutput> {
     await this.#turn();
     const { prompt, tokens, limit, sampler } = sequence;
-    const { eviction, kvBudget, kvPolicy, signal, onPrefill } = this.#options;
-    const cache = this.#decoder.createCache({ eviction, kvBudget, kvPolicy, maxTokens: prompt.length + limit });
+    const { signal, onPrefill } = this.#options;
+    const cache = this.#decoder.createCache({ cache: this.#options.cache, maxTokens: prompt.length + limit });
     sequence.cache = cache;
     const text = new Int32Array(prompt.length + tokens.length);
     text.set(prompt);
@@ -362,11 +358,11 @@ function validate(decoder: Decoder, prompts: readonly ArrayLike<number>[], optio
       throw new ArgumentError(`generate: expected generated ${index} to have at most ${maxNewTokens ?? room} tokens, got ${earlier.length}`);
     }
   });
-  const { eviction, kvBudget, kvPolicy } = options;
-  if (kvBudget === undefined && kvPolicy === undefined) return;
-  // A budget that is too small is said now, not when the longest prompt has its turn.
+  const spec = resolveCacheSpec(options.cache);
+  if (!spec || 'tokens' in spec.limit) return;
+  // Too few bytes are reported now, not when the longest prompt has its turn.
   const maxTokens = maxNewTokens === undefined ? contextLength : Math.max(...prompts.map(({ length }) => length)) + maxNewTokens;
-  decoder.createCache({ eviction, kvBudget, kvPolicy, maxTokens }).dispose();
+  decoder.createCache({ cache: options.cache, maxTokens }).dispose();
 }
 
 function validateTokens(name: string, tokens: ArrayLike<number>, { vocabularySize }: Decoder): void {

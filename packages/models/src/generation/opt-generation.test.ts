@@ -129,8 +129,8 @@ describe('stats of sotu-mini', () => {
 
   it('count what eviction keeps', async () => {
     const decoder = await open('mixsga:3:1:6');
-    for (const eviction of ['h2o:0.5', 'nacl:0.5', 'window:0.5']) {
-      const { stats } = await generateText(decoder, tokenizer, TEXTS[0]!, { maxNewTokens: 40, eviction });
+    for (const cache of ['h2o:0.5', 'nacl:0.5', 'window:0.5']) {
+      const { stats } = await generateText(decoder, tokenizer, TEXTS[0]!, { maxNewTokens: 40, cache });
       const kept = Math.ceil((prompts[0]!.length + 40) / 2);
       expect(stats).toMatchObject({ tokensSeen: prompts[0]!.length + 39, tokensKept: kept });
       expect(stats.expertCounts.reduce((sum, count) => sum + count)).toBe(LAYERS * kept);

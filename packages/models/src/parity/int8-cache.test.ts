@@ -118,7 +118,7 @@ describe('a decoder with an int8 cache', () => {
     for (const cache of [fork, twin]) cache.truncate(10);
     const next = text.subarray(10, 14);
     expect(distance(await feed(decoder, next, fork), await feed(exact, next, twin))).toBeLessThan(0.05);
-    const evicting = decoder.createCache({ eviction: 'h2o:0.5', maxTokens: 20 });
+    const evicting = decoder.createCache({ cache: 'h2o:0.5', maxTokens: 20 });
     await decoder.prefill(text.subarray(0, 15), evicting, { want: 'argMax' });
     await feed(decoder, text.subarray(15, 18), evicting);
     expect(evicting.tokensKept(0)).toBe(10);
@@ -134,11 +134,12 @@ describe('a decoder with an int8 cache', () => {
     const { decoder: exact } = await open('opt', 'mha', {});
     const all = decoder.createCache();
     await decoder.prefill(text, all, { want: 'argMax' });
-    const limits = { kvBudget: Math.ceil(0.7 * all.bytes().used), maxTokens: text.length };
-    expect(() => exact.createCache(limits)).toThrow(/^KV budget: expected at least \d+ bytes/);
+    const bytes = Math.ceil(0.7 * all.bytes().used);
+    const limits = { cache: `mean-attention:${bytes}B`, maxTokens: text.length };
+    expect(() => exact.createCache(limits)).toThrow(/^cache mean-attention:\d+B: expected at least \d+ bytes/);
     const cache = decoder.createCache(limits);
     for (let t = 0; t < text.length; t++) await feed(decoder, text.subarray(t, t + 1), cache);
-    expect(cache.bytes().used).toBeLessThanOrEqual(limits.kvBudget);
+    expect(cache.bytes().used).toBeLessThanOrEqual(bytes);
     expect(cache.tokensKept(0)).toBe(text.length);
     expect(cache.expertCounts().slice(1).some((count) => count > 0)).toBe(true);
     for (const each of [decoder, exact]) each.dispose();

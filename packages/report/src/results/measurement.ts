@@ -44,7 +44,7 @@ export interface Measurement {
 interface TaskOptions {
   readonly routing?: string;
   readonly eviction?: string;
-  readonly kvBudget?: number;
+  readonly kvBudget?: number | string;
   readonly kvPolicy?: string;
 }
 
@@ -75,7 +75,7 @@ export function measurementsOf({ results }: Pick<Collected, 'results'>): { measu
         data: own?.data ?? null,
         routing,
         eviction,
-        byteBudget: kvBudget === undefined ? null : `${kvBudget.toLocaleString('en')} bytes${kvPolicy === undefined ? '' : `, ${kvPolicy}`}`,
+        byteBudget: kvBudget === undefined ? null : `${typeof kvBudget === 'number' ? `${kvBudget.toLocaleString('en')} bytes` : kvBudget}${kvPolicy === undefined ? '' : `, ${kvPolicy}`}`,
         samples: documents,
         metrics: withErrors(metrics),
         higherIsBetter,

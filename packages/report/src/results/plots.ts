@@ -1,5 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
-import { parseEviction } from '@mixsga/kv-cache';
+import { type CacheSpec, parseCacheSpec } from '@mixsga/kv-cache';
 
 import { evictionPlot, type EvictionPoint } from '../plots/eviction-plot';
 import { metricText } from '../format';
@@ -101,14 +101,15 @@ async function evictionPlotOf(measurements: readonly Measurement[], styleOf: Sty
   return { name: 'eviction', caption: 'Perplexity against the share of tokens that is kept', svg: await evictionPlot([...points, ...whole]) };
 }
 
-/** `h2o:0.6` as a policy and what it keeps; null for none. */
+/** `h2o:0.6` as a policy and the share of the tokens that it keeps; null where there is none. */
 function policyOf({ eviction }: Measurement): { policy: string; keep: number } | null {
+  let spec: CacheSpec | null;
   try {
-    parseEviction(eviction!);
+    spec = parseCacheSpec(eviction!);
   } catch (error) {
     if (ArgumentError.isInstance(error)) return null; // of another version
     throw error;
   }
-  const [policy, keep] = eviction!.split(':');
-  return keep === undefined ? null : { policy: policy!, keep: Number(keep) };
+  const { tokens } = spec?.limit ?? {};
+  return tokens === undefined ? null : { policy: spec!.policy as string, keep: tokens };
 }

@@ -1,5 +1,6 @@
-import { kvTypes } from '@mixsga/backend';
+import { ArgumentError, kvTypes } from '@mixsga/backend';
 import { evaluatorNames } from '@mixsga/evaluators';
+import { cacheOfFields } from '@mixsga/kv-cache';
 import { z } from 'zod';
 
 import { oneOf } from './strict';
@@ -28,9 +29,9 @@ const task = z.strictObject({
   windowLength: count.optional(),
   stride: count.optional(),
   batchSize: count.optional(),
-  /** Eviction policy, such as `h2o:0.6`. */
+  /** What keeps the KV cache small: a policy that evicts, such as `h2o:0.6`, */
   eviction: z.string().optional(),
-  /** Bytes that the KV cache of a sequence may hold, and the policy that ranks its tokens. */
+  /** or the bytes that the cache of a sequence may hold, and the policy by which its tokens are compressed further. */
   kvBudget: count.optional(),
   kvPolicy: z.string().optional(),
   /** Element type of keys and values in the KV cache; with int8, perplexity goes through one. Default: f32. */
@@ -47,6 +48,13 @@ const task = z.strictObject({
     })
     .partial()
     .optional(),
+}).superRefine(({ eviction, kvBudget, kvPolicy }, context) => {
+  try {
+    cacheOfFields({ eviction, kvBudget, kvPolicy });
+  } catch (error) {
+    if (!ArgumentError.isInstance(error)) throw error;
+    context.addIssue({ code: 'custom', message: error.message });
+  }
 });
 
 /** What to measure of a run once it is trained. */

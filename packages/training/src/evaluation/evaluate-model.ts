@@ -9,6 +9,7 @@ import {
   type MeasuredTask,
   runEvaluator,
 } from '@mixsga/evaluators';
+import { fieldsOfCache } from '@mixsga/kv-cache';
 import { fromPretrained, languageModel, type Workload } from '@mixsga/models';
 
 import { downloadProgress } from '../progress/download-progress';
@@ -132,12 +133,12 @@ const BATCH = 8;
 
 /** What is known of a task before its text is read: windows of a text, of which one that is not our own may have less, and answers. */
 function workloadOf({ task, data, options }: EvaluationTask, contextLength: number): Workload | null {
-  const { windowLength, batchSize: sequences = BATCH, eviction, kvBudget, generation } = options;
+  const { windowLength, batchSize: sequences = BATCH, cache, generation } = options;
   if (evaluatorNamed(task).reads === 'rows') return generation?.maxNewTokens ? { sequences, cachedTokens: generation.maxNewTokens } : null;
   const tokens = windowLength ?? (data === undefined || data === 'sotu' ? contextLength : null);
   if (tokens === null) return null;
   // Token by token through caches, or a window at a time without one.
-  return eviction !== undefined || kvBudget !== undefined ? { sequences, cachedTokens: tokens, kvBudget } : { passTokens: tokens };
+  return cache === undefined ? { passTokens: tokens } : { sequences, cachedTokens: tokens, cache };
 }
 
 const JUDGE = evaluatorNamed('judge');
@@ -148,8 +149,8 @@ function openStore(
   settings: Readonly<Record<string, unknown>>,
 ): SampleFile<object> {
   // What numbers depend on, without what is secret.
-  const { batchSize: _, judge, ...counting } = options;
+  const { batchSize: _, judge, cache, ...counting } = options;
   const asked = judge && { url: judge.url, model: judge.model, temperature: judge.temperature };
-  const header = { task: name, version: evaluator.version, settings: { ...settings, data: fingerprint, options: { ...counting, judge: asked } } };
+  const header = { task: name, version: evaluator.version, settings: { ...settings, data: fingerprint, options: { ...counting, ...fieldsOfCache(cache), judge: asked } } };
   return new SampleFile(sampleFilePath(folder, name), header, resume);
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 
 import type { KvType } from '@mixsga/backend';
 import { evaluatorNamed, type Routing } from '@mixsga/evaluators';
+import { cacheOfFields } from '@mixsga/kv-cache';
 import { writeFileAtomic } from '@mixsga/models';
 
 import { evaluateModel, type EvaluationTask } from '../evaluation/evaluate-model';
@@ -75,12 +76,12 @@ async function evaluateTasks(
 }
 
 /** A task as `mixsga eval` would have it; texts are the run's unless it says otherwise, and so are the rows of `run`. */
-function evaluationOf({ task, name, data, files, split = 'validation', kv = 'f32', ...options }: Task, config: RunConfig, folder: string): EvaluationTask {
+function evaluationOf({ task, name, data, files, split = 'validation', kv = 'f32', eviction, kvBudget, kvPolicy, ...options }: Task, config: RunConfig, folder: string): EvaluationTask {
   const { reads, evicts } = evaluatorNamed(task);
   const text = reads === 'tokens' ? config.data.corpus : undefined;
   const own = data === 'run' ? join(folder, `${split}.jsonl`) : data;
-  const throughCache = kv !== 'f32' && evicts && options.routing === 'decode' && options.kvBudget === undefined ? { eviction: 'none' } : {};
-  return { task, name, data: own ?? text, files, split, options: { ...throughCache, ...options } as EvaluationTask['options'] };
+  const cache = cacheOfFields({ eviction, kvBudget, kvPolicy }) ?? (kv !== 'f32' && evicts && options.routing === 'decode' ? 'none' : undefined);
+  return { task, name, data: own ?? text, files, split, options: { ...(cache !== undefined && { cache }), ...options } as EvaluationTask['options'] };
 }
 
 /** Whether every task of a run has been measured. */

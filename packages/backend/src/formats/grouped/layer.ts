@@ -1,5 +1,4 @@
-import type { PageStore } from '../../inference/pages';
-import type { Grouping, PageFormat, Route, Rows } from '../../inference/runtime';
+import type { Grouping, Route, Rows } from '../../inference/runtime';
 import type { KvFormat } from '../format';
 import type { KvRows, LayerAttention, LayerSetting, Projected, StepQueries, StepRows, ThroughOptions } from '../layer-attention';
 
@@ -21,10 +20,6 @@ export class GroupedAttention implements LayerAttention {
     this.isExact = grouping.groupSizes[0] === 1 && type === 'f32';
   }
 
-  pages(format: PageFormat): PageStore {
-    return this.setting.runtime.pages(format);
-  }
-
   project(x: Rows, rows: number, { k, v }: KvRows, angles: Rows | null): void {
     const { runtime, projections, normKeys } = this.setting;
     runtime.project(projections, x, k, v, rows);
@@ -35,17 +30,17 @@ export class GroupedAttention implements LayerAttention {
   routerInput(x: Rows, rows: number, { k, v, lost }: Projected): Rows {
     const { runtime, readsLost } = this.setting;
     if (!readsLost) return x;
-    runtime.grouped.distortions(this.grouping, k, v, lost!, rows);
+    runtime.distortions(this.grouping, k, v, lost!, rows);
     return lost!;
   }
 
   through({ k, v }: KvRows, rows: number, { assigned, plans, change }: ThroughOptions): void {
     const { runtime, type } = this.setting;
-    if (assigned) runtime.grouped.group(this.grouping, k, v, assigned);
+    if (assigned) runtime.group(this.grouping, k, v, assigned);
     change?.({ k, v });
     // As steps see them: what the cache gives back.
     if (type === 'int8') for (const x of [k, v]) runtime.roundToInt8(x, rows, this.grouping.headDim);
-    if (plans) runtime.grouped.storeRows(k, v, plans);
+    if (plans) runtime.storeRows(k, v, plans);
   }
 
   store({ x, rows, projected, angles, views }: StepRows): readonly Route[] {
@@ -56,8 +51,8 @@ export class GroupedAttention implements LayerAttention {
     const read = readsLost ? this.routerInput(x, rows, projected!) : x;
     return views.map((view, row) => {
       const route = runtime.route(router, read, row);
-      if (normKeys) runtime.grouped.storeProjected(this.grouping, projected!.k, projected!.v, row, route, view);
-      else runtime.grouped.store(projections, x, row, route, view, angles ?? undefined);
+      if (normKeys) runtime.storeProjected(this.grouping, projected!.k, projected!.v, row, route, view);
+      else runtime.store(projections, x, row, route, view, angles ?? undefined);
       return route;
     });
   }
@@ -66,7 +61,7 @@ export class GroupedAttention implements LayerAttention {
     const { runtime } = this.setting;
     views.forEach((view, row) => {
       const onProbabilities = observers[row];
-      runtime.grouped.attend(q, row, view, routes[row]!, out, {
+      runtime.attend(q, row, view, routes[row]!, out, {
         heads, scale, ...(softCap !== undefined && { softCap }), ...(onProbabilities && { onProbabilities }),
       });
     });

@@ -1,5 +1,4 @@
-import type { PageStore } from '../../inference/pages';
-import type { LatentKernels, LatentWeights, PageFormat, Route } from '../../inference/runtime';
+import type { LatentKernels, LatentWeights, Route } from '../../inference/runtime';
 import type { LayerSetting, StepQueries, StepRows } from '../layer-attention';
 import { MeaningAttention } from '../meaning/layer';
 
@@ -15,10 +14,6 @@ export class LatentAttention extends MeaningAttention {
   ) {
     super(setting);
     this.projects = setting.readsLost;
-  }
-
-  override pages(format: PageFormat): PageStore {
-    return this.setting.runtime.pages(format);
   }
 
   override async store({ x, rows, projected, views }: StepRows): Promise<readonly Route[]> {

@@ -54,11 +54,11 @@ describe.each(backends)('on $name', ({ name: backend, software }) => {
     model.dispose();
   });
 
-  it.each(software ? ['h2o:0.4'] : ['h2o:0.4', 'nacl:0.4', 'window:0.4'])('decodes under %s like the reference', async (eviction) => {
+  it.each(software ? ['h2o:0.4'] : ['h2o:0.4', 'nacl:0.4', 'window:0.4'])('decodes under %s like the reference', async (limit) => {
     await startBackend(backend);
     const run = async () => {
       const decoder = await decoderOf('mixsga:3:1:6');
-      const cache = decoder.createCache({ eviction, maxTokens: 50 });
+      const cache = decoder.createCache({ cache: limit, maxTokens: 50 });
       await decoder.prefill(tokensOf(30, 1), cache, { want: 'argMax' });
       const logits = await feed(decoder, tokensOf(20, 2), cache);
       const kept = [0, 1].map((layer) => Array.from({ length: 50 }, (_, t) => cache.expertOf(layer, t)));

@@ -37,8 +37,8 @@ export class ToyDecoder implements Decoder {
     return this.table.length;
   }
 
-  createCache({ eviction, maxTokens }: CacheOptions = {}): KvCache {
-    const cache = this.#pool.create({ eviction, maxTokens });
+  createCache(options: CacheOptions = {}): KvCache {
+    const cache = this.#pool.create(options);
     this.caches.push(cache);
     return cache;
   }

@@ -1,13 +1,13 @@
-import { ArgumentError, BackendError } from '@mixsga/backend';
+import { BackendError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
-import { CachePool, evictionKinds, parseEviction, type EvictionPolicy, type KeptTokens, type KvCache } from '../index';
-import { evictionChecks } from '../testing';
+import { CachePool, policies, policyNames, registerPolicy, type CachePolicy, type KvCache, type RankedTokens } from '../index';
+import { policyChecks } from '../testing';
 import { WatchedRuntime } from '../testing/watched-pages';
 
 const one = { layers: 1, kvHeads: 2, headDim: 2, groupSizes: [1, 2], fingerprint: 'one' };
 
-function create(eviction: string, maxTokens: number, runtime = new WatchedRuntime()): KvCache {
-  return new CachePool(runtime, one).create({ eviction, maxTokens });
+function create(cache: string, maxTokens: number, runtime = new WatchedRuntime()): KvCache {
+  return new CachePool(runtime, one).create({ cache, maxTokens });
 }
 
 /** Appends a token, to which and to whose forerunners attention goes as `attention` says by position. */
@@ -47,30 +47,62 @@ function kept(cache: KvCache): number[] {
   return Array.from({ length: cache.tokensSeen }, (_, token) => token).filter((token) => cache.expertOf(0, token) !== null);
 }
 
-describe.each(Object.entries(evictionKinds))('eviction policy %s', (_, kind) => {
-  it.each(evictionChecks)('$name', ({ run }) => run(kind));
+describe.each(Object.entries(policies))('policy %s', (name, policy) => {
+  it('has the name that the catalog gives it', () => expect(policy.name).toBe(name));
+  it.each(policyChecks)('$name', ({ run }) => run(policy));
 });
 
-describe('what a policy gives up', () => {
-  // Nine tokens of a sequence of 12. At a capacity of 6 the window keeps 4 sinks, h2o the newest 3, nacl 4 sinks and the newest 1 beside one by score.
-  const tokens: KeptTokens = {
-    layer: 0, tokensSeen: 12,
+type Name = keyof typeof policies;
+
+/** The lowest first, of equal ones the older. */
+function goingBy(name: Name, tokens: RankedTokens): number[] {
+  const rank = (policies[name] as CachePolicy).rank(tokens);
+  return [...tokens.positions.keys()].sort((a, b) => rank[a]! - rank[b]! || tokens.positions[a]! - tokens.positions[b]!).map((i) => tokens.positions[i]!);
+}
+
+describe('the order in which tokens go', () => {
+  // Nine tokens of a sequence of 12. At a capacity of 6 the window keeps 4 sinks, h2o and mean-attention the newest 3, nacl 4 sinks and the newest 1.
+  const tokens: RankedTokens = {
+    layer: 0, tokensSeen: 12, capacity: 6, seed: 0,
     positions: Int32Array.of(4, 9, 0, 5, 3, 11, 8, 10, 1),
     scores: Float32Array.of(0.5, 0, 0.1, 0.25, 0.25, 0, 2, 0, 0.3),
   };
-  // In the order in which they go.
-  const expected: Record<keyof typeof evictionKinds, number[] | null> = {
-    none: null,
-    window: [4, 5, 8],
-    h2o: [0, 3, 5],
-    nacl: null, // chance: its own tests
+  // By hand; the means are 0.5/8, 0.1/12, 0.25/7, 0.25/9, 2/4 and 0.3/11.
+  const expected: Partial<Record<Name, number[]>> = {
+    window: [4, 5, 8, 9, 10, 11, 0, 1, 3],
+    h2o: [0, 3, 5, 1, 4, 8, 9, 10, 11],
+    'mean-attention': [0, 1, 3, 5, 4, 8, 9, 10, 11],
+    oldest: [0, 1, 3, 4, 5, 8, 9, 10, 11],
   };
 
-  it.each(Object.keys(evictionKinds) as (keyof typeof evictionKinds)[])('%s', (name) => {
-    const policy = parseEviction(name === 'none' ? name : `${name}:0.5`)({ maxTokens: 12 });
-    if (!expected[name]) return;
-    for (const count of [1, 2, 3]) expect(policy!.evict(tokens, count).map((i) => tokens.positions[i])).toEqual(expected[name].slice(0, count));
+  it.each(Object.keys(expected) as Name[])('by %s', (name) => {
+    expect(goingBy(name, tokens)).toEqual(expected[name]);
   });
+
+  it.each(['h2o', 'mean-attention'] as const)('by %s ends with half of the capacity, rounded up', (name) => {
+    const protectedBy = (capacity: number) => Array.from(policies[name].rank({ ...tokens, capacity })).filter((rank) => rank === Infinity).length;
+    expect([0, 1, 2, 3, 4, 5, 8, 20, 24].map(protectedBy)).toEqual([0, 1, 1, 2, 2, 3, 4, 7, 9]);
+  });
+
+  it.each(['h2o', 'mean-attention'] as const)('by %s is that of sums of probabilities', (name) => {
+    const accumulate = (policies[name] as CachePolicy).accumulate!;
+    expect([accumulate(0, 0.25, 1, 9), accumulate(1.5, 0.25, 1, 9), accumulate(1.5, 0.75, 9, 9)]).toEqual([0.25, 1.75, 2.25]);
+  });
+});
+
+it('the older of equally ranked tokens goes first, in whatever arena it is', () => {
+  const equal: CachePolicy = { name: 'equal', description: 'all tokens are equal', rank: ({ positions }) => new Float64Array(positions.length) };
+  const coarsening = new CachePool(new WatchedRuntime(), { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [1, 1], fingerprint: 'equal' })
+    .create({ cache: { policy: equal, limit: { bytes: 1000 }, sizes: [4] }, maxTokens: 30 });
+  const evicting = new CachePool(new WatchedRuntime(), one).create({ cache: { policy: equal, limit: { tokens: 0.5 } }, maxTokens: 10 });
+  for (let token = 0; token < 25; token++) {
+    for (const cache of [coarsening, evicting]) {
+      cache.view(0);
+      cache.commit([token % 2]);
+    }
+  }
+  expect([0, 1, 2, 3, 4, 5].map((token) => coarsening.expertOf(0, token))).toEqual([2, 2, 2, 1, 0, 1]);
+  expect(kept(evicting)).toEqual([20, 21, 22, 23, 24]);
 });
 
 describe('window', () => {
@@ -151,13 +183,12 @@ describe('nacl', () => {
   });
 
   it('leaves every token that is not protected a chance, those of high score the best', () => {
-    const policy = parseEviction('nacl:1:3')({ maxTokens: 38 })!;
     // 38: 4 sinks, 4 newest, 19 by score, 11 by chance: of 12 the lowest scores one goes.
     const scores = Float32Array.from({ length: 39 }, (_, i) => (i < 16 ? (i % 2) * 1.5 : 10 + i));
     const gone = new Array<number>(39).fill(0);
     const positions = Int32Array.from(scores.keys());
     for (let layer = 0; layer < 4000; layer++) {
-      for (const i of policy.evict({ layer, tokensSeen: 39, positions, scores }, 1)) gone[i]!++;
+      gone[goingBy('nacl', { layer, tokensSeen: 39, positions, scores, capacity: 38, seed: 3 })[0]!]!++;
     }
     const [low, high] = [4, 5].map((first) => [0, 2, 4, 6, 8, 10].map((i) => gone[first + i]!));
     expect(gone.reduce((a, b) => a + b)).toBe(4000);
@@ -169,94 +200,70 @@ describe('nacl', () => {
 
   it('leaves to chance the tokens of the lowest scores, wherever they are', () => {
     // 31 that are not protected, 19 of them by score: the last 12 are drawn from, of which the one of the lowest score stays least often.
-    const policy = parseEviction('nacl:1:3')({ maxTokens: 38 })!;
     const scores = Float32Array.from({ length: 39 }, (_, i) => (i < 23 ? 10 + i : i / 100));
     const positions = Int32Array.from(scores.keys());
     const gone = new Set<number>();
-    for (let layer = 0; layer < 400; layer++) for (const i of policy.evict({ layer, tokensSeen: 39, positions, scores }, 1)) gone.add(i);
+    for (let layer = 0; layer < 400; layer++) gone.add(goingBy('nacl', { layer, tokensSeen: 39, positions, scores, capacity: 38, seed: 3 })[0]!);
     expect([...gone].sort((a, b) => a - b)).toEqual(Array.from({ length: 12 }, (_, i) => 23 + i));
   });
 
   it('has no choice where one token is left', () => {
     // 4 sinks, the newest, one by score: of two the lower goes.
-    const policy = parseEviction('nacl:0.5')({ maxTokens: 12 })!;
     for (const [scores, expected] of [[[0, 0, 0, 0, 2, 1, 0], 5], [[0, 0, 0, 0, 1, 2, 0], 4]] as const) {
-      expect(policy.evict({ layer: 0, tokensSeen: 7, positions: Int32Array.from(scores.keys()), scores: Float32Array.from(scores) }, 1)).toEqual([expected]);
+      expect(goingBy('nacl', { layer: 0, tokensSeen: 7, positions: Int32Array.from(scores.keys()), scores: Float32Array.from(scores), capacity: 6, seed: 0 })[0]).toBe(expected);
     }
   });
 
   it('scores by the attention of the latest queries', () => {
-    const { accumulate } = parseEviction('nacl:1')({ maxTokens: 40 })!;
+    const accumulate = (score: number, probability: number, queries: number) => policies.nacl.accumulate!(score, probability, queries, 40);
     // 4 proxies: a query counts 3/4 less with each later one, and many queries of p sum up to 4p.
-    expect(accumulate!(1, 0.5, 1)).toBeCloseTo(0.75 + 0.5, 12);
-    expect(accumulate!(0, 10, 1000)).toBeCloseTo(4 * 0.01, 12);
+    expect(accumulate(1, 0.5, 1)).toBeCloseTo(0.75 + 0.5, 12);
+    expect(accumulate(0, 10, 1000)).toBeCloseTo(4 * 0.01, 12);
     let score = 0;
-    for (let query = 0; query < 5; query++) score = accumulate!(score, 0.2, 1);
-    expect(accumulate!(0, 1, 5)).toBeCloseTo(score, 12);
-  });
-});
-
-describe('parseEviction', () => {
-  it.each(Object.values(evictionKinds))('reads $example', ({ example }) => {
-    const policy = parseEviction(example)({ maxTokens: 11 });
-    expect(policy?.spec ?? 'none').toBe(example);
-    expect(policy?.capacity ?? 0).toBe(Math.ceil(Number(example.split(':')[1] ?? 0) * 11));
-  });
-
-  it.each([
-    ['h20:0.6', 'eviction: expected none, h2o:0.6, nacl:0.6, window:0.5 (did you mean h2o?), got "h20:0.6"'],
-    ['lru:0.6', 'eviction: expected none, h2o:0.6, nacl:0.6, window:0.5, got "lru:0.6"'],
-    ['constructor', 'eviction: expected none, h2o:0.6, nacl:0.6, window:0.5, got "constructor"'],
-    ['none:1', 'eviction: expected none, got "none:1"'],
-    ['h2o', 'eviction: expected h2o:R with R above 0 and at most 1 (such as h2o:0.6), got "h2o"'],
-    ['h2o:0', 'eviction: expected h2o:R with R above 0 and at most 1 (such as h2o:0.6), got "h2o:0"'],
-    ['h2o:1.01', 'eviction: expected h2o:R with R above 0 and at most 1 (such as h2o:0.6), got "h2o:1.01"'],
-    ['window:NaN', 'eviction: expected window:R with R above 0 and at most 1 (such as window:0.5), got "window:NaN"'],
-    ['window:0.5:1', 'eviction: expected window:R with R above 0 and at most 1 (such as window:0.5), got "window:0.5:1"'],
-    ['nacl:0.5:-1', 'eviction: expected nacl:R or nacl:R:SEED with R above 0 and at most 1 (such as nacl:0.6), got "nacl:0.5:-1"'],
-  ])('refuses %s', (spec, message) => {
-    expect(() => parseEviction(spec)).toThrow(new ArgumentError(message));
-  });
-
-  it('counts the capacity in whole tokens, from 1', () => {
-    const capacity = (ratio: string, maxTokens?: number) => parseEviction(`h2o:${ratio}`)({ maxTokens })!.capacity;
-    expect([capacity('0.07', 100), capacity('0.6', 101), capacity('0.001', 3), capacity('1', 7)]).toEqual([7, 61, 1, 7]);
-    for (const maxTokens of [undefined, 0, 1.5, -3]) {
-      expect(() => capacity('0.5', maxTokens)).toThrow(
-        `eviction h2o:0.5: expected maxTokens, of which it keeps a share, to be a whole number from 1, got ${maxTokens}`,
-      );
-    }
+    for (let query = 0; query < 5; query++) score = accumulate(score, 0.2, 1);
+    expect(accumulate(0, 1, 5)).toBeCloseTo(score, 12);
   });
 });
 
 describe('a policy of your own', () => {
-  const oldest: EvictionPolicy = {
-    spec: 'oldest', capacity: 3,
-    evict: ({ positions }, count) => [...positions.keys()].sort((a, b) => positions[a]! - positions[b]!).slice(0, count),
-  };
+  const spare: CachePolicy = { name: 'spare', description: 'the tokens at even positions first', rank: ({ positions }) => positions.map((position) => position % 2) };
 
   it('needs no registration, and comes back with a restored cache', async () => {
     const pool = new CachePool(new WatchedRuntime(), one);
-    const cache = pool.create({ eviction: () => oldest });
+    const options = { cache: { policy: spare, limit: { tokens: 0.5 } }, maxTokens: 6 };
+    const cache = pool.create(options);
     for (let token = 0; token < 6; token++) step(cache, token % 2);
-    expect(kept(cache)).toEqual([3, 4, 5]);
+    expect(kept(cache)).toEqual([1, 3, 5]);
     const bytes = await cache.serialise();
-    const restored = await pool.restore(bytes, { eviction: () => oldest });
+    const restored = await pool.restore(bytes, options);
     step(restored, 0);
-    expect(kept(restored)).toEqual([4, 5, 6]);
-    await expect(pool.restore(bytes)).rejects.toThrow('eviction: expected none, h2o:0.6, nacl:0.6, window:0.5, got "oldest"');
+    expect(kept(restored)).toEqual([1, 3, 5]);
+    await expect(pool.restore(bytes)).rejects.toThrow(/^CachePool.restore: expected none, or one of h2o, .*, got "spare:0.5"$/);
   });
 
-  it('is refused when it chooses wrong', () => {
-    const pool = new CachePool(new WatchedRuntime(), one);
-    for (const [choice, got] of [[[], ''], [[0, 1], '0, 1'], [[4], '4'], [[-1], '-1']] as const) {
-      const cache = pool.create({ eviction: () => ({ ...oldest, evict: () => choice }) });
-      for (let token = 0; token < 3; token++) step(cache, 0);
-      expect(() => step(cache, 0)).toThrow(`eviction oldest: expected 1 different tokens of 4, got ${got}`);
+  it('is known by its name once it is registered', () => {
+    const named = { ...spare, name: 'registered-spare' };
+    expect(() => create('registered-spare:0.5', 6)).toThrow('got "registered-spare:0.5"');
+    registerPolicy(named);
+    registerPolicy(named);
+    expect(policyNames()).toEqual(['h2o', 'nacl', 'window', 'mean-attention', 'oldest', 'registered-spare']);
+    const cache = create('registered-spare:0.5', 6);
+    for (let token = 0; token < 7; token++) step(cache, 0);
+    expect(kept(cache)).toEqual([1, 3, 5]);
+    expect(() => registerPolicy({ ...named })).toThrow('registerPolicy: expected a name that is free, got registered-spare');
+    for (const name of ['h2o', 'attention']) expect(() => registerPolicy({ ...spare, name })).toThrow(`registerPolicy: expected a name that is free, got ${name}`);
+    for (const name of ['', 'Mine', '1st', 'a b', 'a:b', 'none']) {
+      expect(() => registerPolicy({ ...spare, name })).toThrow(`registerPolicy: expected a name of letters, digits and hyphens, and not none, got ${JSON.stringify(name)}`);
     }
-    expect(() => pool.create({ eviction: () => ({ ...oldest, capacity: 0 }) })).toThrow(
-      'eviction oldest: expected a capacity of whole tokens from 1, got 0',
-    );
+  });
+
+  it('is refused when it ranks wrong', () => {
+    const pool = new CachePool(new WatchedRuntime(), one);
+    for (const [rank, got] of [[[1, 2, 3], 'a rank for each of 4 tokens, got 3'], [[1, 2, NaN, 3], 'ranks that are numbers, got NaN'], [[1, 2, 3, '4'], 'ranks that are numbers, got 4']] as const) {
+      const cache = pool.create({ cache: { policy: { ...spare, rank: () => rank as unknown as number[] }, limit: { tokens: 0.5 } }, maxTokens: 6 });
+      for (let token = 0; token < 3; token++) step(cache, 0);
+      expect(() => step(cache, 0)).toThrow(`cache spare:0.5: expected ${got}`);
+    }
   });
 });
 

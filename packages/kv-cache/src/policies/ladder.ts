@@ -1,7 +1,7 @@
 import { ArgumentError } from '@mixsga/backend';
 
 /**
- * The group sizes of a budgeted cache's arenas: those that tokens are stored with, then those that they can only be coarsened to,
+ * The group sizes of the arenas of a cache that coarsens: those that tokens are stored with, then those that they can only be coarsened to,
  * in ascending order.
  *
  * @param divisible what sizes divide: the KV heads, or the numbers of an entry
@@ -10,11 +10,11 @@ import { ArgumentError } from '@mixsga/backend';
  */
 export function ladder(groupSizes: readonly number[], divisible: number, targets: readonly number[] | undefined, enough: (size: number) => boolean): number[] {
   const misfit = targets?.find((size) => size < 1 || divisible % size !== 0);
-  if (misfit !== undefined) throw new ArgumentError(`KV budget: expected sizes that divide ${divisible}, got ${misfit}`);
+  if (misfit !== undefined) throw new ArgumentError(`cache: expected sizes that divide ${divisible}, got ${misfit}`);
   const added = (targets ?? doublings(Math.max(...groupSizes), divisible, enough)).filter((size) => !groupSizes.includes(size));
   const sizes = [...groupSizes, ...[...new Set(added)].sort((a, b) => a - b)];
   if (sizes.some((_, arena) => coarserOf(sizes, arena) !== null)) return sizes;
-  throw new ArgumentError(`KV budget: expected sizes that tokens can be coarsened to, got ${sizes.join(', ')} of ${divisible}`);
+  throw new ArgumentError(`cache: expected sizes that tokens can be coarsened to, got ${sizes.join(', ')} of ${divisible}`);
 }
 
 /** The arena that a token of an arena is coarsened to next, of the least group size that is a multiple; null at the coarsest. */
