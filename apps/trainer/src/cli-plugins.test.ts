@@ -67,6 +67,24 @@ describe('--plugin', () => {
     expect(without.err).toContain('config.json: unknown model_type "smollm3"');
   }, SLOW);
 
+  it('makes a cache policy one that evicts and one that coarsens', async () => {
+    const measure = ['eval', 'sotu-mini', '--tasks', 'perplexity', '--max-windows', '1', '--window-length', '32', '--eviction', 'sample:0.5:7', '--json'];
+    const { code, out, err } = await run(folder, [...measure, '--plugin', example('own-policy')]);
+    expect(`${code} ${err}`).toMatch(/^0 /);
+    expect(JSON.parse(out)).toMatchObject({ eviction: 'sample:0.5:7', results: { perplexity: { eviction: 'sample:0.5:7', tokens: 32 } } });
+    const without = await run(folder, measure);
+    expect([without.code, without.err]).toEqual([
+      2, 'mixsga: --eviction: expected none, or one of h2o, nacl, window, mean-attention, oldest with a limit, such as h2o:0.6, got "sample:0.5:7"\n',
+    ]);
+    const help = await run(folder, ['generate', '--help', '--plugin', example('own-policy')]);
+    expect(help.out.replace(/\s+/g, ' ')).toContain('h2o, nacl, window, mean-attention, oldest, sample');
+    const limited = ['generate', 'sotu-mini', '--prompt', 'Fellow citizens of the Senate', '--max-new-tokens', '20', '--kv-budget', '50%', '--kv-policy', 'sample:3:evict', '--json'];
+    const generated = await run(folder, [...limited, '--plugin', example('own-policy')]);
+    expect(`${generated.code} ${generated.err}`).toMatch(/^0 /);
+    const { stats } = JSON.parse(generated.out) as { stats: { tokensSeen: number; kvBytesUsed: number } };
+    expect(stats.kvBytesUsed).toBeLessThanOrEqual((stats.tokensSeen + 1) * 4096 / 2);
+  }, SLOW);
+
   it('makes an evaluator a task', async () => {
     const { code, out, err } = await run(folder, ['--plugin', 'count.mjs', 'eval', 'sotu-mini', '--tasks', 'count', '--json']);
     expect(`${code} ${err}`).toMatch(/^0 /);

@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { ArgumentError, MixsgaError } from '@mixsga/backend';
 import { registerEvaluator } from '@mixsga/evaluators';
+import { registerPolicy } from '@mixsga/kv-cache';
 import { registerAttention, registerFamily } from '@mixsga/models';
 import { registerRouter } from '@mixsga/router';
 import { moduleResolve } from 'import-meta-resolve';
@@ -13,7 +14,7 @@ import { moduleResolve } from 'import-meta-resolve';
  * What a plugin is given. It registers through these, and not through packages that it imports, since it may have other copies of them
  * than the command line.
  */
-export const registries = { registerAttention, registerEvaluator, registerFamily, registerRouter } as const;
+export const registries = { registerAttention, registerEvaluator, registerFamily, registerPolicy, registerRouter } as const;
 
 /** The default export of a plugin. */
 export type Plugin = (mixsga: typeof registries) => void | Promise<void>;
