@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import { evaluators } from '@mixsga/evaluators';
 import { formats } from '@mixsga/experts';
+import { type CachePolicy, policies } from '@mixsga/kv-cache';
 import { attentionKinds, families, knownModels, parseAttention } from '@mixsga/models';
 import { markdownRows } from '@mixsga/report';
 import { type RouterFactory, routers } from '@mixsga/router';
@@ -17,6 +18,11 @@ const rowsOf = <T>(catalog: Readonly<Record<string, T>>, row: (entry: T, name: s
   Object.entries(catalog).map(([name, entry]) => [code(name), ...row(entry, name)]);
 
 const routerTable = table(['router', 'chooses by'], ...rowsOf<RouterFactory>(routers, ({ description }) => [description ?? '']));
+
+const policyTable = table(
+  ['policy', 'ranks', 'needs attention', 'draws'],
+  ...rowsOf<CachePolicy>(policies, ({ description, accumulate, draws }) => [description, accumulate ? 'yes' : '', draws ? 'yes' : '']),
+);
 
 const attentionTable = table(
   ['variant', 'form', 'such as', 'KV cache', 'what it is'],
@@ -49,6 +55,10 @@ ${attentionTable}
 ## Routers
 
 ${routerTable}
+
+## Cache policies
+
+${policyTable}
 
 ## Families
 
@@ -84,6 +94,11 @@ describe('the README of', () => {
   ])('%s has a row for each kind, and no other', async (_, catalog, path, heading) => {
     const names = new Set((await namesIn(path, heading)).filter((name) => name !== 'model_type'));
     expect([...names].sort()).toEqual(Object.keys(catalog).sort());
+  });
+
+  it('kv-cache has a row for each policy', async () => {
+    const names = await namesIn('kv-cache/README.md', 'A limit');
+    expect(Object.keys(policies).filter((name) => !names.includes(name))).toEqual([]);
   });
 
   it('evaluators has a row for each task', async () => {
