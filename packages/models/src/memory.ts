@@ -98,9 +98,11 @@ export function trainingMemory(config: ModelConfig, load: TrainingLoad): Trainin
   const { parameters } = modelCost(config, variant);
   const copiesOfAll = 4 + (accumulate > 1 ? 1 : 0) + (distillation ? 1 : 0);
   const first = `${familyOf(config).layerName(0)}.`;
-  const outputs = familyOf(config).parameters(config, variant)
+  const rows = new Map(familyOf(config).parameters(config, variant)
     .filter(({ name }) => name.startsWith(first) && name.endsWith('.weight') && !name.includes('.router.'))
-    .reduce((sum, { shape }) => sum + shape[0]!, 0);
+    .map(({ name, shape }) => [name, shape[0]!]));
+  // A norm of queries or keys, whose gain may be that of one head, gives as much as the projection before it.
+  const outputs = [...rows].reduce((sum, [name, own]) => sum + (rows.get(name.replace(/(\.self_attn\.[qk])_norm\./, '$1_proj.')) ?? own), 0);
   const keys = 2 * variant.storedKvHeads(kvHeads) * headDim;
   const mixed = !variant.formats.grouping ? EXPERT_OUTPUTS * keys : variant.experts ? keys : 0;
   const floatsPerToken = COPIES * (layers * (outputs + heads * headDim + mixed) + 2 * hiddenSize);

@@ -78,6 +78,9 @@ describe('the estimate of what training takes', () => {
     ['OPT with grouped heads', { ...opt, mixsga: { attention: 'gqa:2' } }, { batchSize: 4, sequenceLength: 128 }],
     ['OPT with latents', { ...opt, mixsga: { attention: 'latent:1@8' } }, { batchSize: 4, sequenceLength: 128 }],
     ['Llama', llama, { batchSize: 4, sequenceLength: 128 }],
+    ['Qwen 3', { ...llama, model_type: 'qwen3' }, { batchSize: 4, sequenceLength: 128 }],
+    ['OLMo 2', { ...llama, model_type: 'olmo2' }, { batchSize: 4, sequenceLength: 128 }],
+    ['Gemma 3', { ...llama, model_type: 'gemma3_text' }, { batchSize: 4, sequenceLength: 128 }],
     ['Llama, with wide layers', { ...llama, intermediate_size: 1024 }, { batchSize: 4, sequenceLength: 64 }],
     ['Gemma 2', { ...llama, model_type: 'gemma2', query_pre_attn_scalar: 16 }, { batchSize: 4, sequenceLength: 128 }],
   ])('is what is measured: %s', async (_, json, size) => {
