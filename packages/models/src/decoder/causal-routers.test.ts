@@ -13,6 +13,7 @@ const cases: readonly (readonly [RouterKind, TinyForm, string])[] = [
   ['distortion', 'opt', 'mixsga:3:1:6'],
   ['distortion', 'llama', 'mixsga-root:1:1/1:3/0:1/2:1@1,2'],
   ['distortion', 'gemma2', 'mixsga:1:1@2,4'],
+  ['distortion', 'gemma3', 'mixsga:1:1@2,4'],
   ['distortion', 'opt', 'latent:3:1:6@4,8,16'],
 ];
 const BATCH = [4, 60] as const;
