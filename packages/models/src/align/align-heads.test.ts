@@ -44,6 +44,10 @@ function keyTurnsOf({ model_type: family }: ModelConfig): TurnGroup {
 
 /** Orthogonal, of a group. */
 function drawnTurn(random: SeededRandom, d: number, group: TurnGroup): Matrix {
+  if (group === pairSigns) {
+    const signs = Array.from({ length: d / 2 }, () => (random.normal() < 0 ? -1 : 1));
+    return new Float64Array(d * d).map((_, i) => (i % (d + 1) === 0 ? signs[(i / (d + 1)) % (d / 2)]! : 0));
+  }
   return group.nearest(new Float64Array(d * d).map(() => random.normal()), d);
 }
 

@@ -9,10 +9,10 @@ const floats = (text: string) => [...text.matchAll(/"(\w+)": (-?\d+\.\d+(?:e-?\d
 describe('configText', () => {
   it('writes as floats what is a float in transformers, and no other number', () => {
     const text = configText({
-      rope_theta: 10000, rms_norm_eps: 1e-6, sliding_window: 5, final_logit_softcapping: 30, attn_logit_softcapping: null,
+      rope_theta: 10000, rope_local_base_freq: 500, rms_norm_eps: 1e-6, sliding_window: 5, final_logit_softcapping: 30, attn_logit_softcapping: null,
       rope_scaling: { factor: 8, original_max_position_embeddings: 32 }, note: '\n "rope_theta": 1',
     });
-    expect(floats(text)).toEqual(['rope_theta 10000', 'rms_norm_eps 0.000001', 'final_logit_softcapping 30', 'factor 8']);
+    expect(floats(text)).toEqual(['rope_theta 10000', 'rope_local_base_freq 500', 'rms_norm_eps 0.000001', 'final_logit_softcapping 30', 'factor 8']);
     expect(text).toContain('"sliding_window": 5,');
     expect(JSON.parse(text)).toMatchObject({ final_logit_softcapping: 30, note: '\n "rope_theta": 1' });
   });

@@ -28,6 +28,8 @@ describe('parseGemma3Config', () => {
     const { sliding_window_pattern: pattern, ...saved } = gemma3;
     expect(parseModelConfig({ ...saved, _sliding_window_pattern: pattern, layer_types: config.layer_types }, 'c.json')).toEqual(config);
     expect(parse({ sliding_window_pattern: undefined })).toEqual(config);
+    expect(parse({ rope_local_base_freq: 500 })).toEqual({ ...config, rope_local_base_freq: 500 });
+    expect(parse({ rope_local_base_freq: undefined })).toEqual(config);
   });
 
   it('reads back what it writes', () => {
