@@ -20,7 +20,7 @@ const kinds = { run: runConfig, comparison: comparisonConfig, sweep: sweepConfig
 
 /**
  * Reads a configuration: a preset by name, or a JSON file. Its plugins are loaded, and those of the command line become its own, so that every
- * process that goes on with it loads them.
+ * process that resumes it loads them.
  *
  * @param settings `key=value` pairs that change it, with dotted keys.
  * @throws ArgumentError for an unknown preset, key or value; FileError for a file that is not JSON.

@@ -1,8 +1,9 @@
 // What a layer of a decoder asks of its keys and values, whatever is stored of them.
 import type {
-  AttendOptions, InferenceRuntime, KvWeights, LayerView, Route, Rows, StorePlan, TokenRouter,
+  AttendOptions, InferenceRuntime, KvWeights, LayerView, PageFormat, Route, Rows, StorePlan, TokenRouter,
 } from '../inference/runtime';
 import type { KvType } from '../inference/kv-type';
+import type { PageStore } from '../inference/pages';
 import type { KvFormat } from './format';
 
 /** Keys and values of all KV heads, [rows, kvHeads·headDim] each. */
@@ -80,6 +81,9 @@ export interface LayerAttention {
   readonly projects: boolean;
   /** Whether the first format gives back of projected rows what they are. */
   readonly isExact: boolean;
+
+  /** Memory for what its formats store. */
+  pages(format: PageFormat): PageStore;
 
   // Some rows of a prompt.
 

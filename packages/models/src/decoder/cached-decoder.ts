@@ -1,6 +1,6 @@
 // A model of any family on a backend: packed weights, a cache for each sequence, steps that allocate nothing, and likelihoods.
-import { ArgumentError, createLayerAttention, createRuntime, expectBackend, expectOptions, HostPages, Lifetime } from '@mixsga/backend';
-import type { InferenceRuntime, LayerAttention, OptionNames, PageFormat, KvType, Routing, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
+import { ArgumentError, createLayerAttention, createRuntime, expectBackend, expectOptions, Lifetime } from '@mixsga/backend';
+import type { InferenceRuntime, LayerAttention, OptionNames, KvType, Routing, RowLikelihood, Rows, WeightType } from '@mixsga/backend';
 import { CACHE_SPEC, CachePool } from '@mixsga/kv-cache';
 import type { KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
@@ -58,9 +58,6 @@ export const LIKELIHOOD_OPTIONS: OptionNames<LikelihoodOptions> = { ...TEXT_OPTI
 const ROUTING: OptionNames<RoutingOptions> = { ...TEXT_OPTIONS, prompt: true };
 const CACHE: OptionNames<CacheOptions> = { cache: CACHE_SPEC, maxTokens: true };
 const PREFILL: OptionNames<PrefillOptions & ChunkOptions> = { prompt: true, want: true, signal: true, onProgress: true, rows: true };
-
-/** For formats that are read back on the host. */
-const HOST_PAGES = { pages: (format: PageFormat) => new HostPages(format) };
 
 /** A model on the active backend. It owns its weights and caches: {@link CachedDecoder.dispose}. */
 export class CachedDecoder implements Decoder {
@@ -143,7 +140,7 @@ export class CachedDecoder implements Decoder {
     const { grouping } = variant.formats;
     const entries = grouping ? undefined : variant.formats.stored(formatLayout(variant, shape));
     const isNested = parts.attention.every((own) => own?.formats.every(({ nestedIn }) => nestedIn) ?? true);
-    this.#pool = new CachePool(this.path === 'fused' ? runtime : HOST_PAGES, {
+    this.#pool = new CachePool(parts.attention.find((own) => own !== null)!, {
       layers: new Set(cacheLayer).size,
       kvHeads,
       headDim: shape.headDim,

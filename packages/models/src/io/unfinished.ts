@@ -4,7 +4,7 @@ import { TAG, tagOf, thisProcess } from './owner';
 
 /*
  * Files are written under temporary names first. Before the first gets its own, a list is written of what they are: number on the disk
- * (inode), size and time, which a rename keeps. So a file of the list is told from one that somebody put there later.
+ * (inode), size and time, which a rename keeps. So a file of the list is distinguished from one that somebody put there later.
  */
 
 const LIST = '.mixsga-unfinished.json';

@@ -4,7 +4,7 @@ import { Turns } from '@mixsga/backend';
 /** Rounds of a loop, or characters, from one step to the next: at most some milliseconds of work. */
 export const STEP = 2 ** 12;
 
-/** Work that pauses after each step, to be gone on with. */
+/** Work that can pause after each step and continue later. */
 export type Steps<T> = Generator<undefined, T, undefined>;
 
 /** The same, which tells from time to time how much is done, from 0 to 1. */

@@ -1,4 +1,5 @@
-import type { Grouping, Route, Rows } from '../../inference/runtime';
+import type { PageStore } from '../../inference/pages';
+import type { Grouping, PageFormat, Route, Rows } from '../../inference/runtime';
 import type { KvFormat } from '../format';
 import type { KvRows, LayerAttention, LayerSetting, Projected, StepQueries, StepRows, ThroughOptions } from '../layer-attention';
 
@@ -18,6 +19,10 @@ export class GroupedAttention implements LayerAttention {
     this.path = runtime.path;
     this.projects = readsLost || normKeys !== undefined;
     this.isExact = grouping.groupSizes[0] === 1 && type === 'f32';
+  }
+
+  pages(format: PageFormat): PageStore {
+    return this.setting.runtime.pages(format);
   }
 
   project(x: Rows, rows: number, { k, v }: KvRows, angles: Rows | null): void {

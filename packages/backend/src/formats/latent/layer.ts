@@ -1,4 +1,5 @@
-import type { LatentKernels, LatentWeights, Route } from '../../inference/runtime';
+import type { PageStore } from '../../inference/pages';
+import type { LatentKernels, LatentWeights, PageFormat, Route } from '../../inference/runtime';
 import type { LayerSetting, StepQueries, StepRows } from '../layer-attention';
 import { MeaningAttention } from '../meaning/layer';
 
@@ -14,6 +15,10 @@ export class LatentAttention extends MeaningAttention {
   ) {
     super(setting);
     this.projects = setting.readsLost;
+  }
+
+  override pages(format: PageFormat): PageStore {
+    return this.setting.runtime.pages(format);
   }
 
   override async store({ x, rows, projected, views }: StepRows): Promise<readonly Route[]> {

@@ -1,10 +1,10 @@
 // Formats of any kind, by `encode` and `decode`: what is stored lies on the host, and a step reads every cached token back.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
-import { slotOf } from '../../inference/host-pages';
-import { type Segment, type Slot, TOKENS_PER_PAGE } from '../../inference/pages';
+import { HostPages, slotOf } from '../../inference/host-pages';
+import { type PageStore, type Segment, type Slot, TOKENS_PER_PAGE } from '../../inference/pages';
 import { attendTokens, type SeenTokens } from '../../inference/reference/attention';
-import type { Route, Rows, StorePlan } from '../../inference/runtime';
+import type { PageFormat, Route, Rows, StorePlan } from '../../inference/runtime';
 import type { KvFormat } from '../format';
 import type { KvRows, LayerAttention, LayerSetting, Projected, StepQueries, StepRows, ThroughOptions } from '../layer-attention';
 import { distortionsOf, lostByFormats } from '../lost';
@@ -18,6 +18,10 @@ export class MeaningAttention implements LayerAttention {
 
   constructor(protected readonly setting: LayerSetting) {
     this.formats = setting.formats;
+  }
+
+  pages(format: PageFormat): PageStore {
+    return new HostPages(format);
   }
 
   project(x: Rows, rows: number, { k, v }: KvRows, angles: Rows | null): void {
