@@ -151,7 +151,7 @@ const files = 'files as they come: a File of a browser has more';
 const unchecked: Readonly<Record<string, string>> = {
   'InferenceRuntime#rmsNorm(options)': kernels,
   'InferenceRuntime#apply(options)': kernels,
-  'InferenceRuntime#attend(options)': kernels,
+  'GroupedKernels#attend(options)': kernels,
   'InferenceRuntime#causalAttention(options)': kernels,
   'LatentKernels#attend(options)': kernels,
   'LayerAttention#*': kernels,

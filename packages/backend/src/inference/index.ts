@@ -14,7 +14,7 @@ export { poolingFactor, TOKENS_PER_PAGE } from './pages';
 export type { PageStore, Pooling, Segment, Slot, TokenMove } from './pages';
 export { weightTypes } from './runtime';
 export type {
-  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer, KvWeights, LatentKernels, LatentLayer, LatentWeights, LayerView, LinearWeights,
+  ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, GroupedKernels, Grouping, InferenceRuntime, KvLayer, KvWeights, LatentKernels, LatentLayer, LatentWeights, LayerView, LinearWeights,
   PageFormat, PromptRuntime, Resident, RmsNormOptions, Route, RouterWeights, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, TokenRuntime, Vector, VectorRuntime, WeightType,
 } from './runtime';
 export { streamingBandwidth } from './wasm/index';

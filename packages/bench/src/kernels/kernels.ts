@@ -158,7 +158,7 @@ function attentionContender(runtime: InferenceRuntime, spec: string, tokens: num
     bytes: views[0]!.segments.reduce((sum, { tokens, store }) => sum + 2 * 4 * tokens * store.heads * headDim, 0),
     run: (seconds) =>
       timeSteps(seconds, async () => {
-        runtime.attend(q, 0, views[turn++ % layers]!, null, out, { heads, scale: headDim ** -0.5 });
+        runtime.grouped.attend(q, 0, views[turn++ % layers]!, null, out, { heads, scale: headDim ** -0.5 });
       }),
     dispose() {
       for (const owned of [pool, q, out]) owned.dispose();

@@ -200,7 +200,7 @@ class TextPass {
     runtime.copyRows(text.v, first, rows, v);
     const alone = collapsed === undefined || collapsed < first || collapsed >= first + rows ? null : Int32Array.from({ length: rows }, (_, row) => Number(row === collapsed - first));
     await attention[layer]!.through({ k, v }, rows, {
-      assigned, plans, ...(alone && { change: ({ k, v }) => runtime.group({ headDim: shape.headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone) }),
+      assigned, plans, ...(alone && { change: ({ k, v }) => runtime.grouped.group({ headDim: shape.headDim, groupSizes: [1, kvHeads], pooling: 'mean' }, k, v, alone) }),
     });
     runtime.copyRows(k, 0, rows, text.k, first);
     runtime.copyRows(v, 0, rows, text.v, first);

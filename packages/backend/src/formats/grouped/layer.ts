@@ -35,17 +35,17 @@ export class GroupedAttention implements LayerAttention {
   routerInput(x: Rows, rows: number, { k, v, lost }: Projected): Rows {
     const { runtime, readsLost } = this.setting;
     if (!readsLost) return x;
-    runtime.distortions(this.grouping, k, v, lost!, rows);
+    runtime.grouped.distortions(this.grouping, k, v, lost!, rows);
     return lost!;
   }
 
   through({ k, v }: KvRows, rows: number, { assigned, plans, change }: ThroughOptions): void {
     const { runtime, type } = this.setting;
-    if (assigned) runtime.group(this.grouping, k, v, assigned);
+    if (assigned) runtime.grouped.group(this.grouping, k, v, assigned);
     change?.({ k, v });
     // As steps see them: what the cache gives back.
     if (type === 'int8') for (const x of [k, v]) runtime.roundToInt8(x, rows, this.grouping.headDim);
-    if (plans) runtime.storeRows(k, v, plans);
+    if (plans) runtime.grouped.storeRows(k, v, plans);
   }
 
   store({ x, rows, projected, angles, views }: StepRows): readonly Route[] {
@@ -56,8 +56,8 @@ export class GroupedAttention implements LayerAttention {
     const read = readsLost ? this.routerInput(x, rows, projected!) : x;
     return views.map((view, row) => {
       const route = runtime.route(router, read, row);
-      if (normKeys) runtime.storeProjected(this.grouping, projected!.k, projected!.v, row, route, view);
-      else runtime.store(projections, x, row, route, view, angles ?? undefined);
+      if (normKeys) runtime.grouped.storeProjected(this.grouping, projected!.k, projected!.v, row, route, view);
+      else runtime.grouped.store(projections, x, row, route, view, angles ?? undefined);
       return route;
     });
   }
@@ -66,7 +66,7 @@ export class GroupedAttention implements LayerAttention {
     const { runtime } = this.setting;
     views.forEach((view, row) => {
       const onProbabilities = observers[row];
-      runtime.attend(q, row, view, routes[row]!, out, {
+      runtime.grouped.attend(q, row, view, routes[row]!, out, {
         heads, scale, ...(softCap !== undefined && { softCap }), ...(onProbabilities && { onProbabilities }),
       });
     });

@@ -1,21 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors';
-import { embedding, groupMean, layerNorm, linear } from '../../kernels/index';
+import { ReferenceGrouped } from '../../formats/grouped/reference';
+import { embedding, layerNorm, linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
 import { expectOptions } from '../../options';
-import { hostDistortions } from '../distortions';
-import { HostPages, slotOf } from '../host-pages';
+import { HostPages, } from '../host-pages';
 import { dequantiseHeads, quantiseHeads } from '../kv-type';
-import type { PageStore } from '../pages';
-import { TOKENS_PER_PAGE } from '../pages';
 import { PAGE_FORMAT } from '../runtime';
 import type {
-  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, LayerView, PageFormat,
-  RmsNormOptions, Route, RowLikelihood, StepResult, StorePlan, TokenRouter, WeightType,
+  Activation, ApplyOptions, CausalOptions, DenseLayer, InferenceRuntime, KvLayer, PageFormat,
+  RmsNormOptions, Route, RowLikelihood, StepResult, TokenRouter, WeightType,
 } from '../runtime';
-import { attendReference } from './attention';
 import { attendCausally } from './causal';
+import { rotated } from './rotate';
 import { ReferenceKv, ReferenceLinear, ReferenceRows, ReferenceVector } from './residents';
 
 /**
@@ -25,6 +23,7 @@ import { ReferenceKv, ReferenceLinear, ReferenceRows, ReferenceVector } from './
 export class ReferenceRuntime implements InferenceRuntime {
   readonly path = 'reference';
   readonly work = { dispatches: null, reads: 0 };
+  readonly grouped = new ReferenceGrouped((compute) => this.#read(compute));
   readonly workAtOnce = tf.getBackend() === 'cpu' ? 2e7 : 5e9;
 
   packLinear(layer: DenseLayer, type: WeightType): ReferenceLinear {
@@ -109,47 +108,9 @@ export class ReferenceRuntime implements InferenceRuntime {
     return { expert };
   }
 
-  store(
-    weights: ReferenceKv, x: ReferenceRows, row: number, { expert }: Route, { segments, slots }: LayerView, angles?: ReferenceRows,
-  ): void {
-    const { page, offset } = slots[expert!]!;
-    const project = (layer: ReferenceLinear) => linear(x.row(row), layer.weight, layer.bias);
-    const grouped = (compute: () => Tensor2D) =>
-      storedHeads(this.#read(() => pool(weights, compute(), Int32Array.of(expert!))), weights.headDim, weights.groupSizes[expert!]!);
-    const keys = grouped(() => (angles ? rotated(project(weights.k), angles.row(row)) : project(weights.k)));
-    segments[expert!]!.store.write(page, offset, keys, grouped(() => project(weights.v)));
-  }
-
-  storeProjected(grouping: Grouping, k: ReferenceRows, v: ReferenceRows, row: number, { expert }: Route, { segments, slots }: LayerView): void {
-    const { page, offset } = slots[expert!]!;
-    const [keys, values] = [k, v].map((x) => (
-      storedHeads(this.#read(() => pool(grouping, x.row(row), Int32Array.of(expert!))), grouping.headDim, grouping.groupSizes[expert!]!)
-    ));
-    segments[expert!]!.store.write(page, offset, keys!, values!);
-  }
-
-  attend(
-    q: ReferenceRows, row: number, view: LayerView, route: Route | null, out: ReferenceRows, options: AttendOptions,
-  ): void {
-    const attended = attendReference(this.#read(() => q.row(row)), view, route && route.expert, options);
-    out.write(() => tf.tensor2d(attended.out, [1, out.width]), row);
-    attended.probabilities.forEach((probabilities, segment) => options.onProbabilities?.(segment, probabilities));
-  }
-
   project(weights: ReferenceKv, x: ReferenceRows, k: ReferenceRows, v: ReferenceRows, rows: number): void {
     this.apply(weights.k, x, k, rows);
     this.apply(weights.v, x, v, rows);
-  }
-
-  group(grouping: Grouping, k: ReferenceRows, v: ReferenceRows, experts: Int32Array): void {
-    for (const rows of [k, v]) rows.write(() => pool(grouping, rows.first(experts.length), experts));
-  }
-
-  distortions(grouping: Grouping, k: ReferenceRows, v: ReferenceRows, out: ReferenceRows, rows: number): void {
-    const [keys, values] = [k, v].map((x) => this.#read(() => x.first(rows))) as [Float32Array, Float32Array];
-    const lost = new Float32Array(rows * out.width);
-    hostDistortions(grouping, keys, values, lost, rows);
-    this.write(lost, out);
   }
 
   roundToInt8(x: ReferenceRows, rows: number, headDim: number): void {
@@ -174,20 +135,6 @@ export class ReferenceRuntime implements InferenceRuntime {
       out.write(() => withColumns(out.first(rows), attended.out, kvHead * width));
       received?.write(() => tf.add(received.first(keys), tf.reshape(attended.received, [keys, 1])));
       tf.dispose([attended.out, attended.received]);
-    }
-  }
-
-  storeRows(k: ReferenceRows, v: ReferenceRows, plans: readonly StorePlan[]): void {
-    const values = [k, v].map((rows) => this.#read(() => rows.first(rows.capacity)));
-    for (const { segment, groupSize, firstSlot, rows } of plans) {
-      const { store } = segment;
-      for (let done = 0; done < rows.length; ) {
-        const { page, offset } = slotOf(segment, firstSlot + done);
-        const some = rows.subarray(done, done + TOKENS_PER_PAGE - offset);
-        const [pageK, pageV] = values.map((x) => storedRows(x, some, k.width, store, groupSize));
-        store.write(page, offset, pageK!, pageV!);
-        done += some.length;
-      }
     }
   }
 
@@ -244,15 +191,6 @@ const activations: { readonly [Name in Activation]: (x: Tensor2D) => Tensor2D } 
   },
 };
 
-/** See `rotate` of the runtime. @param angles [rows, headDim] */
-function rotated(x: Tensor2D, angles: Tensor2D): Tensor2D {
-  const [rows, headDim] = angles.shape;
-  const [a, b] = tf.split(tf.reshape(x, [rows, x.shape[1] / headDim, headDim]), 2, 2) as [Tensor3D, Tensor3D];
-  const [cos, sin] = tf.split(tf.reshape(angles, [rows, 1, headDim]), 2, 2) as [Tensor3D, Tensor3D];
-  const turned = [tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))];
-  return tf.reshape(tf.concat(turned, 2), x.shape);
-}
-
 /** The same rows with other columns from `first` on. */
 function withColumns(x: Tensor2D, columns: Tensor2D, first: number): Tensor2D {
   const [rows, width] = x.shape;
@@ -264,25 +202,6 @@ function withColumns(x: Tensor2D, columns: Tensor2D, first: number): Tensor2D {
 function lookUp(operation: string, table: ReferenceLinear, ids: Int32Array): Tensor2D {
   expectIds(operation, 'ids', ids, 0, table.outputs);
   return embedding(table.weight, tf.tensor1d(ids, 'int32'));
-}
-
-function pool({ headDim, groupSizes, pooling }: Grouping, x: Tensor2D, experts: Int32Array): Tensor2D {
-  return groupMean(x, tf.tensor1d(experts, 'int32'), { headDim, groupSizes, pooling });
-}
-
-/** Of grouped rows the first head of each group: [kvHeads·headDim] to [kvHeads/groupSize·headDim]. */
-function storedHeads(grouped: Float32Array, headDim: number, groupSize: number): Float32Array {
-  return grouped.filter((_, i) => Math.floor(i / headDim) % groupSize === 0);
-}
-
-function storedRows(
-  grouped: Float32Array, rows: Int32Array, width: number, { heads, headDim }: PageStore, groupSize: number,
-): Float32Array {
-  const stored = new Float32Array(rows.length * heads * headDim);
-  rows.forEach((row, i) => {
-    stored.set(storedHeads(grouped.subarray(row * width, (row + 1) * width), headDim, groupSize), i * heads * headDim);
-  });
-  return stored;
 }
 
 /** −log softmax(logits)[target], summed in double precision. */

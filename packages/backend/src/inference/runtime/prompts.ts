@@ -1,6 +1,5 @@
 // Prompts: the keys and values of many tokens at a time.
-import type { Segment } from '../pages';
-import type { Grouping, KvWeights } from './tokens';
+import type { KvWeights } from './tokens';
 import type { Rows } from './vectors';
 
 export interface CausalOptions {
@@ -20,32 +19,11 @@ export interface CausalOptions {
   readonly received?: Rows;
 }
 
-/** Rows of projected keys and values that go to one segment of the cache. */
-export interface StorePlan {
-  readonly segment: Segment;
-  /** Query heads that share a stored head. */
-  readonly groupSize: number;
-  /** The first slot to write; `segment.tokens` does not matter. */
-  readonly firstSlot: number;
-  /** Row numbers, in slot order. */
-  readonly rows: Int32Array;
-}
-
 export interface PromptRuntime {
   /** k, v [rows, kvHeads·headDim] */
   project(weights: KvWeights, x: Rows, k: Rows, v: Rows, rows: number): void;
-  /** Every run of heads of the token's expert becomes its mean (see `Pooling`) in place. */
-  group(grouping: Grouping, k: Rows, v: Rows, experts: Int32Array): void;
   /** Each head of the first rows becomes what pages of int8 give back of it, in place. */
   roundToInt8(x: Rows, rows: number, headDim: number): void;
-  /**
-   * What each expert would lose of each row: ‖k‖², then ‖k − k̂‖² with what the expert gives back of it, one number for each of E experts,
-   * and the same of v.
-   * @param out [rows, 2·(E + 1)]
-   */
-  distortions(grouping: Grouping, k: Rows, v: Rows, out: Rows, rows: number): void;
   /** @param q, out [rows, heads·headDim] @param k, v [keys, kvHeads·headDim] */
   causalAttention(q: Rows, k: Rows, v: Rows, out: Rows, rows: number, options: CausalOptions): void;
-  /** Writes grouped keys and values to the cache. */
-  storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void;
 }

@@ -94,6 +94,45 @@ export const PAGE_FORMAT: OptionNames<PageFormat> = {
   heads: true, valueHeads: true, headDim: true, queryHeads: true, type: true, packing: true,
 };
 
+/** Rows of projected keys and values that go to one segment of the cache. */
+export interface StorePlan {
+  readonly segment: Segment;
+  /** Query heads that share a stored head. */
+  readonly groupSize: number;
+  /** The first slot to write; `segment.tokens` does not matter. */
+  readonly firstSlot: number;
+  /** Row numbers, in slot order. */
+  readonly rows: Int32Array;
+}
+
+/** Groups of heads: what formats of a `GroupedKernel` are computed by. */
+export interface GroupedKernels {
+  // A token of a sequence: row `row` of a batch.
+
+  /**
+   * Projects a token's keys and values under its expert and writes them to the expert's slot.
+   * @param angles for `rotate`: row `row` of them turns the keys first
+   */
+  store(weights: KvWeights, x: Rows, row: number, route: Route, view: LayerView, angles?: Rows): void;
+  /** The same of keys and values that are projected, and turned, already: row `row` of each becomes what its expert keeps of it. */
+  storeProjected(grouping: Grouping, k: Rows, v: Rows, row: number, route: Route, view: LayerView): void;
+  /** out[row] = attention of q[row] over what the view has cached and, unless `route` is null, over the token just stored. */
+  attend(q: Rows, row: number, view: LayerView, route: Route | null, out: Rows, options: AttendOptions): void;
+
+  // Some rows of a prompt.
+
+  /** Every run of heads of the token's expert becomes its mean (see `Pooling`) in place. */
+  group(grouping: Grouping, k: Rows, v: Rows, experts: Int32Array): void;
+  /**
+   * What each expert would lose of each row: ‖k‖², then ‖k − k̂‖² with what the expert gives back of it, one number for each of E experts,
+   * and the same of v.
+   * @param out [rows, 2·(E + 1)]
+   */
+  distortions(grouping: Grouping, k: Rows, v: Rows, out: Rows, rows: number): void;
+  /** Writes grouped keys and values to the cache. */
+  storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void;
+}
+
 /** A layer whose keys and values are read back from latents c: of a KV head as k·c and v·c + offset. */
 export interface LatentLayer {
   /** From what the layer reads to a latent, of as many outputs as the longest latent has numbers; shorter ones are the first of these. */
@@ -119,12 +158,13 @@ export interface LatentKernels {
   pack(layer: LatentLayer, type: WeightType): LatentWeights;
   /** Computes a token's latent and writes it, or as many of its numbers as its expert's pages take, to the expert's slot. */
   store(weights: LatentWeights, x: Rows, row: number, route: Route, view: LayerView): void;
-  /** As `attend` of the runtime. Segments may have latents of different lengths. */
+  /** As {@link GroupedKernels.attend}. Segments may have latents of different lengths. */
   attend(weights: LatentWeights, q: Rows, row: number, view: LayerView, route: Route, out: Rows, options: Omit<AttendOptions, 'softCap'>): void;
 }
 
 /** A token of a sequence is row `row` of a batch. */
 export interface TokenRuntime {
+  readonly grouped: GroupedKernels;
   /** Where the runtime has kernels for latents; then its {@link pages} can hold them. */
   readonly latents?: LatentKernels;
 
@@ -137,13 +177,4 @@ export interface TokenRuntime {
 
   /** The expert of a token; without a router expert 0. */
   route(router: TokenRouter | null, x: Rows, row: number): Route;
-  /**
-   * Projects a token's keys and values under its expert and writes them to the expert's slot.
-   * @param angles for `rotate`: row `row` of them turns the keys first
-   */
-  store(weights: KvWeights, x: Rows, row: number, route: Route, view: LayerView, angles?: Rows): void;
-  /** The same of keys and values that are projected, and turned, already: row `row` of each becomes what its expert keeps of it. */
-  storeProjected(grouping: Grouping, k: Rows, v: Rows, row: number, route: Route, view: LayerView): void;
-  /** out[row] = attention of q[row] over what the view has cached and, unless `route` is null, over the token just stored. */
-  attend(q: Rows, row: number, view: LayerView, route: Route | null, out: Rows, options: AttendOptions): void;
 }

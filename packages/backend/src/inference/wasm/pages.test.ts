@@ -22,7 +22,7 @@ test.each([[12, 3, 3], [12, 3, 6], [6, 3, 12]])('pages made for %i query heads o
     const [q, out] = [runtime.rows(1, 4 * count), runtime.rows(1, 4 * count)];
     try {
       runtime.write(new Float32Array(4 * count), q);
-      runtime.attend(q, 0, { segments: [{ store, pages: [page], tokens: 1 }], slots: [] }, null, out, { heads: count, scale: 1 });
+      runtime.grouped.attend(q, 0, { segments: [{ store, pages: [page], tokens: 1 }], slots: [] }, null, out, { heads: count, scale: 1 });
     } finally {
       for (const rows of [q, out]) rows.dispose();
     }

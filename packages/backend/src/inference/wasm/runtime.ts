@@ -1,17 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor3D } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../../errors';
+import { WasmGrouped } from '../../formats/grouped/wasm';
+import { WasmLatentKernels } from '../../formats/latent/wasm';
 import { expectOptions } from '../../options';
 import type { WasmHeap } from '../../wasm/kernel';
-import { hostDistortions } from '../distortions';
-import { TOKENS_PER_PAGE } from '../pages';
 import type {
-  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, Grouping, InferenceRuntime, KvLayer, KvWeights,
-  LayerView, LinearWeights, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, Vector, WeightType,
+  Activation, ApplyOptions, CausalOptions, DenseLayer, InferenceRuntime, KvLayer, KvWeights,
+  LinearWeights, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, TokenRouter, Vector, WeightType,
 } from '../runtime';
 import { PAGE_FORMAT } from '../runtime';
-import { attendSegments } from './attend';
-import { WasmLatentKernels } from '../../formats/latent/wasm';
 import { WasmLatents, WasmPages } from './pages';
 import { HeapRows, HeapVector } from './rows';
 import { PackedRouter } from './router';
@@ -22,6 +20,7 @@ export class WasmRuntime implements InferenceRuntime {
   readonly path = 'fused';
   readonly work = { dispatches: null, reads: 0 };
   readonly workAtOnce = 2.5e8;
+  readonly grouped: WasmGrouped;
   readonly latents: WasmLatentKernels;
   readonly #heap: WasmHeap;
   /** One object for each expert, made once. */
@@ -29,6 +28,7 @@ export class WasmRuntime implements InferenceRuntime {
 
   constructor(heap: WasmHeap) {
     this.#heap = heap;
+    this.grouped = new WasmGrouped(heap);
     this.latents = new WasmLatentKernels(heap);
   }
 
@@ -122,66 +122,10 @@ export class WasmRuntime implements InferenceRuntime {
     return (this.#routeOf[expert] ??= { expert });
   }
 
-  store(weights: KvWeights, x: Rows, row: number, { expert }: Route, { slots, segments }: LayerView, angles?: Rows): void {
-    const [k, v] = (weights as PackedKv).experts[expert!]!;
-    const from = (x as HeapRows).row(row);
-    const keys = this.#heap.scratch(2 * k.outputs + k.scratch(1));
-    const values = keys + 4 * k.outputs;
-    const scratch = values + 4 * v.outputs;
-    k.apply(from, keys, 1, scratch);
-    v.apply(from, values, 1, scratch);
-    if (angles) {
-      this.#heap.kernels.rotate(keys, (angles as HeapRows).row(row), 1, k.outputs / angles.width, angles.width);
-    }
-    (segments[expert!]!.store as WasmPages).store(slots[expert!]!, keys, values, 1);
-  }
-
-  storeProjected({ headDim, groupSizes, pooling }: Grouping, k: Rows, v: Rows, row: number, { expert }: Route, { slots, segments }: LayerView): void {
-    const { kernels } = this.#heap;
-    const { width } = k as HeapRows;
-    const size = groupSizes[expert!]!;
-    const keys = this.#heap.scratch(2 * width + 2);
-    const [first, sizes] = [keys + 8 * width, keys + 8 * width + 4];
-    this.#heap.int32s(first, 2).set([0, size]);
-    const grouped = [k as HeapRows, v as HeapRows].map((x, i) => {
-      const at = keys + 4 * i * width;
-      kernels.groupMean(x.row(row), first, sizes, at, 1, width / headDim, headDim, pooling === 'root');
-      return at;
-    });
-    (segments[expert!]!.store as WasmPages).store(slots[expert!]!, grouped[0]!, grouped[1]!, size);
-  }
-
-  attend(q: Rows, row: number, view: LayerView, route: Route | null, out: Rows, options: AttendOptions): void {
-    const { heads, scale, softCap = 0, onProbabilities } = options;
-    const { kernels } = this.#heap;
-    const headDim = q.width / heads;
-    const softmax = { heads, width: headDim, work: kernels.attendWork(heads, headDim), onProbabilities };
-    attendSegments(this.#heap, view, route, softmax, ({ work, segments, count, weights, maxima }) => {
-      kernels.attend((q as HeapRows).row(row), scale, softCap, segments, count, heads, headDim, work, weights, maxima, (out as HeapRows).row(row));
-    });
-  }
-
   project(weights: KvWeights, x: Rows, k: Rows, v: Rows, rows: number): void {
     const { whole } = weights as PackedKv;
     this.#applyTo(whole[0], x as HeapRows, k as HeapRows, rows);
     this.#applyTo(whole[1], x as HeapRows, v as HeapRows, rows);
-  }
-
-  group({ headDim, groupSizes, pooling }: Grouping, k: Rows, v: Rows, experts: Int32Array): void {
-    const assignment = this.#heap.scratch(experts.length + groupSizes.length);
-    const sizes = assignment + 4 * experts.length;
-    this.#heap.int32s(assignment, experts.length).set(experts);
-    this.#heap.int32s(sizes, groupSizes.length).set(groupSizes);
-    for (const { address, width } of [k as HeapRows, v as HeapRows]) {
-      this.#heap.kernels.groupMean(
-        address, assignment, sizes, address, experts.length, width / headDim, headDim, pooling === 'root',
-      );
-    }
-  }
-
-  distortions(grouping: Grouping, k: Rows, v: Rows, out: Rows, rows: number): void {
-    const floats = (x: Rows) => this.#heap.floats((x as HeapRows).address, rows * x.width);
-    hostDistortions(grouping, floats(k), floats(v), floats(out), rows);
   }
 
   roundToInt8(x: Rows, rows: number, headDim: number): void {
@@ -198,17 +142,6 @@ export class WasmRuntime implements InferenceRuntime {
       1, keys, heads, kvHeads, headDim, scale, logSumExp + 4 * heads * rows, addressOf(received), window, softCap,
       rows, kvRange.first, kvRange.end,
     );
-  }
-
-  storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void {
-    for (const { segment, groupSize, firstSlot, rows } of plans) {
-      rows.forEach((row, i) => {
-        const slot = firstSlot + i;
-        const page = segment.pages[Math.floor(slot / TOKENS_PER_PAGE)]!;
-        const place = { page, offset: slot % TOKENS_PER_PAGE };
-        (segment.store as WasmPages).store(place, (k as HeapRows).row(row), (v as HeapRows).row(row), groupSize);
-      });
-    }
   }
 
   tensor(x: Rows, rows: number): Tensor3D {

@@ -1,36 +1,30 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors';
+import { WebgpuGrouped } from '../../formats/grouped/webgpu';
 import { expectOptions } from '../../options';
 import { linear } from '../../kernels/index';
 import { expectIds } from '../../kernels/validate';
 import { WebgpuDevice } from '../../webgpu/device';
-import { slotOf } from '../host-pages';
-import { poolingFactor, TOKENS_PER_PAGE } from '../pages';
 import type {
-  Activation, ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, Grouping, InferenceRuntime, KvLayer,
-  LayerView, PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, StorePlan, TokenRouter, WeightType,
+  Activation, ApplyOptions, CausalOptions, DenseLayer, DeviceWork, InferenceRuntime, KvLayer,
+  PageFormat, RmsNormOptions, Route, RowLikelihood, Rows, StepResult, TokenRouter, WeightType,
 } from '../runtime';
 import { PAGE_FORMAT } from '../runtime';
-import type { Part } from './attention';
-import {
-  attendProgram, combineProgram, headsOfWorkgroup, partialSize, partsOf, probabilityProgram, sumProgram, tilesOf,
-} from './attention';
 import { causalGroups, causalProbabilityProgram, causalProgram, sumHeadsProgram } from './causal';
 import { roundToInt8Program } from './int8-pages';
 import { likelihoodProgram } from './likelihood';
 import { roundUp, Workspace } from './memory';
 import { WebgpuPages } from './pages';
 import {
-  activationNumbers, applyGroups, applyProgram, embedProgram, residuals, routeProgram, storeGroups, storeProgram, storeProjectedProgram,
-  widenProgram,
+  activationNumbers, applyGroups, applyProgram, embedProgram, residuals, routeProgram,   widenProgram,
 } from './products';
 import { WebgpuKv, WebgpuLinear, WebgpuRouter, WebgpuRows, WebgpuVector } from './residents';
 import {
-  distortionsProgram, activateProgram, addProgram, copyPlusProgram, copyProgram, elementwise, groupProgram, layerNormProgram, multiplyProgram,
+  activateProgram, addProgram, copyPlusProgram, copyProgram, elementwise, layerNormProgram, multiplyProgram,
   rmsNormInPlaceProgram, rmsNormProgram, rotateProgram, scaleProgram, softCapProgram, strided, writeProgram,
 } from './rows';
-import { DeviceRoute, Step } from './step';
+import { Step } from './step';
 
 /** From more rows on, the tiled product of tfjs beats one that reads the matrix for every few of them. */
 const MANY_ROWS = 32;
@@ -48,6 +42,7 @@ export class WebgpuRuntime implements InferenceRuntime {
   readonly #refusalsBefore = this.#device.refusals;
   #reads = 0;
   #step = new Step(this.#device);
+  readonly grouped = new WebgpuGrouped(this.#device, () => this.#step);
 
   get work(): DeviceWork {
     return { dispatches: this.#device.dispatches - this.#dispatchesBefore, reads: this.#reads };
@@ -173,94 +168,6 @@ export class WebgpuRuntime implements InferenceRuntime {
     return route;
   }
 
-  store(weights: WebgpuKv, x: WebgpuRows, row: number, route: Route, view: LayerView, angles?: WebgpuRows): void {
-    const { both, groupSizes, headDim, pooling } = weights;
-    const { layout, weights: matrix, scales, bias, product } = both;
-    for (const { expert, store, to, place } of this.#targets(route, view)) {
-      const groupSize = groupSizes[expert]!;
-      this.#device.run(storeProgram(layout), {
-        result: to,
-        inputs: { x: x.tensor, weights: matrix, scales, bias, routes: this.#routesOrNone(route), angles: angles?.tensor ?? bias },
-        uniforms: {
-          ...product, row, stored: store.heads, headDim, groupSize, factor: poolingFactor(pooling, groupSize),
-          route: placeOf(route), expert, ...place, angle0: angles ? row * angles.width : -1,
-        },
-        groups: storeGroups(store.heads, headDim),
-      });
-      this.#quantise(to, route, expert, view);
-    }
-  }
-
-  storeProjected({ headDim, groupSizes, pooling }: Grouping, k: WebgpuRows, v: WebgpuRows, row: number, route: Route, view: LayerView): void {
-    for (const { expert, store, to, place } of this.#targets(route, view)) {
-      const groupSize = groupSizes[expert]!;
-      this.#device.run(storeProjectedProgram, {
-        result: to,
-        inputs: { k: k.tensor, v: v.tensor, routes: this.#routesOrNone(route) },
-        uniforms: {
-          row, stored: store.heads, headDim, groupSize, factor: poolingFactor(pooling, groupSize), route: placeOf(route), expert, ...place,
-        },
-        groups: elementwise(2 * store.heads * headDim),
-      });
-      this.#quantise(to, route, expert, view);
-    }
-  }
-
-  attend(q: WebgpuRows, row: number, view: LayerView, route: Route | null, out: WebgpuRows, options: AttendOptions): void {
-    const { heads, scale, softCap = 0, onProbabilities } = options;
-    const headDim = q.width / heads;
-    let count = 0;
-    const segments = view.segments.map((segment, expert) => {
-      const certain = route?.expert === expert;
-      const pending = certain || (route && route.expert === null && expert < view.slots.length) ? { slot: view.slots[expert]!, certain } : null;
-      const first = count;
-      count += segment.tokens + (pending ? 1 : 0);
-      const parts = partsOf(segment, pending, first, onProbabilities !== undefined);
-      return { expert, first, store: segment.store as WebgpuPages, parts };
-    });
-    const tiles = segments.flatMap(({ parts }) => parts).reduce((sum, part) => sum + tilesOf(part), 0);
-    const partialsSize = tiles * heads * partialSize(headDim);
-    const scores = onProbabilities ? partialsSize : -1;
-    const partials = this.#workspace.partials.take(partialsSize + (onProbabilities ? heads * count : 0));
-    let tile = 0;
-    for (const { expert, store, parts } of segments) {
-      const groupHeads = headsOfWorkgroup(heads / store.heads);
-      for (const part of parts) {
-        const chunks = part.chunks.length > 2 ? 4 : (part.chunks.length as 1 | 2);
-        const entries = this.#workspace.numbers.put(Int32Array.from(part.entries));
-        this.#device.run(attendProgram({ type: store.type, headDim, heads: groupHeads, chunks }), {
-          result: partials,
-          inputs: { q: q.tensor, numbers: this.#workspace.numbers.tensor, routes: this.#routesOrNone(route), ...chunkInputs(part) },
-          uniforms: {
-            q0: row * q.width, scale, softCap, heads, stored: store.heads, entries, segment: expert, route: placeOf(route), tile,
-            scores, count,
-          },
-          groups: [heads / groupHeads, tilesOf(part)],
-        });
-        tile += tilesOf(part);
-      }
-    }
-    const shape = { tiles, heads, headDim };
-    this.#device.run(combineProgram, {
-      result: out.tensor,
-      inputs: { partials },
-      uniforms: { ...shape, to: row * out.width },
-      groups: [heads, Math.ceil(headDim / 64)],
-    });
-    if (!onProbabilities) return;
-    const sums = this.#workspace.sums.take(2 * heads);
-    this.#device.run(sumProgram, { result: sums, inputs: { partials }, uniforms: shape, groups: elementwise(heads) });
-    const lengths = view.segments.map(({ tokens }) => tokens);
-    const to = this.#step.observe(count, (probabilities) => {
-      for (const { expert, first } of segments) {
-        onProbabilities(expert, probabilities.subarray(first, first + lengths[expert]! + (route?.expert === expert ? 1 : 0)));
-      }
-    });
-    this.#device.run(probabilityProgram, {
-      result: this.#step.observed, inputs: { partials, sums }, uniforms: { scores, count, heads, to }, groups: elementwise(count),
-    });
-  }
-
   project(weights: WebgpuKv, x: WebgpuRows, k: WebgpuRows, v: WebgpuRows, rows: number): void {
     this.#withProduct(weights.both, x, rows, undefined, (source) => {
       for (const [to, first] of [[k, 0], [v, k.width]] as const) {
@@ -272,31 +179,6 @@ export class WebgpuRuntime implements InferenceRuntime {
         });
       }
     });
-  }
-
-  group({ groupSizes, headDim, pooling }: Grouping, k: WebgpuRows, v: WebgpuRows, experts: Int32Array): void {
-    const sizes = this.#workspace.numbers.put(Int32Array.from([...groupSizes, ...experts]));
-    for (const { tensor, width } of [k, v]) {
-      this.#device.run(groupProgram, {
-        result: tensor,
-        inputs: { numbers: this.#workspace.numbers.tensor },
-        uniforms: { sizes, experts: sizes + groupSizes.length, width, headDim, root: pooling === 'root' ? 1 : 0 },
-        groups: elementwise(width, experts.length),
-      });
-    }
-  }
-
-  distortions({ groupSizes, headDim, pooling }: Grouping, k: WebgpuRows, v: WebgpuRows, out: WebgpuRows, rows: number): void {
-    const sizes = this.#workspace.numbers.put(Int32Array.from([1, ...groupSizes]));
-    const columns = groupSizes.length + 1;
-    for (const [kind, { tensor, width }] of [k, v].entries()) {
-      this.#device.run(distortionsProgram, {
-        result: out.tensor,
-        inputs: { x: tensor, numbers: this.#workspace.numbers.tensor },
-        uniforms: { sizes, width, headDim, root: pooling === 'root' ? 1 : 0, to: kind * columns, toStride: out.width },
-        groups: [columns, rows],
-      });
-    }
   }
 
   roundToInt8(x: WebgpuRows, rows: number, headDim: number): void {
@@ -327,13 +209,6 @@ export class WebgpuRuntime implements InferenceRuntime {
     this.#device.run(sumHeadsProgram, {
       result: (received as WebgpuRows).tensor, inputs: { source }, uniforms: { keys, firstHead, endHead }, groups: elementwise(keys),
     });
-  }
-
-  storeRows(k: WebgpuRows, v: WebgpuRows, plans: readonly StorePlan[]): void {
-    for (const { segment, groupSize, firstSlot, rows } of plans) {
-      const tokens = Array.from(rows, (row, i) => ({ row, to: slotOf(segment, firstSlot + i) }));
-      (segment.store as WebgpuPages).storeRows(tokens, { k: k.tensor, v: v.tensor, groupSize });
-    }
   }
 
   tensor(x: WebgpuRows, rows: number): Tensor3D {
@@ -480,31 +355,6 @@ export class WebgpuRuntime implements InferenceRuntime {
   #inPlace(program: typeof scaleProgram, result: Tensor, number: number, width: number, rows: number): void {
     this.#device.run(program, { result, inputs: {}, uniforms: { width, number }, groups: elementwise(width, rows) });
   }
-
-  /** Where a token goes under each expert that it may have. What is to be quantised goes to a page of one token first. */
-  *#targets(route: Route, { segments, slots }: LayerView) {
-    for (const expert of route.expert === null ? slots.keys() : [route.expert]) {
-      const store = segments[expert]!.store as WebgpuPages;
-      const { page, offset } = slots[expert]!;
-      yield store.type === 'int8'
-        ? { expert, store, to: this.#workspace.partials.take(2 * store.heads * store.headDim), place: { page: 0, tokens: 1, offset: 0 } }
-        : { expert, store, to: store.place(page).chunk, place: { page: store.base(page), tokens: TOKENS_PER_PAGE, offset } };
-    }
-  }
-
-  /** A token of int8 pages from where {@link #targets} let it go. */
-  #quantise(from: Tensor, route: Route, expert: number, { segments, slots }: LayerView): void {
-    const store = segments[expert]!.store as WebgpuPages;
-    if (store.type !== 'int8') return;
-    store.storeRows([{ row: 0, to: slots[expert]! }], {
-      k: from, v: from, v0: store.heads * store.headDim, groupSize: 1, route: { routes: this.#routesOrNone(route), at: placeOf(route), expert },
-    });
-  }
-
-  /** What to bind as routes: any integers where the host knows the expert. */
-  #routesOrNone(route: Route | null): Tensor {
-    return route && route.expert === null ? this.#step.routes : this.#workspace.numbers.tensor;
-  }
 }
 
 function tensorOf(rows: Rows | undefined): Tensor | null {
@@ -518,14 +368,4 @@ function placeOfResidual(residual: Tensor | null, result: Tensor): number {
 /** What to bind as a residual: no program can have its result as an input too. */
 function standIn(residual: Tensor | null, result: Tensor, other: Tensor): Tensor {
   return residual && residual !== result ? residual : other;
-}
-
-function placeOf(route: Route | null): number {
-  return route instanceof DeviceRoute && route.expert === null ? route.at : -1;
-}
-
-/** Four chunks, of which programs read as many as they have. */
-function chunkInputs({ chunks }: Part) {
-  const chunk = (i: number) => chunks[i] ?? chunks[0]!;
-  return { chunk0: chunk(0), chunk1: chunk(1), chunk2: chunk(2), chunk3: chunk(3) };
 }

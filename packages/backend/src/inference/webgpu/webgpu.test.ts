@@ -69,7 +69,7 @@ describe.skipIf(!available)(`on webgpu${available ? '' : ` (${reason})`}`, () =>
     const told: number[] = [];
     const before = runtime.work.dispatches!;
     const rows = filled(runtime, q, 16);
-    runtime.attend(rows, 0, view, null, out, { heads, scale: 0.5, onProbabilities: (_, p) => told.push(...p) });
+    runtime.grouped.attend(rows, 0, view, null, out, { heads, scale: 0.5, onProbabilities: (_, p) => told.push(...p) });
     // Its six chunks in two dispatches, after the embedding; then combine, sums and probabilities.
     expect(runtime.work.dispatches! - before).toBe(1 + 2 + 3);
     const { values } = await runtime.read(out, 1, 'values');

@@ -92,7 +92,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
         const input = s.filled(x, INPUTS);
         const { view, segments } = fill(s, variant, [5, 32, 0]);
         const route = s.runtime.route(router(expert, variant.groupSizes.length), input, 1);
-        s.runtime.store(weights, input, 1, route, view);
+        s.runtime.grouped.store(weights, input, 1, route, view);
         const [k, v] = [layer.k, layer.v].map((part) => (
           plainPool(plainLinear(x.subarray(INPUTS, 2 * INPUTS), 1, part.weight, part.bias, part.outputs), expert, variant)
         ));
@@ -122,7 +122,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
         const { view, segments } = fill(s, variant, [5, 32, 0]);
         const route = s.runtime.route(router(expert, variant.groupSizes.length), input, 1);
         const rows = [s.filled(k, width), s.filled(v, width)] as const;
-        s.runtime.storeProjected(variant, ...rows, 1, route, view);
+        s.runtime.grouped.storeProjected(variant, ...rows, 1, route, view);
         const own = (x: Float32Array) => plainPool(x.subarray(width, 2 * width), expert, variant);
         for (const [e, segment] of segments.entries()) {
           const { page, offset } = view.slots[e]!;
@@ -155,14 +155,14 @@ export const decodeChecks: readonly RuntimeCheck[] = [
         const cached = segments.flatMap(({ contents }) => contents);
         const scale = headDim ** -0.5;
         if (cached.length > 0) {
-          s.runtime.attend(queries, 1, view, null, out, { heads, scale });
+          s.runtime.grouped.attend(queries, 1, view, null, out, { heads, scale });
           const expected = plainAttend(q.subarray(heads * headDim), cached, heads, scale).out;
           close(`${describe(variant)}, ${counts.join()}`, (await s.values(out, 2)).subarray(heads * headDim), expected);
         }
         const route = s.runtime.route(router(expert, experts), input, 0);
-        s.runtime.store(weights, input, 0, route, view);
+        s.runtime.grouped.store(weights, input, 0, route, view);
         const told = probabilities();
-        s.runtime.attend(queries, 0, view, route, out, { heads, scale, onProbabilities: told.take });
+        s.runtime.grouped.attend(queries, 0, view, route, out, { heads, scale, onProbabilities: told.take });
         const actual = await s.values(out, 1);
         const own = {
           k: plainPool(plainLinear(x, 1, layer.k.weight, layer.k.bias, layer.k.outputs), expert, variant),
@@ -185,7 +185,7 @@ export const decodeChecks: readonly RuntimeCheck[] = [
     const q = s.normals(heads * headDim, 40);
     const out = s.rows(1, heads * headDim);
     const told = probabilities();
-    s.runtime.attend(s.filled(q, heads * headDim), 0, view, null, out, { heads, scale: 5, onProbabilities: told.take });
+    s.runtime.grouped.attend(s.filled(q, heads * headDim), 0, view, null, out, { heads, scale: 5, onProbabilities: told.take });
     const expected = plainAttend(q, segments.flatMap(({ contents }) => contents), heads, 5);
     close('the output', await s.values(out), expected.out, 1e-5);
     close('the probabilities', told.all, expected.probabilities, 1e-5);
@@ -209,8 +209,8 @@ export const decodeChecks: readonly RuntimeCheck[] = [
       s.runtime.apply(queries, filled, q, 3);
       const routes: Route[] = sequences.map(({ view }, row) => {
         const route = s.runtime.route(router(token * 7 + row, groupSizes.length), filled, row);
-        s.runtime.store(weights, filled, row, route, view);
-        s.runtime.attend(q, row, view, route, out, { heads, scale: 0.3 });
+        s.runtime.grouped.store(weights, filled, row, route, view);
+        s.runtime.grouped.attend(q, row, view, route, out, { heads, scale: 0.3 });
         return route;
       });
       const actual = await s.values(out);

@@ -130,7 +130,7 @@ export const familyChecks: readonly RuntimeCheck[] = [
         const input = s.filled(x, INPUTS);
         const { view, segments } = fill(s, variant, [5, 32, 0]);
         const route = s.runtime.route(router(expert, groupSizes.length), input, 1);
-        s.runtime.store(weights, input, 1, route, view, s.filled(turns, headDim));
+        s.runtime.grouped.store(weights, input, 1, route, view, s.filled(turns, headDim));
         const { page, offset } = view.slots[expert]!;
         const read = await segments[expert]!.store.read(page, offset + 1);
         const project = ({ weight, bias, outputs }: typeof layer.k) => plainLinear(x.subarray(INPUTS), 1, weight, bias, outputs);
@@ -159,10 +159,10 @@ export const familyChecks: readonly RuntimeCheck[] = [
           const out = s.rows(1, width);
           const expert = hidden[0]! % groupSizes.length;
           const route = s.runtime.route(router(expert, groupSizes.length), input, 0);
-          s.runtime.store(weights, input, 0, route, view);
+          s.runtime.grouped.store(weights, input, 0, route, view);
           const seen = { slots: view.slots, segments: segments.map(({ store, pages, tokens }, e) => ({ store, pages, tokens, from: hidden[e]! })) };
           const told: number[][] = [];
-          s.runtime.attend(s.filled(q, width), 0, seen, route, out, {
+          s.runtime.grouped.attend(s.filled(q, width), 0, seen, route, out, {
             heads, scale: 0.5, softCap, onProbabilities: (_, probabilities) => told.push(Array.from(probabilities)),
           });
           const actual = await s.values(out);

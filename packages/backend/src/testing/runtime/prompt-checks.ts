@@ -25,7 +25,7 @@ export const promptChecks: readonly RuntimeCheck[] = [
         close('keys', await s.values(k, rows), plain[0]!);
         close('values', await s.values(v, rows), plain[1]!);
         const experts = Int32Array.from({ length: rows }, () => s.random.nextInt(groupSizes.length));
-        s.runtime.group(weights, k, v, experts);
+        s.runtime.grouped.group(weights, k, v, experts);
         close('grouped keys', await s.values(k, rows), grouped(plain[0]!, experts, variant));
         close('grouped values', await s.values(v, rows), grouped(plain[1]!, experts, variant));
       }
@@ -39,7 +39,7 @@ export const promptChecks: readonly RuntimeCheck[] = [
       const [keys, values] = [s.filled(k, width), s.filled(v, width)];
       const grouping = { headDim, groupSizes: [1, kvHeads], pooling: 'mean' } as const;
       const experts = Int32Array.of(0, 0, 0, 1, 0);
-      s.runtime.group(grouping, keys, values, experts);
+      s.runtime.grouped.group(grouping, keys, values, experts);
       close('keys', await s.values(keys), grouped(k, experts, { kvHeads, ...grouping }));
       close('values', await s.values(values), grouped(v, experts, { kvHeads, ...grouping }));
     }
@@ -50,7 +50,7 @@ export const promptChecks: readonly RuntimeCheck[] = [
       const [rows, width, experts] = [3, kvHeads * headDim, grouping.groupSizes.length];
       const [k, v] = [s.normals(5 * width), s.normals(5 * width)];
       const out = s.filled(new Float32Array(4 * 2 * (experts + 1)).fill(7), 2 * (experts + 1));
-      s.runtime.distortions({ headDim, ...grouping }, s.filled(k, width), s.filled(v, width), out, rows);
+      s.runtime.grouped.distortions({ headDim, ...grouping }, s.filled(k, width), s.filled(v, width), out, rows);
       const expected = Array.from({ length: rows }, (_, row) => [k, v].flatMap((x) => {
         const own = x.subarray(row * width, (row + 1) * width);
         const lost = (read: ArrayLike<number>) => own.reduce((sum, value, i) => sum + (value - read[i]!) ** 2, 0);
@@ -114,14 +114,14 @@ export const promptChecks: readonly RuntimeCheck[] = [
         const queries = s.filled(q, heads * headDim);
         const [keys, values] = [s.filled(k, kvHeads * headDim), s.filled(v, kvHeads * headDim)];
         const experts = Int32Array.from({ length: rows }, () => s.random.nextInt(groupSizes.length));
-        s.runtime.group(weights, keys, values, experts);
+        s.runtime.grouped.group(weights, keys, values, experts);
         if (s.type === 'int8') for (const x of [keys, values]) s.runtime.roundToInt8(x, rows, headDim);
         const out = s.rows(rows, heads * headDim);
         s.runtime.causalAttention(queries, keys, values, out, rows, { heads, kvHeads, scale: 0.4 });
         const causal = (await s.values(out)).subarray((rows - 1) * heads * headDim);
         const { view, plans } = planned(s, variant, experts);
-        s.runtime.storeRows(keys, values, plans);
-        s.runtime.attend(queries, rows - 1, view, null, out, { heads, scale: 0.4 });
+        s.runtime.grouped.storeRows(keys, values, plans);
+        s.runtime.grouped.attend(queries, rows - 1, view, null, out, { heads, scale: 0.4 });
         close(`${rows} tokens`, (await s.values(out)).subarray((rows - 1) * heads * headDim), causal);
       }
     }
@@ -145,15 +145,15 @@ export const promptChecks: readonly RuntimeCheck[] = [
       s.runtime.layerNorm(x, norm, norm, normed, 4);
       s.runtime.apply(projection, normed, q, 4);
       s.runtime.project(weights, normed, k, v, 4);
-      s.runtime.group(weights, k, v, experts);
+      s.runtime.grouped.group(weights, k, v, experts);
       for (const rows of [k, v]) s.runtime.roundToInt8(rows, 4, headDim);
       s.runtime.causalAttention(q, k, v, out, 4, { heads, kvHeads, scale: 1, received });
-      s.runtime.storeRows(k, v, plans);
+      s.runtime.grouped.storeRows(k, v, plans);
       s.runtime.tensor(x, 4).dispose();
       await s.runtime.settled();
       const route = s.runtime.route({ linear, decode: () => tf.zeros([1, 1], 'int32') }, normed, 0);
-      s.runtime.store(weights, normed, 0, route, view);
-      s.runtime.attend(q, 0, view, route, out, { heads, scale: 1, onProbabilities: (_, p) => told.push(p.length) });
+      s.runtime.grouped.store(weights, normed, 0, route, view);
+      s.runtime.grouped.attend(q, 0, view, route, out, { heads, scale: 1, onProbabilities: (_, p) => told.push(p.length) });
       await s.runtime.read(out, 1, 'argMax');
       same('what was told', told.splice(0), [2 + (route.expert === 0 ? 1 : 0), 2 + (route.expert === 1 ? 1 : 0)]);
     };
