@@ -16,14 +16,14 @@ export const subjects = {
   // Files of models, HTTP and proxies.
   io: {
     sources: models('io'),
-    tests: models('io', 'hub', 'open-checkpoint.test.ts', 'save-checkpoint.test.ts'),
+    tests: models('io', 'hub', 'checkpoints/open-checkpoint.test.ts', 'checkpoints/save-checkpoint.test.ts'),
     stateful: /\/(float16|environment)\.ts$/,
   },
   tokenizers: {
-    sources: models('tokenizers', 'tokenizer.ts'),
-    tests: models('tokenizers', 'tokenizer.test.ts', 'tokenizer-kinds.test.ts'),
+    sources: models('tokenizers'),
+    tests: models('tokenizers'),
   },
-  'model-card': { sources: models('model-card.ts'), tests: models('model-card.test.ts', 'save-checkpoint.test.ts') },
+  'model-card': { sources: models('checkpoints/model-card.ts'), tests: models('checkpoints/model-card.test.ts', 'checkpoints/save-checkpoint.test.ts') },
   // Rows of Parquet and JSON, whole texts, and what is skipped of them.
   rows: {
     sources: training('data/rows.ts', 'data/json-rows.ts', 'data/files.ts', 'data/data-files.ts', 'data/parquet-rows.ts', 'data/parquet-checks.ts', 'data/parquet-codecs.ts', 'evaluation/data.ts'),

@@ -1,7 +1,7 @@
 import { SeededRandom, startBackend } from '@mixsga/backend';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { modelShape } from '../config/shape';
-import { convertConfig, convertedSource, convertModel } from '../convert';
+import { convertConfig, convertedSource, convertModel } from '../checkpoints/convert';
 import { sourceOf } from '../decoder/weight-loader';
 import type { ModelConfig } from '../config/shape';
 import { createDecoder } from '../decoder/create-decoder';

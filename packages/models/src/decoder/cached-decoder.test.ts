@@ -1,6 +1,6 @@
 import { describeBackends, startBackend, trackTensors } from '@mixsga/backend';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { convertConfig, convertedSource, convertModel } from '../convert';
+import { convertConfig, convertedSource, convertModel } from '../checkpoints/convert';
 import { createDecoder } from './create-decoder';
 import { distance, feed, inOnePass } from '../testing/decoding';
 import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';

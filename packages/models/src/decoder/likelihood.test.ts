@@ -1,12 +1,12 @@
 import { describeBackends, startBackend, trackTensors } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { convertModel } from '../convert';
+import { convertModel } from '../checkpoints/convert';
 import type { ModelConfig } from '../config/shape';
 import { createDecoder } from './create-decoder';
 import { parseModelConfig } from '../families/index';
 import { createTrainable } from '../training/model';
-import { streamNll } from '../stream-nll';
+import { streamNll } from '../evaluation/stream-nll';
 import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';
 import type { CachedDecoder } from './cached-decoder';
 

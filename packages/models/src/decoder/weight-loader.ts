@@ -8,7 +8,7 @@ import type { ModelConfig, ModelShape } from '../config/shape';
 import { finiteSource } from '../io/finite-source';
 import type { ParameterSource, ParameterSpec } from '../io/parameter-source';
 import { loadFormats } from '../attention/load-formats';
-import { loadRouter } from '../layer-router';
+import { loadRouter } from '../attention/layer-router';
 import { Fingerprint } from './fingerprint';
 
 /** The router of a layer: for prompts, and as a runtime takes it for single tokens. */

@@ -1,7 +1,7 @@
 import { ArgumentError, DeviceLostError, SeededRandom } from '@mixsga/backend';
 import { beforeEach, describe, expect, it } from 'vitest';
 import json from '../fixtures/tokenizer.json';
-import { createTokenizer } from '../tokenizer';
+import { createTokenizer } from '../tokenizers/tokenizer';
 import { type GenerateOptions, generate, generateText, type Generation, type GenerationEvent } from './generate';
 import { ToyDecoder } from './testing/toy-decoder';
 

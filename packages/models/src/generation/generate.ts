@@ -1,6 +1,6 @@
 import { ArgumentError, DeviceLostError, expectOptions, nextTask, type OptionNames } from '@mixsga/backend';
 import { CACHE_SPEC, resolveCacheSpec, type CacheSpec, type KvCache } from '@mixsga/kv-cache';
-import type { Tokenizer } from '../tokenizer';
+import type { Tokenizer } from '../tokenizers/tokenizer';
 import type { Decoder, StepOutput } from './decoder';
 import { Sampler, type SamplingOptions, validateSampling } from './sampling';
 import { TextStream } from './text-stream';

@@ -1,9 +1,9 @@
 import { DeviceLostError, startBackend } from '@mixsga/backend';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Checkpoint, readCheckpoint } from '../checkpoint';
-import { convertModel } from '../convert';
+import { type Checkpoint, readCheckpoint } from '../checkpoints/checkpoint';
+import { convertModel } from '../checkpoints/convert';
 import { createDecoder } from '../decoder/create-decoder';
-import { loadTokenizer, type Tokenizer } from '../tokenizer';
+import { loadTokenizer, type Tokenizer } from '../tokenizers/tokenizer';
 import { resolveModel } from '../zoo';
 import type { Decoder } from './decoder';
 import { generate, type GenerateOptions, generateText } from './generate';

@@ -2,7 +2,7 @@ import { ArgumentError } from '@mixsga/backend';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import json from '../fixtures/tokenizer.json';
-import { createTokenizer } from '../tokenizer';
+import { createTokenizer } from '../tokenizers/tokenizer';
 import { TextStream } from './text-stream';
 
 const tokenizer = createTokenizer(json);

@@ -1,5 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
-import type { Tokenizer } from '../tokenizer';
+import type { Tokenizer } from '../tokenizers/tokenizer';
 
 /** U+FFFD at the end that may become a character: 3 of its 4 bytes, where a decoder gives one for each byte. */
 const UNFINISHED = 3;

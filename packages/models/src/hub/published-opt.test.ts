@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
-import { fromPretrained } from '../from-pretrained';
+import { fromPretrained } from '../checkpoints/from-pretrained';
 import { generateText } from '../generation/generate';
 import { HubServer, HUB_VARIABLES } from './testing/hub-server';
 

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeSafetensors, fromFloat32 } from '../io/safetensors';
 import { temporaryPath } from '../io/atomic';
 import { type Owner, tagOf, thisProcess } from '../io/owner';
-import { openCheckpoint } from '../open-checkpoint';
+import { openCheckpoint } from '../checkpoints/open-checkpoint';
 import { resolveModel } from '../zoo';
 import type { DownloadProgress } from './progress';
 import { FolderCache } from './folder-cache';

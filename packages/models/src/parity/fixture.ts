@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
-import { matchTensors } from '../checkpoint';
+import { matchTensors } from '../checkpoints/checkpoint';
 import { parseModelConfig } from '../families/index';
-import { storedParameters } from '../stored-parameters';
+import { storedParameters } from '../checkpoints/stored-parameters';
 import { folderFiles, openTensors } from '../io/checkpoint-files';
 import { openFile } from '../io/byte-source';
 import type { ParameterSource } from '../io/parameter-source';

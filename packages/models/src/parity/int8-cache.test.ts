@@ -2,11 +2,11 @@
 import { type BackendName, describeBackends, startBackend, TOKENS_PER_PAGE } from '@mixsga/backend';
 import type { KvCache } from '@mixsga/kv-cache';
 import { describe, expect, it } from 'vitest';
-import { convertConfig, convertedSource } from '../convert';
+import { convertConfig, convertedSource } from '../checkpoints/convert';
 import type { CachedDecoder, DecoderOptions } from '../decoder/cached-decoder';
 import { createDecoder } from '../decoder/create-decoder';
 import { parseModelConfig } from '../families/index';
-import { streamNll } from '../stream-nll';
+import { streamNll } from '../evaluation/stream-nll';
 import { distance, feed, inOnePass } from '../testing/decoding';
 import { readFixture, type FixtureName } from './fixture';
 

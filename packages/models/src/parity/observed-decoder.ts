@@ -1,5 +1,5 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
-import { convertConfig, convertedSource } from '../convert';
+import { convertConfig, convertedSource } from '../checkpoints/convert';
 import { CachedDecoder } from '../decoder/cached-decoder';
 import type { ModelConfig } from '../config/shape';
 import { familyOf, parseModelConfig } from '../families/index';

@@ -2,7 +2,7 @@
 import { adamwStep, type BackendName, describeBackends, startBackend } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { convertConfig, convertedSource } from '../convert';
+import { convertConfig, convertedSource } from '../checkpoints/convert';
 import { parseModelConfig } from '../families/index';
 import { distance } from '../testing/decoding';
 import { createTrainable, type TrainableModel, type TrainingBatch } from '../training/model';

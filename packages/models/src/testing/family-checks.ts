@@ -8,7 +8,7 @@ import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs-core';
 import { alignHeadValues } from '../align/align-heads';
 import { parseAttention } from '../attention/index';
 import { type ModelConfig, modelShape } from '../config/shape';
-import { convertModel } from '../convert';
+import { convertModel } from '../checkpoints/convert';
 import { createDecoder } from '../decoder/create-decoder';
 import { familyNamed, familyOf, parseModelConfig } from '../families/index';
 import { createTrainable } from '../training/model';

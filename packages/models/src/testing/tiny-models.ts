@@ -4,7 +4,7 @@ import type { RouterKind } from '@mixsga/router';
 import { parseAttention } from '../attention/index';
 import type { ModelConfig } from '../config/shape';
 import { familyOf, parseModelConfig } from '../families/index';
-import { constantValues } from '../layer-constants';
+import { constantValues } from '../attention/layer-constants';
 
 const VOCABULARY = 50;
 

@@ -2,7 +2,7 @@
 import { FileError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 import fixture from '../fixtures/tokenizer-components.json';
-import { createTokenizer } from '../tokenizer';
+import { createTokenizer } from './tokenizer';
 
 interface Case {
   readonly model: keyof typeof fixture.models;

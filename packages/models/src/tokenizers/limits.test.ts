@@ -1,7 +1,7 @@
 // Limits of tokenizers, each to the last one that is taken and the first that is not.
 import { FileError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
-import { createTokenizer } from '../tokenizer';
+import { createTokenizer } from './tokenizer';
 import { LinearRegex } from './linear-regex';
 
 const word = { type: 'WordLevel', vocab: { a: 0, b: 1, aa: 2, '[UNK]': 3 }, unk_token: '[UNK]' };

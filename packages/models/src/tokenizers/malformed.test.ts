@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import fixture from '../fixtures/tokenizer-components.json';
 import json from '../fixtures/tokenizer.json';
-import { createTokenizer } from '../tokenizer';
+import { createTokenizer } from './tokenizer';
 
 const BEFORE = 'm/tokenizer.json: expected a tokenizer.json of Hugging Face tokenizers: ';
 const model = { type: 'WordLevel', unk_token: 'u', vocab: { a: 0, b: 1, u: 2 } };

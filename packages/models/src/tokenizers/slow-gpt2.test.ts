@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import fixture from '../fixtures/slow-tokenizers.json';
 import { listedFiles } from '../io/checkpoint-files';
-import { createTokenizer, loadTokenizer } from '../tokenizer';
+import { createTokenizer, loadTokenizer } from './tokenizer';
 import { readTokenizerFiles, tokenizerFiles } from './tokenizer-files';
 
 type Files = Readonly<Record<string, unknown>>;

@@ -8,7 +8,7 @@ import opt from '../fixtures/tokenizers/opt.json';
 import smollm from '../fixtures/tokenizers/smollm.json';
 import expected from '../fixtures/tokenizers/expected.json';
 import components from '../fixtures/tokenizer-components.json';
-import { createTokenizer } from '../tokenizer';
+import { createTokenizer } from './tokenizer';
 import { atOnce, inSlices, inTurns, STEP } from './steps';
 
 const published = { 'gemma-2': gemma2, 'llama-2': llama2, 'llama-2-metaspace': llama2Metaspace, 'llama-3': llama3, opt, smollm };

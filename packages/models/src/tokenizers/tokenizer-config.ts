@@ -1,6 +1,6 @@
 // tokenizer_config.json of a saved model, without which Python takes special tokens for the model's that are not.
 import { FileError } from '@mixsga/backend';
-import { createTokenizer } from '../tokenizer';
+import { createTokenizer } from './tokenizer';
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -2,7 +2,7 @@ import { startBackend, trackTensors } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { convertModel } from '../convert';
+import { convertModel } from '../checkpoints/convert';
 import { tinyConfig, type TinyForm, tinyTokens, tinyValues } from '../testing/tiny-models';
 import { createTrainable, type LossOptions, type TrainableModel } from './model';
 

@@ -5,11 +5,11 @@ import { adamwStep, ArgumentError, SeededRandom, startBackend, trackTensors, use
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { loadModel, saveModel } from '../checkpoint';
-import { convertConfig, convertModel } from '../convert';
+import { loadModel, saveModel } from '../checkpoints/checkpoint';
+import { convertConfig, convertModel } from '../checkpoints/convert';
 import type { ModelConfig } from '../config/shape';
 import { createDecoder } from '../decoder/create-decoder';
-import { fromPretrained } from '../from-pretrained';
+import { fromPretrained } from '../checkpoints/from-pretrained';
 import { generateText } from '../generation/generate';
 import { distance } from '../testing/decoding';
 import { tinyConfig, type TinyForm, tinyForms, tinyTokens, tinyValues } from '../testing/tiny-models';

@@ -14,7 +14,7 @@ import { familyOf } from '../families/index';
 import { finiteSource } from '../io/finite-source';
 import type { ParameterSource } from '../io/parameter-source';
 import { loadFormats } from '../attention/load-formats';
-import { loadRouter } from '../layer-router';
+import { loadRouter } from '../attention/layer-router';
 import { softMixture, withoutGradient } from './router-gradient';
 import { type DifferentiableTransformer, Variables } from './transformer';
 

@@ -3,7 +3,7 @@ import { parseAttention } from '../attention/index';
 import { modelShape } from '../config/shape';
 import type { ModelConfig } from '../config/shape';
 import { familyOf } from '../families/index';
-import { constantValues } from '../layer-constants';
+import { constantValues } from '../attention/layer-constants';
 
 /** Standard deviation of matrices where the configuration names none, as in Hugging Face transformers. */
 const DEVIATION = 0.02;

@@ -2,23 +2,23 @@ import { ArgumentError, expectBackend, expectOptions, FileError, namingMemory, t
 import type { BackendName } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
-import { parseAttention } from './attention/index';
+import { parseAttention } from '../attention/index';
 import { openModelCheckpoint, sourceOfTensors, type ParsedFiles } from './checkpoint';
-import { tokenIds } from './config/keys';
-import { modelShape } from './config/shape';
-import { validateConfig } from './config/validate';
+import { tokenIds } from '../config/keys';
+import { modelShape } from '../config/shape';
+import { validateConfig } from '../config/validate';
 import { CONVERT_OPTIONS, convertConfig, convertedSource, type ConvertOptions } from './convert';
-import { type CachedDecoder, DECODER_OPTIONS, type DecoderOptions } from './decoder/cached-decoder';
-import type { ModelConfig } from './config/shape';
-import { createDecoder } from './decoder/create-decoder';
+import { type CachedDecoder, DECODER_OPTIONS, type DecoderOptions } from '../decoder/cached-decoder';
+import type { ModelConfig } from '../config/shape';
+import { createDecoder } from '../decoder/create-decoder';
 import { storedParameters } from './stored-parameters';
-import { type DownloadOptions, FETCH_OPTIONS } from './hub/snapshot';
-import type { FileReference } from './io/checkpoint-files';
-import { parseStrictJson, type JsonValue } from './io/json';
+import { type DownloadOptions, FETCH_OPTIONS } from '../hub/snapshot';
+import type { FileReference } from '../io/checkpoint-files';
+import { parseStrictJson, type JsonValue } from '../io/json';
 import type { OpenCheckpoint } from './open-checkpoint';
-import { expectFits, machineLimits } from './machine';
-import { WORKLOAD, type Workload } from './memory';
-import { expectTokenizerFits, type Tokenizer } from './tokenizer';
+import { expectFits, machineLimits } from '../sizes/machine';
+import { WORKLOAD, type Workload } from '../sizes/memory';
+import { expectTokenizerFits, type Tokenizer } from '../tokenizers/tokenizer';
 
 export interface PretrainedOptions extends ConvertOptions, DecoderOptions, Omit<DownloadOptions, 'weights' | 'beforeWeights'> {
   /** Backend to start first; default: the active one. */

@@ -1,9 +1,9 @@
 // Tensors of a layer that its experts are made with: their names in a checkpoint, and their values on conversion.
-import { parseAttention } from './attention/index';
-import { storingLayers, type AttentionVariant, type LayerWeights } from './attention/variant';
-import { type ModelConfig, modelShape } from './config/shape';
-import { familyOf, inputNorm } from './families/index';
-import type { ParameterSource, ParameterSpec } from './io/parameter-source';
+import { parseAttention } from './index';
+import { storingLayers, type AttentionVariant, type LayerWeights } from './variant';
+import { type ModelConfig, modelShape } from '../config/shape';
+import { familyOf, inputNorm } from '../families/index';
+import type { ParameterSource, ParameterSpec } from '../io/parameter-source';
 
 /** Names and shapes of all layers' constants; none where the variant's experts have none. */
 export function constantSpecs(config: ModelConfig): ParameterSpec[] {

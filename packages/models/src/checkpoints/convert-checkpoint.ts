@@ -1,18 +1,18 @@
 // Conversion from one folder to another, tensor by tensor (Node).
 import { expectOptions, type OptionNames } from '@mixsga/backend';
 import { createRouter } from '@mixsga/router';
-import { isTurned } from './align/align-heads';
-import { parseAttention } from './attention/index';
+import { isTurned } from '../align/align-heads';
+import { parseAttention } from '../attention/index';
 import { companionFiles, matchTensors, openModelCheckpoint, type ParsedFiles } from './checkpoint';
-import { modelShape } from './config/shape';
+import { modelShape } from '../config/shape';
 import { CONVERT_OPTIONS, convertConfig, convertedSource, type ConvertOptions } from './convert';
-import type { ModelConfig } from './config/shape';
-import { familyOf } from './families/index';
+import type { ModelConfig } from '../config/shape';
+import { familyOf } from '../families/index';
 import { storedParameters } from './stored-parameters';
-import { type DownloadOptions, FETCH_OPTIONS } from './hub/snapshot';
-import { fromFloat32, type FloatDtype } from './io/safetensors';
-import type { TensorInfo, TensorSource } from './io/tensor-source';
-import { expectConversionFits, machineLimits } from './machine';
+import { type DownloadOptions, FETCH_OPTIONS } from '../hub/snapshot';
+import { fromFloat32, type FloatDtype } from '../io/safetensors';
+import type { TensorInfo, TensorSource } from '../io/tensor-source';
+import { expectConversionFits, machineLimits } from '../sizes/machine';
 import { cardFile } from './model-card';
 import { SAVE_OPTIONS, saveCheckpoint, type SaveOptions } from './save-checkpoint';
 

@@ -1,6 +1,6 @@
 import { expectOptions, nextTask, type OptionNames } from '@mixsga/backend';
 import { CACHE_SPEC, type CacheSpec } from '@mixsga/kv-cache';
-import type { Decoder } from './generation/decoder';
+import type { Decoder } from '../generation/decoder';
 
 export interface StreamOptions {
   /** Windows, each with a cache of its own. */

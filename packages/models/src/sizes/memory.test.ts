@@ -1,11 +1,11 @@
 import { startBackend } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseAttention } from './attention/index';
-import { createDecoder } from './decoder/create-decoder';
-import { parseModelConfig } from './families/index';
+import { parseAttention } from '../attention/index';
+import { createDecoder } from '../decoder/create-decoder';
+import { parseModelConfig } from '../families/index';
 import { runningMemory, sumOf } from './memory';
-import { randomParameters } from './training/random-parameters';
+import { randomParameters } from '../training/random-parameters';
 
 /*
  * What runs takes of the heap, against the estimate, and what is said where the heap has no more. What is allocated in the heap is

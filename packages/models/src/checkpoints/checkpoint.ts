@@ -2,22 +2,22 @@
 
 import { expectBackend, expectOptions, FileError, type OptionNames } from '@mixsga/backend';
 import { CONVERT_OPTIONS, convertConfig, convertedSource, type ConvertOptions } from './convert';
-import type { ModelConfig } from './config/shape';
-import { familyOf, parseModelConfig } from './families/index';
+import type { ModelConfig } from '../config/shape';
+import { familyOf, parseModelConfig } from '../families/index';
 import { storedParameters } from './stored-parameters';
-import { type DownloadOptions, FETCH_OPTIONS } from './hub/snapshot';
-import { readConfig, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
-import { finiteSource } from './io/finite-source';
-import type { JsonValue } from './io/json';
-import type { ParameterSource, ParameterSpec } from './io/parameter-source';
-import { fromFloat32, type FloatDtype } from './io/safetensors';
-import type { TensorInfo, TensorSource } from './io/tensor-source';
+import { type DownloadOptions, FETCH_OPTIONS } from '../hub/snapshot';
+import { readConfig, type CheckpointFiles, type FileReference } from '../io/checkpoint-files';
+import { finiteSource } from '../io/finite-source';
+import type { JsonValue } from '../io/json';
+import type { ParameterSource, ParameterSpec } from '../io/parameter-source';
+import { fromFloat32, type FloatDtype } from '../io/safetensors';
+import type { TensorInfo, TensorSource } from '../io/tensor-source';
 import { checkpointFiles, openFiles, type OpenCheckpoint } from './open-checkpoint';
 import { cardFile, MODEL_HISTORY, type ModelHistory } from './model-card';
 import { saveCheckpoint, type CheckpointContent } from './save-checkpoint';
-import { createTokenizer, type Tokenizer } from './tokenizer';
-import { readTokenizerFiles } from './tokenizers/tokenizer-files';
-import { createTrainable, type TrainableModel } from './training/model';
+import { createTokenizer, type Tokenizer } from '../tokenizers/tokenizer';
+import { readTokenizerFiles } from '../tokenizers/tokenizer-files';
+import { createTrainable, type TrainableModel } from '../training/model';
 
 /** A model outside of any backend: configuration and the values of every parameter, row-major. */
 export interface Checkpoint {

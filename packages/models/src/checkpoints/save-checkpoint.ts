@@ -1,14 +1,14 @@
 // Writing a checkpoint as Hugging Face tools read it (Node).
 import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
-import { configText } from './config/write';
-import { removeLeftovers, temporaryPath, writeSynced } from './io/atomic';
-import { makeFolder, orFileError } from './io/fs';
-import { encodeHeader, inFileOrder, show, tensorBytes, type SafetensorsDtype } from './io/safetensors-header';
-import { fromFloat32, type FloatDtype } from './io/safetensors';
-import { renameAll } from './io/unfinished';
-import { isReadable } from './io/widen';
-import type { TensorSource } from './io/tensor-source';
-import { withTokenizerConfig } from './tokenizers/tokenizer-config';
+import { configText } from '../config/write';
+import { removeLeftovers, temporaryPath, writeSynced } from '../io/atomic';
+import { makeFolder, orFileError } from '../io/fs';
+import { encodeHeader, inFileOrder, show, tensorBytes, type SafetensorsDtype } from '../io/safetensors-header';
+import { fromFloat32, type FloatDtype } from '../io/safetensors';
+import { renameAll } from '../io/unfinished';
+import { isReadable } from '../io/widen';
+import type { TensorSource } from '../io/tensor-source';
+import { withTokenizerConfig } from '../tokenizers/tokenizer-config';
 
 export interface CheckpointContent {
   /** What config.json says. */

@@ -7,16 +7,16 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vite
 import { openModelCheckpoint, trainableOf } from './checkpoint';
 import { convertModel } from './convert';
 import { convertCheckpoint } from './convert-checkpoint';
-import { createDecoder } from './decoder/create-decoder';
-import { parseModelConfig } from './families/index';
+import { createDecoder } from '../decoder/create-decoder';
+import { parseModelConfig } from '../families/index';
 import { storedParameters } from './stored-parameters';
 import { fromPretrained } from './from-pretrained';
-import { generateText } from './generation/generate';
-import { decodeSafetensors, encodeSafetensors, fromFloat32, type FloatDtype } from './io/safetensors';
-import type { Tokenizer } from './tokenizer';
-import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from './testing/tiny-models';
+import { generateText } from '../generation/generate';
+import { decodeSafetensors, encodeSafetensors, fromFloat32, type FloatDtype } from '../io/safetensors';
+import type { Tokenizer } from '../tokenizers/tokenizer';
+import { tinyConfig, tinyForms, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';
 
-const zoo = fileURLToPath(new URL('../zoo/sotu-mini', import.meta.url));
+const zoo = fileURLToPath(new URL('../../zoo/sotu-mini', import.meta.url));
 /** A tokenizer of the tiny models' vocabulary. */
 const words = {
   version: '1.0', truncation: null, padding: null, added_tokens: [], normalizer: null, pre_tokenizer: { type: 'Whitespace' },

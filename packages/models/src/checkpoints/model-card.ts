@@ -1,9 +1,9 @@
 // README.md of a saved model, as the Hugging Face hub shows it.
 import { expectOptions, type OptionNames } from '@mixsga/backend';
-import { parseAttention } from './attention/index';
-import { modelShape } from './config/shape';
-import type { ModelConfig } from './config/shape';
-import { isHubId } from './hub/repository';
+import { parseAttention } from '../attention/index';
+import { modelShape } from '../config/shape';
+import type { ModelConfig } from '../config/shape';
+import { isHubId } from '../hub/repository';
 
 export interface ModelHistory {
   /** What it was made from: an id of the hub or the name of a shipped model is named, a folder is not. Absent: from random weights. */

@@ -1,7 +1,7 @@
 import { createRouter, type Router, routerParameters } from '@mixsga/router';
-import type { AttentionVariant } from './attention/variant';
-import type { ModelConfig } from './config/shape';
-import type { ParameterSpec } from './io/parameter-source';
+import type { AttentionVariant } from './variant';
+import type { ModelConfig } from '../config/shape';
+import type { ParameterSpec } from '../io/parameter-source';
 
 /** The paper's router, where a configuration names none. */
 const DEFAULT_KIND = 'sigmoid';

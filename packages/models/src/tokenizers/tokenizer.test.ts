@@ -4,8 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import expected from './fixtures/tokenizer-expected.json';
-import json from './fixtures/tokenizer.json';
+import expected from '../fixtures/tokenizer-expected.json';
+import json from '../fixtures/tokenizer.json';
 import { createTokenizer, loadTokenizer } from './tokenizer';
 
 const tokenizer = createTokenizer(json);

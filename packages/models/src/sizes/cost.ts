@@ -2,12 +2,12 @@
 import { storedBits, weightTypes, type KvTraits, type KvType, type WeightType } from '@mixsga/backend';
 import { kvBudget } from '@mixsga/experts';
 import { kvBytesPerToken, type StoredToken } from '@mixsga/kv-cache';
-import { knownAttention, parseAttention } from './attention/index';
-import { formatLayout, storingLayers, type AttentionVariant } from './attention/variant';
-import { type ModelConfig, modelShape, type ModelShape } from './config/shape';
-import { familyOf } from './families/index';
-import { storedParameters } from './stored-parameters';
-import { constantSpecs } from './layer-constants';
+import { knownAttention, parseAttention } from '../attention/index';
+import { formatLayout, storingLayers, type AttentionVariant } from '../attention/variant';
+import { type ModelConfig, modelShape, type ModelShape } from '../config/shape';
+import { familyOf } from '../families/index';
+import { storedParameters } from '../checkpoints/stored-parameters';
+import { constantSpecs } from '../attention/layer-constants';
 
 export interface ModelCost {
   readonly parameters: number;

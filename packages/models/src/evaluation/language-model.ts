@@ -2,15 +2,15 @@
 // this package does not know.
 import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
 import type { KvTraits, RowLikelihood } from '@mixsga/backend';
-import { parseAttention } from './attention/index';
-import { modelShape } from './config/shape';
-import { kvTraits } from './cost';
-import { LIKELIHOOD_OPTIONS, type LikelihoodOptions, TEXT_OPTIONS, type TextOptions } from './decoder/cached-decoder';
-import type { LayerDecisions } from './decoder/decisions';
-import type { Pretrained } from './from-pretrained';
-import { generate, type GenerateOptions, type Generation } from './generation/generate';
+import { parseAttention } from '../attention/index';
+import { modelShape } from '../config/shape';
+import { kvTraits } from '../sizes/cost';
+import { LIKELIHOOD_OPTIONS, type LikelihoodOptions, TEXT_OPTIONS, type TextOptions } from '../decoder/cached-decoder';
+import type { LayerDecisions } from '../decoder/decisions';
+import type { Pretrained } from '../checkpoints/from-pretrained';
+import { generate, type GenerateOptions, type Generation } from '../generation/generate';
 import { STREAM_OPTIONS, streamNll, type StreamedNll, type StreamOptions } from './stream-nll';
-import type { Tokenizer } from './tokenizer';
+import type { Tokenizer } from '../tokenizers/tokenizer';
 
 interface Windows {
   /** How many windows the tokens are: all have the same length T and start at position 0. */

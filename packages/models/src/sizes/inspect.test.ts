@@ -3,12 +3,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { knownModels } from './config/known-models';
-import { parseAttention } from './attention/index';
-import { parseModelConfig } from './families/index';
+import { knownModels } from '../config/known-models';
+import { parseAttention } from '../attention/index';
+import { parseModelConfig } from '../families/index';
 import { inspectConfig, inspectModel } from './inspect';
 import { whatFits, type MachineLimits } from './machine';
-import { resolveModel, zooModels } from './zoo';
+import { resolveModel, zooModels } from '../zoo';
 
 afterEach(() => void vi.unstubAllEnvs());
 

@@ -7,11 +7,11 @@ import type { RouterKind } from '@mixsga/router';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadModel, saveModel } from './checkpoint';
-import { parseModelConfig } from './families/index';
+import { parseModelConfig } from '../families/index';
 import { storedParameters } from './stored-parameters';
-import { decodeSafetensors, encodeSafetensors, fromFloat32 } from './io/safetensors';
-import { tinyConfig, tinyTokens, tinyValues } from './testing/tiny-models';
-import { createTrainable, type TrainableModel } from './training/model';
+import { decodeSafetensors, encodeSafetensors, fromFloat32 } from '../io/safetensors';
+import { tinyConfig, tinyTokens, tinyValues } from '../testing/tiny-models';
+import { createTrainable, type TrainableModel } from '../training/model';
 
 const LAYERS = 4;
 const STORED: readonly (readonly [RouterKind, Readonly<Record<string, number[]>>])[] = [

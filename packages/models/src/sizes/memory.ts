@@ -1,11 +1,11 @@
 // What a model takes of memory: to run, by its workload, and to be trained, by its batch.
 import { expectOptions, type KvType, type OptionNames, type WeightType } from '@mixsga/backend';
 import { CACHE_SPEC, resolveCacheSpec, type CacheSpec } from '@mixsga/kv-cache';
-import { parseAttention } from './attention/index';
-import type { AttentionVariant } from './attention/variant';
-import { modelShape, type ModelConfig } from './config/shape';
+import { parseAttention } from '../attention/index';
+import type { AttentionVariant } from '../attention/variant';
+import { modelShape, type ModelConfig } from '../config/shape';
 import { kvBytes, modelCost, pooledBytes } from './cost';
-import { familyOf } from './families/index';
+import { familyOf } from '../families/index';
 
 /** What a model is to do, as far as that is known before it is opened. */
 export interface Workload {

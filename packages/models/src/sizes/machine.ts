@@ -1,8 +1,8 @@
 // What this machine can hold of a model, and what is said where it cannot.
 import { BackendError, expectOptions, kvTypes, type WeightType, weightTypes } from '@mixsga/backend';
-import { parseAttention } from './attention/index';
-import type { AttentionVariant } from './attention/variant';
-import { modelShape, type ModelConfig } from './config/shape';
+import { parseAttention } from '../attention/index';
+import type { AttentionVariant } from '../attention/variant';
+import { modelShape, type ModelConfig } from '../config/shape';
 import { modelCost } from './cost';
 import { TRAINING_LOAD, runningMemory, sumOf, trainingMemory, type RunningTypes, type TrainingLoad, type Workload } from './memory';
 

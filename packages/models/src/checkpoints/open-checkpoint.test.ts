@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { matchTensors, readCheckpoint } from './checkpoint';
-import { encodeSafetensors, fromFloat32, toFloat32, type FloatDtype, type SafetensorsEntry } from './io/safetensors';
-import { memoryTensors } from './io/tensor-source';
-import { dict, pickleOf, storage, tensor } from './io/testing/pickle';
-import { zipOf } from './io/testing/zip';
+import { encodeSafetensors, fromFloat32, toFloat32, type FloatDtype, type SafetensorsEntry } from '../io/safetensors';
+import { memoryTensors } from '../io/tensor-source';
+import { dict, pickleOf, storage, tensor } from '../io/testing/pickle';
+import { zipOf } from '../io/testing/zip';
 import { openCheckpoint } from './open-checkpoint';
 import { saveCheckpoint } from './save-checkpoint';
 

@@ -1,9 +1,9 @@
 import { ArgumentError, expectOptions, FileError } from '@mixsga/backend';
-import { folderFiles } from './io/checkpoint-files';
-import { readFileText } from './io/fs';
-import { createPipeline } from './tokenizers/pipeline';
-import { atOnce, inTurns, type TurnOptions } from './tokenizers/steps';
-import { MAX_TOKENIZER_BYTES, parseJson, readTokenizerFiles } from './tokenizers/tokenizer-files';
+import { folderFiles } from '../io/checkpoint-files';
+import { readFileText } from '../io/fs';
+import { createPipeline } from './pipeline';
+import { atOnce, inTurns, type TurnOptions } from './steps';
+import { MAX_TOKENIZER_BYTES, parseJson, readTokenizerFiles } from './tokenizer-files';
 
 /** Text to token ids and back, by a tokenizer.json of Hugging Face tokenizers. */
 export interface Tokenizer {

@@ -1,9 +1,9 @@
-import { parseAttention } from './attention/index';
-import { type ModelConfig, modelShape } from './config/shape';
-import { familyOf } from './families/index';
-import type { ParameterSpec } from './io/parameter-source';
-import { constantSpecs } from './layer-constants';
-import { routerSpecs } from './layer-router';
+import { parseAttention } from '../attention/index';
+import { type ModelConfig, modelShape } from '../config/shape';
+import { familyOf } from '../families/index';
+import type { ParameterSpec } from '../io/parameter-source';
+import { constantSpecs } from '../attention/layer-constants';
+import { routerSpecs } from '../attention/layer-router';
 
 /** Every parameter that a checkpoint of a configuration holds: constants of layers too, and those of routers, where they learn. */
 export function storedParameters(config: ModelConfig): ParameterSpec[] {

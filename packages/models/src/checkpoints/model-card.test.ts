@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cardFile, modelCard } from './model-card';
-import { tinyConfig } from './testing/tiny-models';
+import { tinyConfig } from '../testing/tiny-models';
 
 const opt = tinyConfig('opt', 'mixsga:3:1:6');
 

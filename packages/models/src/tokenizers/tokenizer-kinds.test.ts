@@ -2,14 +2,14 @@
 import { FileError } from '@mixsga/backend';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import expected from './fixtures/tokenizers/expected.json';
-import gemma2 from './fixtures/tokenizers/gemma-2.json';
-import llama2 from './fixtures/tokenizers/llama-2.json';
-import llama2Metaspace from './fixtures/tokenizers/llama-2-metaspace.json';
-import llama3 from './fixtures/tokenizers/llama-3.json';
-import opt from './fixtures/tokenizers/opt.json';
-import smollm from './fixtures/tokenizers/smollm.json';
-import { TextStream } from './generation/text-stream';
+import expected from '../fixtures/tokenizers/expected.json';
+import gemma2 from '../fixtures/tokenizers/gemma-2.json';
+import llama2 from '../fixtures/tokenizers/llama-2.json';
+import llama2Metaspace from '../fixtures/tokenizers/llama-2-metaspace.json';
+import llama3 from '../fixtures/tokenizers/llama-3.json';
+import opt from '../fixtures/tokenizers/opt.json';
+import smollm from '../fixtures/tokenizers/smollm.json';
+import { TextStream } from '../generation/text-stream';
 import { createTokenizer, expectTokenizerFits } from './tokenizer';
 
 const { texts } = expected;

@@ -1,12 +1,12 @@
 import { startBackend } from '@mixsga/backend';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { convertModel } from './convert';
-import type { DecoderOptions } from './decoder/cached-decoder';
-import type { ModelConfig } from './config/shape';
-import { createDecoder } from './decoder/create-decoder';
-import { fromPretrained } from './from-pretrained';
+import { convertModel } from '../checkpoints/convert';
+import type { DecoderOptions } from '../decoder/cached-decoder';
+import type { ModelConfig } from '../config/shape';
+import { createDecoder } from '../decoder/create-decoder';
+import { fromPretrained } from '../checkpoints/from-pretrained';
 import { languageModel } from './language-model';
-import { tinyConfig, tinyTokens, tinyValues, type TinyForm } from './testing/tiny-models';
+import { tinyConfig, tinyTokens, tinyValues, type TinyForm } from '../testing/tiny-models';
 
 beforeAll(async () => void (await startBackend('wasm')));
 

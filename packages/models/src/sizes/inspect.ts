@@ -1,12 +1,12 @@
 import { ArgumentError } from '@mixsga/backend';
-import { parseAttention } from './attention/index';
-import { knownModels } from './config/known-models';
-import { modelShape, type ModelShape } from './config/shape';
-import { readJsonFile, suggestion } from './config/validate';
+import { parseAttention } from '../attention/index';
+import { knownModels } from '../config/known-models';
+import { modelShape, type ModelShape } from '../config/shape';
+import { readJsonFile, suggestion } from '../config/validate';
 import { kvBytes, kvBytesByVariant, modelCost, type ModelCost } from './cost';
-import { parseModelConfig } from './families/index';
+import { parseModelConfig } from '../families/index';
 import { machineLimits, whatFits, type Fit } from './machine';
-import { resolveModel, zooModels } from './zoo';
+import { resolveModel, zooModels } from '../zoo';
 
 /** What a model is and what it takes, under an attention variant. */
 export interface ModelReport extends ModelShape, Omit<ModelCost, 'largestBytes'> {

@@ -1,14 +1,14 @@
 import { BackendError } from '@mixsga/backend';
 import type * as Os from 'node:os';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { parseAttention } from './attention/index';
-import { knownModels } from './config/known-models';
-import { parseModelConfig } from './families/index';
-import { fromPretrained } from './from-pretrained';
-import { convertCheckpoint } from './convert-checkpoint';
+import { parseAttention } from '../attention/index';
+import { knownModels } from '../config/known-models';
+import { parseModelConfig } from '../families/index';
+import { fromPretrained } from '../checkpoints/from-pretrained';
+import { convertCheckpoint } from '../checkpoints/convert-checkpoint';
 import { expectConversionFits, expectFits, expectTrainingFits, machineLimits, whatFits } from './machine';
 import { runningMemory, trainingMemory, type RunningTypes, type Workload } from './memory';
-import type { Tokenizer } from './tokenizer';
+import type { Tokenizer } from '../tokenizers/tokenizer';
 
 let memory = 0;
 vi.mock('node:os', async (original) => {

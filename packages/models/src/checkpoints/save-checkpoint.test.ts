@@ -3,8 +3,8 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fromFloat32 } from './io/safetensors';
-import { memoryTensors, type TensorSource } from './io/tensor-source';
+import { fromFloat32 } from '../io/safetensors';
+import { memoryTensors, type TensorSource } from '../io/tensor-source';
 import { openCheckpoint } from './open-checkpoint';
 import { saveCheckpoint } from './save-checkpoint';
 

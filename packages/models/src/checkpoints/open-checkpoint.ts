@@ -1,12 +1,12 @@
 import { expectOptions, FileError } from '@mixsga/backend';
-import { DOWNLOAD_OPTIONS, downloadModel, type DownloadOptions } from './hub/snapshot';
-import { folderFiles, listedFiles, openTensors, readConfig, readFile, type CheckpointFiles, type FileReference } from './io/checkpoint-files';
-import { isNode } from './io/environment';
-import type { JsonValue } from './io/json';
-import { stoppableTensors } from './io/stoppable-tensors';
-import type { TensorSource } from './io/tensor-source';
-import { MAX_TOKENIZER_BYTES, readTokenizerFiles, type TokenizerContent } from './tokenizers/tokenizer-files';
-import { resolveModel } from './zoo';
+import { DOWNLOAD_OPTIONS, downloadModel, type DownloadOptions } from '../hub/snapshot';
+import { folderFiles, listedFiles, openTensors, readConfig, readFile, type CheckpointFiles, type FileReference } from '../io/checkpoint-files';
+import { isNode } from '../io/environment';
+import type { JsonValue } from '../io/json';
+import { stoppableTensors } from '../io/stoppable-tensors';
+import type { TensorSource } from '../io/tensor-source';
+import { MAX_TOKENIZER_BYTES, readTokenizerFiles, type TokenizerContent } from '../tokenizers/tokenizer-files';
+import { resolveModel } from '../zoo';
 
 /** A checkpoint whose files are known and whose tensors can be read. */
 export interface OpenCheckpoint {

@@ -6,11 +6,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readCheckpoint, saveModel } from './checkpoint';
-import { parseOptConfig } from './families/opt/config';
-import { decodeSafetensors, encodeSafetensors } from './io/safetensors';
+import { parseOptConfig } from '../families/opt/config';
+import { decodeSafetensors, encodeSafetensors } from '../io/safetensors';
 import { convertModel } from './convert';
-import { createTrainable, type TrainableModel } from './training/model';
-import { randomParameters } from './training/random-parameters';
+import { createTrainable, type TrainableModel } from '../training/model';
+import { randomParameters } from '../training/random-parameters';
 
 const config = parseOptConfig(
   {

@@ -1,15 +1,15 @@
 // Checkpoint conversion: the same model with another attention variant (paper section 4; method notes section 4).
 
 import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
-import { alignHeads, alignHeadValues, type Grouping } from './align/align-heads';
-import { parseAttention } from './attention/index';
-import type { AttentionVariant } from './attention/variant';
-import type { MixsgaKey } from './config/keys';
-import { modelShape } from './config/shape';
-import type { ModelConfig } from './config/shape';
-import { familyOf } from './families/index';
-import type { ParameterSource } from './io/parameter-source';
-import { constantValues, withConstants } from './layer-constants';
+import { alignHeads, alignHeadValues, type Grouping } from '../align/align-heads';
+import { parseAttention } from '../attention/index';
+import type { AttentionVariant } from '../attention/variant';
+import type { MixsgaKey } from '../config/keys';
+import { modelShape } from '../config/shape';
+import type { ModelConfig } from '../config/shape';
+import { familyOf } from '../families/index';
+import type { ParameterSource } from '../io/parameter-source';
+import { constantValues, withConstants } from '../attention/layer-constants';
 
 export interface ConvertOptions {
   /** Kind of router for a variant with experts; default 'sigmoid'. */
