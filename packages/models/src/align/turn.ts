@@ -50,6 +50,9 @@ export const pairSigns: TurnGroup = {
   },
 };
 
+/** What a family can name as its `HeadTraits.keyTurns`. */
+export const turnGroups = { orthogonal, rotary, pairSigns } as const;
+
 /** The complex correlation of each pair: tr(Rᵀ·gram) is Σ along·cos + across·sin of its angle. */
 function pairs(gram: Matrix, d: number, visit: (i: number, j: number, along: number, across: number) => void): void {
   for (let i = 0; i < d / 2; i++) {

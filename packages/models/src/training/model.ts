@@ -295,7 +295,7 @@ export class TrainableModel {
       throw new ArgumentError(`TrainableModel: expected at most ${contextLength} tokens a sequence, got ${length}; shorten the window`);
     }
     const anglesOf = new Map<Float32Array, Tensor2D>();
-    // Queries turn as the keys that they meet.
+    // Queries rotate as the keys that they meet.
     const turn = (x: Tensor2D, source: number) => {
       const frequencies = this.#transformer.frequencies?.(source);
       if (!frequencies) return x;

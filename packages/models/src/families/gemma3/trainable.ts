@@ -1,5 +1,5 @@
-// Gemma 3 (Gemma Team 2025) for training: as Gemma 2, with queries and keys normalised head by head in the place of the cap on scores, and
-// positions that rotate by another base in layers that slide.
+// Gemma 3 (Gemma Team 2025) for training: as Gemma 2, with queries and keys normalised head by head instead of a cap on scores, and
+// another rotary base in layers that slide.
 import { embedding, rmsNorm } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
