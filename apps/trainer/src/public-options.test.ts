@@ -38,6 +38,7 @@ const trainerOptions = { schedule: any, optimizer: any, clip: 1, routerLoss: { a
 const calls: Readonly<Record<string, (options: never) => unknown>> = {
   'startBackend(options)': (options) => startBackend('wasm', options),
   'InferenceRuntime#pages(format)': (format) => createRuntime().pages(format),
+  'TokenRuntime#pages(format)': (format) => createRuntime().pages(format),
   'adamwStep(options)': (options) => adamwStep(any, any, any, any, options),
   'causalAttention(options)': (options) => causalAttention(any, any, any, options),
   'groupMean(options)': (options) => groupMean(any, any, options),
@@ -151,6 +152,8 @@ const files = 'files as they come: a File of a browser has more';
 const unchecked: Readonly<Record<string, string>> = {
   'InferenceRuntime#rmsNorm(options)': kernels,
   'InferenceRuntime#apply(options)': kernels,
+  'VectorRuntime#*': kernels,
+  'PromptRuntime#causalAttention(options)': kernels,
   'GroupedKernels#attend(options)': kernels,
   'InferenceRuntime#causalAttention(options)': kernels,
   'LatentKernels#attend(options)': kernels,
