@@ -2,7 +2,7 @@ export * from './errors';
 export * from './formats/index';
 export * from './inference/index';
 export * from './kernels/index';
-export type { KvTraits, LayerRouting, Routing } from './language-model';
+export type { KvTraits, LayerRouting, Routing, WorkOptions } from './language-model';
 export { expectOptions } from './options';
 export type { OptionNames } from './options';
 export { describeBackends, startBackend } from './platform/index';

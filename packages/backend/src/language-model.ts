@@ -38,3 +38,11 @@ export interface KvTraits {
   /** The same by layer, where layers differ. */
   readonly layerRatios?: readonly (readonly number[])[];
 }
+
+/** What long work takes beside its own options. */
+export interface WorkOptions {
+  /** Aborts within about a tenth of a second: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** How much is done, from 0 to 1; not called where that is short. */
+  readonly onProgress?: ((done: number) => void) | undefined;
+}

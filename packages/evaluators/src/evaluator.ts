@@ -35,6 +35,9 @@ export interface GenerationSettings {
   readonly noRepeatNgramSize?: number;
 }
 
+/** Items that are measured together where nothing else is asked for. */
+export const DEFAULT_BATCH_SIZE = 8;
+
 /** What every evaluator is given; each reads what it needs. */
 export interface EvaluationOptions {
   /** No default: a likelihood means nothing without it. */

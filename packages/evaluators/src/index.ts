@@ -1,6 +1,7 @@
 export { type EvaluatorName, evaluatorNamed, evaluatorNames, evaluators, registerEvaluator } from './catalog';
 export {
   type DataRow,
+  DEFAULT_BATCH_SIZE,
   defineEvaluator,
   type EvaluationData,
   type EvaluationOptions,
@@ -22,16 +23,14 @@ export type {
   Likelihood,
   LikelihoodModel,
   LikelihoodOptions,
-  StreamedNll,
-  StreamOptions,
   WindowsOptions,
-  WorkOptions,
 } from './language-model';
 export { tokensOfText } from './log-likelihood';
 export { joinDocuments, perplexity, type PerplexityResult } from './perplexity';
 export { routing, type RoutingResult, type RoutingSummary, type TokenExperts } from './routing';
 export * from './rouge';
-export type { KvTraits, LayerRouting, Routing } from '@mixsga/backend';
+export type { KvTraits, LayerRouting, Routing, WorkOptions } from '@mixsga/backend';
+export type { StreamedNll, StreamOptions } from '@mixsga/kv-cache';
 export { type Evaluation, type EvaluationProgress, runEvaluator, type RunOptions, type SampleStore } from './run';
 export { median, quantile, spread, type Spread } from './statistics';
 export type { ThroughputSample } from './throughput';

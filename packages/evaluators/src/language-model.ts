@@ -1,5 +1,5 @@
-import type { KvTraits, LayerRouting, Routing } from '@mixsga/backend';
-import type { CacheSpec } from '@mixsga/kv-cache';
+import type { KvTraits, LayerRouting, Routing, WorkOptions } from '@mixsga/backend';
+import type { CacheSpec, StreamedNll, StreamOptions } from '@mixsga/kv-cache';
 
 export interface WindowsOptions extends WorkOptions {
   /** How many windows the tokens are: all have the same length T, at most the context length, and start at position 0. */
@@ -53,14 +53,6 @@ export interface LanguageModel extends LikelihoodModel {
   generate(prompts: readonly ArrayLike<number>[], options: GenerationOptions): EvaluatedGeneration;
 }
 
-/** What long work takes beside its own options. */
-export interface WorkOptions {
-  /** Aborts within about a tenth of a second: the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-  /** How much is done, from 0 to 1; not called where that is short. */
-  readonly onProgress?: ((done: number) => void) | undefined;
-}
-
 export interface EvaluationTokenizer {
   /** @param addSpecialTokens whether to add what the tokenizer puts around a text (BOS); default true */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
@@ -68,21 +60,6 @@ export interface EvaluationTokenizer {
   encodeLong?(text: string, options?: { readonly addSpecialTokens?: boolean } & WorkOptions): Promise<number[]>;
   /** @param skipSpecialTokens default false */
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
-}
-
-/** What windows cost that went token by token through caches. */
-export interface StreamedNll {
-  /** −log p(target) in nats: row-major [windows, T]. */
-  readonly nll: Float32Array;
-  /** Bytes that the cache of each window used after its last token. */
-  readonly kvBytesUsed: readonly number[];
-}
-
-export interface StreamOptions extends WorkOptions {
-  /** Windows, each with a cache of its own. */
-  readonly windows: number;
-  /** What keeps the cache of a window small, or its text; shares are of the window's length. Default: no limit. */
-  readonly cache?: string | CacheSpec;
 }
 
 export interface GenerationOptions {

@@ -1,8 +1,8 @@
-import { ArgumentError, expectOptions, nextTask } from '@mixsga/backend';
+import { ArgumentError, expectOptions, nextTask, type WorkOptions } from '@mixsga/backend';
 
-import type { EvaluationOptions } from './evaluator';
+import { DEFAULT_BATCH_SIZE, type EvaluationOptions } from './evaluator';
 import { finite } from './finite';
-import type { LanguageModel, WorkOptions } from './language-model';
+import type { LanguageModel } from './language-model';
 import { splitEnd } from './python-text';
 import { batchesOfOneLength, type TextWindow } from './windows';
 
@@ -78,7 +78,7 @@ export async function tokensOfText(model: LanguageModel, text: string, options: 
  * @throws BackendError that names the row of a log-likelihood which is NaN or infinite
  */
 export async function scoreWindows(model: LanguageModel, windows: readonly TextWindow[], options: EvaluationOptions): Promise<Score[]> {
-  const { routing, batchSize = 8, signal, onPart } = options;
+  const { routing, batchSize = DEFAULT_BATCH_SIZE, signal, onPart } = options;
   const order = windows.map((_, index) => index).sort((a, b) => windows[a]!.tokens.length - windows[b]!.tokens.length || a - b);
   const scores = new Array<Score>(windows.length);
   const total = windows.reduce((sum, { tokens }) => sum + tokens.length - 1, 0);

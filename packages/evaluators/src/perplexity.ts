@@ -1,9 +1,9 @@
 import { ArgumentError, type Routing } from '@mixsga/backend';
-import { type CacheFields, fieldsOfCache } from '@mixsga/kv-cache';
+import { type CacheFields, fieldsOfCache, type StreamedNll } from '@mixsga/kv-cache';
 
 import { defineEvaluator, type EvaluationOptions } from './evaluator';
 import { finite } from './finite';
-import type { LanguageModel, LikelihoodModel, StreamedNll } from './language-model';
+import type { LanguageModel, LikelihoodModel } from './language-model';
 import { runEvaluator, type RunOptions } from './run';
 import { batchesOfOneLength, cutWindows, type TextWindow, type WindowBatch } from './windows';
 

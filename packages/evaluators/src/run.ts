@@ -1,7 +1,7 @@
 import { ArgumentError, expectOptions, nextTask, type OptionNames } from '@mixsga/backend';
 import { CACHE_SPEC } from '@mixsga/kv-cache';
 
-import type { EvaluationData, EvaluationOptions, Evaluator, Summary } from './evaluator';
+import { DEFAULT_BATCH_SIZE, type EvaluationData, type EvaluationOptions, type Evaluator, type Summary } from './evaluator';
 import { CHAT_ENDPOINT } from './judge/chat-completion';
 import type { LikelihoodModel } from './language-model';
 
@@ -52,7 +52,7 @@ export async function runEvaluator<Item, Sample extends object, Model extends Li
   expectOptions<RunOptions<Sample>>(evaluator.name, options, RUN_OPTIONS);
   expectOptions(`${evaluator.name}: data`, data, DATA);
   const { store, onProgress, ...settings } = options;
-  const { batchSize = 8, limit, signal } = settings;
+  const { batchSize = DEFAULT_BATCH_SIZE, limit, signal } = settings;
   for (const [name, value] of Object.entries({ batchSize, limit })) {
     if (value === undefined || (Number.isInteger(value) && value >= 1)) continue;
     throw new ArgumentError(`${evaluator.name}: expected ${name} to be a whole number from 1 on, got ${value}`);

@@ -24,6 +24,8 @@ describe('kvBytesPerToken', () => {
     expect(kvBytesPerToken({ ...opt, groupSizes: [1, 2], ratios: [0, 1], layers: 9 })).toBe(9 * 12 * 64 * 4 + 1);
     // Half of 12 heads in 12 layers: 64 bytes and a scale of 4 for the keys of each, and for its values.
     expect(kvBytesPerToken({ ...opt, type: 'int8' })).toBe(12 * 6 * 2 * 68 + 3);
+    // A position and a score in place of the index.
+    expect(kvBytesPerToken({ ...opt, positions: true })).toBe(36_864 + 12 * 8);
   });
 
   it.each([

@@ -1,5 +1,6 @@
 import { ArgumentError, expectOptions, storedBits, type KvType, type OptionNames } from '@mixsga/backend';
 import { expertBits } from './expert-index';
+import { ENTRY_BYTES } from './layers/slot-entries';
 import type { StoredEntry } from './layout';
 
 export interface KvLayout {
@@ -16,21 +17,23 @@ export interface KvLayout {
   readonly ratios: readonly number[];
   /** Element type of keys and values. Default f32, as in the paper. */
   readonly type?: KvType;
+  /** Whether each token's position and score are kept instead of the index, as under a policy. Default false. */
+  readonly positions?: boolean;
 }
 
-const LAYOUT: OptionNames<KvLayout> = { layers: true, kvHeads: true, headDim: true, groupSizes: true, entries: { heads: true, headDim: true, packing: true }, ratios: true, type: true };
+const LAYOUT: OptionNames<KvLayout> = { layers: true, kvHeads: true, headDim: true, groupSizes: true, entries: { heads: true, headDim: true, packing: true }, ratios: true, type: true, positions: true };
 
 /**
  * Bytes of KV cache for a token, over all layers, as the paper's Table 9 counts them: keys and values at
  * Σ ρ_e / g_e of the unmodified size, with int8 their scales too, rounded to a byte, and ⌈log2 E⌉ bits of expert index a
- * layer, the layers' bits together rounded down to whole bytes.
+ * layer, the layers' bits together rounded down to whole bytes; or with `positions` 8 bytes a layer.
  *
  * @throws ArgumentError when a count is not a whole number from 1, a group size does not divide the KV heads, or the
  *   ratios are not as many, negative, not finite, or all zero
  */
 export function kvBytesPerToken(layout: KvLayout): number {
   expectOptions('kvBytesPerToken', layout, LAYOUT);
-  const { layers, kvHeads, headDim, groupSizes, entries, ratios, type = 'f32' } = layout;
+  const { layers, kvHeads, headDim, groupSizes, entries, ratios, type = 'f32', positions = false } = layout;
   for (const [name, count] of Object.entries({ layers, kvHeads, headDim })) {
     if (!Number.isInteger(count) || count < 1) {
       throw new ArgumentError(`kvBytesPerToken: expected ${name} to be a whole number from 1, got ${count}`);
@@ -49,5 +52,5 @@ export function kvBytesPerToken(layout: KvLayout): number {
   }
   const stored = entries ?? groupSizes.map((size) => ({ heads: (2 * kvHeads) / size, headDim }));
   const values = (layers * ratios.reduce((sum, ratio, expert) => sum + (ratio * storedBits(stored[expert]!, type)) / 8, 0)) / asked;
-  return Math.round(values) + Math.floor((layers * expertBits(groupSizes.length)) / 8);
+  return Math.round(values) + (positions ? layers * ENTRY_BYTES : Math.floor((layers * expertBits(groupSizes.length)) / 8));
 }

@@ -1,6 +1,6 @@
 // What a run will take, before it runs.
-import { cacheOfFields, type CacheSpec, capacityOf, ENTRY_BYTES, resolveCacheSpec, type StoredToken } from '@mixsga/kv-cache';
-import { parseAttention, storedTokens, type ModelReport } from '@mixsga/models';
+import { cacheOfFields, type CacheSpec, capacityOf, resolveCacheSpec, type StoredToken } from '@mixsga/kv-cache';
+import { kvBytes, parseAttention, storedTokens, type ModelReport } from '@mixsga/models';
 import type { Kept, Variant, VariantPlan } from '../protocol';
 
 /** Of each layer of the model, the layer of the cache that it reads. */
@@ -25,12 +25,8 @@ export function storingLayers(attention: string, layers: number): number {
 export function planVariant(report: ModelReport, variant: Variant, tokens: number): VariantPlan {
   const { attention } = variant;
   const asked = parseAttention(attention);
-  const stored = storedTokens(report, asked);
-  const kept = keptOf(attention, report, stored);
-  const ratios = asked.experts?.ratios ?? [1];
-  const layers = storingLayers(attention, report.layers);
-  // Entries in place of the packed index of experts.
-  const placed = Math.round(layers * ratios.reduce((sum, ratio, expert) => sum + ratio * stored[expert]!.bytes, 0)) + layers * ENTRY_BYTES;
+  const kept = keptOf(attention, report, storedTokens(report, asked));
+  const placed = kvBytes(report, asked, 'f32', true);
   const spec = resolveCacheSpec(limitOf(report, variant, tokens));
   if (!spec) return { bytes: tokens * report.kvBytesPerToken, tokensKept: tokens, kept };
   const { limit } = spec;

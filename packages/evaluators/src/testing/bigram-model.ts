@@ -1,4 +1,5 @@
 import type { KvTraits, LayerRouting } from '@mixsga/backend';
+import type { StreamedNll, StreamOptions } from '@mixsga/kv-cache';
 
 import type {
   EvaluatedGeneration,
@@ -7,8 +8,6 @@ import type {
   LanguageModel,
   Likelihood,
   LikelihoodOptions,
-  StreamedNll,
-  StreamOptions,
   WindowsOptions,
 } from '../language-model';
 import { characterTokenizer, type CharacterTokenizerOptions } from './character-tokenizer';

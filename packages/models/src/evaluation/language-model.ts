@@ -2,6 +2,7 @@
 // this package does not know.
 import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
 import type { KvTraits, RowLikelihood } from '@mixsga/backend';
+import type { StreamedNll, StreamOptions } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
 import { modelShape } from '../config/shape';
 import { kvTraits } from '../sizes/cost';
@@ -9,7 +10,7 @@ import { LIKELIHOOD_OPTIONS, type LikelihoodOptions, TEXT_OPTIONS, type TextOpti
 import type { LayerDecisions } from '../decoder/decisions';
 import type { Pretrained } from '../checkpoints/from-pretrained';
 import { generate, type GenerateOptions, type Generation } from '../generation/generate';
-import { STREAM_OPTIONS, streamNll, type StreamedNll, type StreamOptions } from './stream-nll';
+import { STREAM_OPTIONS, streamNll } from './stream-nll';
 import type { Tokenizer } from '../tokenizers/tokenizer';
 
 interface Windows {

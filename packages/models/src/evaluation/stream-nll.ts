@@ -1,27 +1,8 @@
 import { expectOptions, nextTask, type OptionNames } from '@mixsga/backend';
-import { CACHE_SPEC, type CacheSpec } from '@mixsga/kv-cache';
+import { CACHE_SPEC, type StreamedNll, type StreamOptions } from '@mixsga/kv-cache';
 import type { Decoder } from '../generation/decoder';
 
-export interface StreamOptions {
-  /** Windows, each with a cache of its own. */
-  readonly windows: number;
-  /** What keeps the cache of a window small, see `CacheOptions`; shares are of the window's length. Default: no limit. */
-  readonly cache?: string | CacheSpec;
-  /** Aborts between two tokens: the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-  /** How much is done, from 0 to 1, after each token. */
-  readonly onProgress?: ((done: number) => void) | undefined;
-}
-
 export const STREAM_OPTIONS: OptionNames<StreamOptions> = { windows: true, cache: CACHE_SPEC, signal: true, onProgress: true };
-
-/** What windows cost that went token by token through caches. */
-export interface StreamedNll {
-  /** −log p(target) in nats: row-major [windows, T]. */
-  readonly nll: Float32Array;
-  /** Bytes that the cache of each window used after its last token: see `KvCache.bytes`. */
-  readonly kvBytesUsed: readonly number[];
-}
 
 /**
  * The likelihoods of some windows, each token decoded on its own into a cache of its window. `inputs` and `targets` are row-major

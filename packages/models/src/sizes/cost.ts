@@ -52,12 +52,16 @@ export function modelCost(config: ModelConfig, variant: AttentionVariant): Model
   };
 }
 
-/** Bytes of KV cache a token under a variant, expert index included. Layers whose ratios differ take what their mean takes. */
-export function kvBytes(shape: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): number {
+/**
+ * Bytes of KV cache a token under a variant, expert index included. Layers whose ratios differ take what their mean takes.
+ * @param type element type of keys and values
+ * @param positions whether positions and scores of tokens are kept instead of the index, as under a policy
+ */
+export function kvBytes(shape: Pick<ModelShape, 'layers' | 'kvHeads' | 'headDim'>, variant: AttentionVariant, type: KvType = 'f32', positions = false): number {
   const ratios = variant.experts?.ratios ?? [1];
   const stored = { layers: storingLayers(shape.layers, variant).length, kvHeads: variant.storedKvHeads(shape.kvHeads) };
   const groupSizes = variant.formats.grouping?.groupSizes ?? ratios.map(() => 1);
-  return kvBytesPerToken({ ...stored, headDim: shape.headDim, groupSizes, entries: variant.formats.stored(formatLayout(variant, shape)), ratios, type });
+  return kvBytesPerToken({ ...stored, headDim: shape.headDim, groupSizes, entries: variant.formats.stored(formatLayout(variant, shape)), ratios, type, positions });
 }
 
 /**

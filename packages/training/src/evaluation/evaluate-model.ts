@@ -1,6 +1,7 @@
 import { type BackendName, type KvType, startBackend, type WeightType } from '@mixsga/backend';
 import {
   checkJudge,
+  DEFAULT_BATCH_SIZE,
   type EvaluationOptions,
   type Evaluator,
   evaluatorNamed,
@@ -128,12 +129,9 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
   }
 }
 
-/** Items that are measured together where nothing else is asked for. */
-const BATCH = 8;
-
 /** What is known of a task before its text is read: windows of a text, of which one that is not our own may have less, and answers. */
 function workloadOf({ task, data, options }: EvaluationTask, contextLength: number): Workload | null {
-  const { windowLength, batchSize: sequences = BATCH, cache, generation } = options;
+  const { windowLength, batchSize: sequences = DEFAULT_BATCH_SIZE, cache, generation } = options;
   if (evaluatorNamed(task).reads === 'rows') return generation?.maxNewTokens ? { sequences, cachedTokens: generation.maxNewTokens } : null;
   const tokens = windowLength ?? (data === undefined || data === 'sotu' ? contextLength : null);
   if (tokens === null) return null;
