@@ -31,7 +31,9 @@ describe.each(backends)('on $name', ({ name, software }) => {
   // A device that the processor stands in for is slow: one variant of each form, and of what follows the last form alone.
   const least = <T>(all: readonly T[]) => (software ? all.slice(-1) : all);
 
-  it.each(software ? cases.filter(([, attention]) => /^mixsga:(3:1:6|1:2@1,3)$/.test(attention)) : cases)('%s decodes with %s %s step by step like one pass with the same experts', async (form, attention, router) => {
+  // There, norms of keys are tried in parity/ alone.
+  const few = cases.filter(([form, attention]) => /^mixsga:(3:1:6|1:2@1,3)$/.test(attention) && form !== 'gemma3' && form !== 'olmo2');
+  it.each(software ? few : cases)('%s decodes with %s %s step by step like one pass with the same experts', async (form, attention, router) => {
     const decoder = await decoderOf(form, attention, router);
     const [prompt, next] = [tinyTokens(21, 1), tinyTokens(20, 2)];
     const cache = decoder.createCache();

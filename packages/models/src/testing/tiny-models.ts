@@ -22,15 +22,15 @@ export const tinyForms = {
     rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 16 },
   },
   'llama with 3 KV heads': { ...llama, hidden_size: 36, num_attention_heads: 9, num_key_value_heads: 3 },
-  gemma2: {
-    ...llama, model_type: 'gemma2', head_dim: 6, sliding_window: 11, query_pre_attn_scalar: 9, attn_logit_softcapping: 2,
-    final_logit_softcapping: 3,
-  },
   gemma3: {
     ...llama, model_type: 'gemma3_text', head_dim: 6, sliding_window: 11, sliding_window_pattern: 3, query_pre_attn_scalar: 9,
     rope_local_base_freq: 100, rope_theta: 50_000, rope_scaling: { rope_type: 'linear', factor: 4 }, final_logit_softcapping: 5,
   },
   olmo2: { ...llama, model_type: 'olmo2', intermediate_size: 40 },
+  gemma2: {
+    ...llama, model_type: 'gemma2', head_dim: 6, sliding_window: 11, query_pre_attn_scalar: 9, attn_logit_softcapping: 2,
+    final_logit_softcapping: 3,
+  },
 } as const;
 
 export type TinyForm = keyof typeof tinyForms;
