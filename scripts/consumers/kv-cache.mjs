@@ -6,7 +6,7 @@ const model = { layers: 12, kvHeads: 12, headDim: 64, groupSizes: [1, 2, 4], rat
 assert.equal(kvBytesPerToken(model), 36867);
 
 const layout = { layers: 2, kvHeads: 4, headDim: 8, groupSizes: [1, 2, 4], fingerprint: 'consumer' };
-const pool = new CachePool({ pages: ({ heads, headDim }) => new HostPages(heads, headDim) }, layout);
+const pool = new CachePool({ pages: (format) => new HostPages(format) }, layout);
 const cache = pool.create({ cache: 'h2o:0.5', maxTokens: 4 });
 for (let token = 0; token < 3; token++) {
   for (let layer = 0; layer < 2; layer++) cache.view(layer);
