@@ -1,4 +1,4 @@
 import assert from 'node:assert/strict';
-import { kvBudget } from '@mixsga/experts';
+import { kvShare } from '@mixsga/experts';
 
-assert.equal(kvBudget([0.3, 0.1, 0.6], [1, 2, 4]), 0.5);
+assert.equal(kvShare([0.3, 0.1, 0.6], [1, 2, 4]), 0.5);

@@ -26,7 +26,7 @@ const policyTable = table(
 
 const attentionTable = table(
   ['variant', 'form', 'such as', 'KV cache', 'what it is'],
-  ...rowsOf(attentionKinds, ({ form, example, description }) => [code(form), code(example), percent(parseAttention(example).kvBudget), description]),
+  ...rowsOf(attentionKinds, ({ form, example, description }) => [code(form), code(example), percent(parseAttention(example).kvShare), description]),
 );
 
 const familyTable = table(

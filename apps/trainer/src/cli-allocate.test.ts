@@ -54,7 +54,7 @@ describe('mixsga allocate', () => {
     expect(mean(result.layers.map(({ budget }) => budget))).toBeCloseTo(0.5, 9);
     expect(result.loss).toBeLessThan(result.uniformLoss);
 
-    const { spec, experts, kvBudget } = parseAttention(result.spec);
+    const { spec, experts, kvShare: kvBudget } = parseAttention(result.spec);
     expect(spec).toBe(result.spec);
     expect(spec).toMatch(/=0\.5$/);
     expect(kvBudget).toBeCloseTo(0.5, 3);
@@ -76,7 +76,7 @@ describe('mixsga allocate', () => {
     expect(lines[2 + MUTE]).toMatch(/^ +2 +0\.0000 +0\.0000 +0\.0000 +12\.5 % +0:1$/);
     expect(lines[6]).toMatch(/^Sum over layers: -?\d\.\d{4}, with uniform ratios -?\d\.\d{4}\.$/);
     expect(lines[7]).toMatch(/^mixsga:([\d.:]+\/){3}[\d.:]+@1,8=0\.3$/);
-    expect(parseAttention(lines[7]!).kvBudget).toBeCloseTo(0.3, 3);
+    expect(parseAttention(lines[7]!).kvShare).toBeCloseTo(0.3, 3);
   }, SLOW);
 
   it.each([

@@ -48,7 +48,7 @@ describe('signs', () => {
         cache.dispose();
         cache = restored;
       }
-      const { values } = await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'values' });
+      const { logits: values } = await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'logits' });
       expect(Math.abs(nll[t]! - negativeLogLikelihood(values!, targets[t]!)), `token ${t}`).toBeLessThan(1e-4);
     }
     // 4 layers, 8 heads of keys and as many of values, of 16 bits and a scale.
@@ -78,7 +78,7 @@ describe('a model with experts of it', () => {
     const { nll } = await decoder.likelihood(tokens, targets, { routing: 'decode' });
     const cache = decoder.createCache();
     for (let t = 0; t + 1 < tokens.length; t++) {
-      const { values } = await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'values' });
+      const { logits: values } = await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'logits' });
       expect(Math.abs(nll[t]! - negativeLogLikelihood(values!, targets[t]!)), `token ${t}`).toBeLessThan(1e-4);
     }
     // 8 KV heads of 16 numbers, or 4, or 2, for keys and for values, and 2 bits for each layer's token.

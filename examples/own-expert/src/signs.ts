@@ -55,7 +55,7 @@ export const signsAttention: AttentionKind = {
     parameters === null
       ? {
           spec: 'signs',
-          kvBudget: 1 / 32, // of the numbers; scales come on top
+          kvShare: 1 / 32, // of the numbers; scales come on top
           experts: null,
           formats: {
             takesRotatedKeys: true,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { allocateRatios, ratioLadder, type Rung } from './allocate';
-import { kvBudget } from './budget';
+import { kvShare } from './budget';
 
 const SIZES = [1, 2, 4];
 const LADDER = ratioLadder([3, 1, 6], SIZES, 2);
@@ -10,7 +10,7 @@ const mean = (values: readonly number[]) => values.reduce((a, b) => a + b) / val
 
 describe('ratioLadder', () => {
   it('goes through the given ratios at equal distances on either side', () => {
-    expect(LADDER.map((ratios) => kvBudget(ratios, SIZES))).toEqual([0.25, 0.375, 0.5, 0.75, 1].map((budget) => expect.closeTo(budget, 12) as number));
+    expect(LADDER.map((ratios) => kvShare(ratios, SIZES))).toEqual([0.25, 0.375, 0.5, 0.75, 1].map((budget) => expect.closeTo(budget, 12) as number));
     expect([LADDER[0], LADDER[2], LADDER[4]]).toEqual([[0, 0, 1], [0.3, 0.1, 0.6], [1, 0, 0]]);
     expect(LADDER[1]!.map((ratio) => Number(ratio.toFixed(6)))).toEqual([0.15, 0.05, 0.8]);
   });
@@ -71,7 +71,7 @@ describe('allocateRatios', () => {
         ratios.forEach((own, layer) => {
           expect(own.every((ratio) => ratio >= -1e-12)).toBe(true);
           expect(own.reduce((a, b) => a + b)).toBeCloseTo(1, 9);
-          expect(kvBudget(own.map((ratio) => Math.max(0, ratio)), SIZES)).toBeCloseTo(budgets[layer]!, 9);
+          expect(kvShare(own.map((ratio) => Math.max(0, ratio)), SIZES)).toBeCloseTo(budgets[layer]!, 9);
         });
         expect(loss).toBeLessThanOrEqual(uniformLoss);
       }),

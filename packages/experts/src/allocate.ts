@@ -1,5 +1,5 @@
 import { ArgumentError, expectOptions } from '@mixsga/backend';
-import { kvBudget } from './budget';
+import { kvShare } from './budget';
 import { normaliseRatios } from './ratios';
 
 /** Steps between the smallest and the largest budget of a ladder that a layer can take. */
@@ -29,17 +29,17 @@ export interface Allocation {
  * side: what {@link allocateRatios} may choose from.
  *
  * @param steps rungs below and above the given ratios, each
- * @throws ArgumentError as {@link kvBudget}, or when `steps` is not a whole number from 1
+ * @throws ArgumentError as {@link kvShare}, or when `steps` is not a whole number from 1
  */
 export function ratioLadder(ratios: readonly number[], groupSizes: readonly number[], steps: number): number[][] {
-  kvBudget(ratios, groupSizes);
+  kvShare(ratios, groupSizes);
   if (!Number.isInteger(steps) || steps < 1) throw new ArgumentError(`ratioLadder: expected a whole number of steps from 1, got ${steps}`);
   const middle = normaliseRatios(ratios);
   const [coarsest, finest] = [middle.map((_, e) => Number(e === middle.length - 1)), middle.map((_, e) => Number(e === 0))];
   const between = (from: number[], to: number[]) => Array.from({ length: steps }, (_, i) => mixed(from, to, i / steps));
   const all = [...between(coarsest, middle), ...between(middle, finest), finest];
   // The given ratios may be an end of the ladder themselves.
-  return all.filter((rung, i) => i === 0 || kvBudget(rung, groupSizes) > kvBudget(all[i - 1]!, groupSizes) + 1e-9);
+  return all.filter((rung, i) => i === 0 || kvShare(rung, groupSizes) > kvShare(all[i - 1]!, groupSizes) + 1e-9);
 }
 
 /**
@@ -51,7 +51,7 @@ export function ratioLadder(ratios: readonly number[], groupSizes: readonly numb
  * @param layers of each layer its rungs, the smallest budget first; all layers have the same first and last budget
  * @param budget share of the unmodified KV cache, the mean over layers
  * @throws ArgumentError when there is no layer, a layer's rungs are fewer than two or not in order, ladders end elsewhere than the first,
- *   a loss is not finite, or the budget is beyond the ladder; as {@link kvBudget}
+ *   a loss is not finite, or the budget is beyond the ladder; as {@link kvShare}
  */
 export function allocateRatios(
   layers: readonly (readonly Rung[])[], options: { budget: number; groupSizes: readonly number[] },
@@ -117,7 +117,7 @@ interface Curve {
 
 function curveOf(rungs: readonly Rung[], groupSizes: readonly number[], layer: number): Curve {
   const who = `allocateRatios: layer ${layer}`;
-  const points = rungs.map(({ ratios, loss }) => ({ ratios: normaliseRatios(ratios), loss, budget: kvBudget(ratios, groupSizes) }));
+  const points = rungs.map(({ ratios, loss }) => ({ ratios: normaliseRatios(ratios), loss, budget: kvShare(ratios, groupSizes) }));
   if (points.length < 2 || points.some(({ budget }, i) => i > 0 && !(budget > points[i - 1]!.budget))) {
     const got = points.map(({ budget }) => plain(budget)).join(', ') || 'none';
     throw new ArgumentError(`${who}: expected two rungs or more, each with a larger budget than the one before, got ${got}`);

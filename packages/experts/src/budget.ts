@@ -9,14 +9,14 @@ import { validateRatios } from './ratios';
  * @param sizes as many: how many times fewer numbers each expert stores of a token, such as its group size
  * @throws ArgumentError when the numbers of both differ, a size is not a number from 1, or as {@link validateRatios}
  */
-export function kvBudget(ratios: readonly number[], sizes: readonly number[]): number {
+export function kvShare(ratios: readonly number[], sizes: readonly number[]): number {
   validateRatios(ratios, sizes.length);
   let stored = 0;
   let asked = 0;
   ratios.forEach((ratio, expert) => {
     const size = sizes[expert]!;
     if (!(size >= 1 && size < Infinity)) {
-      throw new ArgumentError(`kvBudget: expected sizes that are numbers from 1, got ${sizes.join(', ')}`);
+      throw new ArgumentError(`kvShare: expected sizes that are numbers from 1, got ${sizes.join(', ')}`);
     }
     stored += ratio / size;
     asked += ratio;

@@ -1,6 +1,6 @@
 export { allocateRatios, ratioLadder } from './allocate';
 export type { Allocation, Rung } from './allocate';
-export { kvBudget } from './budget';
+export { kvShare } from './budget';
 export { createFormat, formats } from './catalog';
 export type { FormatKind, FormatOptions } from './catalog';
 export type { FormatFactory } from './format';

@@ -1,7 +1,7 @@
 import { ArgumentError } from '@mixsga/backend';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { capacities, defaultGroupSizes, kvBudget, normaliseRatios, validateGroupSizes, validateRatios } from './index';
+import { capacities, defaultGroupSizes, kvShare, normaliseRatios, validateGroupSizes, validateRatios } from './index';
 
 describe('validateRatios', () => {
   it.each([
@@ -84,28 +84,28 @@ describe('validateGroupSizes', () => {
   });
 });
 
-describe('kvBudget', () => {
+describe('kvShare', () => {
   it("gives the paper's budgets (Figure 3 and the default)", () => {
     const sizes = [1, 2, 4];
-    expect(kvBudget([0, 0, 1], sizes)).toBe(0.25);
-    expect(kvBudget([1, 1, 8], sizes)).toBe(0.35);
-    expect(kvBudget([3, 1, 6], sizes)).toBe(0.5);
-    expect(kvBudget([1, 1, 2], sizes)).toBe(0.5);
-    expect(kvBudget([1, 1, 0], sizes)).toBe(0.75);
-    expect(kvBudget([1], [2])).toBe(0.5);
+    expect(kvShare([0, 0, 1], sizes)).toBe(0.25);
+    expect(kvShare([1, 1, 8], sizes)).toBe(0.35);
+    expect(kvShare([3, 1, 6], sizes)).toBe(0.5);
+    expect(kvShare([1, 1, 2], sizes)).toBe(0.5);
+    expect(kvShare([1, 1, 0], sizes)).toBe(0.75);
+    expect(kvShare([1], [2])).toBe(0.5);
   });
 
   it('is the same for ratios and their normal form', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }), (ratios) => {
         const sizes = defaultGroupSizes(ratios.length);
-        expect(kvBudget(normaliseRatios(ratios), sizes)).toBeCloseTo(kvBudget(ratios, sizes), 12);
+        expect(kvShare(normaliseRatios(ratios), sizes)).toBeCloseTo(kvShare(ratios, sizes), 12);
       }),
     );
   });
 
   it('refuses a count or a size that does not fit', () => {
-    expect(() => kvBudget([1, 1], [1, 2, 4])).toThrow(/expected 3 ratios, got 1:1/);
-    expect(() => kvBudget([1, 1], [1, 0])).toThrow(/sizes that are numbers from 1, got 1, 0/);
+    expect(() => kvShare([1, 1], [1, 2, 4])).toThrow(/expected 3 ratios, got 1:1/);
+    expect(() => kvShare([1, 1], [1, 0])).toThrow(/sizes that are numbers from 1, got 1, 0/);
   });
 });

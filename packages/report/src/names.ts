@@ -32,7 +32,7 @@ function variantOf(attention: string): Variant | null {
 
 function methodText(attention: string, variant: Variant | null): string {
   if (variant === null) return 'an attention variant that is not known here';
-  const { experts, formats: { grouping }, kvBudget } = variant;
+  const { experts, formats: { grouping }, kvShare: kvBudget } = variant;
   const kept = `${budgetText(Number(kvBudget.toFixed(4)))} of the KV cache in all`;
   if (experts) {
     const sizes = grouping ? experts.sizes.map(headsText) : experts.sizes.map((size) => `1/${size} of the dimensions`);

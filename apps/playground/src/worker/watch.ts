@@ -86,7 +86,7 @@ export async function routingFacts(
   const half = (first: number) => onProgress && ((done: number) => onProgress(first + done / 2));
   const together = await decoder.routingOf(text, { routing: 'prefill', signal, onProgress: half(0) });
   const agreementByLayer = together.map(({ prefill, decode }) => share(prefill, decode));
-  const asRun = await decoder.routingOf(text, { routing: 'prefill', prompt: prompt.length, signal, onProgress: half(0.5) });
+  const asRun = await decoder.routingOf(text, { routing: 'prefill', promptTokens: prompt.length, signal, onProgress: half(0.5) });
   return {
     agreement: agreementByLayer.reduce((sum, each) => sum + each, 0) / agreementByLayer.length,
     agreementByLayer,

@@ -44,6 +44,6 @@ export function registerConvert(program: Command): void {
         }).finally(() => line.clear());
       });
       const variant = parseAttention(attention);
-      print(`${out}: ${variant.spec}, ${100 * variant.kvBudget} % of the KV cache`);
+      print(`${out}: ${variant.spec}, ${100 * variant.kvShare} % of the KV cache`);
     }));
 }

@@ -145,7 +145,7 @@ function attentionContender(runtime: InferenceRuntime, spec: string, tokens: num
   const { groupSizes } = grouping;
   const { ratiosOf } = variant.experts ?? { ratiosOf: () => [1] };
   const kvHeads = variant.storedKvHeads(heads);
-  const layers = Math.ceil(coldBytes / (2 * 4 * tokens * heads * variant.kvBudget * headDim));
+  const layers = Math.ceil(coldBytes / (2 * 4 * tokens * heads * variant.kvShare * headDim));
   const pool = new CachePool(runtime, { layers, kvHeads, headDim, queryHeads: heads, groupSizes, fingerprint: 'bench' });
   const cache = pool.create();
   fillCache(cache, { layers, ratiosOf, tokens });

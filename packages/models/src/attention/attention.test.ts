@@ -28,7 +28,7 @@ describe.each(Object.entries(attentionKinds))('%s', (name, kind) => {
       variant.formats.stored(SHAPE).map(({ heads, headDim }) => (heads * headDim) / (2 * SHAPE.kvHeads * SHAPE.headDim));
     const kept = ratios.reduce((sum, ratio, expert) => sum + ratio * stored[expert]!, 0);
     const own = LAYERS.filter((layer) => variant.kvSource(layer) === layer).length / LAYERS.length;
-    expect((variant.storedKvHeads(8) / 8) * own * kept).toBeCloseTo(variant.kvBudget, 12);
+    expect((variant.storedKvHeads(8) / 8) * own * kept).toBeCloseTo(variant.kvShare, 12);
     expect(() => variant.validate(SHAPE)).not.toThrow();
   });
 });
@@ -39,7 +39,7 @@ describe('parseAttention', () => {
     expect(variant.spec).toBe('mixsga:0.3:0.1:0.6');
     expect(parseAttention('mixsga:3:1:6').experts).toMatchObject({ ratios: [0.3, 0.1, 0.6], sizes: [1, 2, 4] });
     expect(parseAttention('mixsga:3:1:6').formats.grouping).toEqual({ groupSizes: [1, 2, 4], pooling: 'mean' });
-    expect(parseAttention('mixsga:3:1:6').kvBudget).toBeCloseTo(0.5, 12);
+    expect(parseAttention('mixsga:3:1:6').kvShare).toBeCloseTo(0.5, 12);
     expect(parseAttention('mixsga:1:2@1,3').spec).toBe('mixsga:1:2@1,3');
   });
 
@@ -91,7 +91,7 @@ describe('parseAttention', () => {
 describe('latents', () => {
   it('store a share of the numbers, in spec as asked for, and route only when they are of several sizes', () => {
     const single = parseAttention('latent:1@4');
-    expect([single.spec, single.kvBudget, single.experts, single.formats.grouping]).toEqual(['latent:1@4', 0.25, null, null]);
+    expect([single.spec, single.kvShare, single.experts, single.formats.grouping]).toEqual(['latent:1@4', 0.25, null, null]);
     expect(single.formats.stored(SHAPE)).toEqual([{ heads: 1, headDim: 64 }]);
     const mixture = parseAttention('latent:3:1:6@4,8,16=0.125');
     expect(mixture.experts).toMatchObject({ ratios: [0.3, 0.1, 0.6], sizes: [4, 8, 16] });
@@ -102,10 +102,10 @@ describe('latents', () => {
 
   it('group keys and values differently, routed or not', () => {
     const alone = parseAttention('gqa:k4v2');
-    expect([alone.spec, alone.kvBudget, alone.storedKvHeads(8)]).toEqual(['gqa:k4v2', 0.375, 8]);
+    expect([alone.spec, alone.kvShare, alone.storedKvHeads(8)]).toEqual(['gqa:k4v2', 0.375, 8]);
     expect(alone.formats.stored(SHAPE)).toEqual([{ heads: 6, headDim: 16 }]);
     const mixture = parseAttention('mixsga:3:1:6@1,k4v2,4');
-    expect([mixture.spec, mixture.kvBudget]).toEqual(['mixsga:3:1:6@1,k4v2,4', expect.closeTo(0.3 + 0.0375 + 0.15, 12)]);
+    expect([mixture.spec, mixture.kvShare]).toEqual(['mixsga:3:1:6@1,k4v2,4', expect.closeTo(0.3 + 0.0375 + 0.15, 12)]);
     expect(parseAttention('mixsga:1:1:2@1,k2v2,4').spec).toBe('mixsga:1:1:2');
     expect(() => alone.validate({ ...SHAPE, rotary: true })).not.toThrow();
   });
@@ -131,7 +131,7 @@ describe('registerAttention', () => {
     const kind = attentionKinds.gqa;
     registerAttention('own-gqa', kind);
     registerAttention('own-gqa', kind);
-    expect(parseAttention('own-gqa:2').kvBudget).toBe(0.5);
+    expect(parseAttention('own-gqa:2').kvShare).toBe(0.5);
     expect(() => registerAttention('own-gqa', attentionKinds.mha)).toThrow('expected a name that is free, got own-gqa');
     expect(() => registerAttention('Own', kind)).toThrow('expected a name of letters, digits and hyphens, got "Own"');
   });
@@ -142,7 +142,7 @@ describe('ratios by layer', () => {
     const variant = parseAttention('mixsga:1:0:0/0:2:2/3:1:6/0:0:1=0.531');
     expect(LAYERS.map((layer) => variant.experts!.ratiosOf(layer))).toEqual([[1, 0, 0], [0, 0.5, 0.5], [0.3, 0.1, 0.6], [0, 0, 1]]);
     expect(variant.experts!.ratios).toEqual([0.325, 0.15, 0.525]);
-    expect(variant.kvBudget).toBeCloseTo((1 + 0.375 + 0.5 + 0.25) / 4, 12);
+    expect(variant.kvShare).toBeCloseTo((1 + 0.375 + 0.5 + 0.25) / 4, 12);
     expect(variant.spec).toBe('mixsga:1:0:0/0:2:2/3:1:6/0:0:1=0.531');
     expect(() => variant.validate(SHAPE)).not.toThrow();
   });
@@ -171,14 +171,14 @@ describe('ratios by layer', () => {
     fc.assert(
       fc.property(specs, fc.constantFrom('mixsga', 'mixsga-root'), ({ lists, sizes, isBudgeted }, name) => {
         const plain = `${name}:${lists.map((list) => list.join(':')).join('/')}@${sizes.join(',')}`;
-        const budget = Number(parseAttention(plain).kvBudget.toFixed(4));
+        const budget = Number(parseAttention(plain).kvShare.toFixed(4));
         const variant = parseAttention(isBudgeted ? `${plain}=${budget}` : plain);
         const again = parseAttention(variant.spec);
         expect(again.spec).toBe(variant.spec);
-        expect(again.kvBudget).toBe(variant.kvBudget);
+        expect(again.kvShare).toBe(variant.kvShare);
         lists.forEach((_, layer) => expect(again.experts!.ratiosOf(layer)).toEqual(variant.experts!.ratiosOf(layer)));
         const kept = lists.map((_, layer) => variant.experts!.ratiosOf(layer).reduce((sum, x, e) => sum + x / sizes[e]!, 0));
-        expect(kept.reduce((a, b) => a + b) / kept.length).toBeCloseTo(variant.kvBudget, 9);
+        expect(kept.reduce((a, b) => a + b) / kept.length).toBeCloseTo(variant.kvShare, 9);
         for (const off of [-0.0012, 0.0012]) expect(() => parseAttention(`${plain}=${(budget + off).toFixed(4)}`)).toThrow(ArgumentError);
       }),
     );

@@ -13,7 +13,7 @@ export const cla: AttentionKind = {
     if (share === null) return null;
     return {
       spec: `cla:${share}`,
-      kvBudget: 1 / share,
+      kvShare: 1 / share,
       experts: null,
       formats: groupedFormats([1]),
       storedKvHeads: (kvHeads) => kvHeads,

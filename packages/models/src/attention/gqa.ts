@@ -17,7 +17,7 @@ export const gqa: AttentionKind = {
     const isAlike = sizes.k === sizes.v;
     return {
       spec: `gqa:${formatGroups(sizes)}`,
-      kvBudget: 1 / kvCompression(sizes),
+      kvShare: 1 / kvCompression(sizes),
       experts: null,
       formats: isAlike ? groupedFormats([1]) : kvGroupedFormats([sizes]),
       storedKvHeads: (kvHeads) => (isAlike ? kvHeads / sizes.k : kvHeads),

@@ -10,7 +10,7 @@ export const mha: AttentionKind = {
     parameters === null
       ? {
           spec: 'mha',
-          kvBudget: 1,
+          kvShare: 1,
           experts: null,
           formats: groupedFormats([1]),
           storedKvHeads: (kvHeads) => kvHeads,

@@ -1,6 +1,6 @@
 // The specs of variants whose tokens are routed: NAME:RATIO:RATIO…[/RATIO:RATIO…][@SIZE,SIZE…][=BUDGET].
 import { ArgumentError } from '@mixsga/backend';
-import { kvBudget, normaliseRatios } from '@mixsga/experts';
+import { kvShare, normaliseRatios } from '@mixsga/experts';
 import type { AttentionKind, AttentionShape, AttentionVariant, LayerFormats } from './variant';
 
 const NUMBER = /^-?(\d+\.?\d*|\.\d+)$/;
@@ -70,7 +70,7 @@ function variantOf<Size>(form: MixtureForm<Size>, { lists, sizes, budget }: Mixt
   }
   const compressions = sizes.map((size) => form.compression(size));
   const byLayer = lists.map(normaliseRatios);
-  const kept = mean(lists.map((list) => kvBudget(list, compressions)));
+  const kept = mean(lists.map((list) => kvShare(list, compressions)));
   if (budget !== undefined && !(Math.abs(kept - budget) <= BUDGET_TOLERANCE)) {
     throw new ArgumentError(
       `${name}: expected ratios that keep ${budget} of the KV cache, as the spec states, got ${Number(kept.toFixed(6))}; change the ratios or the budget`,
@@ -91,7 +91,7 @@ function variantOf<Size>(form: MixtureForm<Size>, { lists, sizes, budget }: Mixt
       isDefault ? '' : `@${texts.join(',')}`,
       budget === undefined ? '' : `=${budget}`,
     ].join(''),
-    kvBudget: kept,
+    kvShare: kept,
     experts: experts === 1 && !formats.grouping ? null : mixture,
     formats,
     storedKvHeads: (kvHeads) => kvHeads,

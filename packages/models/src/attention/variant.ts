@@ -14,7 +14,7 @@ export interface AttentionVariant {
   readonly spec: string;
 
   /** Stored K/V numbers as a share of the unmodified model's, without an expert index. */
-  readonly kvBudget: number;
+  readonly kvShare: number;
 
   /** The experts that tokens are routed to, the most expensive first, or null when every token is treated alike. */
   readonly experts: {

@@ -76,7 +76,7 @@ describe('convertCheckpoint', () => {
       expect(a.config).toEqual(b.config);
       expect(a.config).toEqual(written);
       expect(a.tokenizer.save()).toBe(b.tokenizer.save());
-      const logits = async ({ decoder }: typeof a) => (await decoder.prefill(tinyTokens(9, 1), decoder.createCache(), { want: 'values' })).values!.slice();
+      const logits = async ({ decoder }: typeof a) => (await decoder.prefill(tinyTokens(9, 1), decoder.createCache(), { want: 'logits' })).logits!.slice();
       expect(await logits(a)).toEqual(await logits(b));
       for (const { decoder } of [a, b]) decoder.dispose();
     }
@@ -156,7 +156,7 @@ describe('fromPretrained', () => {
     const converted = convertModel(config, values, attention);
     const expected = await createDecoder(converted.config, converted.values);
     const { decoder } = await fromPretrained(folder, { attention });
-    const logits = async (of: typeof decoder) => (await of.prefill(tinyTokens(9, 1), of.createCache(), { want: 'values' })).values!.slice();
+    const logits = async (of: typeof decoder) => (await of.prefill(tinyTokens(9, 1), of.createCache(), { want: 'logits' })).logits!.slice();
     expect(await logits(decoder)).toEqual(await logits(expected));
     decoder.dispose();
     expected.dispose();

@@ -35,7 +35,7 @@ export function modelCard(config: ModelConfig, history: ModelHistory): string {
   const variant = parseAttention(attention);
   const base = source !== undefined && isHubId(source) ? source.replace(/@.*$/, '') : null;
   const origin = source === undefined ? 'random weights' : (base ?? (/^[\w-]+$/.test(source) ? source : 'a model in a folder'));
-  const share = Number((100 * variant.kvBudget).toPrecision(3));
+  const share = Number((100 * variant.kvShare).toPrecision(3));
   const lines = [
     '---',
     'license: unknown',

@@ -44,7 +44,7 @@ interface ChunkOptions {
 
 export interface RoutingOptions extends TextOptions {
   /** Tokens that `prefill` routes together; each one after them takes its own arg max, as in generation. Default: all. */
-  readonly prompt?: number;
+  readonly promptTokens?: number;
 }
 
 export interface LikelihoodOptions extends TextOptions {
@@ -55,9 +55,9 @@ export interface LikelihoodOptions extends TextOptions {
 export const DECODER_OPTIONS: OptionNames<DecoderOptions> = { weights: true, kv: true };
 export const TEXT_OPTIONS: OptionNames<TextOptions> = { routing: true, signal: true, onProgress: true, rows: true };
 export const LIKELIHOOD_OPTIONS: OptionNames<LikelihoodOptions> = { ...TEXT_OPTIONS, collapsed: true };
-const ROUTING: OptionNames<RoutingOptions> = { ...TEXT_OPTIONS, prompt: true };
+const ROUTING: OptionNames<RoutingOptions> = { ...TEXT_OPTIONS, promptTokens: true };
 const CACHE: OptionNames<CacheOptions> = { cache: CACHE_SPEC, maxTokens: true };
-const PREFILL: OptionNames<PrefillOptions & ChunkOptions> = { prompt: true, want: true, signal: true, onProgress: true, rows: true };
+const PREFILL: OptionNames<PrefillOptions & ChunkOptions> = { promptTokens: true, want: true, signal: true, onProgress: true, rows: true };
 
 /** A model on the active backend. It owns its weights and caches: {@link CachedDecoder.dispose}. */
 export class CachedDecoder implements Decoder {
@@ -106,7 +106,7 @@ export class CachedDecoder implements Decoder {
         const router = await loader.router(layer, at);
         routers.push(router);
         attention.push(formats && createLayerAttention({
-          runtime, formats, projections: transformer.kv[layer]!, type: kv,
+          runtime, formats, projections: transformer.projections[layer]!, type: kv,
           router: router?.tokens ?? null, readsLost: router !== null && router.router.distortion !== undefined,
           ...(transformer.normKeys && { normKeys: (k, rows) => transformer.normKeys!(layer, k, rows) }),
         }, latents));
@@ -115,7 +115,7 @@ export class CachedDecoder implements Decoder {
       const inLayer = family.parameters(config, variant).filter(({ name }) => name.startsWith(`${family.layerName(0)}.`));
       const sizes = inLayer.map(({ shape }) => shape.reduce((a, b) => a * b, 1));
       return new CachedDecoder({
-        runtime, shape, variant, transformer, routers, attention, kv,
+        runtime, shape, variant, transformer, routers, attention, kvType: kv,
         owned: loader.owned,
         fingerprint: String(loader.fingerprint),
         kvHeads: variant.storedKvHeads(shape.kvHeads),
@@ -130,7 +130,7 @@ export class CachedDecoder implements Decoder {
   }
 
   private constructor(parts: Parts) {
-    const { runtime, shape, variant, kv, fingerprint, kvHeads, cacheLayer } = parts;
+    const { runtime, shape, variant, kvType: kv, fingerprint, kvHeads, cacheLayer } = parts;
     this.#parts = parts;
     this.runtime = runtime;
     this.vocabularySize = shape.vocabularySize;
@@ -188,13 +188,13 @@ export class CachedDecoder implements Decoder {
   async prefill(tokens: Int32Array, cache: KvCache, options: PrefillOptions & ChunkOptions): Promise<StepOutput> {
     this.#lifetime.expect('prefill');
     expectOptions('prefill', options, PREFILL);
-    const { prompt = tokens.length, want, signal, onProgress, rows: rowsAtOnce } = options;
+    const { promptTokens: prompt = tokens.length, want, signal, onProgress, rows: rowsAtOnce } = options;
     const { runtime } = this.#parts;
     const rows = tokens.length;
     if (cache.tokensSeen > 0) throw new ArgumentError(`prefill: expected an empty cache, got one of ${cache.tokensSeen} tokens`);
     expectPrompt('prefill', prompt, rows);
     expectTokens('prefill', tokens, 0, this);
-    const decide = decision({ rows, prompt });
+    const decide = decision({ rows, promptTokens: prompt });
     const pass = (inspect?: Inspect) => passText(this.#parts, tokens, { signal, onProgress, rows: rowsAtOnce, decide, cache, inspect }, async ({ x }) => {
       const last = this.#stepBuffers(1);
       runtime.copyRows(x, rows - 1, 1, last.a.x);
@@ -228,7 +228,7 @@ export class CachedDecoder implements Decoder {
     const rows = inputs.length;
     expectTokens('likelihood', inputs, 0, this);
     expectTargets(targets, rows, collapsed, this);
-    const decide = decision({ rows, prompt: routing === 'prefill' ? rows : 0 });
+    const decide = decision({ rows, promptTokens: routing === 'prefill' ? rows : 0 });
     const workAfter = logitWork(this.#parts, targets.filter((target) => target >= 0).length);
     return explained('likelihood', { runtime: this.runtime, rows, nameOf: atToken, size: () => `a text of ${rows} tokens` }, (inspect) => passText(this.#parts, inputs, { ...passOptions, decide, collapsed, inspect, workAfter }, async (result) => {
       const likelihood = await gatherLikelihood(this.#parts, targets, { ...result, logitRows: (count) => this.#logitRows(count) });
@@ -245,12 +245,12 @@ export class CachedDecoder implements Decoder {
   async routingOf(inputs: Int32Array, options: RoutingOptions): Promise<LayerDecisions[]> {
     this.#lifetime.expect('routingOf');
     expectOptions('routingOf', options, ROUTING);
-    const { routing, prompt = inputs.length, signal, onProgress, rows } = options;
+    const { routing, promptTokens: prompt = inputs.length, signal, onProgress, rows } = options;
     expectTokens('routingOf', inputs, 0, this);
     expectPrompt('routingOf', prompt, inputs.length);
     const layers: LayerDecisions[] = [];
     const decide: Decide = async (router, scores) => {
-      const decisions = await layerDecisions(router, scores, { rows: inputs.length, prompt });
+      const decisions = await layerDecisions(router, scores, { rows: inputs.length, promptTokens: prompt });
       layers.push(decisions);
       return decisions[routing];
     };
@@ -261,7 +261,7 @@ export class CachedDecoder implements Decoder {
 
   async step(tokens: Int32Array, caches: readonly KvCache[], { want }: { want: Want }): Promise<StepOutput> {
     this.#lifetime.expect('step');
-    if (want !== 'argMax' && want !== 'values') throw new ArgumentError(`step: expected want to be argMax or values, got ${String(want)}`);
+    if (want !== 'argMax' && want !== 'logits') throw new ArgumentError(`step: expected want to be argMax or logits, got ${String(want)}`);
     const rows = tokens.length;
     if (rows !== caches.length || new Set(caches).size !== rows) {
       throw new ArgumentError(`step: expected a cache of its own for each of ${rows} tokens, got ${new Set(caches).size}`);
@@ -288,7 +288,8 @@ export class CachedDecoder implements Decoder {
   async #output({ a }: Buffers, rows: number, want: Want): Promise<StepOutput> {
     const logits = this.#logitRows(rows);
     this.#parts.transformer.logits(a, logits, rows);
-    const output = await this.runtime.read(logits, rows, want);
+    const { argMax, values } = await this.runtime.read(logits, rows, want === 'logits' ? 'values' : 'argMax');
+    const output = { argMax, logits: values };
     expectDistributions(output, this.vocabularySize);
     return output;
   }

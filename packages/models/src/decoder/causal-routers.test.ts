@@ -45,7 +45,7 @@ describe.each(backends)('on $name', ({ name, software }) => {
     const model = await balanced(router, form, attention, batch);
     const decoder = await createDecoder(model.config, model.source());
     const tokens = tinyTokens(length, 2);
-    for (const { prefill, decode } of await decoder.routingOf(tokens, { routing: 'prefill', prompt: length })) expect(prefill).toEqual(decode);
+    for (const { prefill, decode } of await decoder.routingOf(tokens, { routing: 'prefill', promptTokens: length })) expect(prefill).toEqual(decode);
 
     const prompted = decoder.createCache();
     await decoder.prefill(tokens, prompted, { want: 'argMax' });

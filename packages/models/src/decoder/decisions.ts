@@ -12,7 +12,7 @@ export interface TextRows {
   /** Tokens of the text. */
   readonly rows: number;
   /** Those that are routed together, by expert choice; each token after them by its own arg max. */
-  readonly prompt: number;
+  readonly promptTokens: number;
 }
 
 /** A router's scores of some tokens, [1, rows, E]; the caller disposes them. */
@@ -45,7 +45,7 @@ export async function layerDecisions(router: Router, scores: Tensor3D, text: Tex
 }
 
 /** @param scores [1, T, E] */
-function assignment(router: Router, scores: Tensor3D, { rows, prompt }: TextRows): Tensor2D {
+function assignment(router: Router, scores: Tensor3D, { rows, promptTokens: prompt }: TextRows): Tensor2D {
   if (prompt === rows) return router.assign(scores);
   if (prompt === 0) return router.decode(scores);
   const part = (from: number, count: number) => tf.slice(scores, [0, from, 0], [1, count, router.experts]) as Tensor3D;

@@ -44,7 +44,7 @@ describe.each(backends)('on $name', ({ name, software }) => {
     const next = [tinyTokens(4, 4), tinyTokens(4, 5)];
     let logits = new Float32Array(0);
     for (let t = 0; t < 4; t++) {
-      const { values } = await decoder.step(Int32Array.from(next, (tokens) => tokens[t]!), caches, { want: 'values' });
+      const { logits: values } = await decoder.step(Int32Array.from(next, (tokens) => tokens[t]!), caches, { want: 'logits' });
       logits = values!.slice() as Float32Array<ArrayBuffer>;
     }
     const size = decoder.vocabularySize;

@@ -54,7 +54,7 @@ describe.each(['wasm', 'cpu'] satisfies BackendName[])('logits on %s', (backend)
   beforeAll(() => startBackend(backend));
   const tokens = tinyTokens(6, 2);
 
-  test.each(['argMax', 'values'] as const)('prefill and step name the layer and the token, for %s', async (want) => {
+  test.each(['argMax', 'logits'] as const)('prefill and step name the layer and the token, for %s', async (want) => {
     const decoder = await overflowing();
     const caches = [decoder.createCache(), decoder.createCache()];
     await expect(decoder.prefill(tokens, caches[0]!, { want })).rejects.toThrow(

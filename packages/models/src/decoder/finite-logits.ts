@@ -16,7 +16,7 @@ interface Explanation {
 class NoDistribution extends Error {}
 
 /** @throws what {@link explained} explains, when a row of logits has NaN or +∞, or −∞ alone */
-export function expectDistributions({ argMax, values }: StepOutput, vocabulary: number): void {
+export function expectDistributions({ argMax, logits: values }: StepOutput, vocabulary: number): void {
   if (argMax?.includes(-1) || (values && !areDistributions(values, vocabulary))) throw new NoDistribution();
 }
 

@@ -152,15 +152,15 @@ describe('a decoder', () => {
   it('routes a text as generation does, its prompt together and what follows by arg max', async () => {
     const decoder = await decoderOf(tinyConfig('opt', 'mixsga:3:1:6'));
     const cache = decoder.createCache();
-    await decoder.prefill(inputs, cache, { prompt: 25, want: 'argMax' });
-    const layers = await decoder.routingOf(inputs, { routing: 'prefill', prompt: 25 });
+    await decoder.prefill(inputs, cache, { promptTokens: 25, want: 'argMax' });
+    const layers = await decoder.routingOf(inputs, { routing: 'prefill', promptTokens: 25 });
     layers.forEach(({ prefill, decode }, layer) => {
       expect([...prefill]).toEqual([...inputs].map((_, token) => cache.expertOf(layer, token)));
       expect(prefill.subarray(25)).toEqual(decode.subarray(25));
     });
     const together = await decoder.routingOf(inputs, { routing: 'prefill' });
     expect(layers[0]!.prefill).not.toEqual(together[0]!.prefill);
-    await expect(decoder.routingOf(inputs, { routing: 'prefill', prompt: 41 })).rejects.toThrow('routingOf: expected a prompt of 0 to 40 tokens, got 41');
+    await expect(decoder.routingOf(inputs, { routing: 'prefill', promptTokens: 41 })).rejects.toThrow('routingOf: expected a prompt of 0 to 40 tokens, got 41');
     cache.dispose();
     decoder.dispose();
   });

@@ -15,7 +15,7 @@ export interface Parts {
   /** Keys and values of each layer; null where another layer's are read. */
   readonly attention: readonly (LayerAttention | null)[];
   /** Element type of cached keys and values. */
-  readonly kv: KvType;
+  readonly kvType: KvType;
   readonly owned: readonly Resident[];
   readonly fingerprint: string;
   /** KV heads that keys and values have before experts group them. */
@@ -35,7 +35,7 @@ export interface Buffers {
   /** Of the tokens' positions; null where the family has no rotary ones. */
   readonly angles: LayerAngles | null;
   /** Keys and values of all KV heads, and the distortions for routers that read these; null where a pass needs neither. */
-  readonly kv: Projected | null;
+  readonly projected: Projected | null;
 }
 
 /** Whether routers read what storing a token's keys and values would lose, instead of hidden states. */
@@ -44,7 +44,7 @@ function readsDistortion({ routers }: Parts): boolean {
 }
 
 /**
- * @param kv whether the pass needs {@link Buffers.kv}
+ * @param kv whether the pass needs {@link Buffers.projected}
  * @throws BackendError when there is no memory for all of them; then there are none
  */
 export function allocateBuffers(parts: Parts, rows: number, { kv }: { kv: boolean }): Buffers {
@@ -61,7 +61,7 @@ export function allocateBuffers(parts: Parts, rows: number, { kv }: { kv: boolea
       capacity: rows,
       a: Object.fromEntries(Object.entries(widths).map(([name, width]) => [name, make(width)])) as unknown as Activations,
       angles: makeAngles(parts, make),
-      kv: kv
+      projected: kv
         ? {
             k: make(kvHeads * shape.headDim),
             v: make(kvHeads * shape.headDim),
@@ -75,7 +75,7 @@ export function allocateBuffers(parts: Parts, rows: number, { kv }: { kv: boolea
   }
 }
 
-export function disposeBuffers({ a, angles, kv }: Buffers): void {
+export function disposeBuffers({ a, angles, projected: kv }: Buffers): void {
   for (const rows of [...Object.values(a), angles, kv?.k, kv?.v, kv?.lost]) rows?.dispose();
 }
 

@@ -18,7 +18,7 @@ export async function decodeStep(
 ): Promise<StepOutput> {
   const { runtime, shape, transformer, attention, variant, cacheLayer } = parts;
   const rows = tokens.length;
-  const { a, kv: projected } = buffers;
+  const { a, projected: projected } = buffers;
   let state: 'running' | 'committed' | 'failed' = 'running';
   try {
     embedTokens(parts, tokens, Int32Array.from(caches, ({ tokensSeen }) => tokensSeen), buffers);
@@ -60,5 +60,5 @@ export async function decodeStep(
 
 /** Logits that stay when the heap grows, as it may where a commit moves tokens. */
 export function kept<Output extends StepOutput>(output: Output, caches: readonly KvCache[]): Output {
-  return output.values && caches.some(({ moves }) => moves) ? { ...output, values: output.values.slice() } : output;
+  return output.logits && caches.some(({ moves }) => moves) ? { ...output, logits: output.logits.slice() } : output;
 }

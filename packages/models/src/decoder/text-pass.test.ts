@@ -30,8 +30,8 @@ describe('a pass over a text', () => {
     const run = async (rows: number) => {
       const { nll } = await decoder.likelihood(tokens, targets, { routing: 'prefill', rows });
       const cache = decoder.createCache();
-      const first = (await decoder.prefill(tokens.subarray(0, 60), cache, { want: 'values', rows })).values!.slice();
-      const next = (await decoder.step(Int32Array.of(7), [cache], { want: 'values' })).values!.slice();
+      const first = (await decoder.prefill(tokens.subarray(0, 60), cache, { want: 'logits', rows })).logits!.slice();
+      const next = (await decoder.step(Int32Array.of(7), [cache], { want: 'logits' })).logits!.slice();
       const counts = cache.expertCounts();
       cache.dispose();
       return { nll, first, next, counts };
@@ -61,7 +61,7 @@ describe('a pass over a text', () => {
   it('tells how much is done, and when it is aborted leaves an empty cache to use again', async () => {
     const decoder = await eagerDecoder('opt', 'mixsga:3:1:6');
     const cache = decoder.createCache();
-    const expected = (await decoder.prefill(tokens, cache, { want: 'values' })).values!.slice();
+    const expected = (await decoder.prefill(tokens, cache, { want: 'logits' })).logits!.slice();
     cache.reset();
     const { tensors } = await trackTensors(async () => {
       for (const at of [0.01, 0.5, 0.9]) {
@@ -79,7 +79,7 @@ describe('a pass over a text', () => {
     });
     expect(tensors).toBe(0);
     const done: number[] = [];
-    const { values } = await decoder.prefill(tokens, cache, { want: 'values', rows: 10, onProgress: (part) => done.push(part) });
+    const { logits: values } = await decoder.prefill(tokens, cache, { want: 'logits', rows: 10, onProgress: (part) => done.push(part) });
     expect(values).toEqual(expected);
     expect(done.length).toBeGreaterThan(4 * 7 * 2);
     expect(done).toEqual([...done].sort((a, b) => a - b));

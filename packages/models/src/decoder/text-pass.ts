@@ -156,7 +156,7 @@ class TextPass {
 
   async #projectChunk(layer: number, { first, rows }: Chunk): Promise<Tensor3D | null> {
     const { transformer, routers, attention } = this.parts;
-    const { buffers: { a, kv, angles: ofLayers }, text } = this.own;
+    const { buffers: { a, projected: kv, angles: ofLayers }, text } = this.own;
     const angles = ofLayers?.ofLayer(layer);
     const runtime = this.#runtime;
     runtime.copyRows(text.x, first, rows, a.x);
@@ -194,7 +194,7 @@ class TextPass {
   async #storeChunk(layer: number, { first, rows }: Chunk, assigned: Int32Array | null, plans: StorePlan[] | null): Promise<void> {
     const { attention, kvHeads, shape } = this.parts;
     const { buffers, text, options: { collapsed } } = this.own;
-    const { k, v } = buffers.kv!;
+    const { k, v } = buffers.projected!;
     const runtime = this.#runtime;
     runtime.copyRows(text.k, first, rows, k);
     runtime.copyRows(text.v, first, rows, v);

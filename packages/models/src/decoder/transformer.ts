@@ -20,7 +20,7 @@ export interface Transformer<Own extends string = never> {
   /** Tokens that a query of a layer sees at most; null: all. */
   window(layer: number): number | null;
   /** By layer; null where another layer's keys and values are read. */
-  readonly kv: readonly (KvWeights | null)[];
+  readonly projections: readonly (KvWeights | null)[];
 
   /** Token ids at positions, to x. */
   embed(tokens: Int32Array, positions: Int32Array, a: Activations<Own>): void;

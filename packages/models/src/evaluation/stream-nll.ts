@@ -27,7 +27,7 @@ export async function streamNll(
       await nextTask();
       signal?.throwIfAborted();
       const tokens = Int32Array.from(caches, (_, window) => inputs[window * length + t]!);
-      const { values } = await decoder.step(tokens, caches, { want: 'values' });
+      const { logits: values } = await decoder.step(tokens, caches, { want: 'logits' });
       for (let window = 0; window < windows; window++) {
         const at = window * length + t;
         nll[at] = crossEntropy(values!.subarray(window * size, (window + 1) * size), targets[at]!);

@@ -18,7 +18,7 @@ export interface Decoder {
   restoreCache(bytes: Uint8Array, options?: CacheOptions): Promise<KvCache>;
 
   /**
-   * Takes a text into an empty cache in one pass. The first `prompt` tokens are routed by expert choice among themselves,
+   * Takes a text into an empty cache in one pass. The first `promptTokens` tokens are routed by expert choice among themselves,
    * as in training; later ones, which an earlier generation decoded, each by its own arg max.
    *
    * Others have their turn about ten times a second meanwhile. When it throws, the cache is empty.
@@ -39,7 +39,7 @@ export interface Decoder {
 
 export interface PrefillOptions extends PassOptions {
   /** Tokens that are routed by expert choice. Default: all. */
-  readonly prompt?: number;
+  readonly promptTokens?: number;
   readonly want: Want;
 }
 
@@ -50,12 +50,12 @@ export interface CacheOptions {
   readonly maxTokens?: number;
 }
 
-/** `argMax`: only the likeliest next token leaves the device. `values`: all logits do. */
-export type Want = 'argMax' | 'values';
+/** `argMax`: only the likeliest next token leaves the device. `logits`: all logits do. */
+export type Want = 'argMax' | 'logits';
 
 export interface StepOutput {
   /** int32 [sequences]: the likeliest next token of each, with `want: 'argMax'`. */
   readonly argMax: Int32Array | null;
-  /** float32 [sequences, vocabulary]: logits of the next token, valid until the next call; with `want: 'values'`. */
-  readonly values: Float32Array | null;
+  /** float32 [sequences, vocabulary]: logits of the next token, valid until the next call; with `want: 'logits'`. */
+  readonly logits: Float32Array | null;
 }

@@ -95,7 +95,7 @@ describe('generate', () => {
     for (const [index, prompt] of PROMPTS.entries()) {
       expect(await tokensOf([prompt], { ...options, seed: 4 + index, maxNewTokens: 20 })).toEqual([together[index]]);
     }
-    expect(decoder.calls.every(({ want }) => want === 'values')).toBe(true);
+    expect(decoder.calls.every(({ want }) => want === 'logits')).toBe(true);
   });
 
   it('repeats with a seed, and differs with another', async () => {

@@ -206,7 +206,7 @@ export class Generation implements AsyncIterable<GenerationEvent> {
     text.set(tokens, prompt.length);
     const output = await timed(this.#prefill, text.length, () =>
       this.#decoder.prefill(text, cache, {
-        prompt: prompt.length, want: sampler.want, signal, onProgress: onPrefill && ((done) => onPrefill(sequence.index, done)),
+        promptTokens: prompt.length, want: sampler.want, signal, onProgress: onPrefill && ((done) => onPrefill(sequence.index, done)),
       }),
     );
     this.#options.onPass?.(sequence.index, cache);
@@ -230,7 +230,7 @@ export class Generation implements AsyncIterable<GenerationEvent> {
   }
 
   /** Chooses all tokens before the first event, since the logits are valid until the next call only. */
-  #accept(sequences: readonly Sequence[], { argMax, values }: StepOutput): GenerationEvent[] {
+  #accept(sequences: readonly Sequence[], { argMax, logits: values }: StepOutput): GenerationEvent[] {
     const size = this.#decoder.vocabularySize;
     this.#newTokens += sequences.length;
     return sequences.map((sequence, row) => {

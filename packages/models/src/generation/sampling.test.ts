@@ -82,8 +82,8 @@ describe('Sampler', () => {
     const sampler = new Sampler({}, [], []);
     expect(sampler.want).toBe('argMax');
     expect(sampler.next(logits(-3, -1, -2, -1))).toBe(1);
-    expect(new Sampler({ repetitionPenalty: 2 }, [1], []).want).toBe('values');
-    expect(new Sampler({ temperature: 1 }, [], []).want).toBe('values');
+    expect(new Sampler({ repetitionPenalty: 2 }, [1], []).want).toBe('logits');
+    expect(new Sampler({ temperature: 1 }, [], []).want).toBe('logits');
   });
 
   it('penalises what it chose itself', () => {

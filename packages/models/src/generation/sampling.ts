@@ -76,7 +76,7 @@ export class Sampler {
 
   /** What {@link next} needs of the decoder. */
   get want(): Want {
-    return this.#temperature === 0 && !this.#edits ? 'argMax' : 'values';
+    return this.#temperature === 0 && !this.#edits ? 'argMax' : 'logits';
   }
 
   /**

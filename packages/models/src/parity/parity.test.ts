@@ -13,7 +13,7 @@ const TOLERANCE = 1e-4;
 
 /** Takes a token into each of some caches; the logits after it, by cache. */
 async function step(decoder: Decoder, tokens: readonly number[], caches: readonly KvCache[]): Promise<Float32Array[]> {
-  const { values } = await decoder.step(Int32Array.from(tokens), caches, { want: 'values' });
+  const { logits: values } = await decoder.step(Int32Array.from(tokens), caches, { want: 'logits' });
   return tokens.map((_, row) => values!.slice(row * decoder.vocabularySize, (row + 1) * decoder.vocabularySize));
 }
 
@@ -55,7 +55,7 @@ describe.each(backends)('on %s', (backend: BackendName) => {
     const tokens = [...fixture.golden.prompt, ...fixture.golden.greedy];
 
     const whole = decoder.createCache();
-    const { values } = await decoder.prefill(Int32Array.from(tokens), whole, { want: 'values' });
+    const { logits: values } = await decoder.prefill(Int32Array.from(tokens), whole, { want: 'logits' });
     expect(distance(values!, logits.at(-1)!)).toBeLessThan(TOLERANCE);
     for (const [layer, output] of (await seen()).entries()) {
       const width = output.length / tokens.length;
@@ -106,7 +106,7 @@ describe.each(backends)('on %s', (backend: BackendName) => {
 
     const prefill = await fixture.reference(`${attention}/prefill`);
     const cache = decoder.createCache();
-    const { values } = await decoder.prefill(Int32Array.from(prompt), cache, { want: 'values' });
+    const { logits: values } = await decoder.prefill(Int32Array.from(prompt), cache, { want: 'logits' });
     expect(distance(values!, prefill[0]!)).toBeLessThan(TOLERANCE);
     for (const [i, token] of greedy.slice(0, slow ? 4 : undefined).entries()) {
       const [after] = await step(decoder, [token], [cache]);
@@ -153,7 +153,7 @@ describe.each(backends)('on %s', (backend: BackendName) => {
     const { rope_scaling: scaling, rope_theta: theta } = fixture.config;
     const { decoder, hidden } = await observedDecoder(fixture, 'mha', { changes: spell(scaling as RopeScaling, theta) });
     const { prompt } = fixture.golden;
-    const { values } = await decoder.prefill(Int32Array.from(prompt), decoder.createCache(), { want: 'values' });
+    const { logits: values } = await decoder.prefill(Int32Array.from(prompt), decoder.createCache(), { want: 'logits' });
     expect(distance(values!, (await fixture.reference('logits'))[prompt.length - 1]!)).toBeLessThan(TOLERANCE);
     await hidden();
     decoder.dispose();
@@ -178,7 +178,7 @@ it.each<[FixtureName, object]>([
   const fixture = await readFixture(name);
   const { prompt } = fixture.golden;
   const { decoder, hidden } = await observedDecoder(fixture, 'mha', { changes });
-  const { values } = await decoder.prefill(Int32Array.from(prompt), decoder.createCache(), { want: 'values' });
+  const { logits: values } = await decoder.prefill(Int32Array.from(prompt), decoder.createCache(), { want: 'logits' });
   expect(distance(values!, (await fixture.reference('logits'))[prompt.length - 1]!)).toBeGreaterThan(1e-2);
   await hidden();
   decoder.dispose();

@@ -1,6 +1,6 @@
 // What a model takes: numbers of its parameters, their bytes, and the work of a token.
 import { storedBits, weightTypes, type KvTraits, type KvType, type WeightType } from '@mixsga/backend';
-import { kvBudget } from '@mixsga/experts';
+import { kvShare } from '@mixsga/experts';
 import { kvBytesPerToken, type StoredToken } from '@mixsga/kv-cache';
 import { knownAttention, parseAttention } from '../attention/index';
 import { formatLayout, storingLayers, type AttentionVariant } from '../attention/variant';
@@ -38,10 +38,10 @@ export function modelCost(config: ModelConfig, variant: AttentionVariant): Model
   const isTied = !sizes.some(({ name }) => name === 'lm_head.weight');
   // Where heads are grouped, a token is multiplied by the keys and values that its expert stores.
   const { grouping } = variant.formats;
-  const kvShare = variant.experts && grouping ? kvBudget(variant.experts.ratios, grouping.groupSizes) : 1;
+  const share = variant.experts && grouping ? kvShare(variant.experts.ratios, grouping.groupSizes) : 1;
   const factors = sizes.reduce((sum, { name, count, isPacked }) => {
     if (!isPacked || (!isTied && name.endsWith('embed_tokens.weight'))) return sum;
-    return sum + (/\.[kv]_proj\.weight$/.test(name) ? kvShare * count : count);
+    return sum + (/\.[kv]_proj\.weight$/.test(name) ? share * count : count);
   }, 0);
   return {
     parameters: sizes.reduce((sum, { count }) => sum + count, 0),
@@ -76,14 +76,14 @@ export function storedTokens({ kvHeads, headDim }: Pick<ModelShape, 'kvHeads' | 
 /** What a model keeps of a token under a variant. @param type element type of keys and values */
 export function kvTraits(shape: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): Required<Pick<KvTraits, 'type'>> & KvTraits {
   const { experts } = variant;
-  const alone = variant.formats.grouping ? shape.kvHeads / variant.storedKvHeads(shape.kvHeads) : 1 / variant.kvBudget;
+  const alone = variant.formats.grouping ? shape.kvHeads / variant.storedKvHeads(shape.kvHeads) : 1 / variant.kvShare;
   const { sizes: groupSizes, ratios } = experts ?? { sizes: [alone], ratios: [1] };
   const layerRatios = Array.from({ length: experts ? shape.layers : 0 }, (_, layer) => experts!.ratiosOf(layer));
   return {
     type,
     bytesPerToken: kvBytes(shape, variant, type),
     bytesPerTokenFull: kvBytes(shape, parseAttention('mha'), type),
-    budget: variant.kvBudget,
+    budget: variant.kvShare,
     groupSizes,
     ratios,
     ...(layerRatios.some((own) => own !== layerRatios[0]) && { layerRatios }),

@@ -6,7 +6,7 @@ import type { Decoder } from '../generation/decoder';
 export async function feed(decoder: Decoder, tokens: Int32Array, cache: KvCache): Promise<Float32Array> {
   let logits = new Float32Array(0);
   for (let t = 0; t < tokens.length; t++) {
-    const { values } = await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'values' });
+    const { logits: values } = await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'logits' });
     logits = values!.slice() as Float32Array<ArrayBuffer>;
   }
   return logits;
@@ -15,7 +15,7 @@ export async function feed(decoder: Decoder, tokens: Int32Array, cache: KvCache)
 /** The logits after some tokens, of which the first `prompt` were routed together, in one pass. */
 export async function inOnePass(decoder: Decoder, tokens: Int32Array, prompt: number): Promise<Float32Array> {
   const cache = decoder.createCache();
-  const { values } = await decoder.prefill(tokens, cache, { prompt, want: 'values' });
+  const { logits: values } = await decoder.prefill(tokens, cache, { promptTokens: prompt, want: 'logits' });
   cache.dispose();
   return values!.slice();
 }

@@ -145,7 +145,7 @@ describe('on wasm', () => {
     const decoder = await createDecoder(model.config, model.source());
     for (const [routing, prompt] of [['prefill', LENGTH], ['decode', 0]] as const) {
       const cache = decoder.createCache();
-      const { values } = await decoder.prefill(first, cache, { prompt, want: 'values' });
+      const { logits: values } = await decoder.prefill(first, cache, { promptTokens: prompt, want: 'logits' });
       expect(distance((await logitsOf(model, first, routing, 1)).slice(-VOCABULARY), values!)).toBeLessThan(1e-4);
       cache.dispose();
     }

@@ -1,6 +1,6 @@
 import { ArgumentError, type BackendName, startBackend, type WeightType } from '@mixsga/backend';
 import { perplexity } from '@mixsga/evaluators';
-import { allocateRatios, kvBudget, ratioLadder } from '@mixsga/experts';
+import { allocateRatios, kvShare, ratioLadder } from '@mixsga/experts';
 import { type AttentionVariant, fromPretrained, inspectModel, languageModel, parseAttention, type Tokenizer } from '@mixsga/models';
 
 import { downloadProgress } from '../progress/download-progress';
@@ -84,7 +84,7 @@ export async function allocateModel(model: string, options: AllocateOptions): Pr
   const { layers } = await inspectModel(model, variant.spec);
   const { sizes: groupSizes } = experts;
   const ladder = ratioLadder(experts.ratios, groupSizes, steps);
-  const budget = options.budget ?? variant.kvBudget;
+  const budget = options.budget ?? variant.kvShare;
   // Says at once what the search would say at the end.
   const allocate = (losses: readonly (readonly number[])[]) =>
     allocateRatios(losses.map((own) => ladder.map((ratios, rung) => ({ ratios, loss: own[rung]! }))), { budget, groupSizes });
@@ -125,7 +125,7 @@ export async function allocateModel(model: string, options: AllocateOptions): Pr
     nll: whole.nll,
     budget,
     layers: losses.map((own, layer) => ({
-      rungs: ladder.map((ratios, rung) => ({ ratios, budget: kvBudget(ratios, groupSizes), loss: own[rung]! })),
+      rungs: ladder.map((ratios, rung) => ({ ratios, budget: kvShare(ratios, groupSizes), loss: own[rung]! })),
       ratios: found.ratios[layer]!,
       budget: found.budgets[layer]!,
     })),

@@ -29,7 +29,7 @@ export async function loadGemma2(config: Gemma2Config, loader: WeightLoader): Pr
     ...(config.attn_logit_softcapping === null ? {} : { softCap: config.attn_logit_softcapping }),
     frequencies: () => frequencies,
     window: (layer) => (config.layer_types[layer] === 'sliding_attention' ? config.sliding_window : null),
-    kv: layers.map(({ kv }) => kv),
+    projections: layers.map(({ kv }) => kv),
 
     embed(ids, _positions, { x }) {
       runtime.embed(tokens, ids, x);

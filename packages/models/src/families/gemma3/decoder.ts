@@ -28,7 +28,7 @@ export async function loadGemma3(config: Gemma3Config, loader: WeightLoader): Pr
     scale: config.query_pre_attn_scalar ** -0.5,
     frequencies: frequenciesOf(config),
     window: (layer) => windowOf(config, layer),
-    kv: layers.map(({ kv }) => kv),
+    projections: layers.map(({ kv }) => kv),
 
     embed(ids, _positions, { x }) {
       runtime.embed(tokens, ids, x);

@@ -26,7 +26,7 @@ export async function loadLlama(config: LlamaConfig, loader: WeightLoader): Prom
     scale: headDim ** -0.5,
     frequencies: () => frequencies,
     window: () => null,
-    kv: layers.map(({ kv }) => kv),
+    projections: layers.map(({ kv }) => kv),
 
     embed(ids, _positions, { x }) {
       runtime.embed(tokens, ids, x);

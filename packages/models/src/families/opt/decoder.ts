@@ -25,7 +25,7 @@ export async function loadOpt(config: OptConfig, loader: WeightLoader): Promise<
     buffers: { normed: width, inner: config.ffn_dim, narrow: projected ? narrow : 1 },
     scale: (width / config.num_attention_heads) ** -0.5,
     window: () => null,
-    kv: layers.map(({ kv }) => kv),
+    projections: layers.map(({ kv }) => kv),
 
     embed(ids, at, { x, narrow }) {
       runtime.embed(tokens, ids, projectIn ? narrow : x);

@@ -26,7 +26,7 @@ export async function loadQwen3(config: Qwen3Config, loader: WeightLoader): Prom
     scale: headDim ** -0.5,
     frequencies: () => frequencies,
     window: (layer) => (config.layer_types[layer] === 'sliding_attention' ? config.sliding_window : null),
-    kv: layers.map(({ kv }) => kv),
+    projections: layers.map(({ kv }) => kv),
 
     embed(ids, _positions, { x }) {
       runtime.embed(tokens, ids, x);

@@ -83,7 +83,7 @@ export class ToyDecoder implements Decoder {
   async #output(last: readonly number[], caches: readonly KvCache[], want: Want): Promise<StepOutput> {
     const rows = last.map((token, row) => this.logits(token, caches[row]!.tokensSeen));
     await Promise.resolve();
-    if (want === 'values') return { argMax: null, values: (this.#values = Float32Array.from(rows.flat())) };
-    return { argMax: Int32Array.from(rows, (row) => row.indexOf(Math.max(...row))), values: null };
+    if (want === 'logits') return { argMax: null, logits: (this.#values = Float32Array.from(rows.flat())) };
+    return { argMax: Int32Array.from(rows, (row) => row.indexOf(Math.max(...row))), logits: null };
   }
 }
