@@ -45,13 +45,6 @@ export interface ResolvedSpec extends Required<Omit<CacheSpec, 'policy' | 'limit
   readonly sizes: readonly number[] | null;
 }
 
-/** A spec with its policy looked up and its defaults filled in. */
-export interface ResolvedSpec extends Required<Omit<CacheSpec, 'policy' | 'limit' | 'sizes'>> {
-  readonly policy: CachePolicy;
-  readonly limit: OneLimit;
-  readonly sizes: readonly number[] | null;
-}
-
 /** A {@link CacheSpec} or a {@link ResolvedSpec}. */
 export type FormattedSpec = Omit<CacheSpec, 'sizes'> & { readonly sizes?: readonly number[] | null | undefined };
 
