@@ -149,7 +149,7 @@ describe('the decoder of OPT', () => {
     await expect(prefill([])).rejects.toThrow('prefill: expected at least one token, got none');
     await expect(prefill([1, 50])).rejects.toThrow('prefill: expected token ids from 0 to 49, got 50 at 1');
     await expect(prefill(new Array<number>(81).fill(1))).rejects.toThrow('expected at most 80 tokens in a sequence, got 81');
-    await expect(prefill([1], { prompt: 2 })).rejects.toThrow('prefill: expected a prompt of 0 to 1 tokens, got 2');
+    await expect(prefill([1], { promptTokens: 2 })).rejects.toThrow('prefill: expected a prompt of 0 to 1 tokens, got 2');
     await expect(decoder.prefill(Int32Array.of(1), cache, { want: 'argMax' })).rejects.toThrow('expected an empty cache, got one of 10 tokens');
     await expect(decoder.step(Int32Array.of(1, 2), [cache, cache], { want: 'argMax' })).rejects.toThrow('a cache of its own for each of 2 tokens, got 1');
     decoder.dispose();

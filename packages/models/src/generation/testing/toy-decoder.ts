@@ -1,6 +1,6 @@
 import { ArgumentError, HostPages } from '@mixsga/backend';
 import { CachePool, type KvCache } from '@mixsga/kv-cache';
-import type { CacheOptions, Decoder, StepOutput, Want } from '../decoder';
+import type { CacheOptions, Decoder, PrefillOptions, StepOutput, Want } from '../decoder';
 
 /** A call that a decoder got. */
 export interface ToyCall {
@@ -47,7 +47,7 @@ export class ToyDecoder implements Decoder {
     throw new ArgumentError('ToyDecoder: caches are not restored');
   }
 
-  prefill(tokens: Int32Array, cache: KvCache, { prompt, want }: { prompt?: number; want: Want }): Promise<StepOutput> {
+  prefill(tokens: Int32Array, cache: KvCache, { promptTokens: prompt, want }: PrefillOptions): Promise<StepOutput> {
     this.#called({ kind: 'prefill', want, tokens: [...tokens], prompt });
     const experts = tokens.map((token) => token % 2);
     for (const layer of [0, 1]) cache.planRows(layer, experts);
