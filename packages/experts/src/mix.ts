@@ -1,8 +1,6 @@
-import { ArgumentError, groupingOf, groupMean, type KeyValue, type KvFormat } from '@mixsga/backend';
+import { ArgumentError, type Grouping, groupingOf, groupMean, type KeyValue, type KvFormat } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
-
-type Grouping = NonNullable<ReturnType<typeof groupingOf>>;
 
 /** How the choice of experts, which passes no gradient, is differentiated all the same. */
 export interface SoftMixture {

@@ -3,6 +3,7 @@
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { headBytes, type KvType, type Packing } from '../inference/kv-type';
 import type { Pooling } from '../inference/pages';
+import type { Grouping } from '../inference/runtime';
 
 /** Keys and values of the same tokens. */
 export interface KeyValue<T extends Tensor = Tensor> {
@@ -90,7 +91,7 @@ export function storedBits({ heads, headDim, packing }: StoredShape, type: KvTyp
 }
 
 /** How heads are grouped by formats that all do so alike; null where one does not. */
-export function groupingOf(formats: readonly KvFormat[]): { headDim: number; groupSizes: number[]; pooling: Pooling } | null {
+export function groupingOf(formats: readonly KvFormat[]): Grouping | null {
   const kernels = formats.flatMap(({ kernel }) => (kernel?.kind === 'grouped' ? [kernel] : []));
   const first = kernels[0];
   if (!first || kernels.length < formats.length || kernels.some(({ pooling }) => pooling !== first.pooling)) return null;

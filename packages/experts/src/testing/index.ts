@@ -123,7 +123,7 @@ function check(name: string, verify: (format: KvFormat) => Promise<void>): Forma
       try {
         await verify(format);
       } catch (error) {
-        throw new Error(`format ${index}: ${(error as Error).message}`, { cause: error });
+        throw new Error(`format ${index}, ${format.name}: ${(error as Error).message}`, { cause: error });
       }
     }
   });

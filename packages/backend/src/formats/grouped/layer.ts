@@ -2,6 +2,7 @@ import type { PageStore } from '../../inference/pages';
 import type { Grouping, PageFormat, Route, Rows } from '../../inference/runtime';
 import type { KvFormat } from '../format';
 import type { KvRows, LayerAttention, LayerSetting, Projected, StepQueries, StepRows, ThroughOptions } from '../layer-attention';
+import { projectRows } from '../project';
 
 /** Groups of heads, by the kernels of every runtime. */
 export class GroupedAttention implements LayerAttention {
@@ -25,11 +26,8 @@ export class GroupedAttention implements LayerAttention {
     return this.setting.runtime.pages(format);
   }
 
-  project(x: Rows, rows: number, { k, v }: KvRows, angles: Rows | null): void {
-    const { runtime, projections, normKeys } = this.setting;
-    runtime.project(projections, x, k, v, rows);
-    normKeys?.(k, rows);
-    if (angles) runtime.rotate(k, angles, rows);
+  project(x: Rows, rows: number, to: KvRows, angles: Rows | null): void {
+    projectRows(this.setting, x, rows, to, angles);
   }
 
   routerInput(x: Rows, rows: number, { k, v, lost }: Projected): Rows {

@@ -175,7 +175,6 @@ function placeOf(route: Route | null): number {
   return route instanceof DeviceRoute && route.expert === null ? route.at : -1;
 }
 
-
 /** Four chunks, of which programs read as many as they have. */
 function chunkInputs({ chunks }: Part) {
   const chunk = (i: number) => chunks[i] ?? chunks[0]!;

@@ -8,6 +8,7 @@ import type { PageFormat, Route, Rows, StorePlan } from '../../inference/runtime
 import type { KvFormat } from '../format';
 import type { KvRows, LayerAttention, LayerSetting, Projected, StepQueries, StepRows, ThroughOptions } from '../layer-attention';
 import { distortionsOf, lostByFormats } from '../lost';
+import { projectRows } from '../project';
 import { asStored, decoded, encoded, hostRows, picked } from './host-rows';
 
 export class MeaningAttention implements LayerAttention {
@@ -24,11 +25,8 @@ export class MeaningAttention implements LayerAttention {
     return new HostPages(format);
   }
 
-  project(x: Rows, rows: number, { k, v }: KvRows, angles: Rows | null): void {
-    const { runtime, projections, normKeys } = this.setting;
-    runtime.project(projections, x, k, v, rows);
-    normKeys?.(k, rows);
-    if (angles) runtime.rotate(k, angles, rows);
+  project(x: Rows, rows: number, to: KvRows, angles: Rows | null): void {
+    projectRows(this.setting, x, rows, to, angles);
   }
 
   async routerInput(x: Rows, rows: number, { k, v, lost: to }: Projected): Promise<Rows> {
