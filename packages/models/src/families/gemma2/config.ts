@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { checkAttention, common, headCount, meaningful, only, positive, readKeys, tokenCount, width } from '../../config/keys';
 import { type LayerType, layerTypes, layerTypesOf } from '../../config/layer-types';
 import { parseRope, ropeKeys, unknownRopeKeys, type RopeConfig } from '../../config/rope';
-import { checkHeadDim } from '../llama/config';
+import { checkHeadDim } from '../rotary-heads';
 
 /** Element type that a model was published in. */
 export const dtype = z.enum(['float32', 'float16', 'bfloat16'], { error: 'expected float32, float16 or bfloat16' });

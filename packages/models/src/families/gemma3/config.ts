@@ -4,7 +4,7 @@ import { checkAttention, common, count, headCount, meaningful, only, positive, r
 import { type LayerType, layerTypes, layerTypesOf } from '../../config/layer-types';
 import { parseRope, ropeKeys, ropeObject, unknownKeysOfRope, type RopeConfig } from '../../config/rope';
 import { dtype } from '../gemma2/config';
-import { checkHeadDim } from '../llama/config';
+import { checkHeadDim } from '../rotary-heads';
 
 const keys = {
   ...common,

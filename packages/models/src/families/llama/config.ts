@@ -1,7 +1,7 @@
-import { FileError } from '@mixsga/backend';
 import { z } from 'zod';
-import { checkAttention, common, headCount, meaningful, only, positive, readKeys, width } from '../../config/keys';
-import { parseRope, ropeKeys, unknownRopeKeys, type RopeConfig } from '../../config/rope';
+import { common, headCount, only, positive, readKeys, width } from '../../config/keys';
+import { ropeKeys, unknownRopeKeys } from '../../config/rope';
+import { rotaryHeads, type RotaryHeads } from '../rotary-heads';
 
 const keys = {
   ...common,
@@ -21,8 +21,7 @@ const keys = {
  * Configuration of a Llama: the keys of Hugging Face's config.json that mean something here, under their own names and with
  * their defaults, and `mixsga`: the attention variant, with the kind and seed of its routers.
  */
-export type LlamaConfig = Omit<z.output<z.ZodObject<typeof keys>>, keyof typeof ropeKeys | 'num_key_value_heads' | 'head_dim'> &
-  RopeConfig & { num_key_value_heads: number; head_dim: number };
+export type LlamaConfig = RotaryHeads<z.output<z.ZodObject<typeof keys>>>;
 
 /**
  * Checks a parsed config.json of a Llama.
@@ -30,22 +29,7 @@ export type LlamaConfig = Omit<z.output<z.ZodObject<typeof keys>>, keyof typeof 
  * @throws FileError naming the field, what was expected and what was got
  */
 export function parseLlamaConfig(json: unknown, where: string): LlamaConfig {
-  const parsed = readKeys(keys, json, where, unknownRopeKeys);
-  const { rope_parameters: _, rope_scaling: __, ...kept } = meaningful(parsed) as typeof parsed;
-  const config = {
-    ...kept,
-    ...parseRope(parsed, where),
-    num_key_value_heads: kept.num_key_value_heads ?? kept.num_attention_heads,
-  } as LlamaConfig;
-  checkAttention(config, where);
-  config.head_dim ??= config.hidden_size / config.num_attention_heads;
-  checkHeadDim(config, where);
-  return config;
-}
-
-/** @throws FileError when there are no pairs to rotate */
-export function checkHeadDim({ head_dim }: { head_dim: number }, where: string): void {
-  if (head_dim % 2 !== 0) throw new FileError(where, `head_dim: expected an even number, whose pairs rotate, got ${head_dim}`);
+  return rotaryHeads(readKeys(keys, json, where, unknownRopeKeys), where);
 }
 
 /** The object to write as config.json: loads in Hugging Face transformers too, when the attention is `mha`. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { checkAttention, common, headCount, meaningful, only, positive, readKeys, width } from '../../config/keys';
-import { parseRope, ropeKeys, unknownRopeKeys, type RopeConfig } from '../../config/rope';
-import { checkHeadDim } from '../llama/config';
+import { common, headCount, only, positive, readKeys, width } from '../../config/keys';
+import { ropeKeys, unknownRopeKeys } from '../../config/rope';
+import { rotaryHeads, type RotaryHeads } from '../rotary-heads';
 
 const keys = {
   ...common,
@@ -20,8 +20,7 @@ const keys = {
  * Configuration of an OLMo 2: the keys of Hugging Face's config.json that mean something here, under their own names and with
  * their defaults, and `mixsga`: the attention variant, with the kind and seed of its routers.
  */
-export type Olmo2Config = Omit<z.output<z.ZodObject<typeof keys>>, keyof typeof ropeKeys | 'num_key_value_heads' | 'head_dim'> &
-  RopeConfig & { num_key_value_heads: number; head_dim: number };
+export type Olmo2Config = RotaryHeads<z.output<z.ZodObject<typeof keys>>>;
 
 /**
  * Checks a parsed config.json of an OLMo 2.
@@ -29,17 +28,7 @@ export type Olmo2Config = Omit<z.output<z.ZodObject<typeof keys>>, keyof typeof 
  * @throws FileError naming the field, what was expected and what was got
  */
 export function parseOlmo2Config(json: unknown, where: string): Olmo2Config {
-  const parsed = readKeys(keys, json, where, unknownRopeKeys);
-  const { rope_parameters: _, rope_scaling: __, ...kept } = meaningful(parsed) as typeof parsed;
-  const config = {
-    ...kept,
-    ...parseRope(parsed, where),
-    num_key_value_heads: kept.num_key_value_heads ?? kept.num_attention_heads,
-  } as Olmo2Config;
-  checkAttention(config, where);
-  config.head_dim ??= config.hidden_size / config.num_attention_heads;
-  checkHeadDim(config, where);
-  return config;
+  return rotaryHeads(readKeys(keys, json, where, unknownRopeKeys), where);
 }
 
 /** The object to write as config.json: loads in Hugging Face transformers too, when the attention is `mha`. */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { checkAttention, common, count, headCount, meaningful, only, positive, readKeys, tokenCount, width } from '../../config/keys';
 import { type LayerType, layerTypes, layerTypesOf } from '../../config/layer-types';
 import { parseRope, ropeKeys, unknownRopeKeys, type RopeConfig } from '../../config/rope';
-import { checkHeadDim } from '../llama/config';
+import { checkHeadDim } from '../rotary-heads';
 
 const keys = {
   ...common,
