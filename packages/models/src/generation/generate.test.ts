@@ -87,6 +87,23 @@ describe('generate', () => {
     ]);
   });
 
+  it('takes the context of a prompt in first, and the rest of it one by one', async () => {
+    const passes: number[] = [];
+    const tokens = await tokensOf(PROMPTS, { maxNewTokens: 2, contextTokens: [4, 1, 1], onPass: (_, cache) => passes.push(cache.tokensSeen) });
+    expect(tokens).toEqual(PROMPTS.map((prompt) => greedy(prompt, 2)));
+    const step = (token: number) => ({ kind: 'step', want: 'argMax', tokens: [token] });
+    expect(decoder.calls.slice(0, -1)).toEqual([
+      { kind: 'prefill', want: 'argMax', tokens: [1, 2, 3, 4], prompt: 4 }, step(5), step(6), step(7),
+      { kind: 'prefill', want: 'argMax', tokens: [9], prompt: 1 },
+      { kind: 'prefill', want: 'argMax', tokens: [3], prompt: 1 }, step(3), step(20),
+    ]);
+    expect(passes).toEqual([7, 1, 3, 8, 2, 4]);
+    const whole = await tokensOf([PROMPTS[0]!], { maxNewTokens: 6 });
+    const generated = [whole[0]!.slice(0, 3)];
+    expect(await tokensOf([PROMPTS[0]!], { maxNewTokens: 6, contextTokens: [4], generated })).toEqual([whole[0]!.slice(3)]);
+    expect(await tokensOf([PROMPTS[0]!], { maxNewTokens: 6, contextTokens: [7], generated })).toEqual([whole[0]!.slice(3)]);
+  });
+
   it.each<[string, GenerateOptions]>([
     ['at temperature 0', { repetitionPenalty: 1.5 }],
     ['drawn', { temperature: 1, topK: 12, topP: 0.95, noRepeatNgramSize: 2 }],
@@ -357,6 +374,9 @@ describe('bad input is refused before any work', () => {
     ['a seed for one of two', [[1], [2]], { seeds: [3] }, 'generate: expected a seed for each of 2 prompts, got 1'],
     ['half a seed', [[1], [2]], { seeds: [3, 0.5] }, 'generate: expected seed to be a whole number, got 0.5'],
     ['seed and seeds', [[1]], { seed: 1, seeds: [3] }, 'generate: expected seed or seeds, got both'],
+    ['context tokens for one of two', [[1], [2]], { contextTokens: [1] }, 'generate: expected contextTokens for each of 2 prompts, got 1'],
+    ['no context', [[1, 2]], { contextTokens: [0] }, 'generate: expected contextTokens from 1 to the 2 tokens of prompt 0, got 0'],
+    ['more context than prompt', [[1, 2]], { contextTokens: [3] }, 'generate: expected contextTokens from 1 to the 2 tokens of prompt 0, got 3'],
     ['generated tokens for one of two', [[1], [2]], { generated: [[3]] }, 'generate: expected generated tokens for each of 2 prompts, got 1'],
     ['unknown generated tokens', [[1]], { generated: [[24]] }, 'generate: expected the tokens of generated 0 to be whole numbers below 24, got 24'],
     ['more generated tokens than may be', [[1]], { generated: [[1, 2, 3]], maxNewTokens: 2 }, 'generate: expected generated 0 to have at most 2 tokens, got 3'],

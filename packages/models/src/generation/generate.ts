@@ -29,6 +29,11 @@ export interface GenerateOptions extends SamplingOptions {
   readonly generated?: readonly ArrayLike<number>[];
   /** What keeps the cache of each sequence small, or its text, such as `h2o:0.6` or `mean-attention:65536B`. Default: no limit. */
   readonly cache?: string | CacheSpec;
+  /**
+   * For each prompt, how many of its first tokens are context, which is taken in first; the others follow one by one. What a limit of the cache
+   * leaves of the context, and which experts its tokens get, then does not depend on them. Default: a prompt is taken in at once.
+   */
+  readonly contextTokens?: readonly number[];
   /** Aborts between two tokens, or within about a tenth of a second in a prompt: the iteration rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** How much of the pass over a prompt is done, from 0 to 1; not called where that is short. */
@@ -41,10 +46,10 @@ export interface GenerateOptions extends SamplingOptions {
 
 const OPTIONS: OptionNames<GenerateOptions> = {
   temperature: true, topK: true, topP: true, repetitionPenalty: true, noRepeatNgramSize: true, seed: true, seeds: true, maxNewTokens: true,
-  stopTokens: true, stopStrings: true, tokenizer: true, generated: true, cache: CACHE_SPEC, signal: true,
+  stopTokens: true, stopStrings: true, tokenizer: true, generated: true, contextTokens: true, cache: CACHE_SPEC, signal: true,
   onPrefill: true, onPass: true, recover: true,
 };
-const { tokenizer: _tokenizer, generated: _generated, ...TEXT_OPTIONS } = OPTIONS;
+const { tokenizer: _tokenizer, generated: _generated, contextTokens: _context, ...TEXT_OPTIONS } = OPTIONS;
 
 /** Why a sequence ended: a token of `stopTokens`, a stop string, or `maxNewTokens`. */
 export type Finish = 'eos' | 'stop' | 'length';
@@ -100,7 +105,7 @@ export async function generateText(
   decoder: Decoder,
   tokenizer: Tokenizer,
   prompt: string,
-  options: Omit<GenerateOptions, 'tokenizer' | 'generated'> = {},
+  options: Omit<GenerateOptions, 'tokenizer' | 'generated' | 'contextTokens'> = {},
 ): Promise<{ text: string; tokens: number[]; finish: Finish; stats: GenerationStats }> {
   expectOptions('generateText', options, TEXT_OPTIONS);
   const generation = generate(decoder, [await tokenizer.encodeLong(prompt, { signal: options.signal })], { ...options, tokenizer });
@@ -198,17 +203,22 @@ export class Generation implements AsyncIterable<GenerationEvent> {
   async #start(sequence: Sequence): Promise<StepOutput> {
     await this.#turn();
     const { prompt, tokens, limit, sampler } = sequence;
-    const { signal, onPrefill } = this.#options;
+    const { signal, onPrefill, contextTokens } = this.#options;
     const cache = this.#decoder.createCache({ cache: this.#options.cache, maxTokens: prompt.length + limit });
     sequence.cache = cache;
     const text = new Int32Array(prompt.length + tokens.length);
     text.set(prompt);
     text.set(tokens, prompt.length);
-    const output = await timed(this.#prefill, text.length, () =>
-      this.#decoder.prefill(text, cache, {
-        promptTokens: prompt.length, want: sampler.want, signal, onProgress: onPrefill && ((done) => onPrefill(sequence.index, done)),
+    const first = contextTokens ? text.subarray(0, contextTokens[sequence.index]) : text;
+    let output = await timed(this.#prefill, first.length, () =>
+      this.#decoder.prefill(first, cache, {
+        promptTokens: Math.min(first.length, prompt.length), want: sampler.want, signal, onProgress: onPrefill && ((done) => onPrefill(sequence.index, done)),
       }),
     );
+    for (let at = first.length; at < text.length; at++) {
+      await this.#turn();
+      output = await timed(this.#decode, 1, () => this.#decoder.step(text.subarray(at, at + 1), [cache], { want: sampler.want }));
+    }
     this.#options.onPass?.(sequence.index, cache);
     return output;
   }
@@ -318,7 +328,7 @@ function perSecond({ tokens, milliseconds }: { tokens: number; milliseconds: num
 function validate(decoder: Decoder, prompts: readonly ArrayLike<number>[], options: GenerateOptions): void {
   expectOptions('generate', options, OPTIONS);
   validateSampling(options);
-  const { maxNewTokens, stopTokens = [], stopStrings = [], tokenizer, generated, seed, seeds } = options;
+  const { maxNewTokens, stopTokens = [], stopStrings = [], tokenizer, generated, contextTokens, seed, seeds } = options;
   const { contextLength } = decoder;
   if (maxNewTokens !== undefined && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 1)) {
     throw new ArgumentError(`generate: expected maxNewTokens to be a whole number from 1, got ${maxNewTokens}`);
@@ -357,6 +367,14 @@ function validate(decoder: Decoder, prompts: readonly ArrayLike<number>[], optio
     if (earlier.length > (maxNewTokens ?? room)) {
       throw new ArgumentError(`generate: expected generated ${index} to have at most ${maxNewTokens ?? room} tokens, got ${earlier.length}`);
     }
+  });
+  if (contextTokens && contextTokens.length !== prompts.length) {
+    throw new ArgumentError(`generate: expected contextTokens for each of ${prompts.length} prompts, got ${contextTokens.length}`);
+  }
+  contextTokens?.forEach((tokens, index) => {
+    const { length } = prompts[index]!;
+    if (Number.isInteger(tokens) && tokens >= 1 && tokens <= length) return;
+    throw new ArgumentError(`generate: expected contextTokens from 1 to the ${length} tokens of prompt ${index}, got ${tokens}`);
   });
   const spec = resolveCacheSpec(options.cache);
   if (!spec || 'tokens' in spec.limit) return;

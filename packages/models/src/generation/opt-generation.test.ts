@@ -55,6 +55,22 @@ describe.each(['mha', 'gqa:2', 'cla:2', 'mixsga:3:1:6'])('sotu-mini with %s', (a
     expect(await tokensOf(decoder, prompts, { ...options, seed: 5, maxNewTokens: 30 })).toEqual(together);
   });
 
+  it('decides what a small cache keeps of the context before it sees the rest of a prompt', async () => {
+    const [prompt] = prompts;
+    const [context, maxNewTokens, cache] = [prompt!.length - 4, 12, 'h2o:0.5'];
+    const options = { cache, maxTokens: prompt!.length + maxNewTokens };
+    const kept = decoder.createCache(options);
+    let { argMax } = await decoder.prefill(Int32Array.from(prompt!.slice(0, context)), kept, { want: 'argMax' });
+    const expected: number[] = [];
+    for (const token of prompt!.slice(context)) ({ argMax } = await decoder.step(Int32Array.of(token), [kept], { want: 'argMax' }));
+    while (expected.push(argMax![0]!) < maxNewTokens) ({ argMax } = await decoder.step(Int32Array.of(expected.at(-1)!), [kept], { want: 'argMax' }));
+    kept.dispose();
+    const alone = await tokensOf(decoder, [prompt!], { maxNewTokens, cache, contextTokens: [context] });
+    expect(alone).toEqual([expected]);
+    // Beside another sequence, too.
+    expect((await tokensOf(decoder, [prompts[1]!, prompt!], { maxNewTokens, cache, contextTokens: [1, context] }))[1]).toEqual(expected);
+  });
+
   it('continues from generated tokens to the same text', async () => {
     const whole = await tokensOf(decoder, prompts, { maxNewTokens: 40 });
     const generated = whole.map((tokens, index) => tokens.slice(0, [1, 17, 33][index]));
