@@ -17,6 +17,9 @@ describeLanguageModel('a bigram table with experts', () => subject(routed()));
 const text = { name: 'squares', tokens: Int32Array.from({ length: 40 }, (_, i) => (i * i) % 9) };
 const question = (i: number) => ({ question: `What is ${i}?`, choices: { text: ['it', 'a bee', 'bad'], label: ['A', 'B', 'C'] }, answerKey: 'ABC'[i % 3] });
 const instruction = (i: number) => ({ instruction: `Say ${i}.`, input: '', output: 'a bad cab bed' });
+const retrieval = (i: number) => ({
+  task: 'passkey', haystack: 'noise', index: i, context: `${i}bc`, question: 'd', answerPrefix: 'e', answers: ['1'], depth: 0.5, length: 7, maxLength: 8, maxNewTokens: 1 + (i % 2),
+});
 const rows: Partial<Record<EvaluatorName, (i: number) => object>> = {
   wikitext: (i) => ({ page: 'a bad cab , '.repeat(i) }),
   hellaswag: (i) => ({ activity_label: 'Tea', ctx_a: `${i} cups.`, ctx_b: 'then', endings: ['a', 'bb', 'c c', 'dd'], label: String(i % 4) }),
@@ -29,6 +32,8 @@ const rows: Partial<Record<EvaluatorName, (i: number) => object>> = {
   vicuna: instruction,
   s_ni: instruction,
   un_ni: instruction,
+  ruler: retrieval,
+  passkey: retrieval,
 };
 const rowsOf = (row: (i: number) => object) => ({
   name: 'rows',

@@ -13,6 +13,8 @@ import { hellaswag } from './multiple-choice/hellaswag';
 import { piqa } from './multiple-choice/piqa';
 import { winogrande } from './multiple-choice/winogrande';
 import { perplexityEvaluator } from './perplexity';
+import { passkey } from './retrieval/passkey';
+import { ruler } from './retrieval/ruler';
 import { routingEvaluator } from './routing';
 import { throughput } from './throughput';
 import { tokenImportance } from './token-importance';
@@ -33,6 +35,8 @@ export const evaluators = {
   s_ni: sNiEvaluator,
   un_ni: unNiEvaluator,
   judge: judgeEvaluator,
+  ruler,
+  passkey,
   kv_accounting: kvAccountingEvaluator,
   routing: routingEvaluator,
   throughput,

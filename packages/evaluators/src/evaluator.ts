@@ -35,6 +35,18 @@ export interface GenerationSettings {
   readonly noRepeatNgramSize?: number;
 }
 
+/** What samples of retrieval are made by. */
+export interface RetrievalSettings {
+  /** Tokens of prompt and answer together. Default: 4,096, or the model's context length where that is less. */
+  readonly lengths?: readonly number[];
+  /** Tasks of `ruler`. Default: all that need no download. */
+  readonly tasks?: readonly string[];
+  /** Places of the key in `passkey`, at even distances from the beginning to the end. Default 11. */
+  readonly depths?: number;
+  /** Default: what lm-evaluation-harness seeds Python's and NumPy's random numbers with, 0 and 1234. */
+  readonly seed?: number;
+}
+
 /** Items that are measured together where nothing else is asked for. */
 export const DEFAULT_BATCH_SIZE = 8;
 
@@ -44,7 +56,7 @@ export interface EvaluationOptions {
   readonly routing: Routing;
   /** Items that are measured together. Memory and speed only: results do not depend on it. Default 8. */
   readonly batchSize?: number;
-  /** Measures this many items of a data set, the first ones. Default: all. */
+  /** Measures this many items of a data set, the first ones. Default: all. Of retrieval, as many of each task, length and depth. */
   readonly limit?: number;
   /** Predictions in a window of a text. Default: the model's context length. */
   readonly windowLength?: number;
@@ -62,6 +74,8 @@ export interface EvaluationOptions {
   readonly cache?: string | CacheSpec;
   /** How evaluators of instructions generate. */
   readonly generation?: GenerationSettings;
+  /** What samples of retrieval are made by. */
+  readonly retrieval?: RetrievalSettings;
   /** Where the evaluator `judge` asks for ratings. */
   readonly judge?: ChatEndpoint;
   /** Aborts within about a tenth of a second where the model does, else between two batches: the promise rejects with the signal's reason. */
@@ -77,6 +91,20 @@ export interface PublishedDataset {
   /** The file of the split that is measured by convention, JSONL or Parquet. */
   readonly file: string;
 }
+
+/** What the rows of a synthetic data set are made of. */
+export interface RowSources {
+  /** The text that haystacks are cut from, and its name; read only where it is needed. */
+  text(): Promise<{ readonly name: string; readonly text: string }>;
+}
+
+/**
+ * Makes the rows of a synthetic data set, whose lengths are in tokens of the model's tokenizer: the same for the same tokenizer, options and text.
+ * @throws ArgumentError for an option out of range; the signal's reason
+ */
+export type MakeRows<Model extends LikelihoodModel = LanguageModel> = (
+  model: Model, options: EvaluationOptions, sources: RowSources,
+) => Promise<readonly DataRow[]>;
 
 /** What an evaluator found: numbers by name, and whatever explains them. Plain data that JSON can hold. */
 export interface Summary {
@@ -102,9 +130,13 @@ export interface Evaluator<Item = unknown, Sample extends object = object, Model
   readonly reads: 'tokens' | 'rows';
   /** For those that read rows. */
   readonly dataset?: PublishedDataset;
+  /** For those whose rows are made, not published. */
+  readonly makeRows?: MakeRows<Model>;
+  /** Whether {@link makeRows} cuts haystacks from a text. */
+  readonly readsText?: boolean;
   /** Whether `cache` has a part in its numbers. Default: they have none. */
   readonly evicts?: boolean;
-  /** The metrics for which more is better; for all others less is. */
+  /** The metrics for which more is better, those with a length after their name among them (`score_4096`); for all others less is. */
   readonly higherIsBetter: readonly string[];
   /**
    * What to measure, in order: the same for the same model, data and options, and cheap to list.
@@ -120,6 +152,11 @@ export interface Evaluator<Item = unknown, Sample extends object = object, Model
   measure(model: Model, items: readonly Item[], options: EvaluationOptions): Promise<readonly Sample[]>;
   /** @param samples of all items, in order; one or more */
   summarise(samples: readonly Sample[], model: Model, options: EvaluationOptions): Summary;
+}
+
+/** Whether more of a metric is better. */
+export function isHigherBetter({ higherIsBetter }: Pick<Evaluator, 'higherIsBetter'>, metric: string): boolean {
+  return higherIsBetter.includes(metric.replace(/_\d+$/, ''));
 }
 
 /** Gives a definition its types without losing them. */

@@ -7,7 +7,11 @@ export {
   type EvaluationOptions,
   type Evaluator,
   type GenerationSettings,
+  isHigherBetter,
+  type MakeRows,
   type PublishedDataset,
+  type RetrievalSettings,
+  type RowSources,
   type Summary,
 } from './evaluator';
 export * from './harness';
@@ -27,6 +31,7 @@ export type {
 } from './language-model';
 export { tokensOfText } from './log-likelihood';
 export { joinDocuments, perplexity, type PerplexityResult } from './perplexity';
+export * from './retrieval';
 export { routing, type RoutingResult, type RoutingSummary, type TokenExperts } from './routing';
 export * from './rouge';
 export type { KvTraits, LayerRouting, Routing, WorkOptions } from '@mixsga/backend';

@@ -74,6 +74,11 @@ export interface GenerationOptions {
   /** Of each prompt, so that what is drawn does not depend on the other prompts. */
   readonly seeds?: readonly number[];
   readonly cache?: string | CacheSpec;
+  /**
+   * Of each prompt, how many of its tokens are context. They are taken in first, and the others one by one: what is kept of the context does not
+   * depend on them. Default: all of a prompt is taken in at once.
+   */
+  readonly contextTokens?: readonly number[];
   readonly signal?: AbortSignal;
 }
 

@@ -24,6 +24,7 @@ export const RUN_OPTIONS: OptionNames<RunOptions<never>> = {
   store: true, onProgress: true, routing: true, batchSize: true, limit: true, windowLength: true, stride: true, maxWindows: true, cache: CACHE_SPEC,
   judge: CHAT_ENDPOINT, signal: true,
   generation: { seeds: true, temperature: true, topP: true, topK: true, maxNewTokens: true, noRepeatNgramSize: true },
+  retrieval: { lengths: true, tasks: true, depths: true, seed: true },
 };
 const DATA: OptionNames<EvaluationData> = { name: true, tokens: true, rows: true };
 

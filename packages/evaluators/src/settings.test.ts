@@ -27,6 +27,8 @@ it('evaluators are known by their versions, what they read, and whether a small 
     ['s_ni', 1, 'rows', true, 'rouge_l'],
     ['un_ni', 1, 'rows', true, 'rouge_l'],
     ['judge', 1, 'rows', false, 'rating'],
+    ['ruler', 1, 'rows', true, 'score'],
+    ['passkey', 1, 'rows', true, 'score'],
     ['kv_accounting', 1, 'tokens', true, ''],
     ['routing', 1, 'tokens', false, 'agreement'],
     ['throughput', 1, 'tokens', true, 'prefill_tokens_per_second,decode_tokens_per_second'],

@@ -1,7 +1,7 @@
 import type { KvTraits } from '@mixsga/backend';
 import { fieldsOfCache } from '@mixsga/kv-cache';
 
-import type { EvaluationOptions, Evaluator, Summary } from '../evaluator';
+import { type EvaluationOptions, type Evaluator, isHigherBetter, type Summary } from '../evaluator';
 import { type HarnessSample, sha256 } from './sample';
 
 /** Of the key `mixsga`. Another number means that old files are not read. */
@@ -103,7 +103,7 @@ export async function harnessResults(measured: MeasuredModel, { startedAt, secon
     versions: byTask(({ evaluator }) => evaluator.version),
     'n-shot': byTask(() => 0),
     higher_is_better: byTask(({ evaluator, metrics }) =>
-      Object.fromEntries(namesOf(metrics).map((name) => [name, evaluator.higherIsBetter.includes(name)])),
+      Object.fromEntries(namesOf(metrics).map((name) => [name, isHigherBetter(evaluator, name)])),
     ),
     'n-samples': byTask(({ samples, available }) => {
       const effective = documents(samples);

@@ -1,0 +1,3 @@
+export type { RetrievalSample } from './retrieval-evaluator';
+export { rulerTaskNames } from './ruler';
+export type { RetrievalScore } from './summary';
