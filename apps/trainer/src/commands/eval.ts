@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import { ArgumentError, type BackendName, type KvType, type WeightType, weightTypes } from '@mixsga/backend';
-import { type EvaluationOptions, evaluatorNamed, evaluatorNames, type MeasuredModel, type MeasuredTask, type Routing } from '@mixsga/evaluators';
+import { type EvaluationOptions, evaluatorNamed, evaluatorNames, type MeasuredModel, type MeasuredTask, type Routing, rulerTaskNames } from '@mixsga/evaluators';
 import { fieldsOfCache } from '@mixsga/kv-cache';
 import { environmentFetch } from '@mixsga/models';
 import { checkOutputFile, evaluateModel, type EvaluationTask, Interrupted, ProgressLine, UNFINISHED, withInterruption, withOutputFolder, writeOutputFile, writeResults } from '@mixsga/training/node';
@@ -31,6 +31,10 @@ interface EvalOptions extends LimitOptions {
   topP?: number;
   maxNewTokens?: number;
   noRepeatNgramSize?: number;
+  lengths?: number[];
+  rulerTasks?: string[];
+  depths?: number;
+  seed?: number;
   judge?: string;
   judgeModel?: string;
   skipBroken: boolean;
@@ -58,7 +62,7 @@ export function registerEval(program: Command): void {
     )
     .addOption(new Option('--split <part>', 'part of the text').choices(['validation', 'test', 'all']).default(undefined, 'all of a text of your own, else validation'))
     .option('--skip-broken', 'leave out rows that cannot be read or measured, and count them', false)
-    .option('--limit <n>', 'measure the first n rows of each data set', positiveInteger)
+    .option('--limit <n>', 'measure the first n rows of each data set; of ruler and passkey n samples of each task, length and depth (default there: 25 and 5)', positiveInteger)
     .option('--max-windows <n>', 'measure only n windows of the text, spread evenly over it', positiveInteger)
     .option('--window-length <n>', "predictions in a window (default: the model's context length)", positiveInteger)
     .option('--stride <n>', 'tokens between two windows (default: the window length)', positiveInteger)
@@ -76,6 +80,10 @@ export function registerEval(program: Command): void {
     .option('--top-p <x>', 'instructions: draw among the likeliest tokens that reach this probability only', number)
     .option('--max-new-tokens <n>', 'instructions: longest answer (default: 256)', positiveInteger)
     .addOption(noRepeat)
+    .option('--lengths <list>', "ruler, passkey: tokens of prompt and answer, separated by commas (default: 4096, or the model's context length)", integers)
+    .option('--ruler-tasks <names>', `ruler: tasks, separated by commas (default: ${rulerTaskNames.join(',')})`, (text: string) => text.split(',').map((name) => name.trim()))
+    .option('--depths <n>', 'passkey: places of the key, from the beginning to the end (default: 11)', positiveInteger)
+    .option('--seed <n>', 'ruler, passkey: of the samples (default: the seeds of lm-evaluation-harness)', number)
     .option('--judge <url>', 'rate the answers to instructions by a chat model of this OpenAI-compatible API, such as http://localhost:8080/v1; OPENAI_API_KEY is its key')
     .option('--judge-model <name>', 'name of that chat model')
     .option('--out <folder>', 'write results and samples there, as lm-evaluation-harness does')
@@ -143,19 +151,21 @@ function tasksOf(options: EvalOptions, send: typeof fetch): EvaluationTask[] {
   const cache = limited ?? (kv !== 'f32' && routing === 'decode' ? 'none' : undefined);
   const { seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize } = options;
   const generation = given({ seeds, temperature, topK, topP, maxNewTokens, noRepeatNgramSize });
+  const retrieval = given({ lengths: options.lengths, tasks: options.rulerTasks, depths: options.depths, seed: options.seed });
   const judge = given({ url, model: judgeModel, apiKey: process.env.OPENAI_API_KEY?.trim() || undefined, fetch: send });
   const evaluation = {
     routing,
     ...given({ limit, maxWindows, windowLength, stride, batchSize }),
     ...(Object.keys(generation).length > 0 && { generation }),
+    ...(Object.keys(retrieval).length > 0 && { retrieval }),
     ...(url !== undefined && { judge }),
   } as EvaluationOptions;
   const data = dataByTask(options.data, names);
   return names.map((task) => {
-    const { reads, evicts } = evaluatorNamed(task);
+    const { reads, readsText = reads === 'tokens', evicts } = evaluatorNamed(task);
     return {
       task,
-      data: data.get(task) ?? (reads === 'tokens' ? data.get(null) : undefined),
+      data: data.get(task) ?? (readsText ? data.get(null) : undefined),
       split: options.split,
       options: evicts ? ({ ...evaluation, ...given({ cache }) } as EvaluationOptions) : evaluation,
     };

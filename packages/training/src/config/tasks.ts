@@ -48,6 +48,16 @@ const task = z.strictObject({
     })
     .partial()
     .optional(),
+  /** What samples of retrieval are made by. */
+  retrieval: z
+    .strictObject({
+      lengths: z.array(count).min(1),
+      tasks: z.array(z.string()).min(1),
+      depths: count,
+      seed: z.number().int().nonnegative(),
+    })
+    .partial()
+    .optional(),
 }).superRefine(({ eviction, kvBudget, kvPolicy }, context) => {
   try {
     cacheOfFields({ eviction, kvBudget, kvPolicy });

@@ -5,7 +5,7 @@ import { ArgumentError, FileError, Turns } from '@mixsga/backend';
 import { type DataRow, type EvaluationData, type EvaluationOptions, type Evaluator, joinDocuments, type LanguageModel, tokensOfText } from '@mixsga/evaluators';
 import type { DownloadProgress, Tokenizer } from '@mixsga/models';
 
-import { loadCorpus, readWholeText } from '../data/corpus';
+import { collectDocuments, loadCorpus, readWholeText } from '../data/corpus';
 import { readRows } from '../data/rows';
 import { sotuRows, type SotuSet } from '../data/sotu-rows';
 import { tokenizeCorpus } from '../data/tokenized-corpus';
@@ -85,6 +85,36 @@ export async function readTaskRows(
   return rowsData(source, rows, split, signal);
 }
 
+/**
+ * The rows of a task that makes its own, by the model's tokenizer.
+ * @throws ArgumentError for data that it has no use for, and for options out of range; FileError when its text cannot be had or is broken
+ */
+export async function makeTaskRows(
+  { name, makeRows, readsText = false }: Evaluator,
+  choice: DataChoice,
+  model: LanguageModel,
+  options: EvaluationOptions,
+  reading: Pick<Reading, 'skipBroken' | 'signal' | 'onDownload'>,
+): Promise<TaskData> {
+  if (choice.data !== undefined && !readsText) throw new ArgumentError(`${name}: expected no data, got ${choice.data}; its rows are made, and none is cut from a text`);
+  const haystack = textChoice(name, choice);
+  const rows = await makeRows!(model, options, { text: () => readHaystack(haystack, reading) });
+  return rowsData(name, rows, haystack.split, reading.signal);
+}
+
+async function readHaystack({ data, files, split }: ReturnType<typeof textChoice>, { skipBroken, signal, onDownload }: Reading): Promise<{ name: string; text: string }> {
+  const found = { file: files, skipBroken, signal, onProgress: onDownload };
+  if (split === 'all') return { name: data, text: joinDocuments(await readWholeText(data, found)) };
+  const corpus = await loadCorpus(data, found);
+  return { name: corpus.name, text: joinDocuments((await collectDocuments(corpus))[split]) };
+}
+
+/** A text and the part of it that is asked for. */
+function textChoice(who: string, { data = 'sotu', files, split = data !== 'sotu' && existsSync(data) ? 'all' : 'validation' }: DataChoice) {
+  if (split === 'all' && data === 'sotu') throw new ArgumentError(`${who}: expected --split validation or test of sotu, got all; the rest was trained on`);
+  return { data, files, split };
+}
+
 /** Rows as the data of a task. */
 export async function rowsData(name: string, rows: readonly DataRow[], split: TaskData['split'], signal?: AbortSignal): Promise<TaskData> {
   const hash = createHash('sha256');
@@ -129,14 +159,14 @@ export async function usableRows(
 /** The tokens of a task's text. @throws FileError when the text cannot be had or is broken */
 export async function readTaskTokens(
   who: string,
-  { data = 'sotu', files, split = data !== 'sotu' && existsSync(data) ? 'all' : 'validation' }: DataChoice,
+  choice: DataChoice,
   model: LanguageModel,
   tokenizer: Tokenizer,
   { skipBroken, signal, onDownload, onMessage, onEncoding }: Reading,
 ): Promise<TaskData> {
+  const { data, files, split } = textChoice(who, choice);
   const found = { file: files, skipBroken, signal, onProgress: onDownload };
   if (split === 'all') {
-    if (data === 'sotu') throw new ArgumentError(`${who}: expected --split validation or test of sotu, got all; the rest was trained on`);
     let skipped = 0;
     const text = joinDocuments(await readWholeText(data, { ...found, onSkip: () => skipped++ }));
     const work = { signal, onProgress: onEncoding };

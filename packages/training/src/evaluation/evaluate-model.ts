@@ -17,7 +17,7 @@ import { downloadProgress } from '../progress/download-progress';
 import { endable } from '../process/interruption';
 import { ifSlow } from '../progress/progress';
 import type { ProgressLine } from '../progress/progress-line';
-import { type DataChoice, readTaskRows, readTaskTokens, rowsData, type TaskData, usableRows } from './data';
+import { type DataChoice, makeTaskRows, readTaskRows, readTaskTokens, rowsData, type TaskData, usableRows } from './data';
 import { paceText } from '../progress/pace';
 import { SampleFile, sampleFilePath } from './sample-file';
 
@@ -71,7 +71,7 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
   const rows: (TaskData | null)[] = [];
   for (const task of tasks) {
     const evaluator = evaluatorNamed(task.task);
-    rows.push(evaluator.reads === 'rows' ? await readTaskRows(evaluator, task, reading) : null);
+    rows.push(evaluator.reads === 'rows' && !evaluator.makeRows ? await readTaskRows(evaluator, task, reading) : null);
   }
   const { name: backend } = await startBackend(options.backend ?? 'wasm');
   const workload = ({ contextLength }: { contextLength: number }) => tasks.flatMap((task) => workloadOf(task, contextLength) ?? []);
@@ -105,8 +105,11 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
       const name = task.name ?? task.task;
       const show = ifSlow((text) => line?.show(text));
       const onEncoding = (done: number) => show(`${name}: encoding ${Math.floor(100 * done)} %`);
-      const all = rows[i] ?? (await readTaskTokens(name, task, measured, tokenizer, { ...reading, onEncoding }));
       const taken = evaluator === JUDGE ? task.options : own;
+      if (evaluator.makeRows) line?.show(`${name}: making samples`);
+      const all = rows[i] ?? (evaluator.makeRows
+        ? await makeTaskRows(evaluator, task, measured, { ...taken, ...(signal && { signal }) }, reading)
+        : await readTaskTokens(name, task, measured, tokenizer, { ...reading, onEncoding }));
       const data = skipBroken && rows[i] ? await usableRows(evaluator, measured, all, taken, reading) : all;
       if (judge) JUDGE.items(measured, { name: 'settings', rows: [] }, task.options);
       prepared.push(prepare({ ...data, name, evaluator, options: taken }));
@@ -131,7 +134,11 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
 
 /** What is known of a task before its text is read: windows of a text, of which one that is not our own may have less, and answers. */
 function workloadOf({ task, data, options }: EvaluationTask, contextLength: number): Workload | null {
-  const { windowLength, batchSize: sequences = DEFAULT_BATCH_SIZE, cache, generation } = options;
+  const { windowLength, batchSize: sequences = DEFAULT_BATCH_SIZE, cache, generation, retrieval } = options;
+  if (evaluatorNamed(task).makeRows) {
+    const tokens = Math.min(contextLength, Math.max(...(retrieval?.lengths ?? [4096])));
+    return { sequences, passTokens: tokens, cachedTokens: tokens, cache };
+  }
   if (evaluatorNamed(task).reads === 'rows') return generation?.maxNewTokens ? { sequences, cachedTokens: generation.maxNewTokens } : null;
   const tokens = windowLength ?? (data === undefined || data === 'sotu' ? contextLength : null);
   if (tokens === null) return null;

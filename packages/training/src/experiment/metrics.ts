@@ -1,5 +1,5 @@
 import { ArgumentError } from '@mixsga/backend';
-import { evaluatorNamed } from '@mixsga/evaluators';
+import { evaluatorNamed, isHigherBetter } from '@mixsga/evaluators';
 
 import type { RunConfig } from '../config/run-config';
 import { nearestWord } from '../config/strict';
@@ -32,7 +32,7 @@ export function higherIsBetter(metric: string, tasks: RunConfig['tasks'], source
   if (Object.hasOwn(VALIDATION, metric)) return VALIDATION[metric as keyof typeof VALIDATION];
   const [name, ...rest] = metric.split('.');
   const task = tasks.find((candidate) => taskName(candidate) === name);
-  if (task && rest.length > 0) return evaluatorNamed(task.task).higherIsBetter.includes(rest.join('.'));
+  if (task && rest.length > 0) return isHigherBetter(evaluatorNamed(task.task), rest.join('.'));
   const known = [...Object.keys(VALIDATION), ...tasks.map((candidate) => `${taskName(candidate)}.METRIC`)];
   const nearest = nearestWord(metric, known);
   throw new ArgumentError(`${source}: metric: expected ${nearest ? `${nearest}, or another of ` : 'one of '}${known.join(', ')}, got "${metric}"`);
