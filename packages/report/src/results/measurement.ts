@@ -3,6 +3,7 @@ import { kvAccounting, type ParsedResults } from '@mixsga/evaluators';
 import { z } from 'zod';
 
 import type { ImportanceWindow } from '../plots/importance-strip';
+import type { RetrievalCell } from '../plots/retrieval-plot';
 import type { RoutingDetails } from '../plots/routing-plot';
 import type { Collected, Found } from './collected';
 
@@ -130,6 +131,12 @@ const importanceDetails = z.object({
   windows: z.array(z.object({ perplexity: z.number(), tokens: z.array(z.string()), changes: z.array(z.number()) })),
 });
 
+const RETRIEVAL = ['ruler', 'passkey'];
+const share = z.number().min(0).max(1);
+const retrievalDetails = z.object({
+  scores: z.array(z.object({ task: z.string(), length: z.number().int().positive(), depth: share.nullable(), score: share, samples: z.number() })).max(10_000),
+});
+
 /** What `routing` tells of a model that routes; null for another task, and for a model that does not. @throws FileError */
 export function routingOf({ evaluator, details, path, task }: Measurement): RoutingDetails | null {
   if (evaluator !== 'routing' || (Array.isArray(details.perLayer) && details.perLayer.length === 0)) return null;
@@ -141,11 +148,17 @@ export function importanceOf({ evaluator, details, path, task }: Measurement): r
   return evaluator === 'token_importance' ? checked(importanceDetails, details, path, task).windows : [];
 }
 
+/** The scores of `ruler` and `passkey` by task, length and depth; none of another task. @throws FileError */
+export function retrievalOf({ evaluator, details, path, task }: Measurement): readonly RetrievalCell[] {
+  return RETRIEVAL.includes(evaluator ?? '') ? checked(retrievalDetails, details, path, task).scores : [];
+}
+
 /** Looks at what the pictures of a results file are made of. @throws FileError for details that are broken */
 export function checkDetails(found: Found<ParsedResults>): void {
   for (const measurement of measurementsOf({ results: [found] }).measurements) {
     routingOf(measurement);
     importanceOf(measurement);
+    retrievalOf(measurement);
   }
 }
 

@@ -6,8 +6,9 @@ import { metricText } from '../format';
 import { importanceStrip } from '../plots/importance-strip';
 import { metricPlot, type MetricPoint } from '../plots/metric-plot';
 import { type MethodStyle, methodStyle, Palette } from '../plots/palette';
+import { retrievalPlot } from '../plots/retrieval-plot';
 import { routingPlot, tokenExpertsPlot } from '../plots/routing-plot';
-import { importanceOf, type Measurement, modelLabel, routingOf } from './measurement';
+import { importanceOf, type Measurement, modelLabel, retrievalOf, routingOf } from './measurement';
 
 /** A picture of a report. */
 export interface Plot {
@@ -22,7 +23,7 @@ export interface Plot {
 type StyleOf = (measurement: Measurement, variant: number) => MethodStyle;
 
 /** Every picture that the measurements allow. */
-export async function plotsOf(measurements: readonly Measurement[]): Promise<{ metrics: Plot[]; routing: Plot[]; importance: Plot[]; eviction: Plot[] }> {
+export async function plotsOf(measurements: readonly Measurement[]): Promise<{ metrics: Plot[]; routing: Plot[]; importance: Plot[]; retrieval: Plot[]; eviction: Plot[] }> {
   const models = [...new Set(measurements.map(modelLabel))];
   const places = new Palette().placesOf(models);
   const styleOf: StyleOf = (measurement, variant) => methodStyle(places[models.indexOf(modelLabel(measurement))]!, variant);
@@ -33,6 +34,7 @@ export async function plotsOf(measurements: readonly Measurement[]): Promise<{ m
   }
   const routing: Plot[] = [];
   const importance: Plot[] = [];
+  const retrieval: Plot[] = [];
   for (const measurement of measurements) {
     const label = modelLabel(measurement);
     const details = routingOf(measurement);
@@ -46,8 +48,13 @@ export async function plotsOf(measurements: readonly Measurement[]): Promise<{ m
       importance.push({ name: `importance-${label}`, caption: `Importance of each token, ${label}`, svg: importanceStrip(label, window) });
     }
   }
+  for (const measurement of measurements) {
+    const label = [modelLabel(measurement), measurement.eviction, measurement.byteBudget].filter((part) => part !== null).join(', ');
+    const svg = await retrievalPlot(label, retrievalOf(measurement));
+    if (svg !== null) retrieval.push({ name: `${measurement.task}-${label}`, caption: `${measurement.task} by length and depth, ${label}`, svg });
+  }
   const eviction = await evictionPlotOf(measurements, styleOf);
-  return { metrics, routing, importance, eviction: eviction ? [eviction] : [] };
+  return { metrics, routing, importance, retrieval, eviction: eviction ? [eviction] : [] };
 }
 
 /** The metric that a task is shown by: accuracy by length where there is one, else its first. */

@@ -108,6 +108,21 @@ describe('a report of results', () => {
     expect([...markdown.matchAll(/^### (.*)/gm)].map(([, name]) => name)).toEqual(['wikitext', 'hellaswag', 'piqa', 'winogrande', 'arc_easy', 'arc_challenge']);
   });
 
+  it('draws what is found by length and depth, for each task whose answers have a place', async () => {
+    const cell = (task: string, length: number, depth: number | null, score: number) => ({ task, length, depth, score, samples: 2 });
+    const cells = [cell('niah_single_1', 4096, 0, 1), cell('niah_single_1', 4096, 0.5, 0.25), cell('niah_single_1', 16384, 0.5, 0.62), cell('ruler_vt', 4096, null, 0.77)];
+    const passkey = task('passkey', { score: 0.5, score_4096: 0.5 }, { details: { scores: [cell('passkey', 4096, 1, 0.5)] }, options: { routing: 'decode', cache: 'h2o:0.6' } });
+    await evaluated('mha', [task('ruler', { score: 0.5, score_stderr: 0.1, score_4096: 0.5, score_4096_stderr: 0.1 }, { details: { scores: cells } }), passkey]);
+    const { markdown, plots } = await report();
+    expect(plots).toEqual(['ruler-m-mha.svg', 'passkey-m-mha-h2o-0-6.svg']);
+    expect(markdown).toContain('## Retrieval\n\n![ruler by length and depth, m (mha)](ruler-m-mha.svg)');
+    expect(await texts('ruler-m-mha.svg')).toEqual(expect.arrayContaining(['niah_single_1', '100', '25', '62', '4,096', '16,384', '0 %', '50 %']));
+    expect(await texts('ruler-m-mha.svg')).not.toContain('77');
+    const path = await evaluated('gqa:2', [task('ruler', { score: 1 }, { details: { scores: [{ ...cells[0], depth: 2 }] } })]);
+    const { leftOut } = await collect([join(folder, 'in')]);
+    expect(leftOut).toEqual([{ path, content: expect.stringMatching(/^mixsga\.tasks\.ruler\.details\.scores\.0\.depth: /) }]);
+  });
+
   it('draws routing, token importance and perplexity under eviction', async () => {
     const perplexity = (value: number, eviction?: string) =>
       task('perplexity', { perplexity: value }, { options: { routing: 'decode', ...(eviction !== undefined && { eviction }) } });

@@ -24,7 +24,7 @@ import { type Plot, plotsOf } from './plots';
  */
 export async function writeResultsReport(folder: string, collected: Collected): Promise<string[]> {
   const { measurements, older } = measurementsOf(collected);
-  const { metrics, routing, importance, eviction } = await plotsOf(measurements);
+  const { metrics, routing, importance, retrieval, eviction } = await plotsOf(measurements);
   const files = new Map<string, string>();
   const picture = ({ name, caption, svg }: Plot): string => {
     const slug = name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '');
@@ -43,6 +43,7 @@ export async function writeResultsReport(folder: string, collected: Collected): 
     ...section('At equal KV cache', equal),
     ...section('Against the KV cache', metrics.map(picture)),
     ...section('Under eviction', eviction.map(picture)),
+    ...section('Retrieval', retrieval.map(picture)),
     ...section('Routing', routing.map(picture)),
     ...section('Token importance', importance.map(picture)),
   ];
