@@ -36,7 +36,7 @@ const familyTable = table(
 
 const evaluatorTable = table(
   ['task', 'measures', 'as defined by', 'reads', 'under eviction'],
-  ...rowsOf(evaluators, ({ description, definition, reads, dataset, evicts }) => [description, definition, dataset ? code(dataset.repository) : { tokens: 'a text', rows: 'rows' }[reads], evicts ? 'yes' : '']),
+  ...rowsOf(evaluators, ({ description, definition, reads, dataset, makeRows, evicts }) => [description, definition, dataset ? code(dataset.repository) : makeRows ? 'rows that it makes' : { tokens: 'a text', rows: 'rows' }[reads], evicts ? 'yes' : '']),
 );
 
 const presetTable = table(['preset', 'kind', 'what it is'], ...rowsOf(presets, ({ config, about }) => [config.kind ?? 'run', about]));
