@@ -1,5 +1,5 @@
 import {
-  adamwStep, causalAttention, createRuntime, groupMean, linearCrossEntropy, linearDistillation, startBackend, tokenNll, HostPages,
+  adamwStep, causalAttention, createRuntime, groupMean, linearCrossEntropy, linearDistillation, startBackend, tokenNll, HostPages, storedGroups,
 } from '@mixsga/backend';
 import { checkJudge, encodeInstruction, evaluators, parseInstruction, perplexity, routing, runEvaluator, tokensOfText } from '@mixsga/evaluators';
 import { allocateRatios, formats, groupedFormat, kvGroupedFormat, latentFormat } from '@mixsga/experts';
@@ -21,7 +21,7 @@ let pool: CachePool;
 beforeAll(async () => {
   opened = await fromPretrained('sotu-mini', { backend: 'wasm' });
   trainable = await loadModel('sotu-mini');
-  pool = new CachePool(createRuntime(), { layers: 1, kvHeads: 2, headDim: 4, groupSizes: [1], fingerprint: 'tiny' });
+  pool = new CachePool(createRuntime(), { layers: 1, formats: [storedGroups({ kvHeads: 2, headDim: 4, groupSize: 1 })], fingerprint: 'tiny' });
 });
 afterAll(() => {
   opened.decoder.dispose();

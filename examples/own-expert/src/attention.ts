@@ -1,4 +1,4 @@
-import { createFormat, defaultGroupSizes, validateGroupSizes } from '@mixsga/experts';
+import { createFormat, defaultGroupSizes, type FormatLayout, validateGroupSizes } from '@mixsga/experts';
 import { mixtureKind } from '@mixsga/models';
 import { leadingHead } from './leading-head';
 
@@ -11,12 +11,10 @@ export const leading = mixtureKind<number>({
   formatSize: String,
   defaultSizes: defaultGroupSizes,
   compression: (groupSize) => groupSize,
-  formats: (sizes) => ({
-    // A head that has turned with its position is a head still.
-    takesRotatedKeys: true,
-    grouping: null,
-    stored: ({ kvHeads, headDim }) => sizes.map((groupSize) => ({ heads: (2 * kvHeads) / groupSize, headDim })),
-    create: ({ kvHeads, headDim }) => sizes.map((groupSize) => createFormat(leadingHead, { kvHeads, headDim, groupSize })),
-  }),
+  formats(sizes) {
+    const create = ({ kvHeads, headDim }: FormatLayout) => sizes.map((groupSize) => createFormat(leadingHead, { kvHeads, headDim, groupSize }));
+    // A rotated head is a head still.
+    return { takesRotatedKeys: true, grouping: null, stored: create, create };
+  },
   check: (sizes, { kvHeads }) => validateGroupSizes(sizes, kvHeads),
 });

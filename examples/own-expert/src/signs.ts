@@ -60,7 +60,7 @@ export const signsAttention: AttentionKind = {
           formats: {
             takesRotatedKeys: true,
             grouping: null,
-            stored: (layout) => [signs(layout).stored],
+            stored: (layout) => [signs(layout)],
             create: (layout) => [signs(layout)],
           },
           storedKvHeads: (kvHeads) => kvHeads,

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createFormat, distortions, type FormatKind, fitLatentBasis, groupedFormat, type GroupedOptions, type KvFormat, mixKv } from './index';
+import { type Coarsening, createFormat, distortions, type FormatKind, fitLatentBasis, groupedFormat, type GroupedOptions, type KvFormat, mixKv } from './index';
 import { randomProjections, tensorsOf } from './latent/testing/random-projections';
 import { formatChecks, type FormatsOf } from './testing';
 
@@ -19,6 +19,18 @@ const examples: { readonly [Kind in FormatKind]: FormatsOf } = {
   },
 };
 
+/** The coarser forms of groups of 2 of 8 heads of 5, by a way that is wrong. */
+function wrongly(apply: (right: Coarsening, from: Float32Array, to: Float32Array) => void): NonNullable<KvFormat['coarser']> {
+  const coarser = groupedFormat({ kvHeads: 8, headDim: 5, groupSize: 2 }).coarser!;
+  return {
+    ladder: coarser.ladder,
+    to(form) {
+      const right = coarser.to(form);
+      return right && { ...right, apply: (from: Float32Array, to: Float32Array) => apply(right, from, to) };
+    },
+  };
+}
+
 describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
   beforeAll(() => startBackend(backend));
   beforeEach(() => tf.engine().startScope());
@@ -27,6 +39,29 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
   describe.each(Object.entries(examples))('format %s', (_, create) => {
     it.each(formatChecks)('$name', ({ run }) => run(create));
   });
+
+  it.each<[string, Partial<KvFormat>, RegExp]>([
+    ['a form of as many bytes', { coarser: { ladder: [{ ...groupedFormat({ kvHeads: 8, headDim: 5, groupSize: 2 }), name: 'twin' }], to: () => null } }, /expected fewer bits with each form, got 1280, 1280 of f32$/],
+    ['a form of its own name', { name: 'grouped:4' }, /expected names of their own, got grouped:4, grouped:4, grouped:8$/],
+    ['no way to a form', { coarser: { ladder: [groupedFormat({ kvHeads: 8, headDim: 5, groupSize: 8 })], to: () => null } }, /expected a way from grouped:2 to grouped:8$/],
+    ['no meaning of its forms', { meaningOf: undefined }, /expected meaningOf beside coarser, got none$/],
+    ['another meaning', { meaningOf: () => groupedFormat({ kvHeads: 8, headDim: 5, groupSize: 8 }) }, /expected the meaning of grouped:4, got grouped:8$/],
+    ['a way that keeps the first heads', { coarser: wrongly((_, from, to) => to.set(from.subarray(0, to.length))) }, /expected what grouped:4 stores to be .+ at element \d+, got /],
+    ['a way that writes half of a token', { coarser: wrongly((right, from, to) => right.apply(from.subarray(0, from.length / 2), to.subarray(0, to.length / 2))) }, /expected what grouped:4 stores to be .+, got NaN$/],
+  ])('finds %s', async (_, change, message) => {
+    const results: string[] = [];
+    // One after the other, as each has the scope of its tensors.
+    for (const { name, run } of formatChecks) {
+      if (!name.includes('coarse')) continue;
+      const wrong = run((layout) => [{ ...groupedFormat({ ...layout, groupSize: 2 }), ...(layout.kvHeads === 8 && (change as Partial<KvFormat>)) }]);
+      results.push(await wrong.then(() => 'passed', (error: Error) => error.message));
+    }
+    expect(results.filter((result) => message.test(result)), results.join('\n')).toHaveLength(1);
+  });
+
+  it.each(formatChecks.filter(({ name }) => name.includes('coarse')))('grouped over the root: $name', ({ run }) =>
+    run((layout) => divisors(layout.kvHeads).map((groupSize) => createFormat('grouped', { ...layout, groupSize, pooling: 'root' }))),
+  );
 
   /** A group size, a multiple of it, and KV heads that both divide. */
   const nested = fc

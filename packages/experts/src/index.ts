@@ -18,4 +18,6 @@ export { mixKv } from './mix';
 export type { SoftMixture } from './mix';
 export { capacities, normaliseRatios, validateRatios } from './ratios';
 // What a format is belongs to whoever runs it.
-export type { FormatLayout, KeyValue, KvFormat, LatentBasis, Packing, Pooling, StoredShape } from '@mixsga/backend';
+export type {
+  CoarserForms, Coarsening, FormatLayout, KeyValue, KvFormat, LatentBasis, Packing, Pooling, StoredFormat, StoredShape, StoredToken,
+} from '@mixsga/backend';

@@ -1,10 +1,11 @@
-import { ArgumentError, BackendError, HostPages, TOKENS_PER_PAGE, type PageStore } from '@mixsga/backend';
+import { ArgumentError, BackendError, groupingOf, HostPages, storedLatent, TOKENS_PER_PAGE, type PageStore, type StoredFormat, type StoredShape } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 import { CachePool, kvBytesPerToken, type CacheLayout, type CreateOptions, type KvCache } from './index';
+import { groups } from './testing/drive';
 import { WatchedRuntime } from './testing/watched-pages';
 
-const opt: CacheLayout = { layers: 12, kvHeads: 12, headDim: 64, groupSizes: [1, 2, 4], fingerprint: 'opt-125m' };
-const small: CacheLayout = { layers: 2, kvHeads: 4, headDim: 2, groupSizes: [1, 2, 4], fingerprint: 'small' };
+const opt: CacheLayout = { layers: 12, formats: groups(12, 64, [1, 2, 4]), fingerprint: 'opt-125m' };
+const small: CacheLayout = { layers: 2, formats: groups(4, 2, [1, 2, 4]), fingerprint: 'small' };
 
 /** Pages without memory, to count the bytes of large caches. */
 const weightless = {
@@ -65,7 +66,7 @@ describe('bytes', () => {
   });
 
   it('count no index for a single expert, and position and score of each token with a policy', () => {
-    const gqa = new CachePool(weightless, { ...opt, groupSizes: [2] });
+    const gqa = new CachePool(weightless, { ...opt, formats: groups(12, 64, [2]) });
     const plain = gqa.create();
     const evicting = gqa.create({ cache: 'window:0.5', maxTokens: 10 });
     for (let token = 0; token < 8; token++) for (const cache of [plain, evicting]) step(cache, 12, 0);
@@ -76,7 +77,7 @@ describe('bytes', () => {
 
   it('of a page that forks share are shared out among them', () => {
     const runtime = new WatchedRuntime();
-    const pool = new CachePool(runtime, { ...small, groupSizes: [1] });
+    const pool = new CachePool(runtime, { ...small, formats: groups(4, 2, [1]) });
     const cache = pool.create();
     for (let token = 0; token < 40; token++) step(cache, 2, 0);
     const pages = (caches: KvCache[]) => caches.map((each) => (each.bytes().allocated - 2) / runtime.stores[0]!.bytesPerPage);
@@ -159,8 +160,8 @@ describe('bulk append', () => {
     const plans = [0, 1].map((layer) => cache.planRows(layer, Int32Array.of(2, 0, 2, 2, 0)));
     const [full, quarter] = plans[0]!;
     expect(plans[0]).toHaveLength(2);
-    expect([full!.groupSize, full!.firstSlot, [...full!.rows], full!.segment.store.heads]).toEqual([1, 0, [1, 4], 4]);
-    expect([quarter!.groupSize, quarter!.firstSlot, [...quarter!.rows], quarter!.segment.store.heads]).toEqual([4, 1, [0, 2, 3], 1]);
+    expect([full!.segment.format!.name, full!.firstSlot, [...full!.rows], full!.segment.store.heads]).toEqual(['grouped:1', 0, [1, 4], 4]);
+    expect([quarter!.segment.format!.name, quarter!.firstSlot, [...quarter!.rows], quarter!.segment.store.heads]).toEqual(['grouped:4', 1, [0, 2, 3], 1]);
     expect(cache.tokensSeen).toBe(1);
     cache.commitRows();
     expect([cache.tokensSeen, cache.expertCounts()]).toEqual([6, [4, 0, 8]]);
@@ -251,8 +252,8 @@ describe('a cache', () => {
   it('says what it ranks by', () => {
     const pool = new CachePool(new WatchedRuntime(), small);
     const traits = (options: CreateOptions) => {
-      const { moves, observes, budget, groupSizes } = pool.create({ ...options, maxTokens: 10 });
-      return [moves, observes, budget, groupSizes];
+      const { moves, observes, budget, formats } = pool.create({ ...options, maxTokens: 10 });
+      return [moves, observes, budget, groupingOf(formats)!.groupSizes];
     };
     expect(traits({})).toEqual([false, false, null, [1, 2, 4]]);
     expect(traits({ cache: 'window:0.5' })).toEqual([true, false, null, [1, 2, 4]]);
@@ -261,32 +262,30 @@ describe('a cache', () => {
     expect(traits({ cache: 'oldest:9999B' })).toEqual([true, false, 9999, [1, 2, 4]]);
   });
 
-  it('needs a layout with counts from 1 and group sizes that fit', () => {
+  it('needs a layout with counts from 1 and formats of one layer', () => {
     const make = (change: Partial<CacheLayout>) => () => new CachePool(new WatchedRuntime(), { ...small, ...change });
-    for (const groupSizes of [[-1], [0.5], [0], new Array<number>(257).fill(1)]) expect(make({ groupSizes })).toThrow('CachePool: expected 1 to 256 group sizes that divide 4 KV heads, got');
-    for (const change of [{ layers: 1 }, { headDim: 1 }, { kvHeads: 1, groupSizes: [1] }, { groupSizes: new Array<number>(256).fill(1) }]) expect(make(change)).not.toThrow();
-    const entry = { heads: 1, headDim: 8 };
-    for (const change of [
-      { groupSizes: [1, 1], entries: [entry] }, { groupSizes: [1], entries: [entry, entry] }, { groupSizes: [2], entries: [entry] }, { groupSizes: [1, 2], entries: [entry, entry] },
-      ...[{ heads: 0, headDim: 8 }, { heads: 1, headDim: 0 }, { heads: 1, headDim: 1.5 }, { heads: 0.5, headDim: 1 }].map((bad) => ({ groupSizes: [1, 1], entries: [entry, bad] })),
-    ]) {
-      expect(make(change)).toThrow(`CachePool: expected an entry of vectors for each of ${change.groupSizes.length} experts, all of group size 1, got ${JSON.stringify(change.entries)} and ${change.groupSizes.join(', ')}`);
+    for (const many of [0, 257]) expect(make({ formats: groups(4, 2, new Array<number>(many).fill(1)) })).toThrow(`CachePool: expected 1 to 256 formats, got ${many}`);
+    for (const change of [{ layers: 1 }, { formats: groups(4, 1, [1]) }, { formats: groups(1, 2, [1]) }, { formats: groups(4, 2, new Array<number>(256).fill(1)) }]) expect(make(change)).not.toThrow();
+    const own = (stored: StoredShape, change: Partial<StoredFormat> = {}) => ({ name: 'own', kvHeads: 4, headDim: 2, stored, ...change });
+    for (const bad of [{ heads: 0, headDim: 8 }, { heads: 1, headDim: 0 }, { heads: 1, headDim: 1.5 }, { heads: 0.5, headDim: 1 }]) {
+      expect(make({ formats: [own({ heads: 1, headDim: 8 }), own(bad)] })).toThrow(`CachePool: expected the counts of format own to be whole numbers from 1, got {"kvHeads":4,"headDim":2,"stored":${JSON.stringify(bad)}}`);
     }
+    const packing = { bytes: 0.5, pack: () => undefined, unpack: () => undefined };
+    expect(make({ formats: [own({ heads: 1, headDim: 8, packing })] })).toThrow('CachePool: expected the counts of format own');
+    expect(make({ formats: [own({ heads: 1, headDim: 8 }), own({ heads: 1, headDim: 8 }, { name: 'wide', kvHeads: 8 })] })).toThrow('CachePool: expected formats of 4 KV heads of 2, as own has, got 8 of 2 in wide');
+    expect(make({ formats: [own({ heads: 1, headDim: 8 }), own({ heads: 1, headDim: 7 })] })).toThrow('CachePool: expected formats of one name to store the same, got two of own');
     expect(make({ layers: 0 })).toThrow('CachePool: expected layers to be a whole number from 1, got 0');
-    expect(make({ headDim: 1.5 })).toThrow('CachePool: expected headDim to be a whole number from 1, got 1.5');
-    expect(make({ groupSizes: [1, 3] })).toThrow('CachePool: expected 1 to 256 group sizes that divide 4 KV heads, got 1, 3');
-    expect(make({ groupSizes: [] })).toThrow(ArgumentError);
   });
 
   it('shares one store among experts of as many stored heads', () => {
     const runtime = new WatchedRuntime();
-    new CachePool(runtime, { ...small, groupSizes: [1, 2, 1, 4] });
+    new CachePool(runtime, { ...small, formats: groups(4, 2, [1, 2, 1, 4]) });
     expect(runtime.stores.map(({ heads }) => heads)).toEqual([4, 2, 1]);
   });
 });
 
 describe('a sliding window', () => {
-  const two: CacheLayout = { layers: 2, kvHeads: 4, headDim: 2, groupSizes: [1, 2, 4], fingerprint: 'windows' };
+  const two: CacheLayout = { layers: 2, formats: groups(4, 2, [1, 2, 4]), fingerprint: 'windows' };
   const experts = (token: number) => (token * token + 1) % 3;
   const append = (cache: KvCache, from: number, end: number) => {
     for (let token = from; token < end; token++) {
@@ -339,23 +338,23 @@ describe('a sliding window', () => {
   });
 });
 
-describe('a limit in bytes over nested entries', () => {
+describe('a limit in bytes over latents', () => {
   const latent: CacheLayout = {
-    layers: 1, kvHeads: 2, headDim: 8, groupSizes: [1], entries: [{ heads: 1, headDim: 16 }], nested: true, fingerprint: 'latent',
+    layers: 1, formats: [storedLatent({ kvHeads: 2, headDim: 8, rank: 16 })], fingerprint: 'latent',
   };
 
   const host: ConstructorParameters<typeof CachePool>[0] = {
     pages: (format) => new HostPages(format),
   };
 
-  /** A token whose numbers tell it and their place. */
+  /** A token whose dimensions tell it and their place. */
   function append(cache: KvCache, token: number): void {
     const { segments, slots } = cache.view(0);
     segments[0]!.store.write(slots[0]!.page, slots[0]!.offset, Float32Array.from({ length: 16 }, (_, i) => 100 * token + i), new Float32Array(0));
     cache.commit([0]);
   }
 
-  it('keeps the first numbers of the least important tokens', async () => {
+  it('keeps the first dimensions of the least important tokens', async () => {
     const pool = new CachePool(host, latent);
     const bytes = 40 * (4 * 4 + 8) + 72;
     const cache = pool.create({ cache: `oldest@2,4:${bytes}B`, maxTokens: 41 });
@@ -382,24 +381,41 @@ describe('a limit in bytes over nested entries', () => {
 
   it('is coarsened no further than until all tokens at the coarsest would take two thirds of the bytes, also when it is restored for more', async () => {
     const pool = new CachePool(host, latent);
-    // 16, 8, 4, 2 and 1 numbers, and 8 bytes.
-    for (const [share, sizes] of [[60, [1, 2]], [36, [1, 2, 4]], [35, [1, 2, 4, 8]], [24, [1, 2, 4, 8]], [18, [1, 2, 4, 8, 16]], [13, [1, 2, 4, 8, 16]]] as const) {
-      expect(pool.create({ cache: `oldest:${100 * share}B`, maxTokens: 100 }).groupSizes).toEqual(sizes);
+    const names = (...ranks: number[]) => ranks.map((rank) => `latent:${rank}`);
+    const formatsOf = (cache: KvCache) => cache.formats.map(({ name }) => name);
+    // A float32 for each dimension, and 8 bytes.
+    for (const [share, ranks] of [[60, [16, 8]], [36, [16, 8, 4]], [35, [16, 8, 4, 2]], [24, [16, 8, 4, 2]], [18, [16, 8, 4, 2, 1]], [13, [16, 8, 4, 2, 1]]] as const) {
+      expect(formatsOf(pool.create({ cache: `oldest:${100 * share}B`, maxTokens: 100 }))).toEqual(names(...ranks));
     }
-    expect(pool.create({ cache: 'oldest:7200B:coarsen+evict' }).groupSizes).toEqual([1, 2, 4, 8, 16]);
+    expect(formatsOf(pool.create({ cache: 'oldest:7200B:coarsen+evict' }))).toEqual(names(16, 8, 4, 2, 1));
     const cache = pool.create({ cache: 'mean-attention:3600B', maxTokens: 100 });
     append(cache, 0);
     const restored = await pool.restore(await cache.serialise(), { maxTokens: 140 });
-    expect(restored.groupSizes).toEqual([1, 2, 4]);
+    expect(formatsOf(restored)).toEqual(names(16, 8, 4));
     expect(() => pool.create({ cache: 'oldest@2:3600B', maxTokens: 140 })).toThrow('cache oldest@2:3600B: expected at least');
   });
 
-  it('is refused of entries that are not nested, of several, and for sizes that do not divide them', () => {
-    const create = (layout: Partial<CacheLayout>, policy = 'oldest') => () =>
-      new CachePool(host, { ...latent, ...layout }).create({ cache: `${policy}:1000000B`, maxTokens: 9 });
-    const refusal = 'cache: expected experts that group heads, or a single latent, by which tokens are coarsened, got others';
-    expect(create({ nested: false })).toThrow(refusal);
-    expect(create({ groupSizes: [1, 1], entries: [{ heads: 1, headDim: 16 }, { heads: 1, headDim: 8 }] })).toThrow(refusal);
-    expect(create({}, 'oldest@3')).toThrow('cache: expected sizes that divide 16, got 3');
+  it('goes down to shorter latents from those of several experts, and is restored by their names', async () => {
+    const pool = new CachePool(host, { ...latent, formats: [16, 8].map((rank) => storedLatent({ kvHeads: 2, headDim: 8, rank })) });
+    const cache = pool.create({ cache: 'oldest:1500B', maxTokens: 41 });
+    for (let token = 0; token < 40; token++) {
+      append(cache, token);
+      expect(cache.bytes().used).toBeLessThanOrEqual(1500);
+    }
+    expect(cache.formats.map(({ name }) => name)).toEqual(['latent:16', 'latent:8', 'latent:4']);
+    expect(cache.tokensKept(0)).toBe(40);
+    const bytes = await cache.serialise();
+    expect(new TextDecoder().decode(bytes)).toContain('"formats":["latent:16","latent:8","latent:4"]');
+    const restored = await pool.restore(bytes);
+    expect([restored.expertCounts(), await restored.serialise()]).toEqual([cache.expertCounts(), bytes]);
+  });
+
+  it('is refused of formats without a coarser form, and for sizes that do not divide', () => {
+    const create = (formats: readonly StoredFormat[], policy = 'oldest') => () =>
+      new CachePool(host, { ...latent, formats }).create({ cache: `${policy}:1000000B`, maxTokens: 9 });
+    const own = { name: 'own', kvHeads: 2, headDim: 8, stored: { heads: 1, headDim: 16 } };
+    expect(create([own])).toThrow('cache: expected formats that tokens can be coarsened to, got own; use eviction, such as h2o:0.5');
+    expect(create([own], 'oldest@2')).toThrow('cache: expected no sizes for own, which has no coarser form, got 2');
+    expect(create(latent.formats, 'oldest@3')).toThrow('cache: expected sizes that divide 16, got 3');
   });
 });

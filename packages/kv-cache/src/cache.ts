@@ -1,9 +1,9 @@
-import { ArgumentError, type LayerView, type StorePlan } from '@mixsga/backend';
+import { ArgumentError, type LayerView, type StoredFormat, type StorePlan } from '@mixsga/backend';
 import type { LimitedLayer } from './layers/limited';
 import type { KeepAllLayer } from './layers/keep-all';
 import type { CacheLayout, StoredToken } from './layout';
 import type { Limit } from './policies/limit';
-import { headerOf, serialise } from './serialise';
+import { serialise } from './serialise';
 
 type CacheLayer = KeepAllLayer | LimitedLayer;
 
@@ -54,14 +54,14 @@ export class KvCache {
     return this.#limit !== null;
   }
 
-  /** Group size of each expert, and then of those that tokens are only coarsened to. */
-  get groupSizes(): readonly number[] {
-    return this.#limit?.groupSizes ?? this.#owner.layout.groupSizes;
+  /** The format of each expert, and then those that tokens are only coarsened to. */
+  get formats(): readonly StoredFormat[] {
+    return this.#limit?.formats ?? this.#owner.layout.formats;
   }
 
-  /** What is stored of a token in a layer, keys and values together: for each of {@link groupSizes}. */
+  /** What is stored of a token in a layer, keys and values together: for each of {@link formats}. */
   get stored(): readonly StoredToken[] {
-    return this.#layers[0]!.arenas.map(({ store: { heads, valueHeads = heads, headDim }, bytesPerToken }) => ({ heads: heads + valueHeads, headDim, bytes: bytesPerToken }));
+    return this.#layers[0]!.arenas.map(({ format: { stored: { heads, headDim } }, bytesPerToken }) => ({ heads, headDim, bytes: bytesPerToken }));
   }
 
   /** Tokens that a layer has. */
@@ -91,14 +91,14 @@ export class KvCache {
    */
   observe(layer: number, segment: number, probabilities: Float32Array): void {
     const observing = this.#layer('observe', layer);
-    this.#expectExpert('observe', segment, this.groupSizes.length);
+    this.#expectExpert('observe', segment, this.formats.length);
     observing.observe(segment, probabilities);
   }
 
   /**
    * The token of the step becomes part of the cache: every layer was viewed and the token's keys and values written to
    * its expert's slot. Then the policy evicts. This needs no memory: in a fork, where to evict can mean to copy a shared
-   * page, a token for which there is none goes with a later commit. With a KV budget tokens lose heads until the next token has
+   * page, a token for which there is none goes with a later commit. With a limit in bytes tokens are coarsened until the next one has
    * room; where there is no memory for that, the next {@link view} does it or throws.
    *
    * @param experts its expert in each layer
@@ -154,8 +154,8 @@ export class KvCache {
   }
 
   /**
-   * The planned rows become part of the cache. Then the policy evicts, down to its capacity at once, or tokens lose heads until the
-   * KV budget holds.
+   * The planned rows become part of the cache. Then the policy evicts, down to its capacity at once, or tokens are coarsened until the
+   * limit in bytes holds.
    *
    * @throws ArgumentError when the layers were not all given a plan of as many rows
    * @throws BackendError with a KV budget, when there is no memory for the pages that tokens move to; the rows are dropped then
@@ -192,17 +192,17 @@ export class KvCache {
     return found.expertOf(token);
   }
 
-  /** Kept tokens by expert, summed over the layers: as many as {@link groupSizes}. */
+  /** Kept tokens by expert, summed over the layers: as many as {@link formats}. */
   expertCounts(): number[] {
     this.#expectLive('expertCounts');
-    return this.groupSizes.map((_, expert) =>
+    return this.formats.map((_, expert) =>
       this.#layers.reduce((sum, { arenas }) => sum + arenas[expert]!.tokens, 0),
     );
   }
 
   /**
-   * `used`: keys and values of the tokens kept, and for each layer the entries that tell which expert has which token:
-   * the bits of the index, or with an eviction policy or a KV budget the position and score of each (4 + 4 bytes). `allocated`: the buffers that hold these, as they are, with reserved slots; a page that n forks share counts as its
+   * `used`: what is stored of the tokens kept, and for each layer what tells the place of each token: the bits of the expert index, or with
+   * a limit its position and score (4 + 4 bytes). `allocated`: the buffers that hold these, as they are, with reserved slots; a page that n forks share counts as its
    * nth part in each, so that the sum over caches is what they hold together. The free pages of the pool are in
    * {@link CachePool.allocatedBytes} alone.
    */
@@ -259,7 +259,7 @@ export class KvCache {
     // Nobody writes to the pages of a fork.
     const fork = this.fork();
     try {
-      return await serialise({ layout: this.#owner.layout, tokensSeen: fork.tokensSeen, ...headerOf(this.#limit) }, fork.#layers);
+      return await serialise({ layout: this.#owner.layout, limit: this.#limit, tokensSeen: fork.tokensSeen }, fork.#layers);
     } finally {
       fork.dispose();
     }
@@ -287,7 +287,7 @@ export class KvCache {
     if (!this.#owner.caches.has(this)) throw new ArgumentError(`KvCache.${method}: this cache is disposed; create another one`);
   }
 
-  #expectExpert(method: string, expert: number, experts = this.#owner.layout.groupSizes.length): void {
+  #expectExpert(method: string, expert: number, experts = this.#owner.layout.formats.length): void {
     if (!Number.isInteger(expert) || expert < 0 || expert >= experts) {
       throw new ArgumentError(`KvCache.${method}: expected an expert below ${experts}, got ${expert}`);
     }

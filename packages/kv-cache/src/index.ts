@@ -2,7 +2,7 @@ export { kvBytesPerToken } from './accounting';
 export type { KvLayout } from './accounting';
 export type { KvCache } from './cache';
 export { ExpertIndex } from './expert-index';
-export type { CacheLayout, StoredEntry, StoredToken } from './layout';
+export type { CacheLayout, StoredToken } from './layout';
 export { CachePool } from './pool';
 export type { CreateOptions } from './pool';
 export { cacheOfFields, fieldsOfCache } from './policies/cache-fields';

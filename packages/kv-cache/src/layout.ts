@@ -1,10 +1,7 @@
-import { ArgumentError, type KvType, type OptionNames, type Pooling, type StoredShape } from '@mixsga/backend';
+import { ArgumentError, groupingOf, storedBits, type KvType, type OptionNames, type PageFormat, type StoredFormat, type StoredShape } from '@mixsga/backend';
 
-/** Vectors that are stored of a token. */
-export type StoredEntry = StoredShape;
-
-/** The same as a cache has it. */
-export interface StoredToken extends StoredEntry {
+/** What is stored of a token, as a cache has it. */
+export interface StoredToken extends Pick<StoredShape, 'heads' | 'headDim'> {
   /** Of the dimensions, and with int8 of their scales. */
   readonly bytes: number;
 }
@@ -13,70 +10,63 @@ export interface StoredToken extends StoredEntry {
 export interface CacheLayout {
   /** Layers that store keys and values of their own. */
   readonly layers: number;
-  /** KV heads of the unmodified model. */
-  readonly kvHeads: number;
-  readonly headDim: number;
-  /** Query heads, where they are more than `kvHeads`: memory is laid out to suit them. */
+  /**
+   * What each expert stores of a token, such as `storedGroups` or a `KvFormat`: one of group size g is GQA, of size 1 the unmodified model. Where a
+   * limit coarsens tokens, they move to the coarser forms that these formats have.
+   */
+  readonly formats: readonly StoredFormat[];
+  /** Query heads, where they are more than the KV heads: memory is laid out to suit them. */
   readonly queryHeads?: number;
-  /** Group size of each expert; each divides `kvHeads`. One expert of size g is GQA, of size 1 the unmodified model. */
-  readonly groupSizes: readonly number[];
-  /**
-   * What each expert stores of a token where that is not the heads of a group size: a number of vectors, for keys and values together. Then
-   * the group sizes are all 1.
-   */
-  readonly entries?: readonly StoredEntry[];
-  /**
-   * Whether the first numbers of a vector are a coarser form of it, as in a latent whose numbers come in order of weight. Then a KV budget
-   * coarsens tokens by leaving the last ones out, where there is a single expert; of other entries a budget can't be had.
-   */
-  readonly nested?: boolean;
-  /** What a group of heads becomes where a KV budget coarsens tokens. Default: their mean. */
-  readonly pooling?: Pooling;
-  /** Element type of keys and values. Default f32. */
+  /** Element type of keys and values, where a format does not pack them. Default f32. */
   readonly type?: KvType;
   /** Names the model and its weights: a cache can be restored only where this is the same. */
   readonly fingerprint: string;
 }
 
-export const LAYOUT: OptionNames<CacheLayout> = {
-  layers: true, kvHeads: true, headDim: true, queryHeads: true, groupSizes: true, entries: { heads: true, headDim: true, packing: true }, nested: true, pooling: true, type: true, fingerprint: true,
-};
+export const LAYOUT: OptionNames<CacheLayout> = { layers: true, formats: true, queryHeads: true, type: true, fingerprint: true };
 
-/** What an arena has of a token: of heads that are grouped by `size` keys, and values, of so many heads; of entries their numbers, `size` times fewer. */
-export function entryOf({ kvHeads, headDim, entries }: Pick<CacheLayout, 'kvHeads' | 'headDim' | 'entries'>, size: number, arena: number): StoredEntry {
-  if (!entries) return { heads: kvHeads / size, headDim };
-  const { heads, headDim: numbers, packing } = entries[arena] ?? entries[0]!;
-  return { heads, headDim: numbers / size, ...(packing && { packing }) };
+/** Bytes of a token in a format. */
+export function bytesOf({ stored }: StoredFormat, type: KvType): number {
+  return storedBits(stored, type) / 8;
 }
 
-/** What the sizes of a budget's arenas divide. */
-export function divisibleBy({ kvHeads, entries }: Pick<CacheLayout, 'kvHeads' | 'entries'>): number {
-  return entries ? entries[0]!.headDim : kvHeads;
+/** Whether stores have keys and values in the same vectors. Kernels for groups of heads read them apart. */
+export function isJoint(formats: readonly StoredFormat[]): boolean {
+  return groupingOf(formats) === null;
 }
 
-/** @throws ArgumentError when a count is not a whole number from 1, a group size does not divide the KV heads, or entries are not one for each of them */
-export function checkLayout({ layers, kvHeads, headDim, groupSizes, entries }: CacheLayout): void {
-  for (const [name, count] of Object.entries({ layers, kvHeads, headDim })) {
-    if (!Number.isInteger(count) || count < 1) {
-      throw new ArgumentError(`CachePool: expected ${name} to be a whole number from 1, got ${count}`);
+/** Heads of keys, and as many of values, or vectors of both together. */
+export function pageHeads({ stored: { heads } }: StoredFormat, joint: boolean): number {
+  return joint ? heads : heads / 2;
+}
+
+/** The pages of one of the forms in a layout. */
+export function pageFormatOf(form: StoredFormat, { formats, queryHeads, type = 'f32' }: CacheLayout): PageFormat {
+  const joint = isJoint(formats);
+  const { headDim, packing } = form.stored;
+  return { heads: pageHeads(form, joint), headDim, queryHeads: queryHeads ?? form.kvHeads, type, ...(joint && { joint, ...(packing && { packing }) }) };
+}
+
+/** @throws ArgumentError when a count is not a whole number from 1, or the formats are not those of one layer */
+export function checkLayout(who: string, { layers, formats }: Pick<CacheLayout, 'layers' | 'formats'>): void {
+  if (!isCount(layers)) throw new ArgumentError(`${who}: expected layers to be a whole number from 1, got ${layers}`);
+  if (formats.length === 0 || formats.length > 256) throw new ArgumentError(`${who}: expected 1 to 256 formats, got ${formats.length}`);
+  const [first] = formats as [StoredFormat];
+  for (const format of formats) {
+    const { name, kvHeads, headDim, stored } = format;
+    if (![kvHeads, headDim, stored.heads, stored.headDim, stored.packing?.bytes ?? 1].every(isCount)) {
+      throw new ArgumentError(`${who}: expected the counts of format ${name} to be whole numbers from 1, got ${JSON.stringify({ kvHeads, headDim, stored })}`);
+    }
+    if (kvHeads !== first.kvHeads || headDim !== first.headDim) {
+      throw new ArgumentError(`${who}: expected formats of ${first.kvHeads} KV heads of ${first.headDim}, as ${first.name} has, got ${kvHeads} of ${headDim} in ${name}`);
+    }
+    const twin = formats.find((other) => other.name === name)!;
+    if (storedBits(stored, 'f32') !== storedBits(twin.stored, 'f32')) {
+      throw new ArgumentError(`${who}: expected formats of one name to store the same, got two of ${name}`);
     }
   }
-  if (
-    groupSizes.length === 0 ||
-    groupSizes.length > 256 ||
-    groupSizes.some((size) => !Number.isInteger(size) || size < 1 || kvHeads % size !== 0)
-  ) {
-    throw new ArgumentError(
-      `CachePool: expected 1 to 256 group sizes that divide ${kvHeads} KV heads, got ${groupSizes.join(', ') || 'none'}`,
-    );
-  }
-  if (entries && !(entries.length === groupSizes.length && groupSizes.every((size) => size === 1) && entries.every(isEntry))) {
-    throw new ArgumentError(
-      `CachePool: expected an entry of vectors for each of ${groupSizes.length} experts, all of group size 1, got ${JSON.stringify(entries)} and ${groupSizes.join(', ')}`,
-    );
-  }
 }
 
-function isEntry({ heads, headDim }: StoredEntry): boolean {
-  return [heads, headDim].every((count) => Number.isInteger(count) && count >= 1);
+function isCount(value: number): boolean {
+  return Number.isInteger(value) && value >= 1;
 }

@@ -1,9 +1,9 @@
-import { ArgumentError, expectOptions, type InferenceRuntime, type OptionNames, type Pooling } from '@mixsga/backend';
+import { ArgumentError, expectOptions, type InferenceRuntime, type OptionNames, type StoredFormat } from '@mixsga/backend';
 import { KvCache, type CacheOwner } from './cache';
 import { Arena } from './layers/arena';
 import { KeepAllLayer } from './layers/keep-all';
 import { LimitedLayer } from './layers/limited';
-import { checkLayout, divisibleBy, entryOf, LAYOUT, type CacheLayout, type StoredEntry } from './layout';
+import { checkLayout, LAYOUT, pageFormatOf, type CacheLayout } from './layout';
 import { CACHE_SPEC, resolveCacheSpec, type CacheSpec, type ResolvedSpec } from './policies/cache-spec';
 import { limitOf, type Limit } from './policies/limit';
 import { headerOf, SerialisedCache, specOfHeader, type Header, type Places } from './serialise';
@@ -18,13 +18,12 @@ export interface CreateOptions {
 
 const OPTIONS: OptionNames<CreateOptions> = { cache: CACHE_SPEC, maxTokens: true };
 
-/** The memory of a model's caches: one page store for each count of stored heads, for all layers and sequences. */
+/** The memory of a model's caches: one page store for each shape of stored tokens, for all layers and sequences. */
 export class CachePool {
   readonly #owner: CacheOwner;
-  readonly #pooling: Pooling;
   /** By what is stored of a token. */
-  readonly #memory = new Map<unknown, SharedPages>();
-  readonly #newMemory: (entry: StoredEntry, valueHeads: number) => SharedPages;
+  readonly #memory = new Map<string, SharedPages>();
+  readonly #runtime: Pick<InferenceRuntime, 'pages'>;
   #disposed = false;
 
   /**
@@ -33,19 +32,11 @@ export class CachePool {
    */
   constructor(runtime: Pick<InferenceRuntime, 'pages'>, layout: CacheLayout) {
     expectOptions('CachePool', layout, LAYOUT);
-    checkLayout(layout);
-    const { layers, kvHeads, headDim, queryHeads = kvHeads, groupSizes, entries, nested = false, pooling = 'mean', type = 'f32', fingerprint } = layout;
-    this.#pooling = pooling;
-    this.#newMemory = (entry, valueHeads) => {
-      const store = runtime.pages({ ...entry, valueHeads, queryHeads, type });
-      if (store.type !== type) throw new ArgumentError(`CachePool: expected a runtime with pages of ${type}, got pages of ${store.type}`);
-      if ((store.valueHeads ?? store.heads) !== valueHeads) {
-        throw new ArgumentError('CachePool: expected a runtime whose pages can hold keys and values together, got one that groups heads; use pages of the host');
-      }
-      return new SharedPages(store);
-    };
-    this.#owner = { layout: { layers, kvHeads, headDim, groupSizes: [...groupSizes], type, fingerprint, ...(entries && { entries, nested }) }, caches: new Set() };
-    this.#memoryOf(groupSizes);
+    checkLayout('CachePool', layout);
+    const { formats, type = 'f32' } = layout;
+    this.#runtime = runtime;
+    this.#owner = { layout: { ...layout, formats: [...formats], type }, caches: new Set() };
+    for (const format of formats) this.#memoryOf(format);
   }
 
   /** Bytes of all page buffers, whether a cache holds their pages or they are free. */
@@ -98,51 +89,47 @@ export class CachePool {
   }
 
   #layers(limit: Limit | null, places?: readonly Places[]): (KeepAllLayer | LimitedLayer)[] {
-    const { layers, groupSizes } = this.#owner.layout;
-    const memory = this.#memoryOf(limit?.groupSizes ?? groupSizes);
+    const { layers, formats } = this.#owner.layout;
     return Array.from({ length: layers }, (_, layer) => {
-      const arenas = memory.map((each) => new Arena(each));
+      const arenas = (limit?.formats ?? formats).map((format) => new Arena(this.#memoryOf(format), format));
       const place = places?.[layer];
-      if (limit) return new LimitedLayer(arenas, limit, groupSizes.length, this.#pooling, layer, place?.entries);
-      return new KeepAllLayer(arenas, { groupSizes, experts: groupSizes.length }, place?.index);
+      return limit ? new LimitedLayer(arenas, formats.length, limit, layer, place?.entries) : new KeepAllLayer(arenas, place?.index);
     });
   }
 
-  /** Of each expert by its group size; those that store the same of a token share it. */
-  #memoryOf(groupSizes: readonly number[]): SharedPages[] {
-    const { layout } = this.#owner;
-    return groupSizes.map((size, expert) => {
-      const entry = entryOf(layout, size, expert);
-      const key = entry.packing ?? `${entry.heads}x${entry.headDim}`;
-      const memory = this.#memory.get(key) ?? this.#newMemory(entry, layout.entries ? 0 : entry.heads);
-      this.#memory.set(key, memory);
-      return memory;
-    });
+  /** Formats that store the same of a token share it. */
+  #memoryOf(format: StoredFormat): SharedPages {
+    const { name, stored } = format;
+    const key = stored.packing ? name : `${stored.heads}x${stored.headDim}`;
+    const memory = this.#memory.get(key) ?? this.#newMemory(format);
+    this.#memory.set(key, memory);
+    return memory;
   }
 
-  #limitOf(spec: ResolvedSpec | null, maxTokens: number | undefined, knownSizes?: readonly number[]): Limit | null {
-    if (!spec) return null;
-    const { layout } = this.#owner;
-    const { entries, nested } = layout;
-    if (spec.action !== 'evict' && entries && !(nested && entries.length === 1)) {
-      throw new ArgumentError(
-        'cache: expected experts that group heads, or a single latent, by which tokens are coarsened, got others; use eviction, such as h2o:0.5',
-      );
+  #newMemory(format: StoredFormat): SharedPages {
+    const { type, joint = false, ...pages } = pageFormatOf(format, this.#owner.layout);
+    const store = this.#runtime.pages({ ...pages, type: type!, joint });
+    if (store.type !== type) throw new ArgumentError(`CachePool: expected a runtime with pages of ${type}, got pages of ${store.type}`);
+    if ((store.joint ?? false) !== joint) {
+      throw new ArgumentError('CachePool: expected a runtime whose pages can hold keys and values together, got one that groups heads; use pages of the host');
     }
-    const tokenBytes = (sizes: readonly number[]) => this.#memoryOf(sizes).map((memory) => new Arena(memory).bytesPerToken);
-    return limitOf(spec, { ...layout, divisible: divisibleBy(layout), tokenBytes }, maxTokens ?? null, knownSizes);
+    return new SharedPages(store);
+  }
+
+  #limitOf(spec: ResolvedSpec | null, maxTokens: number | undefined, known?: readonly StoredFormat[]): Limit | null {
+    return spec && limitOf(spec, this.#owner.layout, maxTokens ?? null, known);
   }
 
   #restoredLimit(header: Header, { cache, maxTokens }: CreateOptions): Limit | null {
     const spec = cache === undefined ? specOfHeader(header) : resolveCacheSpec(cache);
     const { eviction: was = null, budget: had = null } = header;
-    const limit = this.#limitOf(spec, maxTokens ?? (was ?? had)?.maxTokens ?? undefined, had?.groupSizes);
-    const { eviction, budget } = headerOf(limit);
+    const limit = this.#limitOf(spec, maxTokens ?? (was ?? had)?.maxTokens ?? undefined, had ? header.arenas : undefined);
+    const { eviction, budget } = headerOf(limit, this.#owner.layout);
     for (const [name, before, now] of [
       ['eviction', was?.policy, eviction?.policy],
       ['a KV budget by', had?.policy, budget?.policy],
       ['a KV budget of bytes', had?.bytes, budget?.bytes],
-      ['a KV budget with group sizes', had?.groupSizes.join(','), budget?.groupSizes.join(',')],
+      ['a KV budget with', had ? header.arenas.map(({ name }) => name).join(', ') : undefined, budget ? limit!.formats.map(({ name }) => name).join(', ') : undefined],
     ] as const) {
       if (before === now) continue;
       throw new ArgumentError(`CachePool.restore: expected ${name} ${before ?? 'none'}, which the cache was made with, got ${now ?? 'none'}`);

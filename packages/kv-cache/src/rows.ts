@@ -1,4 +1,4 @@
-// Keys, or values, of an arena as bytes: float32 [n, heads, headDim]; with int8 the numbers int8 [n, heads, headDim], zeros up to a
+// Keys, or values, of an arena as bytes: float32 [n, heads, headDim]; with int8 its elements int8 [n, heads, headDim], zeros up to a
 // multiple of 4 bytes, and their scales float32 [n, heads]; of formats that pack their tokens, the bytes of one after the other.
 import { dequantiseHeads, quantiseHeads, type KvType, type Packing } from '@mixsga/backend';
 
@@ -9,7 +9,7 @@ export interface RowFormat {
   readonly packing?: Packing;
 }
 
-/** Bytes of the keys, or the values, of so many tokens. */
+/** Bytes of the keys, or the values, of a number of tokens. */
 export function rowBytes({ type, heads, headDim, packing }: RowFormat, tokens: number): number {
   if (packing) return 4 * Math.ceil((tokens * packing.bytes) / 4);
   const numbers = tokens * heads * headDim;

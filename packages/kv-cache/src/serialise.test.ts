@@ -1,9 +1,10 @@
 import { ArgumentError, BackendError, slotOf } from '@mixsga/backend';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CachePool, type CacheLayout, type CreateOptions, type KvCache } from './index';
+import { groups } from './testing/drive';
 import { WatchedRuntime, type WatchedPages } from './testing/watched-pages';
 
-const layout: CacheLayout = { layers: 2, kvHeads: 4, headDim: 3, groupSizes: [1, 2, 4], fingerprint: 'model-1' };
+const layout: CacheLayout = { layers: 2, formats: groups(4, 3, [1, 2, 4]), fingerprint: 'model-1' };
 
 /** A cache of `tokens` tokens with rows, experts and attention of no special kind. */
 function filled(pool: CachePool, tokens: number, options: CreateOptions = {}): KvCache {
@@ -205,11 +206,11 @@ describe('restore refuses', () => {
     await refused(new TextEncoder().encode('{"model": 1}'), /got "\{\\"model\\""$/);
   });
 
-  it.each<[keyof CacheLayout, Partial<CacheLayout>, string]>([
+  it.each<[string, Partial<CacheLayout>, string]>([
     ['fingerprint', { fingerprint: 'model-2' }, 'a cache with fingerprint "model-2", got one with "model-1"'],
-    ['groupSizes', { groupSizes: [2] }, 'a cache with groupSizes [2], got one with [1,2,4]'],
-    ['headDim', { headDim: 6 }, 'a cache with headDim 6, got one with 3'],
-    ['kvHeads', { kvHeads: 8 }, 'a cache with kvHeads 8, got one with 4'],
+    ['groupSizes', { formats: groups(4, 3, [2]) }, 'a cache with groupSizes [2], got one with [1,2,4]'],
+    ['headDim', { formats: groups(4, 6, [1, 2, 4]) }, 'a cache with headDim 6, got one with 3'],
+    ['kvHeads', { formats: groups(8, 3, [1, 2, 4]) }, 'a cache with kvHeads 8, got one with 4'],
     ['layers', { layers: 3 }, 'a cache with layers 3, got one with 2'],
   ])('a cache of another %s', async (_, change, message) => {
     const other = new WatchedRuntime();

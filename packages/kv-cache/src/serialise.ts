@@ -2,57 +2,68 @@
 //
 //   8 bytes   "mixsgakv"
 //   uint32    bytes of the header
-//   header    JSON in UTF-8 (see Header), spaces at its end
-//   places    of each layer: without a policy its packed expert index, zeros at its end;
-//             with one, or with a KV budget, for each arena, positions int32 [n] and scores float32 [n] in slot order
+//   header    JSON in UTF-8 (see FileHeader), spaces at its end
+//   places    of each layer: without a limit its packed expert index, zeros at its end;
+//             with one, for each arena, positions int32 [n] and scores float32 [n] in slot order
 //   rows      of each layer and arena: keys, then values, in slot order (see rows.ts)
 //   32 bytes  SHA-256 of all of the above
-import { ArgumentError, BackendError, TOKENS_PER_PAGE, type PageStore } from '@mixsga/backend';
+import { ArgumentError, BackendError, TOKENS_PER_PAGE, type PageStore, type StoredFormat } from '@mixsga/backend';
 import { expertBits, ExpertIndex } from './expert-index';
 import type { Arena } from './layers/arena';
 import type { KeepAllLayer } from './layers/keep-all';
 import { SlotEntries } from './layers/slot-entries';
 import { LimitedLayer } from './layers/limited';
-import { divisibleBy, entryOf, type CacheLayout } from './layout';
+import { isJoint, pageHeads, type CacheLayout } from './layout';
 import { formatPolicy, parsePolicy } from './policies/cache-fields';
 import { formatCacheSpec, resolveCacheSpec, type ResolvedSpec } from './policies/cache-spec';
 import type { Limit } from './policies/limit';
 import { decodeRows, encodeRows, rowBytes, type RowFormat } from './rows';
+import { arenaKeys, arenasOf, layoutKeys, type ArenaKeys, type LayoutKeys } from './serialised-layout';
 
 const MAGIC = 'mixsgakv';
 const SCHEMA = 'mixsga/kv-cache@1';
 const HEADER_AT = MAGIC.length + 4;
 const DIGEST_BYTES = 32;
 
-export interface Header {
+/** The JSON of a header. */
+interface FileHeader extends LimitHeader {
   readonly schema: typeof SCHEMA;
-  readonly layout: CacheLayout;
+  readonly layout: LayoutKeys;
   readonly tokensSeen: number;
   /** Tokens kept, by layer and arena. */
   readonly tokens: readonly (readonly number[])[];
-  /** The text of a spec that evicts, and what it was made with; null where there is none. */
-  readonly eviction: { readonly policy: string; readonly maxTokens: number | null } | null;
-  /** Where a spec coarsens: its `kvPolicy`, see `CacheFields`, its bytes, and the group size of each arena; null or left out where there is none. */
-  readonly budget?: BudgetHeader | null;
 }
 
-interface BudgetHeader {
-  readonly policy: string;
-  readonly maxTokens: number | null;
-  readonly bytes: number;
-  readonly groupSizes: readonly number[];
+/** A header that was found to be of the layout. */
+export interface Header extends Omit<FileHeader, 'layout' | 'schema'> {
+  readonly layout: CacheLayout;
+  /** The format of each arena. */
+  readonly arenas: readonly StoredFormat[];
 }
 
 /** What a header has of a limit. */
-export function headerOf(limit: Limit | null): Required<Pick<Header, 'eviction' | 'budget'>> {
+interface LimitHeader {
+  /** The text of a spec that evicts, and what it was made with; null where there is none. */
+  readonly eviction: { readonly policy: string; readonly maxTokens: number | null } | null;
+  /** Where a spec coarsens: its `kvPolicy`, see `CacheFields`, its bytes, and the arenas; null or left out where there is none. */
+  readonly budget?: BudgetHeader | null;
+}
+
+type BudgetHeader = ArenaKeys & {
+  readonly policy: string;
+  readonly maxTokens: number | null;
+  readonly bytes: number;
+};
+
+export function headerOf(limit: Limit | null, layout: CacheLayout): Required<LimitHeader> {
   if (!limit) return { eviction: null, budget: null };
-  const { spec, maxTokens, bytes, groupSizes } = limit;
+  const { spec, maxTokens, bytes, formats } = limit;
   if (spec.action === 'evict') return { eviction: { policy: formatCacheSpec(spec), maxTokens }, budget: null };
-  return { eviction: null, budget: { policy: formatPolicy(spec), maxTokens, bytes: bytes!.total, groupSizes } };
+  return { eviction: null, budget: { policy: formatPolicy(spec), maxTokens, bytes: bytes!.total, ...arenaKeys(formats, layout) } };
 }
 
 /** The spec of a header; null where there is no limit. @throws ArgumentError when it names no policy */
-export function specOfHeader({ eviction, budget }: Pick<Header, 'eviction' | 'budget'>): ResolvedSpec | null {
+export function specOfHeader({ eviction, budget }: LimitHeader): ResolvedSpec | null {
   const who = 'CachePool.restore';
   return resolveCacheSpec(budget ? { ...parsePolicy(budget.policy, who), limit: { bytes: budget.bytes } } : (eviction?.policy ?? 'none'), who);
 }
@@ -61,7 +72,7 @@ export function specOfHeader({ eviction, budget }: Pick<Header, 'eviction' | 'bu
 export interface Places {
   /** Of a layer that keeps all. */
   readonly index?: ExpertIndex;
-  /** Of one with a policy or a budget, by arena. */
+  /** Of one with a limit, by arena. */
   readonly entries?: readonly SlotEntries[];
 }
 
@@ -70,12 +81,13 @@ export interface Places {
  * @throws BackendError when there is no memory for them, or no SHA-256 on an insecure page
  */
 export async function serialise(
-  header: Omit<Header, 'schema' | 'tokens'>,
+  { layout, limit, tokensSeen }: { layout: CacheLayout; limit: Limit | null; tokensSeen: number },
   layers: readonly (KeepAllLayer | LimitedLayer)[],
 ): Promise<Uint8Array> {
   const tokens = layers.map(({ arenas }) => arenas.map((arena) => arena.tokens));
-  const whole: Header = { schema: SCHEMA, ...header, tokens };
-  const json = new TextEncoder().encode(JSON.stringify(whole));
+  const file: FileHeader = { schema: SCHEMA, layout: layoutKeys(layout), tokensSeen, ...headerOf(limit, layout), tokens };
+  const whole: Header = { ...file, layout, arenas: limit?.formats ?? layout.formats };
+  const json = new TextEncoder().encode(JSON.stringify(file));
   const headerBytes = padded(json.length);
   const bytes = reserve(HEADER_AT + headerBytes + placesBytes(whole) + rowsBytes(whole) + DIGEST_BYTES);
   bytes.set(new TextEncoder().encode(MAGIC));
@@ -166,9 +178,9 @@ export class SerialisedCache {
 }
 
 function readHeader(bytes: Uint8Array, layout: CacheLayout): Header {
-  let header: Partial<Header> | null;
+  let header: Partial<FileHeader> | null;
   try {
-    header = JSON.parse(new TextDecoder().decode(bytes)) as Partial<Header> | null;
+    header = JSON.parse(new TextDecoder().decode(bytes)) as Partial<FileHeader> | null;
   } catch {
     throw refusal('a header in JSON', 'other text');
   }
@@ -177,28 +189,30 @@ function readHeader(bytes: Uint8Array, layout: CacheLayout): Header {
   if (type !== layout.type) {
     throw refusal(`a cache of ${layout.type} keys and values`, `one of ${JSON.stringify(type)}; open the model with that type of cache`);
   }
-  for (const key of Object.keys(layout) as (keyof CacheLayout)[]) {
+  // A format may have got coarser forms since, and with them its name in files.
+  const keys = layoutKeys(layout, header.layout?.formats ? true : header.layout?.groupSizes ? false : undefined);
+  for (const key of Object.keys(keys) as (keyof LayoutKeys)[]) {
     if (key === 'type') continue;
-    const [expected, got] = [layout[key], header.layout?.[key]].map((value) => JSON.stringify(value));
+    const [expected, got] = [keys[key], header.layout?.[key]].map((value) => JSON.stringify(value));
     if (expected !== got) throw refusal(`a cache with ${key} ${expected}`, `one with ${got}, of another model or attention variant`);
   }
-  const { tokensSeen, tokens, eviction, budget = null } = header as Header;
-  if (!isBudget(budget, layout)) throw refusal('a budget with bytes, policy, maxTokens and group sizes, or null', 'something else in its header');
-  const arenas = groupSizesOf(header as Header).length;
+  const { tokensSeen, tokens, eviction, budget = null } = header as FileHeader;
+  const arenas = budget === null ? layout.formats : arenasOf(budget, layout);
+  if (!arenas || !isBudget(budget)) throw refusal('a budget with bytes, policy, maxTokens and group sizes, or null', 'something else in its header');
   if (!isCount(tokensSeen)) throw refusal('tokensSeen to be a count', JSON.stringify(tokensSeen));
   const counted =
-    isArrayOf(tokens, layout.layers) && tokens.every((layer) => isArrayOf(layer, arenas) && layer.every(isCount));
+    isArrayOf(tokens, layout.layers) && tokens.every((layer) => isArrayOf(layer, arenas.length) && layer.every(isCount));
   if (!counted) throw refusal('a count of tokens for each layer and expert', 'something else in its header');
   if (eviction !== null && (typeof eviction?.policy !== 'string' || !(eviction.maxTokens === null || isCount(eviction.maxTokens)))) {
     throw refusal('eviction with policy and maxTokens, or null', 'something else in its header');
   }
   for (const layer of tokens) {
     const kept = layer.reduce((a, b) => a + b, 0);
-    if (keepsAll(header as Header) ? kept !== tokensSeen : kept > tokensSeen) {
+    if (keepsAll({ eviction, budget }) ? kept !== tokensSeen : kept > tokensSeen) {
       throw refusal(`${tokensSeen} tokens in each layer by its header`, `${kept}`);
     }
   }
-  return { ...(header as Header), layout };
+  return { tokensSeen, tokens, eviction, budget, layout, arenas };
 }
 
 function readPlaces(header: Header, bytes: Uint8Array): Places[] {
@@ -240,34 +254,26 @@ function placesBytes(header: Header): number {
 }
 
 function rowsBytes(header: Header): number {
-  const { layout, tokens } = header;
-  const { type = 'f32', entries } = layout;
-  // Keys and values, or both together.
-  const parts = groupSizesOf(header).map((size, arena) => Array.from({ length: entries ? 1 : 2 }, () => entryOf(layout, size, arena)));
-  const bytes = (count: number, arena: number) => parts[arena]!.reduce((sum, part) => sum + rowBytes({ type, ...part }, count), 0);
-  return tokens.flat().reduce((sum, count, i) => sum + bytes(count, i % parts.length), 0);
+  const { layout: { formats, type = 'f32' }, tokens, arenas } = header;
+  const joint = isJoint(formats);
+  const rows = arenas.map((arena): RowFormat => ({ ...arena.stored, type, heads: pageHeads(arena, joint) }));
+  return tokens.flat().reduce((sum, count, i) => sum + (joint ? 1 : 2) * rowBytes(rows[i % rows.length]!, count), 0);
 }
 
 /** How a store has values. */
-function valuesOf({ type, heads, valueHeads = heads, headDim }: PageStore): RowFormat {
-  return { type, heads: valueHeads, headDim };
+function valuesOf({ type, heads, joint, headDim }: PageStore): RowFormat {
+  return { type, heads: joint ? 0 : heads, headDim };
 }
 
 /** Whether tokens are in the order of the text, so that the index alone tells where each is. */
-function keepsAll({ eviction, budget }: Header): boolean {
+function keepsAll({ eviction, budget }: LimitHeader): boolean {
   return eviction === null && !budget;
 }
 
-/** Of the arenas. */
-function groupSizesOf({ layout, budget }: Header): readonly number[] {
-  return budget?.groupSizes ?? layout.groupSizes;
-}
-
-function isBudget(budget: BudgetHeader | null, layout: CacheLayout): boolean {
+function isBudget(budget: BudgetHeader | null): boolean {
   if (budget === null) return true;
-  const { policy, maxTokens, bytes, groupSizes: own } = budget;
-  const fits = Array.isArray(own) && own.length <= 256 && own.every((size) => isCount(size) && size > 0 && divisibleBy(layout) % size === 0);
-  return typeof policy === 'string' && (maxTokens === null || isCount(maxTokens)) && Number.isSafeInteger(bytes) && fits && layout.groupSizes.every((size, i) => own[i] === size);
+  const { policy, maxTokens, bytes } = budget;
+  return typeof policy === 'string' && (maxTokens === null || isCount(maxTokens)) && Number.isSafeInteger(bytes);
 }
 
 function indexBytes(experts: number, tokens: number): number {

@@ -1,7 +1,8 @@
-import { BackendError, slotOf, type LayerView, type PageStore, type Slot } from '@mixsga/backend';
+import { BackendError, groupingOf, slotOf, type LayerView, type PageStore, type Slot, type StoredFormat } from '@mixsga/backend';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CachePool, formatCacheSpec, policies, resolveCacheSpec, type CacheLayout, type CachePolicy, type CacheSpec, type KvCache, type ResolvedSpec } from './index';
+import { groups } from './testing/drive';
 import { WatchedRuntime, type WatchedPages } from './testing/watched-pages';
 
 // Random histories of several caches of a pool, against a plain model: for each layer an array of its tokens.
@@ -54,6 +55,10 @@ const limits: readonly (Limited | null)[] = [null, ...Object.values<CachePolicy>
   ...(policy.draws ? [] : [{ policy, share: 0.4 }, { policy, share: 0.15, action: 'coarsen+evict' as const }]),
 ]), { policy: policies.h2o, share: 0.3, action: 'evict' }];
 
+function sizesOf(formats: readonly StoredFormat[]): readonly number[] {
+  return groupingOf(formats)!.groupSizes;
+}
+
 function nameOf(limited: Limited | null): string {
   if (!limited) return 'none';
   const { tokens, share, ...spec } = limited;
@@ -82,6 +87,8 @@ class Trace {
   readonly bytes: number | null;
   /** Of the arenas. */
   readonly groupSizes: readonly number[];
+  readonly #kvHeads: number;
+  readonly #headDim: number;
   pairs: Pair[] = [];
   #value = 0;
 
@@ -90,18 +97,18 @@ class Trace {
     limited: Limited | null,
   ) {
     this.pool = new CachePool(this.runtime, layout);
+    [{ kvHeads: this.#kvHeads, headDim: this.#headDim }] = layout.formats as [StoredFormat];
     const { tokens, share, ...spec } = limited ?? {};
-    this.bytes = share === undefined ? null : layout.layers * Math.ceil(share * MAX_TOKENS * this.#bytesOf(Math.min(...layout.groupSizes)));
+    this.bytes = share === undefined ? null : layout.layers * Math.ceil(share * MAX_TOKENS * this.#bytesOf(Math.min(...sizesOf(layout.formats))));
     this.spec = resolveCacheSpec(limited ? { ...(spec as Limited), limit: tokens === undefined ? { bytes: this.bytes! } : { tokens } } : undefined);
     const cache = this.create().cache;
-    this.groupSizes = cache.groupSizes;
+    this.groupSizes = sizesOf(cache.formats);
     cache.dispose();
   }
 
   /** Bytes of a token of a layer, with its entry. */
   #bytesOf(groupSize: number): number {
-    const { kvHeads, headDim, type } = this.layout;
-    return (2 * kvHeads * (type === 'int8' ? headDim + 4 : 4 * headDim)) / groupSize + 8;
+    return (2 * this.#kvHeads * (this.layout.type === 'int8' ? this.#headDim + 4 : 4 * this.#headDim)) / groupSize + 8;
   }
 
   create(): Pair {
@@ -183,7 +190,7 @@ class Trace {
   }
 
   #token({ seen }: Pair, layer: number, seed: number): Token {
-    const expert = (seed * 7 + layer * 3 + (seed >> 3)) % this.layout.groupSizes.length;
+    const expert = (seed * 7 + layer * 3 + (seed >> 3)) % this.layout.formats.length;
     return { position: seen, expert, value: ++this.#value, score: 0 };
   }
 
@@ -212,8 +219,8 @@ class Trace {
       Array.from({ length: n }, (_, i) => ({ ...this.#token(pair, layer, seed + i), position: pair.seen + i })),
     );
     scarce(() => rows.forEach((tokens, layer) => {
-      for (const { segment, groupSize, firstSlot, rows: numbers } of pair.cache.planRows(layer, Int32Array.from(tokens, (t) => t.expert))) {
-        expect(segment.store.heads).toBe(this.layout.kvHeads / groupSize);
+      for (const { segment, firstSlot, rows: numbers } of pair.cache.planRows(layer, Int32Array.from(tokens, (t) => t.expert))) {
+        expect(2 * segment.store.heads).toBe(segment.format!.stored.heads);
         numbers.forEach((row, i) => this.#write(segment.store, slotOf(segment, firstSlot + i), tokens[row]!));
       }
       if (pair.cache.observes) pair.cache.observeRows(layer, Float32Array.from(tokens, (token) => probability(token, seed)));
@@ -242,7 +249,7 @@ class Trace {
 
   /** Each stored head has the mean of its group. */
   #rowOf(value: number, { heads, headDim }: PageStore): Float32Array {
-    const groupSize = this.layout.kvHeads / heads;
+    const groupSize = this.#kvHeads / heads;
     const headOf = (i: number) => Math.floor(i / headDim) * groupSize + (groupSize - 1) / 2;
     return new Float32Array(heads * headDim).map((_, i) => value + headOf(i) / 64);
   }
@@ -370,14 +377,14 @@ function valueOf(number: number): number {
 
 describe('a history of caches', () => {
   const layouts: CacheLayout[] = [
-    { layers: 2, kvHeads: 4, headDim: 2, groupSizes: [1, 2, 4], fingerprint: 'a' },
-    { layers: 3, kvHeads: 2, headDim: 1, groupSizes: [2], fingerprint: 'b' },
-    { layers: 1, kvHeads: 2, headDim: 3, groupSizes: [1, 1], fingerprint: 'c' },
-    { layers: 2, kvHeads: 4, headDim: 3, groupSizes: [1, 2, 4], type: 'int8', fingerprint: 'e' },
+    { layers: 2, formats: groups(4, 2, [1, 2, 4]), fingerprint: 'a' },
+    { layers: 3, formats: groups(2, 1, [2]), fingerprint: 'b' },
+    { layers: 1, formats: groups(2, 3, [1, 1]), fingerprint: 'c' },
+    { layers: 2, formats: groups(4, 3, [1, 2, 4]), type: 'int8', fingerprint: 'e' },
   ];
 
   // Of the second, tokens are stored in one arena and coarsened to others.
-  const budgetLayouts: CacheLayout[] = [layouts[0]!, layouts[3]!, { layers: 2, kvHeads: 8, headDim: 2, groupSizes: [1], fingerprint: 'd' }];
+  const budgetLayouts: CacheLayout[] = [layouts[0]!, layouts[3]!, { layers: 2, formats: groups(8, 2, [1]), fingerprint: 'd' }];
 
   it.each(limits.map((limited) => ({ name: nameOf(limited), limited })))('leaves what a plain model holds, and no page behind: $name', async ({ limited }) => {
     const some = limited?.share === undefined ? layouts : budgetLayouts;

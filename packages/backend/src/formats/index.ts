@@ -5,10 +5,14 @@ import { LatentAttention } from './latent/layer';
 import type { LayerAttention, LayerSetting } from './layer-attention';
 import { MeaningAttention } from './meaning/layer';
 
-export { groupingOf, storedBits } from './format';
-export type {
-  FormatKernel, FormatLayout, GroupedKernel, KeyValue, KvFormat, LatentBasis, LatentKernel, StoredShape,
-} from './format';
+export { groupingOf } from './format';
+export type { KeyValue, KvFormat, LatentBasis } from './format';
+export { storedGroups } from './grouped/stored';
+export type { StoredGroupsOptions } from './grouped/stored';
+export { storedLatent } from './latent/stored';
+export type { StoredLatentOptions } from './latent/stored';
+export { storedBits } from './stored-format';
+export type { CoarserForms, Coarsening, FormatLayout, GroupedKernel, SizedForms, StoredFormat, StoredShape, StoredToken } from './stored-format';
 export { hostRows } from './meaning/host-rows';
 export { layerInBasis } from './latent/in-basis';
 export type { KvRows, LayerAttention, LayerSetting, Projected, StepQueries, StepRows, ThroughOptions } from './layer-attention';

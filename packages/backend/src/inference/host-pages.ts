@@ -1,14 +1,14 @@
+import type { Coarsening, StoredToken } from '../formats/stored-format';
 import { expectOptions } from '../options';
 import { dequantiseHeads, headBytes, quantiseHeads, type KvType, type Packing } from './kv-type';
 import type { PageStore, Segment, Slot, TokenMove } from './pages';
-import { PageNumbers, poolingFactor, TOKENS_PER_PAGE } from './pages';
-import type { Pooling } from './pages';
+import { PageNumbers, TOKENS_PER_PAGE } from './pages';
 import { PAGE_FORMAT, type PageFormat } from './runtime';
 
 /** Pages in plain arrays of the host: [token, heads·headDim] for K and for V. The reference of the others. */
 export class HostPages implements PageStore {
   readonly heads: number;
-  readonly valueHeads: number;
+  readonly joint: boolean;
   readonly headDim: number;
   readonly type: KvType;
   readonly packing?: Packing;
@@ -19,13 +19,13 @@ export class HostPages implements PageStore {
 
   constructor(format: PageFormat) {
     expectOptions('HostPages', format, PAGE_FORMAT);
-    const { heads, valueHeads = heads, headDim, type = 'f32', packing } = format;
+    const { heads, joint = false, headDim, type = 'f32', packing } = format;
     this.heads = heads;
-    this.valueHeads = valueHeads;
+    this.joint = joint;
     this.headDim = headDim;
     this.type = type;
     if (packing) this.packing = packing;
-    this.bytesPerToken = packing?.bytes ?? (heads + valueHeads) * headBytes(type, headDim);
+    this.bytesPerToken = packing?.bytes ?? (joint ? 1 : 2) * heads * headBytes(type, headDim);
     this.bytesPerPage = TOKENS_PER_PAGE * this.bytesPerToken;
   }
 
@@ -38,7 +38,7 @@ export class HostPages implements PageStore {
       if (heads > 0 && this.packing) return new PackedTokens(this.packing, heads * this.headDim);
       return this.type === 'f32' ? new Float32Tokens(heads * this.headDim) : new Int8Tokens(heads, this.headDim);
     };
-    return this.#numbers.take(() => void this.#pages.push({ k: tokens(this.heads), v: tokens(this.valueHeads) }));
+    return this.#numbers.take(() => void this.#pages.push({ k: tokens(this.heads), v: tokens(this.joint ? 0 : this.heads) }));
   }
 
   release(page: number): void {
@@ -53,30 +53,12 @@ export class HostPages implements PageStore {
     for (const kind of ['k', 'v'] as const) this.#pages[to.page]![kind].set(to.offset, this.token(kind, from));
   }
 
-  coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void {
-    if (target.headDim < this.headDim) return this.#shorten(tokens, target as HostPages);
-    const { headDim } = this;
-    const groupSize = this.heads / target.heads;
-    const factor = poolingFactor(pooling, groupSize);
+  coarsen(tokens: readonly TokenMove[], target: PageStore, coarsening: Coarsening): void {
+    const coarse = target as HostPages;
     for (const { from, to } of tokens) {
-      for (const kind of ['k', 'v'] as const) {
-        const fine = this.token(kind, from);
-        const coarse = new Float32Array(fine.length / groupSize).map((_, i) => {
-          const first = Math.floor(i / headDim) * groupSize * headDim + (i % headDim);
-          let sum = 0;
-          for (let head = 0; head < groupSize; head++) sum += fine[first + head * headDim]!;
-          return sum * factor;
-        });
-        (target as HostPages).#pages[to.page]![kind].set(to.offset, coarse);
-      }
-    }
-  }
-
-  /** The first numbers of each vector. */
-  #shorten(tokens: readonly TokenMove[], target: HostPages): void {
-    for (const { from, to } of tokens) {
-      for (const kind of ['k', 'v'] as const) {
-        target.#pages[to.page]![kind].set(to.offset, this.token(kind, from).filter((_, i) => i % this.headDim < target.headDim));
+      for (const kind of this.joint ? (['k'] as const) : (['k', 'v'] as const)) {
+        const token = this.#pages[from.page]![kind].stored(from.offset);
+        coarse.#pages[to.page]![kind].change(to.offset, (result) => coarsening.apply(token, result));
       }
     }
   }
@@ -107,6 +89,10 @@ interface Tokens {
   /** float32 [count, heads, headDim] */
   get(first: number, count: number): Float32Array;
   set(first: number, x: Float32Array): void;
+  /** A token as formats coarsen it: float32 [heads, headDim], or its bytes where it is packed. Not to be written. */
+  stored(token: number): StoredToken;
+  /** Replaces a token by what is written to the same of it. */
+  change(token: number, write: (to: StoredToken) => void): void;
 }
 
 class Float32Tokens implements Tokens {
@@ -126,6 +112,14 @@ class Float32Tokens implements Tokens {
 
   set(first: number, x: Float32Array): void {
     this.#values.set(x, first * this.width);
+  }
+
+  stored(token: number): StoredToken {
+    return this.get(token, 1);
+  }
+
+  change(token: number, write: (to: StoredToken) => void): void {
+    write(this.get(token, 1));
   }
 }
 
@@ -156,6 +150,16 @@ class Int8Tokens implements Tokens {
     this.#values.set(values, first * this.heads * this.headDim);
     this.#scales.set(scales, first * this.heads);
   }
+
+  stored(token: number): StoredToken {
+    return this.get(token, 1);
+  }
+
+  change(token: number, write: (to: StoredToken) => void): void {
+    const numbers = new Float32Array(this.heads * this.headDim);
+    write(numbers);
+    this.set(token, numbers);
+  }
 }
 
 class PackedTokens implements Tokens {
@@ -180,6 +184,14 @@ class PackedTokens implements Tokens {
 
   set(first: number, x: Float32Array): void {
     for (let i = 0; i < x.length / this.width; i++) this.packing.pack(x.subarray(i * this.width, (i + 1) * this.width), this.#own(first + i));
+  }
+
+  stored(token: number): StoredToken {
+    return this.#own(token);
+  }
+
+  change(token: number, write: (to: StoredToken) => void): void {
+    write(this.#own(token));
   }
 
   #own(token: number): Uint8Array {

@@ -10,8 +10,10 @@ import { WebgpuRuntime } from './webgpu/runtime';
 export { HostPages, slotOf } from './host-pages';
 export { dequantiseHeads, headBytes, kvTypes, quantiseHeads } from './kv-type';
 export type { KvType, Packing, QuantisedHeads } from './kv-type';
-export { poolingFactor, TOKENS_PER_PAGE } from './pages';
-export type { PageStore, Pooling, Segment, Slot, TokenMove } from './pages';
+export { TOKENS_PER_PAGE } from './pages';
+export type { PageStore, Segment, Slot, TokenMove } from './pages';
+export { poolingFactor } from './pooling';
+export type { Pooling } from './pooling';
 export { weightTypes } from './runtime';
 export type {
   ApplyOptions, AttendOptions, CausalOptions, DenseLayer, DeviceWork, GroupedKernels, Grouping, InferenceRuntime, KvLayer, KvWeights, LatentKernels, LatentLayer, LatentWeights, LayerView, LinearWeights,

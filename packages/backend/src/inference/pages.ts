@@ -1,22 +1,23 @@
-import { BackendError } from '../errors';
+import { ArgumentError, BackendError } from '../errors';
+import type { Coarsening, StoredFormat } from '../formats/stored-format';
 import type { KvType, Packing } from './kv-type';
 
 /** Tokens of a page. Half a page for each expert and layer is what a cache wastes on average. */
 export const TOKENS_PER_PAGE = 32;
 
 /**
- * Memory for keys and values, in pages of {@link TOKENS_PER_PAGE} tokens. A token takes `heads` heads of `headDim` numbers
- * for its keys and as many for its values. The memory is never copied to grow. Who holds which page is the caller's affair.
+ * Memory for keys and values, in pages of {@link TOKENS_PER_PAGE} tokens. A token takes `heads` vectors of `headDim` dimensions
+ * for its keys and as many for its values, or where pages are joint for both together. The memory is never copied to grow. Who holds which page is the caller's affair.
  *
  * Stores of `int8` quantise what is written (`quantiseHeads`), and give the numbers that this stands for: to write what was read
  * changes nothing.
  */
 export interface PageStore {
   readonly type: KvType;
-  /** Stored KV heads. */
+  /** Stored heads of the keys, and as many of the values; of joint pages all vectors. */
   readonly heads: number;
-  /** Those of the values, where they are not as many. */
-  readonly valueHeads?: number;
+  /** Whether keys and values are in the same vectors: then the values of {@link read} and {@link write} are empty. */
+  readonly joint?: boolean;
   readonly headDim: number;
   /** How a token is packed, where that is not by the element type. */
   readonly packing?: Packing;
@@ -38,11 +39,10 @@ export interface PageStore {
   /** Copies one token. */
   move(from: Slot, to: Slot): void;
   /**
-   * Writes tokens to another store of the runtime that has fewer heads, a divisor of these, and the same type and head dimension:
-   * each run of heads becomes one. Stores on the host also take a smaller head dimension instead of fewer heads: the first numbers of each
-   * head are kept. Here the tokens stay.
+   * Writes tokens to another store of the runtime, of a coarser form and the same element type. Here they stay.
+   * @throws ArgumentError when the coarsening is one that only stores on the host can do
    */
-  coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void;
+  coarsen(tokens: readonly TokenMove[], target: PageStore, coarsening: Coarsening): void;
   /** The first `tokens` tokens of a page: float32 [tokens, heads, headDim], whatever the layout in memory. */
   read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }>;
   /** Writes tokens, laid out as {@link read} gives them, from slot `first` of the page on. */
@@ -64,14 +64,6 @@ export interface TokenMove {
   readonly to: Slot;
 }
 
-/** What a group of g heads becomes: their mean, or their sum over √g. */
-export type Pooling = 'mean' | 'root';
-
-/** What the sum of a group of `size` heads is multiplied by. */
-export function poolingFactor(pooling: Pooling, size: number): number {
-  return 1 / (pooling === 'root' ? Math.sqrt(size) : size);
-}
-
 /** Tokens of one layer in one store: token s is at offset s % TOKENS_PER_PAGE of page `pages[⌊s / TOKENS_PER_PAGE⌋]`. */
 export interface Segment {
   readonly store: PageStore;
@@ -79,7 +71,17 @@ export interface Segment {
   readonly tokens: number;
   /** The first token that attention sees; default 0. */
   readonly from?: number;
+  /** How its tokens are stored; a segment beyond those of a layer's formats has to say. */
+  readonly format?: StoredFormat;
 }
+
+/** The kernel of a coarsening, for stores that have one of a kind. @throws ArgumentError when it is none of them */
+export function coarseningKernel<Kind extends CoarseningKernel['kind']>(who: string, kind: Kind, { kernel }: Coarsening): Extract<CoarseningKernel, { kind: Kind }> {
+  if (kernel?.kind === kind) return kernel as Extract<CoarseningKernel, { kind: Kind }>;
+  throw new ArgumentError(`${who}.coarsen: expected a coarsening of ${kind} formats, got ${kernel?.kind ?? 'one without a kernel'}; use HostPages`);
+}
+
+type CoarseningKernel = NonNullable<Coarsening['kernel']>;
 
 /** Hands out page numbers, the free ones first; the buffers are somebody else's. */
 export class PageNumbers {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { storedGroups } from '../formats/grouped/stored';
 import { HostPages } from '../inference/host-pages';
 import type { PageStore, Slot, TokenMove } from '../inference/pages';
 import { describePageStore } from './describe-page-store';
@@ -20,7 +21,8 @@ describe('a wrong store', () => {
   }
   class MeanAlways extends HostPages {
     override coarsen(tokens: readonly TokenMove[], target: PageStore): void {
-      super.coarsen(tokens, target, 'mean');
+      const { coarser } = storedGroups({ kvHeads: this.heads, headDim: this.headDim, groupSize: 1 });
+      super.coarsen(tokens, target, coarser!.to(coarser!.sizes!.form(this.heads / target.heads))!);
     }
   }
   class Forgetful extends HostPages {

@@ -5,7 +5,8 @@
 import { BackendError, MixsgaError } from '../errors';
 import { dequantiseHeads, headBytes, quantiseHeads, type KvType } from '../inference/kv-type';
 import { TOKENS_PER_PAGE, type PageStore } from '../inference/pages';
-import type { Pooling } from '../inference/pages';
+import { storedGroups } from '../formats/grouped/stored';
+import type { Pooling } from '../inference/pooling';
 import { SeededRandom } from '../random';
 
 export interface PageStoreCheck {
@@ -115,11 +116,12 @@ export const pageStoreChecks: readonly PageStoreCheck[] = [
         store.write(a, 0, inA.k, inA.v);
         store.write(b, 0, inB.k, inB.v);
         for (const pooling of ['mean', 'root'] as const) {
+          const { coarser } = storedGroups({ kvHeads: heads, headDim, groupSize: 1, pooling });
           const all = draw(TOKENS_PER_PAGE);
           const old = slice(target, all, 0, TOKENS_PER_PAGE);
           for (const page of [c, d]) target.write(page, 0, old.k, old.v);
           const moves = [[a, 3, c, 31], [b, 0, d, 8], [a, 31, d, 0]] as const;
-          store.coarsen(moves.map(([page, offset, to, at]) => ({ from: { page, offset }, to: { page: to, offset: at } })), target, pooling);
+          store.coarsen(moves.map(([page, offset, to, at]) => ({ from: { page, offset }, to: { page: to, offset: at } })), target, coarser!.to(coarser!.sizes!.form(groupSize))!);
           const pooled = (tokens: Tokens, token: number) => pool(slice(store, tokens, token, token + 1), groupSize, headDim, pooling);
           const what = `a page of tokens of ${groupSize} heads pooled by ${pooling}`;
           near(what, await target.read(c, TOKENS_PER_PAGE), splice(target, old, 31, pooled(inA, 3)), target);

@@ -1,4 +1,4 @@
-import { createRuntime, startBackend } from '@mixsga/backend';
+import { createRuntime, startBackend, storedGroups } from '@mixsga/backend';
 import { CachePool } from '@mixsga/kv-cache';
 import { expect, it } from 'vitest';
 
@@ -6,7 +6,7 @@ import { fillCache } from './fill-cache';
 
 it('fills every layer in the asked ratios, in an order of its own, with random numbers in every slot', async () => {
   await startBackend('wasm');
-  const pool = new CachePool(createRuntime(), { layers: 2, kvHeads: 4, headDim: 8, groupSizes: [1, 2, 4], fingerprint: 'test' });
+  const pool = new CachePool(createRuntime(), { layers: 2, formats: [1, 2, 4].map((groupSize) => storedGroups({ kvHeads: 4, headDim: 8, groupSize })), fingerprint: 'test' });
   const cache = pool.create();
   fillCache(cache, { layers: 2, ratiosOf: () => [0.3, 0.1, 0.6], tokens: 105 });
   expect(cache.tokensSeen).toBe(105);

@@ -20,7 +20,7 @@ export function stepWeightBytes(
     return sizeOf(runtime.packLinear({ weight, bias: bias ? new Float32Array(outputs) : null, outputs, inputs }, as));
   };
   const norm = 2 * sizeOf(runtime.vector(new Float32Array(width)));
-  const latent = variant.formats.constants && variant.formats.stored({ kvHeads: heads, headDim: width / heads })[0]!.headDim;
+  const latent = variant.formats.constants && variant.formats.stored({ kvHeads: heads, headDim: width / heads })[0]!.stored.headDim;
   const keysAndValues = () => {
     if (latent) return matrix(latent, width) + heads * (matrix(latent, width / heads, 'f32', false) + matrix(width / heads, latent, 'f32'));
     const stored = (size: number) => 2 * matrix(kvWidth / size, width);

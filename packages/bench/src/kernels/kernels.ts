@@ -140,13 +140,11 @@ async function measure<T>(
 function attentionContender(runtime: InferenceRuntime, spec: string, tokens: number, shape: KernelsShape): KernelContender {
   const { heads, headDim, coldBytes } = shape;
   const variant = parseAttention(spec);
-  const { grouping } = variant.formats;
-  if (!grouping) throw new ArgumentError(`bench: expected a variant that groups heads, which kernels attend to, got ${spec}`);
-  const { groupSizes } = grouping;
+  if (!variant.formats.grouping) throw new ArgumentError(`bench: expected a variant that groups heads, which kernels attend to, got ${spec}`);
   const { ratiosOf } = variant.experts ?? { ratiosOf: () => [1] };
   const kvHeads = variant.storedKvHeads(heads);
   const layers = Math.ceil(coldBytes / (2 * 4 * tokens * heads * variant.kvShare * headDim));
-  const pool = new CachePool(runtime, { layers, kvHeads, headDim, queryHeads: heads, groupSizes, fingerprint: 'bench' });
+  const pool = new CachePool(runtime, { layers, formats: variant.formats.stored({ kvHeads, headDim }), queryHeads: heads, fingerprint: 'bench' });
   const cache = pool.create();
   fillCache(cache, { layers, ratiosOf, tokens });
   const views = Array.from({ length: layers }, (_, layer) => cache.view(layer));

@@ -1,4 +1,4 @@
-import { expectOptions, poolingFactor, type FormatLayout, type KvFormat, type OptionNames, type Pooling } from '@mixsga/backend';
+import { expectOptions, poolingFactor, storedGroups, type FormatLayout, type KvFormat, type OptionNames, type Pooling } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { kvGroupedFormat } from '../kv-grouped/kv-grouped';
 
@@ -24,8 +24,8 @@ export function groupedFormat(options: GroupedOptions): KvFormat {
   const factor = groupSize * poolingFactor(pooling, groupSize);
   return {
     ...mean,
-    name: `grouped:${groupSize}${pooling === 'mean' ? '' : `:${pooling}`}`,
-    kernel: { kind: 'grouped', groupSize, pooling },
+    ...storedGroups({ kvHeads, headDim, groupSize, pooling }),
+    meaningOf: ({ stored: { heads } }) => groupedFormat({ kvHeads, headDim, groupSize: (2 * kvHeads) / heads, pooling }),
     encode: (k, v) => (factor === 1 ? mean.encode(k, v) : tf.tidy(() => tf.mul(mean.encode(k, v), factor))),
   };
 }

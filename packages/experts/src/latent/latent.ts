@@ -1,9 +1,9 @@
-import { ArgumentError, expectOptions, type FormatLayout, type KvFormat, type LatentBasis, type OptionNames } from '@mixsga/backend';
+import { ArgumentError, expectOptions, storedLatent, type FormatLayout, type KvFormat, type LatentBasis, type OptionNames } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 
 export interface LatentOptions extends FormatLayout {
-  /** Numbers that are stored for a token, from 1 to the columns of the basis. */
+  /** Dimensions that are stored for a token, from 1 to the columns of the basis. */
   readonly rank: number;
   /** Shared by the formats of a layer, which are nested. */
   readonly basis: LatentBasis;
@@ -12,9 +12,9 @@ export interface LatentOptions extends FormatLayout {
 const OPTIONS: OptionNames<LatentOptions> = { kvHeads: true, headDim: true, rank: true, basis: { weight: true, bias: true, scale: true } };
 
 /**
- * Low-rank format: keys and values share a latent of few numbers, as in multi-head latent attention (DeepSeek-V2, arXiv 2405.04434).
+ * Low-rank format: keys and values share a latent of few dimensions, as in multi-head latent attention (DeepSeek-V2, arXiv 2405.04434).
  * With x = [k; v], B the first columns of the basis, c its scale and b its bias, it stores Bᵀ·(c ∘ (x − b)) and reads back
- * b + B·stored / c. Formats of one basis are nested: the first numbers of a latent are the latent of a lower rank.
+ * b + B·stored / c. Formats of one basis are nested: the first dimensions of a latent are the latent of a lower rank.
  *
  * @throws ArgumentError when the basis is not of this layout, or the rank beyond it
  */
@@ -34,12 +34,10 @@ export function latentFormat(options: LatentOptions): KvFormat {
   const used = () => (rank === columns ? weight : tf.slice(weight, [0, 0], [2 * half, rank]));
 
   return {
-    name: `latent:${rank}`,
-    kvHeads,
-    headDim,
-    stored: { heads: 1, headDim: rank },
+    ...storedLatent({ kvHeads, headDim, rank }),
     nestedIn: weight,
-    kernel: { kind: 'latent', basis },
+    basis,
+    meaningOf: ({ stored }) => latentFormat({ kvHeads, headDim, rank: stored.headDim, basis }),
     encode(k, v) {
       for (const x of [k, v]) expectShape('encode', x, kvHeads, headDim);
       return tf.tidy(() => {

@@ -2,7 +2,7 @@
  * The conformance suite of formats: run every check of {@link formatChecks} on each backend that matters, in
  * any test runner. A check rejects with an Error that says what does not hold.
  */
-import { type FormatLayout, type KvFormat, SeededRandom } from '@mixsga/backend';
+import { type FormatLayout, type KvFormat, kvTypes, SeededRandom, storedBits, type StoredFormat, type StoredShape, type StoredToken } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import { mixKv } from '../mix';
@@ -85,6 +85,44 @@ export const formatChecks: readonly FormatCheck[] = [
     }
   }),
 
+  check('has coarser forms of fewer and fewer bytes, each with a name of its own and a way to all that follow', async (format) => {
+    const forms = chainOf(format);
+    const names = new Set(forms.map(({ name }) => name));
+    if (names.size < forms.length) throw new Error(`expected names of their own, got ${forms.map(({ name }) => name).join(', ')}`);
+    for (const type of kvTypes) {
+      const bits = forms.map(({ stored }) => storedBits(stored, type));
+      if (bits.some((own, i) => i > 0 && !(own < bits[i - 1]!))) throw new Error(`expected fewer bits with each form, got ${bits.join(', ')} of ${type}`);
+    }
+    forms.forEach((fine, i) => forms.forEach((coarse, j) => {
+      if ((fine.coarser?.to(coarse) ?? null) === null !== j <= i) throw new Error(`expected ${j > i ? 'a' : 'no'} way from ${fine.name} to ${coarse.name}`);
+    }));
+    for (const form of sizedForms(format)) {
+      const isSmaller = storedBits(form.stored, 'f32') < storedBits(format.stored, 'f32');
+      if (format.coarser!.to(form) && !isSmaller) throw new Error(`expected a way to fewer bytes, got one to ${form.name}`);
+    }
+  }),
+
+  check('coarsens what it stores to what the coarser form stores of it', async (format) => {
+    const [k, v] = pair([TOKENS, format.kvHeads, format.headDim]);
+    const fine = format.encode(k, v);
+    for (const form of [...chainOf(format), ...sizedForms(format)]) {
+      const way = format.coarser?.to(form);
+      if (!way) continue;
+      if (!format.meaningOf) throw new Error('expected meaningOf beside coarser, got none');
+      const coarse = format.meaningOf(form);
+      if (coarse.name !== form.name || storedBits(coarse.stored, 'f32') !== storedBits(form.stored, 'f32')) {
+        throw new Error(`expected the meaning of ${form.name}, got ${coarse.name}`);
+      }
+      const stored = asPagesHave(format, await fine.data<'float32'>());
+      const read = format.decode(tf.tensor(stored.read, fine.shape));
+      const expected = await (way.isNested ? coarse.encode(k, v) : coarse.encode(read.k, read.v)).data<'float32'>();
+      const result = emptyTokens(coarse);
+      stored.tokens.forEach((token, i) => way.apply(token, result[i]!));
+      const shape = [TOKENS, coarse.stored.heads, coarse.stored.headDim];
+      await expectClose(`what ${form.name} stores`, tf.tensor(readTokens(coarse, result), shape), tf.tensor(asPagesHave(coarse, expected).read, shape));
+    }
+  }),
+
   checkAll('mixes tokens as each of their experts alone stores and reads them', async (formats) => {
     const { kvHeads, headDim } = formats[0]!;
     const [k, v] = pair([TOKENS, kvHeads, headDim]);
@@ -99,7 +137,7 @@ export const formatChecks: readonly FormatCheck[] = [
     }
   }),
 
-  checkAll('has the first numbers of a finer format where they are nested', async (formats) => {
+  checkAll('has the first dimensions of a finer format where they are nested', async (formats) => {
     const { kvHeads, headDim } = formats[0]!;
     const [k, v] = pair([TOKENS, kvHeads, headDim]);
     for (const fine of formats) {
@@ -107,7 +145,7 @@ export const formatChecks: readonly FormatCheck[] = [
         if (!fine.nestedIn || fine.nestedIn !== coarse.nestedIn || fine.stored.headDim < coarse.stored.headDim) continue;
         if (fine.stored.heads !== 1) throw new Error(`expected nested formats to store 1 vector, got ${fine.stored.heads}`);
         const first = tf.slice(fine.encode(k, v), [0, 0, 0], [TOKENS, 1, coarse.stored.headDim]);
-        await expectClose('the numbers of the coarser format', coarse.encode(k, v), first);
+        await expectClose('the dimensions of the coarser format', coarse.encode(k, v), first);
         const padded = tf.pad(first, [[0, 0], [0, 0], [0, fine.stored.headDim - coarse.stored.headDim]]);
         await expectClose('k', fine.decode(padded).k, coarse.decode(first).k);
         await expectClose('v', fine.decode(padded).v, coarse.decode(first).v);
@@ -148,6 +186,44 @@ function checkAll(name: string, verify: (formats: readonly KvFormat[]) => Promis
       }
     },
   };
+}
+
+/** A format and the coarser forms that it is brought to unless sizes are named. */
+function chainOf(format: StoredFormat): StoredFormat[] {
+  return [format, ...(format.coarser?.ladder ?? [])];
+}
+
+/** A form for each size. */
+function sizedForms({ coarser }: StoredFormat): StoredFormat[] {
+  const { divide = 0, form } = coarser?.sizes ?? {};
+  return Array.from({ length: divide }, (_, i) => i + 1).flatMap((size) => (divide % size === 0 ? [form!(size)] : []));
+}
+
+/** Stored tokens as pages have them, and what they read back: float32 [tokens, heads, headDim]. */
+function asPagesHave(format: { readonly stored: StoredShape }, encoded: Float32Array): { tokens: StoredToken[]; read: Float32Array } {
+  const { heads, headDim, packing } = format.stored;
+  const tokens = emptyTokens(format);
+  tokens.forEach((token, i) => {
+    const own = encoded.slice(i * heads * headDim, (i + 1) * heads * headDim);
+    if (packing) packing.pack(own, token as Uint8Array);
+    else token.set(own);
+  });
+  return { tokens, read: readTokens(format, tokens) };
+}
+
+/** Filled with what no format stores. */
+function emptyTokens({ stored: { heads, headDim, packing } }: { readonly stored: StoredShape }): StoredToken[] {
+  return Array.from({ length: TOKENS }, () => (packing ? new Uint8Array(packing.bytes).fill(0xa5) : new Float32Array(heads * headDim).fill(NaN)));
+}
+
+function readTokens({ stored: { heads, headDim, packing } }: { readonly stored: StoredShape }, tokens: readonly StoredToken[]): Float32Array {
+  const read = new Float32Array(tokens.length * heads * headDim);
+  tokens.forEach((token, i) => {
+    const own = read.subarray(i * heads * headDim, (i + 1) * heads * headDim);
+    if (packing) packing.unpack(token as Uint8Array, own);
+    else own.set(token);
+  });
+  return read;
 }
 
 function pair(shape: number[], stream = 0): [Tensor, Tensor] {

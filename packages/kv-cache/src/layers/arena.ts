@@ -1,15 +1,18 @@
-import { TOKENS_PER_PAGE, type Segment, type Slot } from '@mixsga/backend';
+import { TOKENS_PER_PAGE, type Segment, type Slot, type StoredFormat } from '@mixsga/backend';
 import type { SharedPages } from '../shared-pages';
 
 /**
- * The tokens of one expert in one layer: slots 0 to tokens − 1 of its pages. A page that other caches hold too is copied
+ * The tokens of one format in one layer: slots 0 to tokens − 1 of its pages. A page that other caches hold too is copied
  * before it is written.
  */
 export class Arena implements Segment {
   #pages: readonly number[] = [];
   tokens = 0;
 
-  constructor(readonly memory: SharedPages) {}
+  constructor(
+    readonly memory: SharedPages,
+    readonly format: StoredFormat,
+  ) {}
 
   get store() {
     return this.memory.store;
@@ -75,7 +78,7 @@ export class Arena implements Segment {
 
   /** An arena with the same tokens, which shares their pages. */
   fork(): Arena {
-    const copy = new Arena(this.memory);
+    const copy = new Arena(this.memory, this.format);
     copy.tokens = this.tokens;
     copy.#pages = this.#pages.slice(0, pagesFor(this.tokens));
     for (const page of copy.#pages) this.memory.hold(page);

@@ -1,6 +1,6 @@
 import { ExpertIndex } from '../expert-index';
 import type { Arena } from './arena';
-import { CacheLayer, type ArenaLayout, type Planned } from './layer';
+import { CacheLayer, type Planned } from './layer';
 
 /**
  * A layer that keeps every token. Arenas are in token order, so that the packed expert index alone tells where each
@@ -12,10 +12,9 @@ export class KeepAllLayer extends CacheLayer {
 
   constructor(
     arenas: readonly Arena[],
-    layout: ArenaLayout,
     readonly index = new ExpertIndex(arenas.length),
   ) {
-    super(arenas, layout);
+    super(arenas, arenas.length);
     this.#before = { end: 0, tokens: arenas.map(() => 0) };
   }
 
@@ -49,11 +48,7 @@ export class KeepAllLayer extends CacheLayer {
   }
 
   fork(): KeepAllLayer {
-    return new KeepAllLayer(
-      this.arenas.map((arena) => arena.fork()),
-      this.layout,
-      this.index.copy(),
-    );
+    return new KeepAllLayer(this.arenas.map((arena) => arena.fork()), this.index.copy());
   }
 
   /** Goes on from where the last call ended, which in decoding is a token earlier. */

@@ -9,14 +9,6 @@ export interface Planned {
   probabilities: Float32Array | null;
 }
 
-/** How heads are grouped in the arenas of a layer. */
-export interface ArenaLayout {
-  /** Of each arena. */
-  readonly groupSizes: readonly number[];
-  /** Experts: tokens are stored in this many arenas, the first ones. The others are for those that were coarsened. */
-  readonly experts: number;
-}
-
 /** One layer of a cache: an arena for each expert, and what tells a token's place in them. */
 export abstract class CacheLayer {
   planned: Planned | null = null;
@@ -25,7 +17,8 @@ export abstract class CacheLayer {
 
   constructor(
     readonly arenas: readonly Arena[],
-    protected readonly layout: ArenaLayout,
+    /** Tokens are stored in this many arenas, the first ones. The others are for those that were coarsened. */
+    protected readonly experts: number,
   ) {}
 
   /** Tokens kept. */
@@ -38,7 +31,7 @@ export abstract class CacheLayer {
     return false;
   }
 
-  /** Bytes of what tells a token's place: of the entries, and of the buffers that hold them. */
+  /** Bytes of what tells the tokens' places, and of the buffers that hold it. */
   abstract readonly placeBytes: { used: number; allocated: number };
 
   /**
@@ -50,12 +43,12 @@ export abstract class CacheLayer {
     if (this.planned) this.settle();
     this.prepareStep(tokensSeen);
     const hidden = first > 0 ? this.countBefore(first) : null;
-    const own = this.arenas.slice(0, this.layout.experts);
+    const own = this.arenas.slice(0, this.experts);
     for (const arena of own) arena.reserve(1);
     this.viewed = true;
     return {
-      segments: this.arenas.map(({ store, pages, tokens }, expert) => (
-        hidden ? { store, pages, tokens, from: hidden[expert]! } : { store, pages, tokens }
+      segments: this.arenas.map(({ format, store, pages, tokens }, expert) => (
+        hidden ? { format, store, pages, tokens, from: hidden[expert]! } : { format, store, pages, tokens }
       )),
       slots: own.map((arena) => arena.slot(arena.tokens)),
     };
@@ -70,9 +63,8 @@ export abstract class CacheLayer {
     this.planned = { experts: experts.slice(), probabilities: null };
     return this.arenas.flatMap((arena, expert) => {
       if (rows[expert]!.length === 0) return [];
-      const { store, pages, tokens } = arena;
-      const groupSize = this.layout.groupSizes[expert]!;
-      return [{ segment: { store, pages, tokens }, groupSize, firstSlot: tokens, rows: Int32Array.from(rows[expert]!) }];
+      const { format, store, pages, tokens } = arena;
+      return [{ segment: { format, store, pages, tokens }, firstSlot: tokens, rows: Int32Array.from(rows[expert]!) }];
     });
   }
 

@@ -1,9 +1,6 @@
-import { ArgumentError, BackendError, type Pooling, type StorePlan, type TokenMove } from '@mixsga/backend';
-import { coarserOf } from '../policies/ladder';
-import type { Limit } from '../policies/limit';
+import { ArgumentError, BackendError, type StorePlan, type TokenMove } from '@mixsga/backend';
 import type { RankedTokens } from '../policies/policy';
-import type { Arena } from './arena';
-import { ENTRY_BYTES, type SlotEntries } from './slot-entries';
+import { ENTRY_BYTES } from './slot-entries';
 import { SlottedLayer } from './slotted';
 
 /** Share of a layer's bytes that is made free at a time, so that to choose tokens is rare: the 64th part. */
@@ -19,30 +16,12 @@ interface Plan {
 
 /**
  * A layer with a limit. When it is full, the tokens that its policy ranks lowest are evicted, or coarsened: they move to the arena of the next
- * group size. With a limit in bytes there is room after each commit for a token as the finest expert stores it, so that a step's token finds it.
+ * coarser form. With a limit in bytes there is room after each commit for a token as the finest expert stores it, so that a step's token finds it.
  */
 export class LimitedLayer extends SlottedLayer {
-  /** Of each arena, the one of the next group size; null at the coarsest, and where nothing is coarsened. */
-  readonly #coarser: readonly (number | null)[];
-
-  constructor(
-    arenas: readonly Arena[],
-    limit: Limit,
-    experts: number,
-    private readonly pooling: Pooling,
-    layer: number,
-    entries?: readonly SlotEntries[],
-  ) {
-    const { groupSizes, spec } = limit;
-    super(arenas, { groupSizes, experts }, limit, layer, entries);
-    this.#coarser = groupSizes.map((_, arena) => (spec.action === 'evict' ? null : coarserOf(groupSizes, arena)));
-  }
-
   fork(): LimitedLayer {
-    const { limit, layout, pooling, layer } = this;
-    return new LimitedLayer(
-      this.arenas.map((arena) => arena.fork()), limit, layout.experts, pooling, layer, this.entries.map((entries) => entries.copy()),
-    );
+    const { limit, experts, layer } = this;
+    return new LimitedLayer(this.arenas.map((arena) => arena.fork()), experts, limit, layer, this.entries.map((entries) => entries.copy()));
   }
 
   override plan(experts: Int32Array): StorePlan[] {
@@ -118,15 +97,15 @@ export class LimitedLayer extends SlottedLayer {
     const inOrder = (some: Uint32Array) => some.sort((a, b) => rank[a]! - rank[b]! || positions[a]! - positions[b]!);
     let freed = 0;
     const all = Uint32Array.from(positions, (_, i) => i);
-    let finer = inOrder(all.filter((i) => this.#coarser[place[i]!] !== null));
+    let finer = inOrder(all.filter((i) => this.limit.coarser[place[i]!] !== null));
     while (freed < wanted && finer.length > 0) {
       for (const i of finer) {
-        const next = this.#coarser[goal[i]!]!;
+        const next = this.limit.coarser[goal[i]!]!;
         freed += this.#bytesIn(goal[i]!) - this.#bytesIn(next);
         goal[i] = next;
         if (freed >= wanted) break;
       }
-      finer = finer.filter((i) => this.#coarser[goal[i]!] !== null);
+      finer = finer.filter((i) => this.limit.coarser[goal[i]!] !== null);
     }
     if (freed < needed && this.limit.spec.action !== 'coarsen') {
       for (const i of inOrder(all)) {
@@ -175,7 +154,7 @@ export class LimitedLayer extends SlottedLayer {
       const [source, target] = [arenas[from]!, arenas[to]!];
       const first = target.tokens;
       const tokens = slots.map((slot, n): TokenMove => ({ from: source.slot(slot), to: target.slot(first + n) }));
-      source.store.coarsen(tokens, target.store, this.pooling);
+      source.store.coarsen(tokens, target.store, source.format.coarser!.to(target.format)!);
       target.tokens += slots.length;
       entries[to]!.resize(target.tokens);
       slots.forEach((slot, n) => entries[to]!.put(first + n, entries[from]!, slot));

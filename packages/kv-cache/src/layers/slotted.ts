@@ -2,7 +2,7 @@ import { ArgumentError } from '@mixsga/backend';
 import type { Limit } from '../policies/limit';
 import type { RankedTokens } from '../policies/policy';
 import type { Arena } from './arena';
-import { CacheLayer, type ArenaLayout, type Planned } from './layer';
+import { CacheLayer, type Planned } from './layer';
 import { ENTRY_BYTES, SlotEntries } from './slot-entries';
 
 /**
@@ -12,13 +12,13 @@ import { ENTRY_BYTES, SlotEntries } from './slot-entries';
 export abstract class SlottedLayer extends CacheLayer {
   constructor(
     arenas: readonly Arena[],
-    layout: ArenaLayout,
+    experts: number,
     protected readonly limit: Limit,
     /** Its number, for the policy. */
     protected readonly layer: number,
     readonly entries: readonly SlotEntries[] = arenas.map(() => new SlotEntries()),
   ) {
-    super(arenas, layout);
+    super(arenas, experts);
   }
 
   override get observes(): boolean {

@@ -5,7 +5,7 @@ import { policyNamed, policyNames, suggestion } from './index';
 
 /**
  * What evicts is the text of a spec in `eviction`. What coarsens is its bytes in `kvBudget` (or a share, such as `25%`), and in `kvPolicy` by what
- * tokens are ranked, `mean-attention` where it is left out, with group sizes and `:evict` for `coarsen+evict`: `attention@2,4:evict`.
+ * tokens are ranked, `mean-attention` where it is left out, with sizes and `:evict` for `coarsen+evict`: `attention@2,4:evict`.
  */
 export interface CacheFields {
   readonly eviction?: string | undefined;

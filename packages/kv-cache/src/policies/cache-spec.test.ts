@@ -2,6 +2,7 @@ import { ArgumentError } from '@mixsga/backend';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { cacheOfFields, CachePool, fieldsOfCache, formatCacheSpec, parseCacheSpec, policyNames, resolveCacheSpec, type CacheSpec } from '../index';
+import { groups } from '../testing/drive';
 import { WatchedRuntime } from '../testing/watched-pages';
 
 const NAMES = 'h2o, nacl, window, mean-attention, oldest';
@@ -129,7 +130,7 @@ describe('the fields of options and results', () => {
 });
 
 it('attention is h2o, to the last token', () => {
-  const pool = new CachePool(new WatchedRuntime(), { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [1], fingerprint: 'same' });
+  const pool = new CachePool(new WatchedRuntime(), { layers: 1, formats: groups(4, 1, [1]), fingerprint: 'same' });
   const places = ['attention:600B', 'h2o:600B'].map((text) => {
     const cache = pool.create({ cache: text, maxTokens: 30 });
     for (let token = 0; token < 29; token++) {

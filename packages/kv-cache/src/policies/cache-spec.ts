@@ -15,8 +15,8 @@ export interface CacheSpec {
   /** Default: `evict` where the limit is in tokens, `coarsen` where it is in bytes. */
   readonly action?: CacheAction;
   /**
-   * Group sizes that tokens can be coarsened to, beside those that tokens are stored with. Default: these, doubled until all tokens at the
-   * coarsest would take two thirds of the bytes, or as often as the heads allow.
+   * Sizes of the coarser forms, for formats that have forms of any size: group sizes, or by how many times a latent is shorter. Default: the
+   * coarser forms of the coarsest format, until all tokens at the last one would take two thirds of the bytes.
    */
   readonly sizes?: readonly number[];
   /** For policies that draw. Default 0. */

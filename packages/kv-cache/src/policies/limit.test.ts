@@ -1,12 +1,13 @@
-import { ArgumentError, BackendError, HostPages, type PageFormat } from '@mixsga/backend';
+import { ArgumentError, BackendError, groupingOf, HostPages, type PageFormat, type StoredFormat } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 import { CachePool, type CacheSpec } from '../index';
+import { groups } from '../testing/drive';
 import { WatchedRuntime } from '../testing/watched-pages';
 import { ladder, coarserOf } from './ladder';
 
 describe('a limit in bytes', () => {
   const coarsening = (bytes: number, spec: Partial<CacheSpec> = {}): CacheSpec => ({ policy: 'oldest', limit: { bytes }, ...spec });
-  const pool = () => new CachePool(new WatchedRuntime(), { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [1], fingerprint: 'budget' });
+  const pool = () => new CachePool(new WatchedRuntime(), { layers: 1, formats: groups(4, 1, [1]), fingerprint: 'budget' });
   const [finest, coarsest] = [2 * 4 * 4 + 8, 2 * 4 + 8];
 
   it.each([0, -1, 1.5, NaN, Infinity, 2 ** 53])('is not of %d bytes', (bytes) => {
@@ -38,7 +39,7 @@ describe('a limit in bytes', () => {
 
   it('coarsens with a later step where there is no memory for it', () => {
     const runtime = new WatchedRuntime();
-    const layout = { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [1], fingerprint: 'budget' };
+    const layout = { layers: 1, formats: groups(4, 1, [1]), fingerprint: 'budget' };
     const cache = new CachePool(runtime, layout).create({ cache: coarsening(4 * finest, { sizes: [4] }), maxTokens: 8 });
     for (let token = 0; token < 3; token++) {
       cache.view(0);
@@ -56,7 +57,7 @@ describe('a limit in bytes', () => {
   });
 
   it('coarsens to whatever arena has the size, the first too', () => {
-    const layout = { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [2, 1], fingerprint: 'budget' };
+    const layout = { layers: 1, formats: groups(4, 1, [2, 1]), fingerprint: 'budget' };
     const cache = new CachePool(new WatchedRuntime(), layout).create({ cache: coarsening(4 * finest), maxTokens: 6 });
     for (let token = 0; token < 5; token++) {
       cache.view(0);
@@ -81,23 +82,23 @@ describe('a limit in bytes', () => {
   });
 
   it('as a share is of what maxTokens tokens take at the finest, without entries', () => {
-    const wide = new CachePool(new WatchedRuntime(), { layers: 1, kvHeads: 8, headDim: 1, groupSizes: [1], fingerprint: 'wide' });
+    const wide = new CachePool(new WatchedRuntime(), { layers: 1, formats: groups(8, 1, [1]), fingerprint: 'wide' });
     for (const [share, bytes] of [[0.29, 1856], [0.5, 3200], [1, 6400]] as const) {
       expect(wide.create({ cache: { policy: 'oldest', limit: { share } }, maxTokens: 100 }).budget).toBe(bytes);
     }
-    const layouts = { layers: 2, kvHeads: 4, headDim: 1, groupSizes: [2, 1], fingerprint: 'two' };
+    const layouts = { layers: 2, formats: groups(4, 1, [2, 1]), fingerprint: 'two' };
     expect(new CachePool(new WatchedRuntime(), layouts).create({ cache: 'oldest:75%', maxTokens: 10 }).budget).toBe(2 * 10 * 24);
     for (const cache of ['oldest:50%', 'oldest:50%:evict']) {
       expect(() => pool().create({ cache })).toThrow(`cache ${cache}: expected maxTokens, of whose bytes it is a share, to be a whole number from 1, got null`);
     }
   });
 
-  it('evicts from experts that store any vectors, which are not coarsened', () => {
-    const entries = [{ heads: 2, headDim: 4 }, { heads: 2, headDim: 1 }];
-    const layout = { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [1, 1], entries, fingerprint: 'entries' };
+  it('evicts tokens of formats without a coarser form', () => {
+    const own = (headDim: number) => ({ name: `own:${headDim}`, kvHeads: 4, headDim: 1, stored: { heads: 2, headDim } });
+    const layout = { layers: 1, formats: [own(4), own(1)], fingerprint: 'own' };
     const host = { pages: (format: PageFormat) => new HostPages(format) };
     const of = (cache: string) => new CachePool(host, layout).create({ cache, maxTokens: 20 });
-    expect(() => of('h2o:50%')).toThrow('cache: expected experts that group heads, or a single latent, by which tokens are coarsened, got others; use eviction, such as h2o:0.5');
+    expect(() => of('h2o:50%')).toThrow('cache: expected formats that tokens can be coarsened to, got own:4, own:1; use eviction, such as h2o:0.5');
     const cache = of('oldest:160B:evict');
     for (let token = 0; token < 12; token++) {
       cache.view(0);
@@ -113,7 +114,7 @@ describe('a limit in bytes', () => {
 describe('a limit in tokens', () => {
   it('is a share of maxTokens in whole tokens, from 1', () => {
     const kept = (share: number, maxTokens?: number) => {
-      const cache = new CachePool(new WatchedRuntime(), { layers: 1, kvHeads: 1, headDim: 1, groupSizes: [1], fingerprint: 'tokens' }).create({ cache: `h2o:${share}`, maxTokens });
+      const cache = new CachePool(new WatchedRuntime(), { layers: 1, formats: groups(1, 1, [1]), fingerprint: 'tokens' }).create({ cache: `h2o:${share}`, maxTokens });
       cache.planRows(0, new Int32Array(200));
       cache.commitRows();
       return cache.tokensKept(0);
@@ -125,29 +126,35 @@ describe('a limit in tokens', () => {
   });
 });
 
-describe('the ladder of group sizes', () => {
-  const never = () => false;
+describe('the ladder of formats', () => {
+  const type = 'f32';
+  const sizesOf = (formats: readonly StoredFormat[]) => groupingOf(formats)!.groupSizes;
+  const of = (kvHeads: number, stored: number[], sizes: number[] | null, enough: (size: number) => boolean = () => false) =>
+    sizesOf(ladder(groups(kvHeads, 1, stored), { sizes, type, enough: (form) => enough((2 * kvHeads) / form.stored.heads) }));
 
-  it('doubles the coarsest size while it divides, and stops at the first that is enough', () => {
-    expect(ladder([1, 3], 24, undefined, never)).toEqual([1, 3, 6, 12, 24]);
-    expect(ladder([1], 12, undefined, never)).toEqual([1, 2, 4]);
-    expect(ladder([1], 16, undefined, (size) => size >= 4)).toEqual([1, 2, 4]);
-    expect(ladder([1, 2, 4], 4, undefined, never)).toEqual([1, 2, 4]);
+  it('has the coarser forms of the coarsest format, and stops at the first that is enough', () => {
+    expect(of(24, [1, 3], null)).toEqual([1, 3, 6, 12, 24]);
+    expect(of(12, [1], null)).toEqual([1, 2, 4]);
+    expect(of(16, [1], null, (size) => size >= 4)).toEqual([1, 2, 4]);
+    expect(of(4, [1, 2, 4], null)).toEqual([1, 2, 4]);
   });
 
-  it('has the sizes that are named, each once and in order', () => {
-    expect(ladder([2, 1], 12, [6, 4, 6, 2], never)).toEqual([2, 1, 4, 6]);
-    expect(ladder([1], 12, [12], never)).toEqual([1, 12]);
+  it('has the sizes that are named, each once and in order, or the forms that are known', () => {
+    expect(of(12, [2, 1], [6, 4, 6, 2])).toEqual([2, 1, 4, 6]);
+    expect(of(12, [1], [12])).toEqual([1, 12]);
+    const known = { known: groups(12, 1, [1, 12, 3]), type, enough: () => false } as const;
+    expect(sizesOf(ladder(groups(12, 1, [1]), { ...known, sizes: null }))).toEqual([1, 3, 12]);
+    expect(sizesOf(ladder(groups(12, 1, [1]), { ...known, sizes: [2] }))).toEqual([1, 2]);
   });
 
   it('refuses sizes that do not divide, and those that nothing is coarsened to', () => {
-    for (const size of [0, 5, 24]) expect(() => ladder([1], 12, [2, size], never)).toThrow(`cache: expected sizes that divide 12, got ${size}`);
-    expect(() => ladder([4], 4, undefined, never)).toThrow('cache: expected sizes that tokens can be coarsened to, got 4 of 4');
-    expect(() => ladder([2], 6, [3], never)).toThrow('cache: expected sizes that tokens can be coarsened to, got 2, 3 of 6');
+    for (const size of [0, 5, 24]) expect(() => of(12, [1], [2, size])).toThrow(`cache: expected sizes that divide 12, got ${size}`);
+    expect(() => of(4, [4], null)).toThrow('cache: expected formats that tokens can be coarsened to, got grouped:4; use eviction');
+    expect(() => of(6, [2], [3])).toThrow('cache: expected formats that tokens can be coarsened to, got grouped:2, grouped:3; use eviction');
   });
 
   it('coarsens to the least multiple', () => {
-    const sizes = [2, 3, 12, 6, 4, 2];
-    expect(sizes.map((_, arena) => coarserOf(sizes, arena))).toEqual([4, 3, null, 2, 2, 4]);
+    const formats = groups(12, 1, [2, 3, 12, 6, 4, 2]);
+    expect(formats.map((_, arena) => coarserOf(formats, arena, type))).toEqual([4, 3, null, 2, 2, 4]);
   });
 });

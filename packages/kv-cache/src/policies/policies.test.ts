@@ -2,9 +2,10 @@ import { BackendError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 import { CachePool, policies, policyNames, registerPolicy, type CachePolicy, type KvCache, type RankedTokens } from '../index';
 import { policyChecks } from '../testing';
+import { groups } from '../testing/drive';
 import { WatchedRuntime } from '../testing/watched-pages';
 
-const one = { layers: 1, kvHeads: 2, headDim: 2, groupSizes: [1, 2], fingerprint: 'one' };
+const one = { layers: 1, formats: groups(2, 2, [1, 2]), fingerprint: 'one' };
 
 function create(cache: string, maxTokens: number, runtime = new WatchedRuntime()): KvCache {
   return new CachePool(runtime, one).create({ cache, maxTokens });
@@ -92,7 +93,7 @@ describe('the order in which tokens go', () => {
 
 it('the older of equally ranked tokens goes first, in whatever arena it is', () => {
   const equal: CachePolicy = { name: 'equal', description: 'all tokens are equal', rank: ({ positions }) => new Float64Array(positions.length) };
-  const coarsening = new CachePool(new WatchedRuntime(), { layers: 1, kvHeads: 4, headDim: 1, groupSizes: [1, 1], fingerprint: 'equal' })
+  const coarsening = new CachePool(new WatchedRuntime(), { layers: 1, formats: groups(4, 1, [1, 1]), fingerprint: 'equal' })
     .create({ cache: { policy: equal, limit: { bytes: 1000 }, sizes: [4] }, maxTokens: 30 });
   const evicting = new CachePool(new WatchedRuntime(), one).create({ cache: { policy: equal, limit: { tokens: 0.5 } }, maxTokens: 10 });
   for (let token = 0; token < 25; token++) {

@@ -1,7 +1,7 @@
 /**
  * How the tokens of a full layer are ranked. What happens to the lowest (they are evicted, or coarsened) is the business of the cache, see
- * `CacheSpec`. A number for each token is all that a policy remembers, and the cache keeps it. A token is kept, coarsened or evicted with all
- * its heads, whatever its expert stores of it.
+ * `CacheSpec`. A number for each token is all that a policy remembers, and the cache keeps it. A token is kept, coarsened or evicted as a
+ * whole, whatever its format stores of it.
  */
 export interface CachePolicy {
   /** Its name in texts: letters, digits and hyphens. */

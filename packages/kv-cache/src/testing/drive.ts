@@ -1,10 +1,15 @@
-import { ArgumentError, HostPages, slotOf, type PageFormat } from '@mixsga/backend';
+import { ArgumentError, HostPages, slotOf, storedGroups, type PageFormat, type StoredFormat } from '@mixsga/backend';
 import { CachePool, type CreateOptions } from '../pool';
 import type { KvCache } from '../cache';
 import type { CacheLayout } from '../layout';
 
+/** A format for each group size. */
+export function groups(kvHeads: number, headDim: number, groupSizes: readonly number[]): StoredFormat[] {
+  return groupSizes.map((groupSize) => storedGroups({ kvHeads, headDim, groupSize }));
+}
+
 /** Two layers, two experts, on plain arrays: a token takes 40 or 24 bytes a layer, with its entry of 8. */
-export const layout: CacheLayout = { layers: 2, kvHeads: 4, headDim: 1, groupSizes: [1, 2], fingerprint: 'conformance' };
+export const layout: CacheLayout = { layers: 2, formats: groups(4, 1, [1, 2]), fingerprint: 'conformance' };
 
 export function newPool(of: CacheLayout = layout): CachePool {
   return new CachePool({ pages: (format: PageFormat) => new HostPages(format) }, of);
@@ -18,7 +23,7 @@ export function attentionTo(token: number, query: number): number {
 /** Appends a token by a step. Its keys say its position, by which attention is found again. */
 export function step(cache: KvCache, of: CacheLayout = layout): void {
   const position = cache.tokensSeen;
-  const experts = Array.from({ length: of.layers }, (_, layer) => (position + layer) % of.groupSizes.length);
+  const experts = Array.from({ length: of.layers }, (_, layer) => (position + layer) % of.formats.length);
   experts.forEach((expert, layer) => {
     const { segments, slots } = cache.view(layer);
     const { store } = segments[expert]!;
@@ -42,7 +47,7 @@ export function steps(cache: KvCache, count: number, of: CacheLayout = layout): 
 export function rows(cache: KvCache, count: number): void {
   const first = cache.tokensSeen;
   for (let layer = 0; layer < layout.layers; layer++) {
-    const experts = Int32Array.from({ length: count }, (_, row) => (first + row + layer) % layout.groupSizes.length);
+    const experts = Int32Array.from({ length: count }, (_, row) => (first + row + layer) % layout.formats.length);
     for (const { segment, firstSlot, rows: numbers } of cache.planRows(layer, experts)) {
       numbers.forEach((row, i) => {
         const { page, offset } = slotOf(segment, firstSlot + i);

@@ -3,7 +3,7 @@ import type { CacheLayout } from '../layout';
 import type { CacheAction, CacheLimit } from '../policies/cache-spec';
 import type { CachePolicy, RankedTokens } from '../policies/policy';
 import type { CreateOptions } from '../pool';
-import { attentionTo, expectEqual, expectSameAfterwards, expectThat, layout, messageOf, newPool, placesOf, rows, step, steps } from './drive';
+import { attentionTo, expectEqual, expectSameAfterwards, expectThat, groups, layout, messageOf, newPool, placesOf, rows, step, steps } from './drive';
 
 export interface PolicyCheck {
   readonly name: string;
@@ -134,7 +134,7 @@ export const policyChecks: readonly PolicyCheck[] = [
 
   check('coarsens when the next token would not fit, the lowest first, and no more than frees a 64th part', (policy) => {
     // 24 tokens take 960 bytes, and leave 40 for the next. At 25 there are 40 too few, and 55 are freed by 24 a token.
-    const one: CacheLayout = { ...layout, layers: 1, groupSizes: [1, 1] };
+    const one: CacheLayout = { ...layout, layers: 1, formats: groups(4, 1, [1, 1]) };
     const cache = newPool(one).create({ cache: { policy, limit: { bytes: 1000 }, sizes: [4] }, maxTokens: 30 });
     steps(cache, 24, one);
     expectThat('no coarsened token of 24', placesOf(cache, 1)[0]!.every((arena) => arena !== 2));

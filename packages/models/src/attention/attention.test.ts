@@ -25,7 +25,7 @@ describe.each(Object.entries(attentionKinds))('%s', (name, kind) => {
   it('has the budget that its traits add up to', () => {
     const ratios = variant.experts?.ratios ?? [1];
     const stored =
-      variant.formats.stored(SHAPE).map(({ heads, headDim }) => (heads * headDim) / (2 * SHAPE.kvHeads * SHAPE.headDim));
+      variant.formats.stored(SHAPE).map(({ stored: { heads, headDim } }) => (heads * headDim) / (2 * SHAPE.kvHeads * SHAPE.headDim));
     const kept = ratios.reduce((sum, ratio, expert) => sum + ratio * stored[expert]!, 0);
     const own = LAYERS.filter((layer) => variant.kvSource(layer) === layer).length / LAYERS.length;
     expect((variant.storedKvHeads(8) / 8) * own * kept).toBeCloseTo(variant.kvShare, 12);
@@ -88,22 +88,24 @@ describe('parseAttention', () => {
   });
 });
 
+const shapes = ({ formats }: ReturnType<typeof parseAttention>) => formats.stored(SHAPE).map(({ stored }) => stored);
+
 describe('latents', () => {
-  it('store a share of the numbers, in spec as asked for, and route only when they are of several sizes', () => {
+  it('store a share of the dimensions, in spec as asked for, and route only when they are of several sizes', () => {
     const single = parseAttention('latent:1@4');
     expect([single.spec, single.kvShare, single.experts, single.formats.grouping]).toEqual(['latent:1@4', 0.25, null, null]);
-    expect(single.formats.stored(SHAPE)).toEqual([{ heads: 1, headDim: 64 }]);
+    expect(shapes(single)).toEqual([{ heads: 1, headDim: 64 }]);
     const mixture = parseAttention('latent:3:1:6@4,8,16=0.125');
     expect(mixture.experts).toMatchObject({ ratios: [0.3, 0.1, 0.6], sizes: [4, 8, 16] });
-    expect(mixture.formats.stored(SHAPE).map(({ headDim }) => headDim)).toEqual([64, 32, 16]);
-    expect(parseAttention('latent:1@5.33').formats.stored(SHAPE)).toEqual([{ heads: 1, headDim: 48 }]);
+    expect(shapes(mixture).map(({ headDim }) => headDim)).toEqual([64, 32, 16]);
+    expect(shapes(parseAttention('latent:1@5.33'))).toEqual([{ heads: 1, headDim: 48 }]);
     expect(parseAttention('latent:1:0/0:1@2,8=0.3125').experts!.ratiosOf(1)).toEqual([0, 1]);
   });
 
   it('group keys and values differently, routed or not', () => {
     const alone = parseAttention('gqa:k4v2');
     expect([alone.spec, alone.kvShare, alone.storedKvHeads(8)]).toEqual(['gqa:k4v2', 0.375, 8]);
-    expect(alone.formats.stored(SHAPE)).toEqual([{ heads: 6, headDim: 16 }]);
+    expect(shapes(alone)).toEqual([{ heads: 6, headDim: 16 }]);
     const mixture = parseAttention('mixsga:3:1:6@1,k4v2,4');
     expect([mixture.spec, mixture.kvShare]).toEqual(['mixsga:3:1:6@1,k4v2,4', expect.closeTo(0.3 + 0.0375 + 0.15, 12)]);
     expect(parseAttention('mixsga:1:1:2@1,k2v2,4').spec).toBe('mixsga:1:1:2');

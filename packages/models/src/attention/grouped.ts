@@ -1,3 +1,4 @@
+import { storedGroups } from '@mixsga/backend';
 import { createFormat, type Pooling } from '@mixsga/experts';
 import type { LayerFormats } from './variant';
 
@@ -6,7 +7,7 @@ export function groupedFormats(groupSizes: readonly number[], pooling: Pooling =
   return {
     takesRotatedKeys: true,
     grouping: { groupSizes, pooling },
-    stored: ({ kvHeads, headDim }) => groupSizes.map((size) => ({ heads: (2 * kvHeads) / size, headDim })),
+    stored: ({ kvHeads, headDim }) => groupSizes.map((groupSize) => storedGroups({ kvHeads, headDim, groupSize, pooling })),
     create: ({ kvHeads, headDim }) => groupSizes.map((groupSize) => createFormat('grouped', { kvHeads, headDim, groupSize, pooling })),
   };
 }

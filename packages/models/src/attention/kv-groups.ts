@@ -26,10 +26,7 @@ export function kvCompression({ k, v }: GroupSizes): number {
 
 /** Formats of one size for keys and another for values. A mean of keys turns as keys do. */
 export function kvGroupedFormats(sizes: readonly GroupSizes[]): LayerFormats {
-  return {
-    takesRotatedKeys: true,
-    grouping: null,
-    stored: ({ kvHeads, headDim }) => sizes.map(({ k, v }) => ({ heads: kvHeads / k + kvHeads / v, headDim })),
-    create: ({ kvHeads, headDim }) => sizes.map((groupSizes) => createFormat('kv-grouped', { kvHeads, headDim, groupSizes })),
-  };
+  const create: LayerFormats['stored'] & LayerFormats['create'] = ({ kvHeads, headDim }) =>
+    sizes.map((groupSizes) => createFormat('kv-grouped', { kvHeads, headDim, groupSizes }));
+  return { takesRotatedKeys: true, grouping: null, stored: create, create };
 }

@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, storedLatent } from '@mixsga/backend';
 import { checkLatentBasis, createFormat, fitLatentBasis, type FormatLayout, type LatentBasis } from '@mixsga/experts';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import { mixtureKind, parseNumber } from './mixture';
@@ -8,7 +8,7 @@ import type { LayerConstants, LayerFormats } from './variant';
 const NAMES = { weight: 'kv_basis.weight', bias: 'kv_basis.bias', scale: 'kv_basis.scale' } as const;
 
 /**
- * Keys and values of a token as one latent of few numbers in a fixed basis of the layer (multi-head latent attention, DeepSeek-V2, arXiv
+ * Keys and values of a token as one latent of few dimensions in a fixed basis of the layer (multi-head latent attention, DeepSeek-V2, arXiv
  * 2405.04434), with several ranks among which tokens are routed. A size is how many times fewer numbers a latent has.
  */
 export const latent = mixtureKind<number>({
@@ -53,7 +53,7 @@ function latentFormats(sizes: readonly number[]): LayerFormats {
     takesRotatedKeys: false,
     grouping: null,
     constants,
-    stored: (layout) => sizes.map((size) => ({ heads: 1, headDim: rankOf(size, layout) })),
+    stored: (layout) => sizes.map((size) => storedLatent({ kvHeads: layout.kvHeads, headDim: layout.headDim, rank: rankOf(size, layout) })),
     create(layout, values) {
       const basis: LatentBasis = {
         weight: values.get(NAMES.weight) as Tensor2D, bias: values.get(NAMES.bias) as Tensor1D, scale: values.get(NAMES.scale) as Tensor1D,

@@ -1,4 +1,4 @@
-import type { FormatLayout, KvFormat, LatentInputs, Pooling, StoredShape } from '@mixsga/experts';
+import type { FormatLayout, KvFormat, LatentInputs, Pooling, StoredFormat } from '@mixsga/experts';
 import type { Tensor } from '@tensorflow/tfjs-core';
 
 /** The attention of a model that a variant is for. */
@@ -52,8 +52,8 @@ export interface LayerFormats {
   readonly takesRotatedKeys: boolean;
   /** Group size of each, where all group heads alike, as the fused operations do; null elsewhere. */
   readonly grouping: { readonly groupSizes: readonly number[]; readonly pooling: Pooling } | null;
-  /** What each stores of a token, see `KvFormat`. @throws ArgumentError when that does not fit the layout */
-  stored(layout: FormatLayout): readonly StoredShape[];
+  /** What each stores of a token, without any constants: all that caches and accounting need. @throws ArgumentError when that does not fit the layout */
+  stored(layout: FormatLayout): readonly StoredFormat[];
   /** What they know of their layer beside the layout. */
   readonly constants?: LayerConstants;
   /** @param constants by name; they belong to the caller */

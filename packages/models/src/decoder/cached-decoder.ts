@@ -130,23 +130,17 @@ export class CachedDecoder implements Decoder {
   }
 
   private constructor(parts: Parts) {
-    const { runtime, shape, variant, kvType: kv, fingerprint, kvHeads, cacheLayer } = parts;
+    const { runtime, shape, variant, kvType: kv, fingerprint, cacheLayer } = parts;
     this.#parts = parts;
     this.runtime = runtime;
     this.vocabularySize = shape.vocabularySize;
     this.contextLength = shape.contextLength;
     this.attention = variant.spec;
     this.kv = kv;
-    const { grouping } = variant.formats;
-    const entries = grouping ? undefined : variant.formats.stored(formatLayout(variant, shape));
-    const isNested = parts.attention.every((own) => own?.formats.every(({ nestedIn }) => nestedIn) ?? true);
     this.#pool = new CachePool(parts.attention.find((own) => own !== null)!, {
       layers: new Set(cacheLayer).size,
-      kvHeads,
-      headDim: shape.headDim,
+      formats: variant.formats.stored(formatLayout(variant, shape)),
       queryHeads: shape.heads,
-      ...(grouping ?? { groupSizes: entries!.map(() => 1) }),
-      ...(entries && { entries, nested: isNested }),
       type: kv,
       fingerprint,
     });

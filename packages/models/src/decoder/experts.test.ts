@@ -89,12 +89,12 @@ describe('experts of other types', () => {
       const cache = decoder.createCache();
       await decoder.prefill(tinyTokens(40, 1), cache, { want: 'argMax' });
       await feed(decoder, tinyTokens(3, 2), cache);
-      const entries = variant.formats.stored(shape);
-      const bytesOf = entries.map(({ heads, headDim }) => heads * (kv === 'f32' ? 4 * headDim : headDim + 4));
-      const index = 4 * Math.ceil((43 * Math.ceil(Math.log2(entries.length))) / 8);
+      const shapes = variant.formats.stored(shape).map(({ stored }) => stored);
+      const bytesOf = shapes.map(({ heads, headDim }) => heads * (kv === 'f32' ? 4 * headDim : headDim + 4));
+      const index = 4 * Math.ceil((43 * Math.ceil(Math.log2(shapes.length))) / 8);
       const used = cache.expertCounts().reduce((sum, count, expert) => sum + count * bytesOf[expert]!, index);
       expect(cache.bytes().used).toBe(used);
-      expect(cache.stored).toEqual(entries.map((entry, expert) => ({ ...entry, bytes: bytesOf[expert]! })));
+      expect(cache.stored).toEqual(shapes.map((own, expert) => ({ ...own, bytes: bytesOf[expert]! })));
       expect(storedTokens(shape, variant, kv)).toEqual(cache.stored);
       expect(cache.expertCounts().reduce((a, b) => a + b)).toBe(4 * 43);
       if (!variant.experts) expect(kvBytes(shape, variant, kv)).toBe(4 * bytesOf[0]!);
@@ -160,7 +160,7 @@ describe('experts of other types', () => {
     const { logits, cache } = await run(bytes);
     expect(cache.bytes().used).toBeLessThanOrEqual(bytes);
     expect(cache.tokensKept(3)).toBe(45);
-    // Of 32 numbers, cut in half until two thirds of the bytes would do.
+    // Of 32 dimensions, cut in half until two thirds of the bytes would do.
     expect(cache.expertCounts()).toHaveLength(3);
     expect(cache.expertCounts().filter((count) => count > 0).length).toBeGreaterThan(1);
     expect(distance(logits, full.logits)).toBeGreaterThan(1e-3);
@@ -170,13 +170,30 @@ describe('experts of other types', () => {
     decoder.dispose();
   });
 
-  it('lose tokens under an eviction policy, and of several types refuse a KV budget', async () => {
-    const decoder = await decoderOf('opt', 'latent:1:1@4,8');
+  it('of several latents go down to shorter ones under a KV budget, by kernels as by their meaning', async () => {
+    const logits: Float32Array[] = [];
+    for (const reference of [false, true]) {
+      useReferenceKernels(reference);
+      const decoder = await decoderOf('opt', 'latent:1:1@4,8');
+      useReferenceKernels(false);
+      const cache = decoder.createCache({ cache: 'oldest:60%', maxTokens: 46 });
+      await decoder.prefill(tinyTokens(25, 1), cache, { want: 'argMax' });
+      logits.push(await feed(decoder, tinyTokens(20, 2), cache));
+      expect(cache.formats.map(({ name }) => name)).toEqual(['latent:16', 'latent:8', 'latent:4']);
+      expect(cache.expertCounts()[2]).toBeGreaterThan(4 * 10);
+      expect(cache.tokensKept(3)).toBe(45);
+      decoder.dispose();
+    }
+    expect(distance(logits[0]!, logits[1]!)).toBeLessThan(1e-4);
+  });
+
+  it('lose tokens under an eviction policy, and without a coarser form refuse a KV budget', async () => {
+    const decoder = await decoderOf('opt', 'mixsga:1:1@1,k4v2');
     const cache = decoder.createCache({ cache: 'h2o:0.5', maxTokens: 20 });
     await decoder.prefill(tinyTokens(20, 1), cache, { want: 'argMax' });
     await feed(decoder, tinyTokens(5, 2), cache);
     expect([cache.tokensKept(0), cache.tokensSeen]).toEqual([10, 25]);
-    expect(() => decoder.createCache({ cache: 'oldest:1000000B' })).toThrow('cache: expected experts that group heads, or a single latent, by which tokens are coarsened, got others; use eviction');
+    expect(() => decoder.createCache({ cache: 'oldest:1000000B' })).toThrow('cache: expected formats that tokens can be coarsened to, got kv-grouped:k1v1, kv-grouped:k4v2; use eviction');
     decoder.dispose();
   });
 

@@ -117,10 +117,8 @@ export class WeightLoader {
   async latents(formats: readonly KvFormat[], at: string): Promise<LatentWeights | null> {
     const { attention, shape, type } = this.options;
     const { latents } = this.#runtime;
-    const [kernel] = formats.map(({ kernel }) => kernel);
-    if (!latents || kernel?.kind !== 'latent') return null;
-    const { basis } = kernel;
-    if (!formats.every(({ kernel }) => kernel?.kind === 'latent' && kernel.basis === basis)) return null;
+    const basis = formats[0]?.basis;
+    if (!latents || !basis || !formats.every((format) => format.kernel?.kind === 'latent' && format.basis === basis)) return null;
     // Read once more: to keep them from when they were packed would be to hold all layers.
     const again = (name: string) => this.#dense(`${at}.self_attn.${name}`, (parameter) => this.#source.read(parameter));
     const [k, v] = [await again('k_proj'), await again('v_proj')];

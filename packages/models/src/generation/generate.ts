@@ -80,7 +80,7 @@ export interface GenerationStats {
   readonly tokensKept: number;
   readonly kvBytesUsed: number;
   readonly kvBytesAllocated: number;
-  /** Kept tokens by expert, summed over layers; where tokens are coarsened by group size, see `KvCache.groupSizes`. */
+  /** Kept tokens by expert, summed over layers; where tokens are coarsened by format, see `KvCache.formats`. */
   readonly expertCounts: readonly number[];
 }
 

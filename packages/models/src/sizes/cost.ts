@@ -59,9 +59,8 @@ export function modelCost(config: ModelConfig, variant: AttentionVariant): Model
  */
 export function kvBytes(shape: Pick<ModelShape, 'layers' | 'kvHeads' | 'headDim'>, variant: AttentionVariant, type: KvType = 'f32', positions = false): number {
   const ratios = variant.experts?.ratios ?? [1];
-  const stored = { layers: storingLayers(shape.layers, variant).length, kvHeads: variant.storedKvHeads(shape.kvHeads) };
-  const groupSizes = variant.formats.grouping?.groupSizes ?? ratios.map(() => 1);
-  return kvBytesPerToken({ ...stored, headDim: shape.headDim, groupSizes, entries: variant.formats.stored(formatLayout(variant, shape)), ratios, type, positions });
+  const layers = storingLayers(shape.layers, variant).length;
+  return kvBytesPerToken({ layers, formats: variant.formats.stored(formatLayout(variant, shape)), ratios, type, positions });
 }
 
 /**
@@ -69,8 +68,9 @@ export function kvBytes(shape: Pick<ModelShape, 'layers' | 'kvHeads' | 'headDim'
  * @param type element type of keys and values
  */
 export function storedTokens({ kvHeads, headDim }: Pick<ModelShape, 'kvHeads' | 'headDim'>, variant: AttentionVariant, type: KvType = 'f32'): StoredToken[] {
-  const entries = variant.formats.stored(formatLayout(variant, { kvHeads, headDim }));
-  return entries.map((entry) => ({ ...entry, bytes: storedBits(entry, type) / 8 }));
+  return variant.formats.stored(formatLayout(variant, { kvHeads, headDim })).map(({ stored }) => ({
+    heads: stored.heads, headDim: stored.headDim, bytes: storedBits(stored, type) / 8,
+  }));
 }
 
 /** What a model keeps of a token under a variant. @param type element type of keys and values */

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { createRuntime, startBackend } from '@mixsga/backend';
+import { createRuntime, startBackend, storedGroups } from '@mixsga/backend';
 import { parseHarnessResults } from '@mixsga/evaluators';
 import { CachePool } from '@mixsga/kv-cache';
 import { encodeSafetensors, fromFloat32, knownModels, loadTokenizer, openCheckpoint, parseModelConfig } from '@mixsga/models';
@@ -46,7 +46,7 @@ async function readRowsOf(folder: string, name: string, bytes: Uint8Array, skipB
 /** A small cache, and a pool that restores it. */
 async function cacheOf(): Promise<{ bytes: Uint8Array; pool: CachePool }> {
   await startBackend('cpu');
-  const pool = new CachePool(createRuntime(), { layers: 2, kvHeads: 4, headDim: 3, groupSizes: [1, 2, 4], fingerprint: 'model-1' });
+  const pool = new CachePool(createRuntime(), { layers: 2, formats: [1, 2, 4].map((groupSize) => storedGroups({ kvHeads: 4, headDim: 3, groupSize })), fingerprint: 'model-1' });
   const cache = pool.create();
   for (let token = 0; token < 9; token++) {
     const experts = [token % 3, (token >> 1) % 3];

@@ -54,8 +54,9 @@ export class ReferenceGrouped implements GroupedKernels {
 
   storeRows(k: ReferenceRows, v: ReferenceRows, plans: readonly StorePlan[]): void {
     const values = [k, v].map((rows) => this.read(() => rows.first(rows.capacity)));
-    for (const { segment, groupSize, firstSlot, rows } of plans) {
+    for (const { segment, firstSlot, rows } of plans) {
       const { store } = segment;
+      const groupSize = k.width / (store.heads * store.headDim);
       for (let done = 0; done < rows.length; ) {
         const { page, offset } = slotOf(segment, firstSlot + done);
         const some = rows.subarray(done, done + TOKENS_PER_PAGE - offset);

@@ -68,12 +68,14 @@ export class WasmGrouped implements GroupedKernels {
   }
 
   storeRows(k: Rows, v: Rows, plans: readonly StorePlan[]): void {
-    for (const { segment, groupSize, firstSlot, rows } of plans) {
+    for (const { segment, firstSlot, rows } of plans) {
+      const store = segment.store as WasmPages;
+      const groupSize = k.width / (store.heads * store.headDim);
       rows.forEach((row, i) => {
         const slot = firstSlot + i;
         const page = segment.pages[Math.floor(slot / TOKENS_PER_PAGE)]!;
         const place = { page, offset: slot % TOKENS_PER_PAGE };
-        (segment.store as WasmPages).store(place, (k as HeapRows).row(row), (v as HeapRows).row(row), groupSize);
+        store.store(place, (k as HeapRows).row(row), (v as HeapRows).row(row), groupSize);
       });
     }
   }

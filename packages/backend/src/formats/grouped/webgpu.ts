@@ -1,6 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { slotOf } from '../../inference/host-pages';
-import { poolingFactor, TOKENS_PER_PAGE } from '../../inference/pages';
+import { TOKENS_PER_PAGE } from '../../inference/pages';
+import { poolingFactor } from '../../inference/pooling';
 import type { AttendOptions, GroupedKernels, Grouping, LayerView, Route, StorePlan } from '../../inference/runtime';
 import {
   attendProgram, combineProgram, headsOfWorkgroup, type Part, partialSize, partsOf, probabilityProgram, sumProgram, tilesOf,
@@ -139,9 +140,11 @@ export class WebgpuGrouped implements GroupedKernels {
   }
 
   storeRows(k: WebgpuRows, v: WebgpuRows, plans: readonly StorePlan[]): void {
-    for (const { segment, groupSize, firstSlot, rows } of plans) {
+    for (const { segment, firstSlot, rows } of plans) {
+      const store = segment.store as WebgpuPages;
+      const groupSize = k.width / (store.heads * store.headDim);
       const tokens = Array.from(rows, (row, i) => ({ row, to: slotOf(segment, firstSlot + i) }));
-      (segment.store as WebgpuPages).storeRows(tokens, { k: k.tensor, v: v.tensor, groupSize });
+      store.storeRows(tokens, { k: k.tensor, v: v.tensor, groupSize });
     }
   }
 

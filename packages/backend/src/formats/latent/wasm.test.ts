@@ -3,6 +3,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { startBackend } from '../../platform/index';
 import { trackTensors } from '../../platform/tensors';
 import { SeededRandom } from '../../random';
+import { storedGroups } from '../grouped/stored';
+import { storedLatent } from './stored';
 import { HostPages } from '../../inference/host-pages';
 import { createRuntime, TOKENS_PER_PAGE, type KvType, type LatentKernels, type PageStore, type Segment, type Slot } from '../../inference/index';
 import { attendReference } from '../../inference/reference/attention';
@@ -17,7 +19,7 @@ function draw(random: SeededRandom, length: number): Float32Array {
 }
 
 function latentPages(rank: number, type: KvType): PageStore {
-  return createRuntime().pages({ heads: 1, valueHeads: 0, headDim: rank, type });
+  return createRuntime().pages({ heads: 1, joint: true, headDim: rank, type });
 }
 
 describe('pages of latents', () => {
@@ -25,8 +27,9 @@ describe('pages of latents', () => {
     await fc.assert(
       fc.asyncProperty(ranks, ranks, types, fc.nat(), async (a, b, type, seed) => {
         const [rank, shorter] = [Math.max(a, b), Math.min(a, b)];
-        const stores = [latentPages(rank, type), new HostPages({ heads: 1, valueHeads: 0, headDim: rank, type })];
-        const targets = [latentPages(shorter, type), new HostPages({ heads: 1, valueHeads: 0, headDim: shorter, type })];
+        const shortening = storedLatent({ kvHeads: 1, headDim: 1, rank: 2 }).coarser!.to(storedLatent({ kvHeads: 1, headDim: 1, rank: 1 }))!;
+        const stores = [latentPages(rank, type), new HostPages({ heads: 1, joint: true, headDim: rank, type })];
+        const targets = [latentPages(shorter, type), new HostPages({ heads: 1, joint: true, headDim: shorter, type })];
         const latents = draw(new SeededRandom(seed), TOKENS_PER_PAGE * rank);
         const ends: Float32Array[][] = [];
         for (const [i, store] of stores.entries()) {
@@ -35,7 +38,7 @@ describe('pages of latents', () => {
           store.write(page, 5, latents.subarray(5 * rank), new Float32Array(0));
           store.copy(page, other, TOKENS_PER_PAGE);
           store.move({ page, offset: 3 }, { page: other, offset: 7 });
-          store.coarsen([{ from: { page: other, offset: 7 }, to: { page: coarse, offset: 2 } }], targets[i]!, 'mean');
+          store.coarsen([{ from: { page: other, offset: 7 }, to: { page: coarse, offset: 2 } }], targets[i]!, shortening);
           const read = [await store.read(page, TOKENS_PER_PAGE), await store.read(other, 9), await targets[i]!.read(coarse, 3)];
           expect(read.every(({ v }) => v.length === 0)).toBe(true);
           ends.push([read[0]!.k, read[1]!.k, read[2]!.k.subarray(2 * shorter)]);
@@ -49,8 +52,12 @@ describe('pages of latents', () => {
     );
   });
 
-  it('are the only ones whose values are not as many as their keys', () => {
-    expect(() => createRuntime().pages({ heads: 2, valueHeads: 1, headDim: 4 })).toThrow('one head of keys and none of values, got 2 and 1; use HostPages');
+  it('are the only joint pages, and take the coarsening of latents alone', () => {
+    expect(() => createRuntime().pages({ heads: 2, joint: true, headDim: 4 })).toThrow('pages: expected keys and values apart, or in one vector, got 2 for both; use HostPages');
+    const { coarser } = storedGroups({ kvHeads: 2, headDim: 1, groupSize: 1 });
+    expect(() => latentPages(4, 'f32').coarsen([], latentPages(2, 'f32'), coarser!.to(coarser!.ladder[0]!)!)).toThrow('WasmLatents.coarsen: expected a coarsening of latent formats, got grouped; use HostPages');
+    const grouped = () => createRuntime().pages({ heads: 2, headDim: 4 });
+    expect(() => grouped().coarsen([], grouped(), { isNested: false, apply: () => undefined })).toThrow('WasmPages.coarsen: expected a coarsening of grouped formats, got one without a kernel; use HostPages');
   });
 });
 

@@ -1,6 +1,7 @@
 // Formats of any kind, by `encode` and `decode`: what is stored lies on the host, and a step reads every cached token back.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
+import { ArgumentError } from '../../errors';
 import { HostPages, slotOf } from '../../inference/host-pages';
 import { type PageStore, type Segment, type Slot, TOKENS_PER_PAGE } from '../../inference/pages';
 import { attendTokens, type SeenTokens } from '../../inference/reference/attention';
@@ -16,9 +17,14 @@ export class MeaningAttention implements LayerAttention {
   readonly projects: boolean = true;
   readonly isExact = false;
   readonly formats: readonly KvFormat[];
+  /** By name, as far as they were needed. */
+  readonly #coarserFormats = new Map<string, KvFormat>();
 
+  /** @throws ArgumentError when a format has coarser forms without a meaning */
   constructor(protected readonly setting: LayerSetting) {
     this.formats = setting.formats;
+    const lacking = this.formats.find(({ coarser, meaningOf }) => coarser && !meaningOf);
+    if (lacking) throw new ArgumentError(`format ${lacking.name}: expected meaningOf, by which tokens of its coarser forms are read back, got none`);
   }
 
   pages(format: PageFormat): PageStore {
@@ -88,8 +94,8 @@ export class MeaningAttention implements LayerAttention {
       const seen: SeenTokens[] = [];
       for (const [index, segment] of segments.entries()) {
         const pending = routes[row]!.expert === index ? slots[index]! : null;
-        // Segments beyond the formats have what a KV budget coarsened: the first numbers of the first format's.
-        seen.push(await readBack(formats[index] ?? formats[0]!, segment, pending));
+        // Segments beyond the formats have what was coarsened.
+        seen.push(await readBack(formats[index] ?? this.#coarser(segment), segment, pending));
       }
       const own = queries.subarray(row * q.width, (row + 1) * q.width);
       const { out: result, probabilities } = attendTokens(own, seen, projections.headDim, options);
@@ -97,6 +103,14 @@ export class MeaningAttention implements LayerAttention {
       probabilities.forEach((each, segment) => observers[row]?.(segment, each));
     }
     runtime.write(results, out);
+  }
+
+  /** The meaning of a coarser form in this layer. */
+  #coarser({ format: form }: Segment): KvFormat {
+    const { name } = form!;
+    const known = this.#coarserFormats.get(name) ?? this.formats.find(({ coarser }) => coarser?.to(form!))!.meaningOf!(form!);
+    this.#coarserFormats.set(name, known);
+    return known;
   }
 
   async #decide(read: Rows, rows: number): Promise<Int32Array> {
@@ -118,10 +132,7 @@ async function readBack(format: KvFormat, segment: Segment, pending: Slot | null
   const stored = new Float32Array(all * heads * headDim);
   for (let first = 0; first < all; first += TOKENS_PER_PAGE) {
     const { k } = await store.read(pages[first / TOKENS_PER_PAGE]!, Math.min(TOKENS_PER_PAGE, all - first));
-    // Vectors that were cut short end in zeros.
-    for (let vector = 0; vector * store.headDim < k.length; vector++) {
-      stored.set(k.subarray(vector * store.headDim, (vector + 1) * store.headDim), (first * heads + vector) * headDim);
-    }
+    stored.set(k, first * heads * headDim);
   }
   const { k, v } = await decoded(format, stored);
   const width = format.kvHeads * format.headDim;

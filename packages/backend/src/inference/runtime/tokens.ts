@@ -2,7 +2,8 @@
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import type { OptionNames } from '../../options';
 import type { KvType, Packing } from '../kv-type';
-import type { PageStore, Pooling, Segment, Slot } from '../pages';
+import type { PageStore, Segment, Slot } from '../pages';
+import type { Pooling } from '../pooling';
 import type { DenseLayer, Resident, Rows, WeightType } from './vectors';
 
 /** How experts group the heads of keys and values. */
@@ -77,28 +78,26 @@ export interface AttendOptions {
 
 /** What pages are made for. */
 export interface PageFormat {
-  /** Stored KV heads. */
+  /** Stored heads of the keys, and as many of the values; of joint pages all vectors. */
   readonly heads: number;
-  /** Heads of the values, where they are not as many: 0 where keys and values are stored together. That is for pages of the host and for latents. */
-  readonly valueHeads?: number;
+  /** Whether keys and values are in the same vectors. That is for pages of the host and for latents. Default false. */
+  readonly joint?: boolean;
   readonly headDim: number;
   /** Query heads that attend to them, which the layout may suit; others may be refused. Default: as many as `heads`. */
   readonly queryHeads?: number;
   /** Element type of keys and values. Default f32. */
   readonly type?: KvType;
-  /** How a token is packed, instead of by the element type; for pages of the host without value heads. */
+  /** How a token is packed, instead of by the element type; for joint pages of the host. */
   readonly packing?: Packing;
 }
 
 export const PAGE_FORMAT: OptionNames<PageFormat> = {
-  heads: true, valueHeads: true, headDim: true, queryHeads: true, type: true, packing: true,
+  heads: true, joint: true, headDim: true, queryHeads: true, type: true, packing: true,
 };
 
 /** Rows of projected keys and values that go to one segment of the cache. */
 export interface StorePlan {
   readonly segment: Segment;
-  /** Query heads that share a stored head. */
-  readonly groupSize: number;
   /** The first slot to write; `segment.tokens` does not matter. */
   readonly firstSlot: number;
   /** Row numbers, in slot order. */
@@ -135,7 +134,7 @@ export interface GroupedKernels {
 
 /** A layer whose keys and values are read back from latents c: of a KV head as k·c and v·c + offset. */
 export interface LatentLayer {
-  /** From what the layer reads to a latent, of as many outputs as the longest latent has numbers; shorter ones are the first of these. */
+  /** From what the layer reads to a latent, of as many outputs as the longest latent has dimensions; shorter ones are the first of these. */
   readonly latent: DenseLayer;
   /** [kvHeads·headDim, rank], but for a part that is the same for all tokens, which a softmax does not see. */
   readonly k: Float32Array;
@@ -148,15 +147,15 @@ export interface LatentLayer {
 
 /** A {@link LatentLayer}, ready for single tokens. */
 export interface LatentWeights extends Resident {
-  /** Numbers of the longest latent. */
+  /** Dimensions of the longest latent. */
   readonly rank: number;
 }
 
-/** Single tokens whose keys and values are latents, in pages of one head of keys and none of values. */
+/** Single tokens whose keys and values are latents, in joint pages of one vector. */
 export interface LatentKernels {
   /** @throws BackendError when there is no memory for it */
   pack(layer: LatentLayer, type: WeightType): LatentWeights;
-  /** Computes a token's latent and writes it, or as many of its numbers as its expert's pages take, to the expert's slot. */
+  /** Computes a token's latent and writes it, or as many of its dimensions as its expert's pages take, to the expert's slot. */
   store(weights: LatentWeights, x: Rows, row: number, route: Route, view: LayerView): void;
   /** As {@link GroupedKernels.attend}. Segments may have latents of different lengths. */
   attend(weights: LatentWeights, q: Rows, row: number, view: LayerView, route: Route, out: Rows, options: Omit<AttendOptions, 'softCap'>): void;

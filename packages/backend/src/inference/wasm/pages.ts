@@ -2,9 +2,10 @@ import { ArgumentError } from '../../errors';
 import { CACHE_LINE } from '../../wasm/heap';
 import type { WasmHeap } from '../../wasm/kernel';
 import { headBytes, type KvType } from '../kv-type';
+import type { Coarsening } from '../../formats/stored-format';
 import type { PageStore, Slot, TokenMove } from '../pages';
-import { PageNumbers, poolingFactor } from '../pages';
-import type { Pooling } from '../pages';
+import { coarseningKernel, PageNumbers } from '../pages';
+import { poolingFactor } from '../pooling';
 import type { PageFormat } from '../runtime';
 import { Block } from './memory';
 
@@ -61,7 +62,7 @@ export abstract class HeapPages implements PageStore {
   /** The size that kernels know a segment of these pages by, see assembly/segments.ts. */
   abstract sizeFor(queryHeads: number): number;
   abstract move(from: Slot, to: Slot): void;
-  abstract coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void;
+  abstract coarsen(tokens: readonly TokenMove[], target: PageStore, coarsening: Coarsening): void;
   abstract read(page: number, tokens: number): Promise<{ k: Float32Array; v: Float32Array }>;
   abstract write(page: number, first: number, k: Float32Array, v: Float32Array): void;
 }
@@ -76,7 +77,7 @@ const kernelsOf = {
 export class WasmPages extends HeapPages {
   readonly heads: number;
   readonly bytesPerToken: number;
-  /** Numbers that lie together, see assembly/pages.ts. */
+  /** Dimensions that lie together, see assembly/pages.ts. */
   readonly chunk: 8 | 16;
 
   constructor(heap: WasmHeap, { heads, headDim, queryHeads = heads, type = 'f32' }: PageFormat) {
@@ -101,7 +102,8 @@ export class WasmPages extends HeapPages {
     this.store(to, k, v, 1);
   }
 
-  coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void {
+  coarsen(tokens: readonly TokenMove[], target: PageStore, coarsening: Coarsening): void {
+    const { pooling } = coarseningKernel('WasmPages', 'grouped', coarsening);
     const coarse = target as WasmPages;
     const groupSize = this.heads / target.heads;
     const factor = poolingFactor(pooling, groupSize);
@@ -162,7 +164,7 @@ function chunkOf(groupSize: number): 8 | 16 {
 /** Latents, keys and values of a token in one vector, as assembly/latents.ts lays them out. */
 export class WasmLatents extends HeapPages {
   readonly heads = 1;
-  readonly valueHeads = 0;
+  readonly joint = true;
   readonly bytesPerToken: number;
 
   constructor(heap: WasmHeap, rank: number, type: KvType) {
@@ -178,8 +180,9 @@ export class WasmLatents extends HeapPages {
     this.#moveTo(this, from, to);
   }
 
-  /** The first numbers of each latent. */
-  coarsen(tokens: readonly TokenMove[], target: PageStore): void {
+  /** The first dimensions of each latent. */
+  coarsen(tokens: readonly TokenMove[], target: PageStore, coarsening: Coarsening): void {
+    coarseningKernel('WasmLatents', 'latent', coarsening);
     for (const { from, to } of tokens) this.#moveTo(target as WasmLatents, from, to);
   }
 
@@ -203,7 +206,7 @@ export class WasmLatents extends HeapPages {
     }
   }
 
-  /** Writes a latent, the first numbers at an address. */
+  /** Writes the first dimensions of the latent at an address. */
   store({ page, offset }: Slot, from: number): void {
     this.heap.kernels.writeLatent(this.address(page), offset, from, this.headDim, this.type === 'int8');
   }

@@ -54,11 +54,11 @@ export class WasmRuntime implements InferenceRuntime {
 
   pages(format: PageFormat): WasmPages | WasmLatents {
     expectOptions('pages', format, PAGE_FORMAT);
-    const { heads, headDim, type = 'f32', valueHeads = heads, packing } = format;
+    const { heads, headDim, type = 'f32', joint = false, packing } = format;
     if (packing) throw new ArgumentError('pages: expected numbers of an element type, got a packing of its own; use HostPages');
-    if (heads === 1 && valueHeads === 0) return new WasmLatents(this.#heap, headDim, type);
-    if (heads === valueHeads) return new WasmPages(this.#heap, format);
-    throw new ArgumentError(`pages: expected as many heads of values as of keys, or one head of keys and none of values, got ${heads} and ${valueHeads}; use HostPages`);
+    if (!joint) return new WasmPages(this.#heap, format);
+    if (heads === 1) return new WasmLatents(this.#heap, headDim, type);
+    throw new ArgumentError(`pages: expected keys and values apart, or in one vector, got ${heads} for both; use HostPages`);
   }
 
   embed(table: LinearWeights, ids: Int32Array, out: Rows): void {

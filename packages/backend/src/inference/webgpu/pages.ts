@@ -1,11 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { BackendError } from '../../errors';
+import type { Coarsening } from '../../formats/stored-format';
 import type { Program, WebgpuDevice } from '../../webgpu/device';
 import { headBytes, type KvType } from '../kv-type';
 import type { PageStore, Slot, TokenMove } from '../pages';
-import { PageNumbers, poolingFactor, TOKENS_PER_PAGE } from '../pages';
-import type { Pooling } from '../pages';
+import { coarseningKernel, PageNumbers, TOKENS_PER_PAGE } from '../pages';
+import { poolingFactor } from '../pooling';
 import type { PageFormat } from '../runtime';
 import { coarsenInt8Program, dequantiseProgram, headElements, quantiseRowsProgram } from './int8-pages';
 import { Workspace } from './memory';
@@ -96,7 +97,8 @@ export class WebgpuPages implements PageStore {
     this.#move(from, to, 1);
   }
 
-  coarsen(tokens: readonly TokenMove[], target: PageStore, pooling: Pooling): void {
+  coarsen(tokens: readonly TokenMove[], target: PageStore, coarsening: Coarsening): void {
+    const { pooling } = coarseningKernel('WebgpuPages', 'grouped', coarsening);
     const coarse = target as WebgpuPages;
     const { heads, headDim } = coarse;
     const groupSize = this.heads / heads;

@@ -179,10 +179,9 @@ function planned(s: Setting, variant: Variant, experts: Int32Array): { view: Lay
     const { pages } = new FilledSegment(store, s.random, rows.length + 1);
     const segment = { store, pages, tokens: rows.length };
     const cut = Math.floor(rows.length / 3);
-    const plan = { segment, groupSize: variant.groupSizes[expert]! };
     const plans: StorePlan[] = [
-      { ...plan, firstSlot: 0, rows: rows.subarray(0, cut) },
-      { ...plan, firstSlot: cut, rows: rows.subarray(cut) },
+      { segment, firstSlot: 0, rows: rows.subarray(0, cut) },
+      { segment, firstSlot: cut, rows: rows.subarray(cut) },
     ];
     return { segment, plans, slot: slotOf(segment, rows.length) };
   });

@@ -1,4 +1,4 @@
-import { ArgumentError, HostPages } from '@mixsga/backend';
+import { ArgumentError, HostPages, storedGroups } from '@mixsga/backend';
 import { CachePool, type KvCache } from '@mixsga/kv-cache';
 import type { CacheOptions, Decoder, PrefillOptions, StepOutput, Want } from '../decoder';
 
@@ -24,7 +24,7 @@ export class ToyDecoder implements Decoder {
   #values = new Float32Array(0);
   readonly #pool = new CachePool(
     { pages: (format) => new HostPages(format) },
-    { layers: 2, kvHeads: 2, headDim: 4, groupSizes: [1, 2], fingerprint: 'toy' },
+    { layers: 2, formats: [1, 2].map((groupSize) => storedGroups({ kvHeads: 2, headDim: 4, groupSize })), fingerprint: 'toy' },
   );
 
   /** @param table [V, V]; a column is added for the number of tokens before, modulo V */
