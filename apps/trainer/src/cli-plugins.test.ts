@@ -46,6 +46,13 @@ describe('--plugin', () => {
     expect(`${packed.code} ${packed.err}`).toMatch(/^0 /);
     // 4 layers of 16 heads of 16 numbers, in bits, each head with a scale.
     expect(JSON.parse(packed.out)).toMatchObject({ attention: 'signs', kvBytesPerToken: 4 * 16 * (2 + 4) });
+    const limited = ['generate', 'sotu-mini', '--attention', 'signs', '--prompt', 'Fellow citizens of the Senate', '--max-new-tokens', '9', '--kv-budget', '60%', '--json', ...plugins];
+    const coarsened = await run(folder, limited);
+    expect(`${coarsened.code} ${coarsened.err}`).toMatch(/^0 /);
+    const { stats } = JSON.parse(coarsened.out) as { stats: { tokensSeen: number; tokensKept: number; kvBytesUsed: number } };
+    expect(stats.tokensKept).toBe(stats.tokensSeen);
+    expect(stats.kvBytesUsed).toBeLessThanOrEqual(0.6 * (stats.tokensSeen + 1) * 4 * 16 * (2 + 4));
+    expect(await run(folder, [...limited, '--kv-policy', 'oldest@2'])).toEqual({ code: 2, out: '', err: 'mixsga: cache: expected no sizes for signs, whose coarser forms are signs:shared, got 2\n' });
   }, SLOW);
 
   it('makes a family one that is trained, saved, converted, evaluated and generated from', async () => {

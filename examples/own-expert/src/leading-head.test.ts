@@ -55,6 +55,34 @@ describe('signs', () => {
     expect(cache.bytes().used).toBe(cache.tokensSeen * 4 * 16 * (2 + 4));
     for (const each of [decoder, exact.decoder]) each.dispose();
   });
+
+  it('share their scales under a KV budget, as the shared form reads them, and from a restored cache', async () => {
+    const { decoder, tokenizer } = await fromPretrained('sotu-mini', { attention: 'signs' });
+    const tokens = Int32Array.from(tokenizer.encode(TEXT));
+    const budget = { cache: 'oldest:60%', maxTokens: tokens.length + 1 };
+    let cache = decoder.createCache(budget);
+    const logits: Float32Array[] = [];
+    for (let t = 0; t < tokens.length; t++) {
+      if (t === 40) {
+        const restored = await decoder.restoreCache(await cache.serialise());
+        cache.dispose();
+        cache = restored;
+      }
+      logits.push((await decoder.step(tokens.subarray(t, t + 1), [cache], { want: 'logits' })).logits!.slice());
+      expect(cache.bytes().used).toBeLessThanOrEqual(cache.budget!);
+    }
+    // 16 heads of 16 bits, and a scale each, or two for all.
+    expect(cache.stored).toEqual([{ heads: 16, headDim: 16, bytes: 16 * (2 + 4) }, { heads: 16, headDim: 16, bytes: 16 * 2 + 2 * 4 }]);
+    expect(cache.formats.map(({ name }) => name)).toEqual(['signs', 'signs:shared']);
+    expect(cache.tokensKept(0)).toBe(tokens.length);
+    expect(cache.expertCounts()[1]).toBeGreaterThan(4 * 0.5 * tokens.length);
+    // What attention sees of a coarsened token are its signs, at the mean of the sizes.
+    const { segments } = cache.view(0);
+    const { k } = await segments[1]!.store.read(segments[1]!.pages[0]!, 1);
+    expect(new Set(Array.from(k.subarray(0, 8 * 16), Math.abs)).size).toBe(1);
+    expect(() => decoder.createCache({ ...budget, cache: 'oldest@2:60%' })).toThrow('cache: expected no sizes for signs, whose coarser forms are signs:shared, got 2');
+    decoder.dispose();
+  });
 });
 
 describe('a model with experts of it', () => {

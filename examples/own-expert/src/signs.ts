@@ -1,18 +1,22 @@
-import type { FormatLayout, KvFormat, Packing } from '@mixsga/experts';
+import type { Coarsening, FormatLayout, KvFormat, Packing, StoredFormat } from '@mixsga/experts';
 import type { AttentionKind } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 
+/** How many heads share a scale: none, or all of the keys, and all of the values. */
+type Scales = 'each' | 'shared';
+
 /**
- * Stores of each head the signs of its numbers and the mean of their sizes, as XNOR-Net does with weights (Rastegari et al. 2016, arXiv
- * 1603.05279): a bit a number and a float32 a head. A cache sees that; training sees the numbers as they are.
+ * Stores of each head the signs of its dimensions and the mean of their sizes, as XNOR-Net does with weights (Rastegari et al. 2016, arXiv
+ * 1603.05279): a bit a dimension and a float32 a head. A cache sees that; training sees the numbers as they are.
+ *
+ * Its coarser form has one scale for all heads of the keys and one for those of the values: their means, so that the stored bytes are enough to
+ * make it. This is a ladder of packed forms, from which no sizes can be chosen.
  */
-export function signs({ kvHeads, headDim }: FormatLayout): KvFormat {
+export function signs({ kvHeads, headDim }: FormatLayout, scales: Scales = 'each'): KvFormat {
   return {
-    name: 'signs',
-    kvHeads,
-    headDim,
-    stored: { heads: 2 * kvHeads, headDim, packing: signPacking(headDim, 2 * kvHeads) },
+    ...storedSigns({ kvHeads, headDim }, scales),
+    meaningOf: () => signs({ kvHeads, headDim }, 'shared'),
     encode: (k, v) => tf.concat([k, v], k.rank - 2),
     decode(stored) {
       const [k, v] = tf.split(stored, 2, stored.rank - 2) as [Tensor, Tensor];
@@ -21,46 +25,86 @@ export function signs({ kvHeads, headDim }: FormatLayout): KvFormat {
   };
 }
 
-function signPacking(headDim: number, heads: number): Packing {
+function storedSigns({ kvHeads, headDim }: FormatLayout, scales: Scales): StoredFormat {
+  const own = {
+    name: scales === 'each' ? 'signs' : 'signs:shared',
+    kvHeads,
+    headDim,
+    stored: { heads: 2 * kvHeads, headDim, packing: signPacking(headDim, 2 * kvHeads, scales === 'each' ? 1 : kvHeads) },
+  };
+  if (scales === 'shared') return own;
+  const shared = storedSigns({ kvHeads, headDim }, 'shared');
+  return { ...own, coarser: { ladder: [shared], to: ({ name }) => (name === shared.name ? sharing(headDim, kvHeads) : null) } };
+}
+
+/** A scale and then the signs, of each run of heads that share the scale. */
+function signPacking(headDim: number, heads: number, headsInRun: number): Packing {
   const signBytes = Math.ceil(headDim / 8);
-  const headBytes = 4 + signBytes;
+  const runBytes = 4 + headsInRun * signBytes;
+  const runOf = (head: number) => Math.floor(head / headsInRun) * runBytes;
+  const signsOf = (head: number) => runOf(head) + 4 + (head % headsInRun) * signBytes;
   return {
-    bytes: heads * headBytes,
+    bytes: (heads / headsInRun) * runBytes,
     pack(numbers, to) {
       const view = new DataView(to.buffer, to.byteOffset, to.byteLength);
       to.fill(0);
       for (let head = 0; head < heads; head++) {
         const own = numbers.subarray(head * headDim, (head + 1) * headDim);
-        view.setFloat32(head * headBytes, own.reduce((sum, x) => sum + Math.abs(x), 0) / headDim, true);
-        own.forEach((x, i) => (to[head * headBytes + 4 + (i >> 3)]! |= Number(x < 0) << (i & 7)));
+        if (head % headsInRun === 0) {
+          const run = numbers.subarray(head * headDim, (head + headsInRun) * headDim);
+          view.setFloat32(runOf(head), run.reduce((sum, x) => sum + Math.abs(x), 0) / run.length, true);
+        }
+        own.forEach((x, i) => (to[signsOf(head) + (i >> 3)]! |= Number(x < 0) << (i & 7)));
       }
     },
     unpack(bytes, to) {
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       to.forEach((_, i) => {
         const [head, d] = [Math.floor(i / headDim), i % headDim];
-        const isNegative = (bytes[head * headBytes + 4 + (d >> 3)]! >> (d & 7)) & 1;
-        to[i] = (isNegative ? -1 : 1) * view.getFloat32(head * headBytes, true);
+        const isNegative = (bytes[signsOf(head) + (d >> 3)]! >> (d & 7)) & 1;
+        to[i] = (isNegative ? -1 : 1) * view.getFloat32(runOf(head), true);
       });
     },
   };
 }
 
-/** `signs`, for `registerAttention`: every token in one bit a number, without routing. */
+/** Bytes of heads that have a scale each to bytes of heads that share one: the mean of their scales, and the signs as they are. */
+function sharing(headDim: number, kvHeads: number): Coarsening {
+  const signBytes = Math.ceil(headDim / 8);
+  const headBytes = 4 + signBytes;
+  const runBytes = 4 + kvHeads * signBytes;
+  return {
+    isNested: true,
+    apply(from: Uint8Array, to: Uint8Array) {
+      const [fine, coarse] = [from, to].map(({ buffer, byteOffset, byteLength }) => new DataView(buffer, byteOffset, byteLength)) as [DataView, DataView];
+      for (const run of [0, 1]) {
+        let sum = 0;
+        for (let head = 0; head < kvHeads; head++) {
+          const at = (run * kvHeads + head) * headBytes;
+          sum += fine.getFloat32(at, true);
+          to.set(from.subarray(at + 4, at + headBytes), run * runBytes + 4 + head * signBytes);
+        }
+        coarse.setFloat32(run * runBytes, sum / kvHeads, true);
+      }
+    },
+  };
+}
+
+/** `signs`, for `registerAttention`: every token in one bit a dimension, without routing. */
 export const signsAttention: AttentionKind = {
   form: 'signs',
   example: 'signs',
-  description: 'of keys and values the signs, and a scale for each head',
+  description: 'of keys and values the signs, and a scale for each head; coarsened, one for all heads',
   parse: (parameters) =>
     parameters === null
       ? {
           spec: 'signs',
-          kvShare: 1 / 32, // of the numbers; scales come on top
+          kvShare: 1 / 32, // of the dimensions; scales come on top
           experts: null,
           formats: {
             takesRotatedKeys: true,
             grouping: null,
-            stored: (layout) => [signs(layout)],
+            stored: (layout) => [storedSigns(layout, 'each')],
             create: (layout) => [signs(layout)],
           },
           storedKvHeads: (kvHeads) => kvHeads,
