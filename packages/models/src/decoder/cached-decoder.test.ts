@@ -32,10 +32,12 @@ describe.each(backends)('on $name', ({ name, software }) => {
   const least = <T>(all: readonly T[]) => (software ? all.slice(-1) : all);
 
   // There, norms of keys are tried in parity/ alone.
-  const few = cases.filter(([form, attention]) => /^mixsga:(3:1:6|1:2@1,3)$/.test(attention) && form !== 'gemma3' && form !== 'olmo2');
+  const few = cases.filter(([form, attention, router]) => /^mixsga:(3:1:6|1:2@1,3)$/.test(attention) && !router && form !== 'gemma3' && form !== 'olmo2');
+  // Beyond the page of the prompt's end on the fastest alone.
+  const steps = name === 'wasm' ? 20 : 8;
   it.each(software ? few : cases)('%s decodes with %s %s step by step like one pass with the same experts', async (form, attention, router) => {
     const decoder = await decoderOf(form, attention, router);
-    const [prompt, next] = [tinyTokens(21, 1), tinyTokens(20, 2)];
+    const [prompt, next] = [tinyTokens(21, 1), tinyTokens(steps, 2)];
     const cache = decoder.createCache();
     await decoder.prefill(prompt, cache, { want: 'argMax' });
     expect(distance(await feed(decoder, next, cache), await inOnePass(decoder, join(prompt, next), 21))).toBeLessThan(1e-4);
@@ -74,7 +76,7 @@ describe.each(backends)('on $name', ({ name, software }) => {
     ['llama', 'mha', 'oldest'], ['opt', 'gqa:2', 'h2o'], ['opt', 'mixsga-root:3:1:6', 'mean-attention'],
     ['opt', 'mixsga:3:1:6', 'mean-attention'], ['opt', 'mixsga:3:1:6', 'oldest'],
   ] as const;
-  it.each(software ? budgeted.slice(-2) : budgeted)(
+  it.each(software ? budgeted.slice(-2, -1) : budgeted)(
     '%s with %s changes nothing under a KV budget by %s that holds all, and under a small one is what the reference makes of it',
     async (form, attention, policy) => {
       const decoder = await decoderOf(form, attention);
