@@ -293,7 +293,7 @@ export class CachedDecoder implements Decoder {
     if (this.#buffers && this.#buffers.capacity >= rows) return this.#buffers;
     if (this.#buffers) disposeBuffers(this.#buffers);
     this.#buffers = null;
-    return (this.#buffers = allocateBuffers(this.#parts, rows, { kv: this.#parts.attention.some((own) => own?.projects) }));
+    return (this.#buffers = allocateBuffers(this.#parts, rows, { projects: this.#parts.attention.some((own) => own?.projects) }));
   }
 
   #logitRows(rows: number): Rows {

@@ -47,7 +47,7 @@ function readsDistortion({ routers }: Parts): boolean {
  * @param kv whether the pass needs {@link Buffers.projected}
  * @throws BackendError when there is no memory for all of them; then there are none
  */
-export function allocateBuffers(parts: Parts, rows: number, { kv }: { kv: boolean }): Buffers {
+export function allocateBuffers(parts: Parts, rows: number, { projects }: { projects: boolean }): Buffers {
   const { runtime, shape, transformer, kvHeads, variant } = parts;
   const queries = shape.heads * shape.headDim;
   const widths: Record<string, number> = { ...transformer.buffers, x: shape.hiddenSize, q: queries, attended: queries };
@@ -61,7 +61,7 @@ export function allocateBuffers(parts: Parts, rows: number, { kv }: { kv: boolea
       capacity: rows,
       a: Object.fromEntries(Object.entries(widths).map(([name, width]) => [name, make(width)])) as unknown as Activations,
       angles: makeAngles(parts, make),
-      projected: kv
+      projected: projects
         ? {
             k: make(kvHeads * shape.headDim),
             v: make(kvHeads * shape.headDim),
@@ -75,8 +75,8 @@ export function allocateBuffers(parts: Parts, rows: number, { kv }: { kv: boolea
   }
 }
 
-export function disposeBuffers({ a, angles, projected: kv }: Buffers): void {
-  for (const rows of [...Object.values(a), angles, kv?.k, kv?.v, kv?.lost]) rows?.dispose();
+export function disposeBuffers({ a, angles, projected }: Buffers): void {
+  for (const rows of [...Object.values(a), angles, projected?.k, projected?.v, projected?.lost]) rows?.dispose();
 }
 
 /**

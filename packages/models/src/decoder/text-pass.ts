@@ -43,7 +43,7 @@ export async function passText<T>(
   parts: Parts, tokens: Int32Array, options: TextPassOptions, use: (result: PassResult) => Promise<T>,
 ): Promise<T> {
   const chunks = chunksOf(tokens.length, options.rows ?? rowsAtOnce(parts, tokens.length));
-  const buffers = allocateBuffers(parts, chunks[0]!.rows, { kv: true });
+  const buffers = allocateBuffers(parts, chunks[0]!.rows, { projects: true });
   let text: TextRows | null = null;
   try {
     text = allocateText(parts, tokens.length, options.cache?.observes ?? false);

@@ -78,7 +78,7 @@ export class WeightLoader {
    * `k_proj` and `v_proj` of a layer's attention, named `at`; null where it reads those of another layer.
    * @param normed whether the family norms keys, so that no projection gives what a group of heads stores
    */
-  async kv(layer: number, at: string, { normed = false } = {}): Promise<KvWeights | null> {
+  async projections(layer: number, at: string, { normed = false } = {}): Promise<KvWeights | null> {
     const { attention, shape, type } = this.options;
     if (attention.kvSource(layer) !== layer) return null;
     const { grouping } = attention.formats;

@@ -29,7 +29,7 @@ export async function loadGemma2(config: Gemma2Config, loader: WeightLoader): Pr
     ...(config.attn_logit_softcapping === null ? {} : { softCap: config.attn_logit_softcapping }),
     frequencies: () => frequencies,
     window: (layer) => (config.layer_types[layer] === 'sliding_attention' ? config.sliding_window : null),
-    projections: layers.map(({ kv }) => kv),
+    projections: layers.map(({ projections }) => projections),
 
     embed(ids, _positions, { x }) {
       runtime.embed(tokens, ids, x);
@@ -69,7 +69,7 @@ async function loadLayer(index: number, loader: WeightLoader) {
   return {
     inputNorm: await loader.gainFromOne(`${at}.input_layernorm`),
     q: await linear('self_attn.q_proj'),
-    kv: await loader.kv(index, `${at}.self_attn`),
+    projections: await loader.projections(index, `${at}.self_attn`),
     out: await linear('self_attn.o_proj'),
     attentionNorm: await loader.gainFromOne(`${at}.post_attention_layernorm`),
     innerNorm: await loader.gainFromOne(`${at}.pre_feedforward_layernorm`),

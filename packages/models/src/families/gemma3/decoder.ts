@@ -28,7 +28,7 @@ export async function loadGemma3(config: Gemma3Config, loader: WeightLoader): Pr
     scale: config.query_pre_attn_scalar ** -0.5,
     frequencies: frequenciesOf(config),
     window: (layer) => windowOf(config, layer),
-    projections: layers.map(({ kv }) => kv),
+    projections: layers.map(({ projections }) => projections),
 
     embed(ids, _positions, { x }) {
       runtime.embed(tokens, ids, x);
@@ -70,13 +70,13 @@ type Layer = Awaited<ReturnType<typeof loadLayer>>;
 async function loadLayer(index: number, loader: WeightLoader) {
   const at = layerName(index);
   const linear = (name: string): Promise<LinearWeights> => loader.linear(`${at}.${name}`);
-  const kv = await loader.kv(index, `${at}.self_attn`, { normed: true });
+  const projections = await loader.projections(index, `${at}.self_attn`, { normed: true });
   return {
     inputNorm: await loader.gainFromOne(`${at}.input_layernorm`),
     q: await linear('self_attn.q_proj'),
     qNorm: await loader.gainFromOne(`${at}.self_attn.q_norm`),
-    kv,
-    kNorm: kv && (await loader.gainFromOne(`${at}.self_attn.k_norm`)),
+    projections,
+    kNorm: projections && (await loader.gainFromOne(`${at}.self_attn.k_norm`)),
     out: await linear('self_attn.o_proj'),
     attentionNorm: await loader.gainFromOne(`${at}.post_attention_layernorm`),
     innerNorm: await loader.gainFromOne(`${at}.pre_feedforward_layernorm`),

@@ -26,7 +26,7 @@ export async function loadLlama(config: LlamaConfig, loader: WeightLoader): Prom
     scale: headDim ** -0.5,
     frequencies: () => frequencies,
     window: () => null,
-    projections: layers.map(({ kv }) => kv),
+    projections: layers.map(({ projections }) => projections),
 
     embed(ids, _positions, { x }) {
       runtime.embed(tokens, ids, x);
@@ -62,7 +62,7 @@ async function loadLayer(index: number, loader: WeightLoader) {
   return {
     inputNorm: await loader.vector(`${at}.input_layernorm`),
     q: await linear('self_attn.q_proj'),
-    kv: await loader.kv(index, `${at}.self_attn`),
+    projections: await loader.projections(index, `${at}.self_attn`),
     out: await linear('self_attn.o_proj'),
     attentionNorm: await loader.vector(`${at}.post_attention_layernorm`),
     mlp: await loadFeedForward(loader, at),

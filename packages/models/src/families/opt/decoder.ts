@@ -25,7 +25,7 @@ export async function loadOpt(config: OptConfig, loader: WeightLoader): Promise<
     buffers: { normed: width, inner: config.ffn_dim, narrow: projected ? narrow : 1 },
     scale: (width / config.num_attention_heads) ** -0.5,
     window: () => null,
-    projections: layers.map(({ kv }) => kv),
+    projections: layers.map(({ projections }) => projections),
 
     embed(ids, at, { x, narrow }) {
       runtime.embed(tokens, ids, projectIn ? narrow : x);
@@ -78,7 +78,7 @@ async function loadLayer(index: number, loader: WeightLoader) {
   return {
     attentionNorm: await loader.norm(`${at}.self_attn_layer_norm`),
     q: await linear('self_attn.q_proj'),
-    kv: await loader.kv(index, `${at}.self_attn`),
+    projections: await loader.projections(index, `${at}.self_attn`),
     out: await linear('self_attn.out_proj'),
     finalNorm: await loader.norm(`${at}.final_layer_norm`),
     fc1: await linear('fc1'),

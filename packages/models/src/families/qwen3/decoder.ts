@@ -26,7 +26,7 @@ export async function loadQwen3(config: Qwen3Config, loader: WeightLoader): Prom
     scale: headDim ** -0.5,
     frequencies: () => frequencies,
     window: (layer) => (config.layer_types[layer] === 'sliding_attention' ? config.sliding_window : null),
-    projections: layers.map(({ kv }) => kv),
+    projections: layers.map(({ projections }) => projections),
 
     embed(ids, _positions, { x }) {
       runtime.embed(tokens, ids, x);
@@ -64,13 +64,13 @@ type Layer = Awaited<ReturnType<typeof loadLayer>>;
 async function loadLayer(index: number, loader: WeightLoader) {
   const at = layerName(index);
   const linear = (name: string): Promise<LinearWeights> => loader.linear(`${at}.${name}`);
-  const kv = await loader.kv(index, `${at}.self_attn`, { normed: true });
+  const projections = await loader.projections(index, `${at}.self_attn`, { normed: true });
   return {
     inputNorm: await loader.vector(`${at}.input_layernorm`),
     q: await linear('self_attn.q_proj'),
     qNorm: await loader.vector(`${at}.self_attn.q_norm`),
-    kv,
-    kNorm: kv && (await loader.vector(`${at}.self_attn.k_norm`)),
+    projections,
+    kNorm: projections && (await loader.vector(`${at}.self_attn.k_norm`)),
     out: await linear('self_attn.o_proj'),
     attentionNorm: await loader.vector(`${at}.post_attention_layernorm`),
     mlp: await loadFeedForward(loader, at),
