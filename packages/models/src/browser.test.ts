@@ -97,7 +97,7 @@ describe.skipIf(!available)(`in a browser${available ? '' : ` (there is no ${CHR
 
   async function open(path: string): Promise<void> {
     await page.goto(address + path);
-    await page.waitForFunction('window.entry').catch((error: unknown) => {
+    await page.waitForFunction('window.entry', null, { polling: 100 }).catch((error: unknown) => {
       throw new Error(`the bundle does not load: ${complaints.join('; ')}`, { cause: error });
     });
   }

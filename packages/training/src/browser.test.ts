@@ -59,7 +59,7 @@ describe.skipIf(!available)(`in a page${available ? '' : ` (there is no ${CHROMI
         return route.fulfill({ contentType: 'application/wasm', body: await readFile(join(wasmFolder, pathname)) });
       });
       await page.goto(`${ORIGIN}/`);
-      await page.waitForFunction('window.entry');
+      await page.waitForFunction('window.entry', null, { polling: 100 });
       const trained = await page.evaluate((paths) => (window as unknown as { entry: { trainTiny: typeof trainTiny } }).entry.trainTiny(paths), `${ORIGIN}/`);
       const { losses, perplexity, agreement } = await trainTiny();
       expect(trained.losses).toEqual(losses.map((loss) => expect.closeTo(loss, 5) as number));
