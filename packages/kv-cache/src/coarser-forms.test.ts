@@ -5,8 +5,11 @@ import { CachePool, type CacheLayout, type KvCache } from './index';
 const VALUES = 8;
 const RUNGS = [8, 4, 2] as const;
 
-/** Whole numbers from 0 to 255 in their first bits, packed: a ladder whose coarser bytes are made of the finer ones. */
-function bits(rung: number, ladder: readonly number[] = RUNGS.filter((other) => other < rung)): StoredFormat {
+/**
+ * Whole numbers from 0 to 255 in their first bits, packed: a ladder whose coarser bytes are made of the finer ones.
+ * @param flip a constant of the layer, of 8 bits: numbers are packed after an exclusive or with it
+ */
+function bits(rung: number, ladder: readonly number[] = RUNGS.filter((other) => other < rung), flip = 0): StoredFormat {
   const perByte = 8 / rung;
   const code = (bytes: Uint8Array, i: number) => (bytes[Math.floor(i / perByte)]! >> (rung * (i % perByte))) & (2 ** rung - 1);
   const put = (bytes: Uint8Array, i: number, value: number) => (bytes[Math.floor(i / perByte)]! |= value << (rung * (i % perByte)));
@@ -14,11 +17,11 @@ function bits(rung: number, ladder: readonly number[] = RUNGS.filter((other) => 
     bytes: VALUES / perByte,
     pack(numbers: Float32Array, to: Uint8Array) {
       to.fill(0);
-      numbers.forEach((x, i) => put(to, i, x >> (8 - rung)));
+      numbers.forEach((x, i) => put(to, i, (x ^ flip) >> (8 - rung)));
     },
-    unpack: (bytes: Uint8Array, to: Float32Array) => to.forEach((_, i) => (to[i] = code(bytes, i) << (8 - rung))),
+    unpack: (bytes: Uint8Array, to: Float32Array) => to.forEach((_, i) => (to[i] = (code(bytes, i) << (8 - rung)) ^ (flip & ~(2 ** (8 - rung) - 1)))),
   };
-  const forms = ladder.map((other) => bits(other));
+  const forms = ladder.map((other) => bits(other, undefined, flip));
   const way = (form: StoredFormat): Coarsening => ({
     isNested: true,
     apply(from: Uint8Array, to: Uint8Array) {
@@ -106,6 +109,33 @@ describe('a ladder of packed forms', () => {
       await expect(new CachePool(host, { ...layout, formats: [other] }).restore(bytes)).rejects.toThrow('CachePool.restore: expected a budget with bytes, policy, maxTokens and');
     }
     await expect(new CachePool(host, { ...layout, formats: [bits(4)] }).restore(bytes)).rejects.toThrow('expected a cache with formats ["bits:4"], got one with ["bits:8"]');
+  });
+
+  it('is packed by constants of each layer, where layers have them', async () => {
+    const own = [0b10110011, 0b01010101].map((flip) => bits(8, undefined, flip));
+    const layered: CacheLayout = { ...layout, layers: 2, formatsOf: (layer) => [own[layer]!] };
+    const pool = new CachePool(host, layered);
+    const cache = pool.create({ cache: 'oldest:480B', maxTokens: 20 });
+    for (let token = 0; token < 19; token++) {
+      for (const layer of [0, 1]) {
+        const { segments, slots } = cache.view(layer);
+        segments[0]!.store.write(slots[0]!.page, slots[0]!.offset, numbersOf(token), new Float32Array(0));
+      }
+      cache.commit([0, 0]);
+    }
+    const restored = await pool.restore(await cache.serialise());
+    for (const each of [cache, restored]) {
+      for (const layer of [0, 1]) {
+        expect(each.view(layer).segments.every(({ store, format }) => store.packing === format!.stored.packing)).toBe(true);
+        const { store, pages, tokens } = each.view(layer).segments[1]!;
+        const { k } = await store.read(pages[0]!, tokens);
+        const found = new Set(Array.from({ length: tokens }, (_, i) => k.subarray(i * VALUES, (i + 1) * VALUES).join()));
+        const here = Array.from({ length: 19 }, (_, token) => token).filter((token) => each.expertOf(layer, token) === 1);
+        expect(found).toEqual(new Set(here.map((token) => numbersOf(token).map((x) => x & 0xf0).join())));
+      }
+    }
+    const others: CacheLayout = { ...layered, formatsOf: () => [bits(4)] };
+    expect(() => new CachePool(host, others)).toThrow('CachePool: expected layer 0 to have format bits:8 of 8 bytes, got bits:4');
   });
 
   it('may have come to a format since a file was written', async () => {

@@ -15,6 +15,8 @@ export interface CacheLayout {
    * limit coarsens tokens, they move to the coarser forms that these formats have.
    */
   readonly formats: readonly StoredFormat[];
+  /** The same formats as one layer packs them, where that depends on constants of the layer: names and bytes are those of {@link formats}. */
+  readonly formatsOf?: (layer: number) => readonly StoredFormat[];
   /** Query heads, where they are more than the KV heads: memory is laid out to suit them. */
   readonly queryHeads?: number;
   /** Element type of keys and values, where a format does not pack them. Default f32. */
@@ -23,11 +25,32 @@ export interface CacheLayout {
   readonly fingerprint: string;
 }
 
-export const LAYOUT: OptionNames<CacheLayout> = { layers: true, formats: true, queryHeads: true, type: true, fingerprint: true };
+export const LAYOUT: OptionNames<CacheLayout> = { layers: true, formats: true, formatsOf: true, queryHeads: true, type: true, fingerprint: true };
 
 /** Bytes of a token in a format. */
 export function bytesOf({ stored }: StoredFormat, type: KvType): number {
   return storedBits(stored, type) / 8;
+}
+
+/** A format by its name: one of some formats, of their ladders, or of their forms of all sizes. */
+export function formatNamed(name: unknown, formats: readonly StoredFormat[]): StoredFormat | null {
+  const matches = (format: StoredFormat) => format.name === name;
+  const known = formats.find(matches) ?? formats.flatMap(({ coarser }) => coarser?.ladder ?? []).find(matches);
+  if (known) return known;
+  const { divide = 0, form } = formats.find(({ coarser }) => coarser?.sizes)?.coarser?.sizes ?? {};
+  for (let size = 1; size <= divide; size++) if (divide % size === 0 && matches(form!(size))) return form!(size);
+  return null;
+}
+
+/** Some formats of a layout, or their coarser forms, as one layer has them. @throws ArgumentError when it has others */
+export function formatsInLayer(formats: readonly StoredFormat[], layer: number, { formatsOf }: CacheLayout): readonly StoredFormat[] {
+  const own = formatsOf?.(layer);
+  if (!own) return formats;
+  return formats.map(({ name, stored }) => {
+    const found = formatNamed(name, own);
+    if (found && storedBits(found.stored, 'f32') === storedBits(stored, 'f32')) return found;
+    throw new ArgumentError(`CachePool: expected layer ${layer} to have format ${name} of ${storedBits(stored, 'f32') / 8} bytes, got ${own.map((other) => other.name).join(', ')}`);
+  });
 }
 
 /** Whether stores have keys and values in the same vectors. Kernels for groups of heads read them apart. */

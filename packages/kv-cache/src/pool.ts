@@ -3,7 +3,7 @@ import { KvCache, type CacheOwner } from './cache';
 import { Arena } from './layers/arena';
 import { KeepAllLayer } from './layers/keep-all';
 import { LimitedLayer } from './layers/limited';
-import { checkLayout, LAYOUT, pageFormatOf, type CacheLayout } from './layout';
+import { checkLayout, formatsInLayer, LAYOUT, pageFormatOf, type CacheLayout } from './layout';
 import { CACHE_SPEC, resolveCacheSpec, type CacheSpec, type ResolvedSpec } from './policies/cache-spec';
 import { limitOf, type Limit } from './policies/limit';
 import { headerOf, SerialisedCache, specOfHeader, type Header, type Places } from './serialise';
@@ -36,7 +36,7 @@ export class CachePool {
     const { formats, type = 'f32' } = layout;
     this.#runtime = runtime;
     this.#owner = { layout: { ...layout, formats: [...formats], type }, caches: new Set() };
-    for (const format of formats) this.#memoryOf(format);
+    for (const format of formatsInLayer(formats, 0, layout)) this.#memoryOf(format, 0);
   }
 
   /** Bytes of all page buffers, whether a cache holds their pages or they are free. */
@@ -91,16 +91,18 @@ export class CachePool {
   #layers(limit: Limit | null, places?: readonly Places[]): (KeepAllLayer | LimitedLayer)[] {
     const { layers, formats } = this.#owner.layout;
     return Array.from({ length: layers }, (_, layer) => {
-      const arenas = (limit?.formats ?? formats).map((format) => new Arena(this.#memoryOf(format), format));
+      const own = formatsInLayer(limit?.formats ?? formats, layer, this.#owner.layout);
+      const arenas = own.map((format) => new Arena(this.#memoryOf(format, layer), format));
       const place = places?.[layer];
       return limit ? new LimitedLayer(arenas, formats.length, limit, layer, place?.entries) : new KeepAllLayer(arenas, place?.index);
     });
   }
 
-  /** Formats that store the same of a token share it. */
-  #memoryOf(format: StoredFormat): SharedPages {
+  /** Formats that store the same of a token share it; layers too, unless each packs by constants of its own. */
+  #memoryOf(format: StoredFormat, layer: number): SharedPages {
     const { name, stored } = format;
-    const key = stored.packing ? name : `${stored.heads}x${stored.headDim}`;
+    const packed = this.#owner.layout.formatsOf ? `${layer} ${name}` : name;
+    const key = stored.packing ? packed : `${stored.heads}x${stored.headDim}`;
     const memory = this.#memory.get(key) ?? this.#newMemory(format);
     this.#memory.set(key, memory);
     return memory;

@@ -1,7 +1,7 @@
 // How the header of a serialised cache says what is stored. Groups of heads are told by their group sizes, and other formats by the shapes of their
 // vectors, with sizes for the coarser forms of a single one: so it was before formats had names. Formats whose coarser forms have no sizes are named.
 import { groupingOf, type KvType, type StoredFormat } from '@mixsga/backend';
-import type { CacheLayout } from './layout';
+import { formatNamed, type CacheLayout } from './layout';
 
 /** The layout in a header, in the order of its keys. */
 export interface LayoutKeys {
@@ -43,7 +43,7 @@ export function arenaKeys(arenas: readonly StoredFormat[], { formats }: CacheLay
 export function arenasOf(keys: { readonly groupSizes?: unknown; readonly formats?: unknown }, { formats }: CacheLayout): readonly StoredFormat[] | null {
   const own = hasSizes(formats) ? keys.groupSizes : keys.formats;
   if (!Array.isArray(own) || own.length > 256) return null;
-  const find = hasSizes(formats) ? ofSize : named;
+  const find = hasSizes(formats) ? ofSize : formatNamed;
   const arenas = (own as unknown[]).map((key) => find(key, formats));
   const fits = arenas.every((arena) => arena !== null) && formats.every(({ name }, i) => arenas[i]?.name === name);
   return fits ? arenas : null;
@@ -65,16 +65,6 @@ function sizeOf({ kernel, stored }: StoredFormat, [finest]: readonly StoredForma
 function ofSize(size: unknown, [finest]: readonly StoredFormat[]): StoredFormat | null {
   const { divide, form } = finest!.coarser!.sizes!;
   return Number.isInteger(size) && (size as number) > 0 && divide % (size as number) === 0 ? form(size as number) : null;
-}
-
-/** Among the formats, their ladders, and their forms of all sizes. */
-function named(name: unknown, formats: readonly StoredFormat[]): StoredFormat | null {
-  const matches = (format: StoredFormat) => format.name === name;
-  const known = formats.find(matches) ?? formats.flatMap(({ coarser }) => coarser?.ladder ?? []).find(matches);
-  if (known) return known;
-  const { divide = 0, form } = formats.find(({ coarser }) => coarser?.sizes)?.coarser?.sizes ?? {};
-  for (let size = 1; size <= divide; size++) if (divide % size === 0 && matches(form!(size))) return form!(size);
-  return null;
 }
 
 function namesOf(formats: readonly StoredFormat[]): string[] {

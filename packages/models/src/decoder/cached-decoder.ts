@@ -137,9 +137,14 @@ export class CachedDecoder implements Decoder {
     this.contextLength = shape.contextLength;
     this.attention = variant.spec;
     this.kv = kv;
-    this.#pool = new CachePool(parts.attention.find((own) => own !== null)!, {
+    const storing = parts.attention.filter((own) => own !== null);
+    const formats = variant.formats.stored(formatLayout(variant, shape));
+    const packs = formats.some(({ stored, coarser }) => stored.packing ?? coarser?.ladder.some((form) => form.stored.packing));
+    this.#pool = new CachePool(storing[0]!, {
       layers: new Set(cacheLayer).size,
-      formats: variant.formats.stored(formatLayout(variant, shape)),
+      formats,
+      // What is packed may be packed by constants of its layer.
+      ...(packs && { formatsOf: (layer) => storing[layer]!.formats }),
       queryHeads: shape.heads,
       type: kv,
       fingerprint,
