@@ -1,5 +1,5 @@
 import {
-  adamwStep, causalAttention, createRuntime, groupMean, linearCrossEntropy, linearDistillation, startBackend, tokenNll, HostPages, storedGroups,
+  adamwStep, causalAttention, createRuntime, groupMean, linearCrossEntropy, linearDistillation, startBackend, tokenNll, HostPages, storedGroups, storedLatent,
 } from '@mixsga/backend';
 import { checkJudge, encodeInstruction, evaluators, parseInstruction, perplexity, routing, runEvaluator, tokensOfText } from '@mixsga/evaluators';
 import { allocateRatios, formats, groupedFormat, kvGroupedFormat, latentFormat } from '@mixsga/experts';
@@ -46,6 +46,8 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   'tokenNll(options)': (options) => tokenNll(any, any, any, options),
   'linearDistillation(student)': (student) => linearDistillation(student, any, any, 0),
   'linearDistillation(teacher)': (teacher) => linearDistillation(any, teacher, any, 0),
+  'storedGroups(options)': (options) => storedGroups(options),
+  'storedLatent(options)': (options) => storedLatent(options),
 
   'createRouter(options)': (options) => createRouter('sigmoid', options),
   'routers.sigmoid(options)': (options) => routers.sigmoid(options),
@@ -177,7 +179,7 @@ const unchecked: Readonly<Record<string, string>> = {
 };
 const uncheckedTypes: Readonly<Record<string, string>> = { OptConfig: config, ModelConfig: config };
 
-const found = publicOptions(['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators', 'training']);
+const found = publicOptions(['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators', 'training'], ['StoredFormat']);
 const configs = new Set(found.filter(({ type }) => Object.hasOwn(uncheckedTypes, type)).map(({ call }) => call));
 const reasonOf = ({ call }: OptionsParameter) =>
   Object.keys(unchecked).find((id) => id === call || (id.endsWith('*') && call.startsWith(id.slice(0, -1)))) ?? (configs.has(call) ? config : undefined);

@@ -15,14 +15,17 @@ export interface OptionsParameter {
   readonly names: readonly string[];
 }
 
-/** All options that can be given to what the index of each package exports: functions, constructors, methods, members of catalogs. */
-export function publicOptions(packages: readonly string[]): OptionsParameter[] {
+/**
+ * All options that can be given to what the index of each package exports: functions, constructors, methods, members of catalogs.
+ * @param contracts names of types that are no options, since what is given may have more than is read of it
+ */
+export function publicOptions(packages: readonly string[], contracts: readonly string[]): OptionsParameter[] {
   const root = fileURLToPath(new URL('../../../../', import.meta.url));
   const settings = ts.readConfigFile(`${root}tsconfig.base.json`, ts.sys.readFile).config as { compilerOptions: object };
   const { options } = ts.convertCompilerOptionsFromJson({ ...settings.compilerOptions, types: [] }, root);
   const files = packages.map((name) => `${root}packages/${name}/src/index.ts`);
   const program = ts.createProgram(files, options);
-  const walk = new Walk(program.getTypeChecker(), `${root}packages/`);
+  const walk = new Walk(program.getTypeChecker(), `${root}packages/`, contracts);
   for (const file of files) walk.module(program.getSourceFile(file)!);
   return walk.found;
 }
@@ -30,7 +33,7 @@ export function publicOptions(packages: readonly string[]): OptionsParameter[] {
 class Walk {
   readonly found: OptionsParameter[] = [];
 
-  constructor(readonly checker: ts.TypeChecker, readonly folder: string) {}
+  constructor(readonly checker: ts.TypeChecker, readonly folder: string, readonly contracts: readonly string[]) {}
 
   module(source: ts.SourceFile): void {
     for (const exported of this.checker.getExportsOfModule(this.checker.getSymbolAtLocation(source)!)) {
@@ -82,7 +85,7 @@ class Walk {
       if (!(part.flags & (ts.TypeFlags.Object | ts.TypeFlags.Intersection)) || part.getCallSignatures().length > 0 || part.isClass()) return [];
       const properties = this.checker.getPropertiesOfType(part);
       if (properties.length === 0 || this.checker.getIndexInfosOfType(part).length > 0 || !properties.some((each) => this.#isOwn(each))) return [];
-      if (properties.some(isMethod)) return [];
+      if (properties.some(isMethod) || this.contracts.includes(nameOf(part))) return [];
       const isOptional = properties.some(({ flags }) => flags & ts.SymbolFlags.Optional);
       return isOptional || /options$/i.test(nameOf(part)) || name === 'options' || nameOf(part) === '' ? [part] : [];
     });
