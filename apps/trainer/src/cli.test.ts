@@ -220,6 +220,8 @@ describe('bad input ends with one line and the right exit code', () => {
     [['train', 'nothing.json'], 2, /^mixsga: nothing\.json: no such preset or file/],
     [['eval', 'whole', '--backend', 'vulkan'], 2, /^mixsga: .*vulkan/],
     [['eval', 'nowhere'], 2, /^mixsga: model "nowhere": no such folder/],
+    [['eval', 'plain', '--tasks', 'ruler', '--ruler-tasks', 'niah'], 2, /^mixsga: ruler: expected tasks among niah_single_1, .*, got niah$/],
+    [['eval', 'plain', '--tasks', 'passkey', '--lengths', '100000'], 2, /^mixsga: passkey: expected lengths from 1 to \d+ tokens, the model's context length, got 100000$/],
     [['eval', 'whole', '--tasks', 'perplexitty'], 2, /^mixsga: evaluator: expected one of perplexity/],
     [['frobnicate'], 2, /^error: unknown command 'frobnicate'/],
     [['train'], 2, /^error: missing required argument 'config'/],

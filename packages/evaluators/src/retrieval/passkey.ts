@@ -1,6 +1,6 @@
 import { ArgumentError, Turns } from '@mixsga/backend';
 
-import type { DataRow, EvaluationOptions } from '../evaluator';
+import type { DataRow, EvaluationOptions, RowSources } from '../evaluator';
 import type { LanguageModel } from '../language-model';
 import { PythonRandom } from './random/python-random';
 import { retrievalEvaluator } from './retrieval-evaluator';
@@ -29,7 +29,7 @@ export const passkey = retrievalEvaluator({
   score: (answer, [key]) => Number(firstNumberIs(answer, key!)),
 });
 
-async function passkeyRows(model: LanguageModel, options: EvaluationOptions): Promise<DataRow[]> {
+async function passkeyRows(model: LanguageModel, options: EvaluationOptions, { onProgress }: RowSources): Promise<DataRow[]> {
   const { lengths, samples, seed } = sampleSettings('passkey', model, options, SAMPLES);
   const depths = depthsOf(options);
   const random = new PythonRandom(seed ?? 0);
@@ -42,6 +42,7 @@ async function passkeyRows(model: LanguageModel, options: EvaluationOptions): Pr
         const key = random.choices('0123456789', 5).join('');
         const value: RetrievalRow = { task: 'passkey', haystack: 'noise', index, ...promptThatFits(model, key, lines, depth, maxLength), maxLength, maxNewTokens: NEW_TOKENS };
         rows.push({ value, where: `passkey: depth ${depth} of ${maxLength} tokens, sample ${index + 1}` });
+        onProgress?.({ done: rows.length, of: lengths.length * depths.length * samples });
         if (turns.due) await turns.take();
       }
     }

@@ -28,7 +28,8 @@ class Alphabet extends BigramModel {
   }
 }
 const text = Array.from({ length: 3000 }, (_, i) => `word${i}${i % 9 === 8 ? '.' : ''}`).join(' \n');
-const sources: RowSources = { text: async () => ({ name: 'numbered words', text }) };
+const sources: RowSources = { text: async () => ({ name: 'numbered words', text }), onProgress: ({ done, of }) => void progress.push([done, of]) };
+const progress: number[][] = [];
 const made = async (evaluator: typeof ruler, contextLength: number, options: Partial<EvaluationOptions> = {}, model = new Alphabet(contextLength)) =>
   (await evaluator.makeRows!(model, { routing: 'decode', ...options }, sources)).map(({ value }) => value as RetrievalRow);
 /** A model whose tokens are four characters each, or what else `encode` makes of a text. */
@@ -98,7 +99,9 @@ describe('answers', () => {
 
 describe('ruler', () => {
   it('makes all tasks, as many samples as asked for, of at most the length', async () => {
+    progress.length = 0;
     const rows = await made(ruler, 4096, { limit: 2 }, withTokens(4096));
+    expect(progress).toEqual(rows.map((_, i) => [i + 1, 22]));
     expect(rows.map(({ task }) => task)).toEqual(rulerTaskNames.flatMap((name) => [name, name]));
     for (const { task, context, question, answerPrefix, answers, length, maxLength, haystack } of rows) {
       expect(length).toBeLessThanOrEqual(maxLength + (task === 'ruler_fwe' ? 50 : 0));
@@ -166,7 +169,9 @@ describe('ruler', () => {
 
 describe('passkey', () => {
   it('hides keys at even depths of as much noise as there is room for', async () => {
+    progress.length = 0;
     const rows = await made(passkey, 2048, { limit: 2, retrieval: { depths: 3, lengths: [700, 2048] } });
+    expect(progress).toEqual(rows.map((_, i) => [i + 1, 12]));
     expect(rows.map(({ maxLength, depth, index }) => [maxLength, depth, index])).toEqual(
       [700, 2048].flatMap((length) => [0, 0.5, 1].flatMap((depth) => [[length, depth, 0], [length, depth, 1]])),
     );

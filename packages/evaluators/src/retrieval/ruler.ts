@@ -47,6 +47,7 @@ async function rulerRows(model: LanguageModel, options: EvaluationOptions, sourc
           task: task.name, haystack: haystackOf(task, name), ...prompt, length: tokens, maxLength: length, maxNewTokens: task.maxNewTokens,
         };
         rows.push({ value, where: `ruler: ${task.name} of ${length} tokens, sample ${prompt.index + 1}` });
+        sources.onProgress?.({ done: rows.length, of: tasks.length * lengths.length * samples });
         if (rows.length - from === samples) break;
       }
     }

@@ -12,9 +12,9 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { collectDocuments, loadCorpus } from '../data/corpus';
 import { sotuRows } from '../data/sotu-rows';
-import { readTaskRows, readTaskTokens, rowsData, usableRows } from './data';
+import { makeTaskRows, readTaskRows, readTaskTokens, rowsData, usableRows } from './data';
 
-const { hellaswag, piqa, perplexity, dolly } = evaluators;
+const { hellaswag, piqa, perplexity, dolly, ruler, passkey } = evaluators;
 const sha256 = (data: string | Uint8Array) => createHash('sha256').update(data).digest('hex');
 
 let folder: string;
@@ -132,6 +132,36 @@ describe('usableRows', () => {
     expect((await usableRows(hellaswag, model(), await rows(), { routing: 'prefill' }, {})).data.rows).toEqual([]);
     const wrong = { ...hellaswag, check: () => { throw new ArgumentError('wrong'); } };
     await expect(usableRows(wrong, model(), await all, { routing: 'prefill' }, {})).rejects.toThrow(new ArgumentError('wrong'));
+  });
+});
+
+describe('makeTaskRows', () => {
+  const options = (tasks: string[]) => ({ routing: 'decode', limit: 1, retrieval: { tasks, lengths: [2048] } }) as const;
+  const made = async (choice: Parameters<typeof makeTaskRows>[1], tasks = ['niah_single_2']) =>
+    makeTaskRows(ruler, choice, Object.assign(model(2048), { tokenizer }), options(tasks), {});
+
+  it('cuts haystacks from sotu, a part of a corpus, or all of a text of the user', async () => {
+    const path = await file('haystack.txt', Array.from({ length: 2000 }, (_, i) => `Straw number ${i}.`).join('\n\n'));
+    const own = await made({ data: path });
+    expect(own).toMatchObject({ data: { name: 'ruler', rows: [{ value: { haystack: path, context: expect.stringContaining('Straw number 0. Straw number 1. ') } }] }, split: 'all' });
+    const sotu = await made({});
+    expect(sotu).toMatchObject({ data: { rows: [{ value: { haystack: 'sotu', context: expect.stringContaining('Gentlemen of the Senate') } }] }, split: 'validation' });
+    expect((await made({ data: path, split: 'test' })).data.rows).toMatchObject([{ value: { haystack: 'haystack.txt', context: expect.not.stringContaining('Straw number 0. ') } }]);
+    // What samples are resumed by.
+    expect((await made({ data: path })).fingerprint).toBe(own.fingerprint);
+    expect(new Set([own, sotu, await made({ data: path, split: 'test' })].map(({ fingerprint }) => fingerprint)).size).toBe(3);
+  });
+
+  it('reads no text where no task has one', async () => {
+    expect((await made({ data: join(folder, 'none.txt') }, ['niah_single_1'])).data.rows).toMatchObject([{ value: { haystack: 'noise' } }]);
+    await expect(made({ data: join(folder, 'none.txt') })).rejects.toThrow(FileError);
+  });
+
+  it('refuses data that a task has no use for, and all of sotu', async () => {
+    await expect(makeTaskRows(passkey, { data: 'sotu' }, model(2048), { routing: 'decode' }, {})).rejects.toEqual(
+      new ArgumentError('passkey: expected no data, got sotu; its rows are made, and none is cut from a text'),
+    );
+    await expect(made({ split: 'all' })).rejects.toEqual(new ArgumentError('ruler: expected --split validation or test of sotu, got all; the rest was trained on'));
   });
 });
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 
 import { ArgumentError, FileError, Turns } from '@mixsga/backend';
-import { type DataRow, type EvaluationData, type EvaluationOptions, type Evaluator, joinDocuments, type LanguageModel, tokensOfText } from '@mixsga/evaluators';
+import { type DataRow, type EvaluationData, type EvaluationOptions, type Evaluator, joinDocuments, type LanguageModel, type RowSources, tokensOfText } from '@mixsga/evaluators';
 import type { DownloadProgress, Tokenizer } from '@mixsga/models';
 
 import { collectDocuments, loadCorpus, readWholeText } from '../data/corpus';
@@ -38,6 +38,8 @@ interface Reading {
   readonly onMessage?: ((text: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
+  /** How many rows are made. */
+  readonly onRow?: RowSources['onProgress'] | undefined;
   /** How much of a text is encoded, from 0 to 1. */
   readonly onEncoding?: ((done: number) => void) | undefined;
 }
@@ -94,11 +96,11 @@ export async function makeTaskRows(
   choice: DataChoice,
   model: LanguageModel,
   options: EvaluationOptions,
-  reading: Pick<Reading, 'skipBroken' | 'signal' | 'onDownload'>,
+  reading: Pick<Reading, 'skipBroken' | 'signal' | 'onDownload' | 'onRow'>,
 ): Promise<TaskData> {
   if (choice.data !== undefined && !readsText) throw new ArgumentError(`${name}: expected no data, got ${choice.data}; its rows are made, and none is cut from a text`);
   const haystack = textChoice(name, choice);
-  const rows = await makeRows!(model, options, { text: () => readHaystack(haystack, reading) });
+  const rows = await makeRows!(model, options, { text: () => readHaystack(haystack, reading), ...(reading.onRow && { onProgress: reading.onRow }) });
   return rowsData(name, rows, haystack.split, reading.signal);
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -25,4 +25,19 @@ it('samples are of the limit of the cache, in the fields that files have of it',
   expect((await measure('nacl:.5:3:evict')).tasks[0]!.metrics).toEqual(tasks[0]!.metrics);
   await expect(measure('nacl:0.5:4')).rejects.toThrow(/settings\.options\.eviction was "?nacl:0\.5:3"?, is now "?nacl:0\.5:4"?/);
   await expect(measure('oldest:50%')).rejects.toThrow(/settings\.options\.eviction was/);
+}, 60_000);
+
+it('makes the samples of a task, and resumes from those that are finished', async () => {
+  const measure = (seed: number, depths = 2) =>
+    evaluateModel('sotu-mini', [{ task: 'passkey', options: { routing: 'decode', limit: 1, retrieval: { depths, seed }, cache: 'h2o:0.5' } }], { unfinished: { folder, resume: true } });
+  const { tasks } = await measure(3);
+  expect(tasks[0]).toMatchObject({ data: 'passkey', details: { lengths: [256], samples: 2, seed: 3, eviction: 'h2o:0.5', haystacks: { passkey: 'noise' }, promptsCut: 0 } });
+  const path = sampleFilePath(folder, 'passkey');
+  const lines = (await readFile(path, 'utf8')).split('\n');
+  expect(lines).toHaveLength(1 + 2 + 1);
+  // A run that was killed after one sample.
+  await writeFile(path, `${lines.slice(0, 2).join('\n')}\n`);
+  expect((await measure(3)).tasks[0]).toEqual(tasks[0]);
+  expect((await readFile(path, 'utf8')).split('\n')).toEqual(lines);
+  await expect(measure(4)).rejects.toThrow(/holds samples of other settings: settings\.(data|options\.retrieval\.seed) was/);
 }, 60_000);

@@ -8,6 +8,7 @@ import {
   type LanguageModel,
   type MeasuredModel,
   type MeasuredTask,
+  type RowSources,
   runEvaluator,
 } from '@mixsga/evaluators';
 import { fieldsOfCache } from '@mixsga/kv-cache';
@@ -105,10 +106,10 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
       const name = task.name ?? task.task;
       const show = ifSlow((text) => line?.show(text));
       const onEncoding = (done: number) => show(`${name}: encoding ${Math.floor(100 * done)} %`);
+      const onRow: RowSources['onProgress'] = ({ done, of }) => show(`${name}: ${done} of ${of} samples made`);
       const taken = evaluator === JUDGE ? task.options : own;
-      if (evaluator.makeRows) line?.show(`${name}: making samples`);
       const all = rows[i] ?? (evaluator.makeRows
-        ? await makeTaskRows(evaluator, task, measured, { ...taken, ...(signal && { signal }) }, reading)
+        ? await makeTaskRows(evaluator, task, measured, { ...taken, ...(signal && { signal }) }, { ...reading, onRow })
         : await readTaskTokens(name, task, measured, tokenizer, { ...reading, onEncoding }));
       const data = skipBroken && rows[i] ? await usableRows(evaluator, measured, all, taken, reading) : all;
       if (judge) JUDGE.items(measured, { name: 'settings', rows: [] }, task.options);
