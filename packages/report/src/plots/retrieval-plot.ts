@@ -12,8 +12,8 @@ export interface RetrievalCell {
   readonly samples: number;
 }
 
-/** Not found, half, found: apart for any eye, and in a grey print. */
-const COLOURS = ['#B2182B', '#F7E3B5', '#1B7837'];
+/** From not found to found: the darker the better, to any eye and in a grey print. */
+const COLOURS = ['#F3E9D2', '#7D96A6', '#0B3C6F'];
 
 /** Heat maps of depth by length, one for each task whose answers have a place; null where none has. */
 export async function retrievalPlot(name: string, cells: readonly RetrievalCell[]): Promise<string | null> {
@@ -44,7 +44,7 @@ export async function retrievalPlot(name: string, cells: readonly RetrievalCell[
           mark: { type: 'text' as const, fontSize: 11 },
           encoding: {
             text: { value: { expr: 'format(100 * datum.score, ".0f")' } },
-            color: { condition: { test: 'abs(datum.score - 0.5) > 0.35', value: '#ffffff' }, value: '#333333' },
+            color: { condition: { test: 'datum.score > 0.45', value: '#ffffff' }, value: '#333333' },
           },
         },
       ],
