@@ -15,4 +15,5 @@ export { trackTensors } from './platform/tensors';
 export type { TensorGrowth } from './platform/tensors';
 export { isOutOfMemory, namingMemory, OutOfMemoryError } from './out-of-memory';
 export { SeededRandom } from './random';
+export * from './registry/index';
 export { onWarning, warn } from './warnings';
