@@ -4,6 +4,7 @@ import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { balancingShift } from './balance';
 import { balancedRouter, consistencyLoss, createRouter, distortionRouter, randomRouter, registerRouter, routerNames, routerParameters, routers, routingStatistics, sigmoidRouter } from './index';
+import type { Router, RouterOptions } from './router';
 
 const OPTIONS = { hiddenSize: 2, ratios: [0.5, 0.5], seed: 1, layer: 0 };
 const ids = (...rows: number[][]): Tensor2D => tf.tensor2d(rows, [rows.length, rows[0]!.length], 'int32');
@@ -113,6 +114,34 @@ describe('a registered router', () => {
     expect(routerParameters('mine-2', { hiddenSize: 3, experts: 2 })).toEqual({ mine: [7] });
     expect(routerParameters('balanced', { hiddenSize: 3, experts: 2 })).toEqual({ weight: [2, 3], bias: [2] });
     for (const name of ['2mine', 'Mine', 'a b', '-a']) expect(() => registerRouter(name, own)).toThrow(`registerRouter: expected a name of letters, digits and hyphens, got ${JSON.stringify(name)}`);
+  });
+});
+
+describe('a router that stores other variables than its factory declares', () => {
+  it.each<[string, Record<string, number[]> | undefined]>([
+    ['store bias [2], weight [2, 3], as its factory declares, got slope [2]; declare them by `parameters` of the factory', undefined],
+    ['store slope [3], as its factory declares, got slope [2]; make `parameters` of the factory and the router agree', { slope: [3] }],
+    ['store nothing, as its factory declares, got slope [2]; make `parameters` of the factory and the router agree', {}],
+  ])('is refused: %s', (message, declared) => {
+    const options = { hiddenSize: 3, ratios: [0.5, 0.5], seed: 0, layer: 0 };
+    const before = tf.memory().numTensors;
+    const create = (own: RouterOptions): Router => {
+      const router = sigmoidRouter(own);
+      const slope = tf.tidy(() => tf.variable(tf.zeros([2])));
+      return { ...router, trainable: { slope }, dispose: () => { router.dispose(); slope.dispose(); } };
+    };
+    const factory = declared ? Object.assign(create, { parameters: () => declared }) : create;
+    expect(() => createRouter(factory, options)).toThrow(new ArgumentError(`createRouter: expected the router to ${message}`));
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it('is refused when it is no router', () => {
+    registerRouter('own-empty', () => ({}) as Router);
+    const options = { hiddenSize: 3, ratios: [0.5, 0.5], seed: 0, layer: 0 };
+    expect(() => createRouter('own-empty', options)).toThrow(new ArgumentError('createRouter: own-empty: expected experts to be a number, got nothing'));
+    expect(() => createRouter(() => null as unknown as Router, options)).toThrow(new ArgumentError('createRouter: expected a router from its factory, got null'));
+    expect(() => registerRouter('own-three', 3 as never)).toThrow(new ArgumentError('registerRouter: own-three: expected a function, got 3'));
+    expect(() => createRouter('own-three', options)).toThrow(/got 'own-three'; a plugin may register it \(--plugin, registerRouter\)$/);
   });
 });
 

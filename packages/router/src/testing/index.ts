@@ -5,7 +5,7 @@
 import { SeededRandom } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core';
-import { linearParameters } from '../linear-scores';
+import { expectDeclared } from '../declared';
 import type { Router, RouterFactory, RouterOptions } from '../router';
 import { plainExpertChoice } from './plain';
 
@@ -22,8 +22,7 @@ interface Setting {
   readonly options: RouterOptions;
   /** Another router, of the same options by default. */
   again(options?: RouterOptions): Router;
-  /** What its factory says that it stores. */
-  shapesOf(options: RouterOptions): Readonly<Record<string, number[]>>;
+  readonly factory: RouterFactory;
 }
 
 const BATCH = 3;
@@ -105,15 +104,12 @@ export const routerChecks: readonly RouterCheck[] = [
     }
   }),
 
-  check('comes back from the variables that it stores, which are those that it declares', async ({ router, options, again, shapesOf }) => {
+  check('comes back from the variables that it stores, which are those that it declares', async ({ router, options, again, factory }) => {
     await router.balance?.(await balanced(router, seenBy(router)), 1);
     const stored = { ...router.trainable, ...router.buffers };
-    const names = Object.keys(stored);
-    const shapes = Object.entries(shapesOf(options));
-    expectThat(`variables named ${shapes.map(([name]) => name).join(' and ')}, got ${names.join(', ')}`, names.length === shapes.length);
-    for (const [name, shape] of shapes) expectEqual(`shape of ${name}`, stored[name]?.shape ?? [], shape);
+    expectDeclared('variables', router, factory, options);
     const values: Record<string, Float32Array> = {};
-    for (const name of names) values[name] = await stored[name]!.data<'float32'>();
+    for (const name of Object.keys(stored)) values[name] = await stored[name]!.data<'float32'>();
     const other = again({ ...options, weights: values });
     expectEqual('scores', await other.score(seenBy(other)).data(), await router.score(seenBy(router)).data());
     other.dispose();
@@ -190,9 +186,7 @@ function check(name: string, verify: (setting: Setting) => Promise<void>): Route
         tf.engine().startScope();
         const router = factory(options);
         try {
-          const { parameters = linearParameters } = factory;
-          const shapesOf = ({ hiddenSize, ratios }: RouterOptions) => parameters({ hiddenSize, experts: ratios.length });
-          await verify({ router, options, again: (other = options) => factory(other), shapesOf });
+          await verify({ router, options, again: (other = options) => factory(other), factory });
         } catch (error) {
           const where = `router check '${name}' with ratios ${ratios.join(':')}`;
           throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
