@@ -6,6 +6,7 @@ import { groups } from '../testing/drive';
 import { WatchedRuntime } from '../testing/watched-pages';
 
 const NAMES = 'h2o, nacl, window, mean-attention, oldest';
+const PLUGIN = '; a plugin may register it (--plugin, registerPolicy)';
 
 describe('the text of a spec', () => {
   it.each<[string, CacheSpec]>([
@@ -58,16 +59,18 @@ describe('the text of a spec', () => {
 
   it.each([
     ['h20:0.6', `none, or one of ${NAMES} with a limit, such as h2o:0.6, got "h20:0.6"; did you mean h2o?`],
-    ['lru:0.6', `none, or one of ${NAMES} with a limit, such as h2o:0.6, got "lru:0.6"`],
-    ['constructor:1', `none, or one of ${NAMES} with a limit, such as h2o:0.6, got "constructor:1"`],
-    ['', `none, or one of ${NAMES} with a limit, such as h2o:0.6, got ""`],
-    ['none:1', `none, or one of ${NAMES} with a limit, such as h2o:0.6, got "none:1"`],
+    ['lru:0.6', `none, or one of ${NAMES} with a limit, such as h2o:0.6, got "lru:0.6"${PLUGIN}`],
+    ['constructor:1', `none, or one of ${NAMES} with a limit, such as h2o:0.6, got "constructor:1"${PLUGIN}`],
+    ['', `none, or one of ${NAMES} with a limit, such as h2o:0.6, got ""${PLUGIN}`],
+    ['none:1', `none, or one of ${NAMES} with a limit, such as h2o:0.6, got "none:1"${PLUGIN}`],
     ['oldest@:9B', `none, or one of ${NAMES} with a limit, such as h2o:0.6, got "oldest@:9B"; did you mean oldest?`],
-    ...['h2o', 'h2o:', 'h2o:0', 'h2o:1.01', 'h2o:NaN', 'h2o:-1', 'h2o:101%', 'h2o:0%', 'h2o:0B', 'h2o:1.5B', 'h2o:9007199254740993B', 'h2o:0.5:-1', 'h2o:0.5:evicts', 'h2o:0.5:evict:', 'h2o:0.5 ', 'h2o:9b']
+    ...['h2o', 'h2o:', 'h2o:0', 'h2o:1.01', 'h2o:NaN', 'h2o:-1', 'h2o:101%', 'h2o:0%', 'h2o:0B', 'h2o:1.5B', 'h2o:9007199254740993B', 'h2o:0.5 ', 'h2o:9b']
       .map((text) => [text, `a limit above 0 after h2o, such as h2o:0.6 of the tokens, h2o:50% or h2o:65536B, got "${text}"`]),
-    ['h2o:0.5:1', 'no seed, since h2o draws nothing, got {"policy":"h2o","limit":{"tokens":0.5},"seed":1}'],
-    ['h2o:0.5:coarsen', 'a limit in bytes to coarsen to, such as 50% or 65536B, got {"policy":"h2o","limit":{"tokens":0.5},"action":"coarsen"}'],
-    ['h2o@2:0.5', 'no sizes where tokens are evicted and none is coarsened, got {"policy":"h2o","limit":{"tokens":0.5},"sizes":[2]}'],
+    ['h2o:0.5:1', 'no seed, since h2o draws nothing, got h2o:0.5:1'],
+    ['h2o:0.5:coarsen', 'a limit in bytes to coarsen to, such as 50% or 65536B, got h2o:0.5:coarsen'],
+    ['h2o@2:0.5', 'no sizes where tokens are evicted and none is coarsened, got h2o@2:0.5'],
+    ...[['nacl:0.5:abc', 'abc'], ['h2o:0.5:-1', '-1'], ['h2o:0.5:evicts', 'evicts'], ['h2o:0.5:evict:', ''], ['nacl:0.5:3:4', '4']]
+      .map(([text, rest]) => [text, `nothing after the limit but a seed of up to 9 digits and then one of evict, coarsen, coarsen+evict, got "${rest}" in "${text}"`]),
   ])('is not %j', (text, expected) => {
     expect(() => parseCacheSpec(text!)).toThrow(new ArgumentError(`cache: expected ${expected}`));
   });

@@ -67,7 +67,8 @@ export function parseCacheSpec(text: string, who = 'cache'): CacheSpec | null {
   const limit = parseLimit(limitText);
   const seed = rest[0] !== undefined && /^\d{1,9}$/.test(rest[0]) ? Number(rest.shift()) : 0;
   const action = ACTIONS.includes(rest[0]!) ? (rest.shift() as CacheAction) : undefined;
-  if (!policy || !limit || rest.length > 0) throw refusal(who, name, policy, text);
+  if (!policy || !limit) throw refusal(who, name, policy, text);
+  if (rest.length > 0) throw new ArgumentError(`${who}: expected nothing after the limit but a seed of up to 9 digits and then one of ${ACTIONS.join(', ')}, got ${JSON.stringify(rest.join(':'))} in ${JSON.stringify(text)}`);
   const spec = { policy: policy.name, limit, ...(action && action !== actionFor(limit) && { action }), ...(sizes && { sizes }), ...(seed !== 0 && { seed }) };
   check(who, spec, policy);
   return spec;
@@ -141,7 +142,7 @@ function check(who: string, spec: CacheSpec, policy: CachePolicy): void {
     : !(Number.isInteger(seed) && seed >= 0 && seed < 1e9) ? 'a seed that is a whole number of up to 9 digits'
     : seed !== 0 && !policy.draws ? `no seed, since ${policy.name} draws nothing`
     : null;
-  if (expected !== null) throw new ArgumentError(`${who}: expected ${expected}, got ${JSON.stringify({ ...spec, policy: policy.name })}`);
+  if (expected !== null) throw new ArgumentError(`${who}: expected ${expected}, got ${isLimit(limit) ? formatCacheSpec(spec) : JSON.stringify({ ...spec, policy: policy.name })}`);
 }
 
 /** Whether it is a limit of one kind, in range. */

@@ -1,5 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
-import { closest, distance } from 'fastest-levenshtein';
+import { ArgumentError, Registry } from '@mixsga/backend';
 import { h2o } from './h2o';
 import { meanAttention } from './mean-attention';
 import { nacl } from './nacl';
@@ -18,36 +17,34 @@ const removed: Readonly<Record<string, string>> = {
   margin: 'margin, by how sure routers were, was removed, since it lost more than any other policy (docs/log.md); use mean-attention',
 };
 
-const known = new Map<string, CachePolicy>(Object.entries(policies));
+const registry = new Registry<CachePolicy>(policies, {
+  register: 'registerPolicy',
+  fields: { name: 'string', description: 'string', 'draws?': 'boolean', 'accumulate?': 'function', rank: 'function' },
+  name: { pattern: /^(?!none$)[a-z][a-z0-9-]*$/, form: 'letters, digits and hyphens, and not none' },
+});
 
 /** Names of all policies, those of {@link registerPolicy} included. */
 export function policyNames(): string[] {
-  return [...known.keys()];
+  return registry.names();
 }
 
 /**
  * Makes a policy of your own known by its name, to texts of `CacheSpec` and so to the command line.
- * @throws ArgumentError when its name is not one, or another policy's
+ * @throws ArgumentError when its name is not one or another policy's, or it lacks a field
  */
 export function registerPolicy(policy: CachePolicy): void {
-  const { name } = policy;
-  if (!/^[a-z][a-z0-9-]*$/.test(name) || name === 'none') {
-    throw new ArgumentError(`registerPolicy: expected a name of letters, digits and hyphens, and not none, got ${JSON.stringify(name)}`);
-  }
-  if (Object.hasOwn(aliases, name) || (known.has(name) && known.get(name) !== policy)) {
-    throw new ArgumentError(`registerPolicy: expected a name that is free, got ${name}`);
-  }
-  known.set(name, policy);
+  const name = (policy as CachePolicy | null | undefined)?.name ?? '';
+  if (Object.hasOwn(aliases, name)) throw new ArgumentError(`registerPolicy: expected a name that is free, got ${name}`);
+  registry.add(name, policy);
 }
 
 /** The policy of a name; null where there is none. @throws ArgumentError for one that was removed */
 export function policyNamed(who: string, name: string): CachePolicy | null {
-  if (Object.hasOwn(removed, name) && !known.has(name)) throw new ArgumentError(`${who}: ${removed[name]}`);
-  return known.get(Object.hasOwn(aliases, name) ? aliases[name]! : name) ?? null;
+  if (Object.hasOwn(removed, name) && !registry.get(name)) throw new ArgumentError(`${who}: ${removed[name]}`);
+  return registry.get(Object.hasOwn(aliases, name) ? aliases[name]! : name) ?? null;
 }
 
 /** `; did you mean h2o?` for a slip of the pen. */
 export function suggestion(name: string): string {
-  const nearest = closest(name, [...policyNames(), ...Object.keys(aliases)]);
-  return distance(name, nearest) < name.length / 2 ? `; did you mean ${nearest}?` : '';
+  return `; ${registry.hint(name, Object.keys(aliases))}`;
 }

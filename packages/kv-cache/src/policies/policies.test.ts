@@ -239,7 +239,7 @@ describe('a policy of your own', () => {
     const restored = await pool.restore(bytes, options);
     step(restored, 0);
     expect(kept(restored)).toEqual([1, 3, 5]);
-    await expect(pool.restore(bytes)).rejects.toThrow(/^CachePool.restore: expected none, or one of h2o, .*, got "spare:0.5"$/);
+    await expect(pool.restore(bytes)).rejects.toThrow(/^CachePool.restore: expected none, or one of h2o, .*, got "spare:0.5"; a plugin may register it \(--plugin, registerPolicy\)$/);
   });
 
   it('is known by its name once it is registered', () => {
@@ -256,6 +256,14 @@ describe('a policy of your own', () => {
     for (const name of ['', 'Mine', '1st', 'a b', 'a:b', 'none']) {
       expect(() => registerPolicy({ ...spare, name })).toThrow(`registerPolicy: expected a name of letters, digits and hyphens, and not none, got ${JSON.stringify(name)}`);
     }
+  });
+
+  it('is refused when it is none', () => {
+    const own = { ...spare, name: 'none-yet' };
+    expect(() => registerPolicy({ ...own, rank: 3 } as unknown as CachePolicy)).toThrow('registerPolicy: none-yet: expected rank to be a function, got 3');
+    expect(() => registerPolicy({ ...own, accumulate: 'sum' } as unknown as CachePolicy)).toThrow('registerPolicy: none-yet: expected accumulate to be a function, got "sum"');
+    expect(() => registerPolicy(undefined as unknown as CachePolicy)).toThrow('registerPolicy: expected a name of');
+    expect(policyNames()).not.toContain('none-yet');
   });
 
   it('is refused when it ranks wrong', () => {
