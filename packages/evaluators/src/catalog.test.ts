@@ -86,6 +86,11 @@ describe('evaluatorNamed', () => {
     expect(() => evaluatorNamed(name)).toThrow(ArgumentError);
     expect(() => evaluatorNamed(name)).toThrow(`expected one of ${Object.keys(evaluators).join(', ')}, got '${name}'`);
   });
+
+  it('says what to do about another name', () => {
+    expect(() => evaluatorNamed('belebele')).toThrow(/'; a plugin may register it \(--plugin, registerEvaluator\)$/);
+    expect(() => evaluatorNamed('perplexitty')).toThrow(/'; did you mean perplexity\?$/);
+  });
 });
 
 describe('registerEvaluator', () => {
@@ -103,6 +108,15 @@ describe('registerEvaluator', () => {
     expect(() => registerEvaluator({ ...perplexity, name })).toThrow(new ArgumentError(
       `registerEvaluator: expected a name of small letters, digits and underscores, got ${JSON.stringify(name)}`,
     ));
+  });
+
+  it.each([
+    [{ reads: 'pages' }, 'expected reads to be one of tokens, rows, got "pages"'],
+    [{ measure: undefined }, 'expected measure to be a function, got nothing'],
+    [{ dataset: { repository: 'a/b' } }, 'expected dataset.file to be a string, got nothing'],
+  ])('refuses %j', (wrong, message) => {
+    expect(() => registerEvaluator({ ...perplexity, name: 'own_3', ...wrong } as never)).toThrow(new ArgumentError(`registerEvaluator: own_3: ${message}`));
+    expect(() => evaluatorNamed('own_3')).toThrow("got 'own_3'");
   });
 
   it("refuses another evaluator's name", () => {

@@ -1,4 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, Registry } from '@mixsga/backend';
 
 import type { Evaluator } from './evaluator';
 import { dollyEvaluator } from './instructions/dolly';
@@ -45,27 +45,43 @@ export const evaluators = {
 
 export type EvaluatorName = keyof typeof evaluators;
 
-const known = new Map<string, Evaluator>(Object.entries(evaluators));
+const registry = new Registry<Evaluator>(evaluators, {
+  register: 'registerEvaluator',
+  fields: {
+    name: 'string',
+    description: 'string',
+    definition: 'string',
+    version: 'number',
+    reads: ['tokens', 'rows'],
+    'dataset?': { repository: 'string', file: 'string' },
+    'makeRows?': 'function',
+    'readsText?': 'boolean',
+    'evicts?': 'boolean',
+    higherIsBetter: 'list',
+    items: 'function',
+    'check?': 'function',
+    measure: 'function',
+    summarise: 'function',
+  },
+  name: { pattern: /^[a-z][a-z0-9_]*$/, form: 'small letters, digits and underscores' },
+});
 
 /** Names of all evaluators, those of {@link registerEvaluator} included. */
 export function evaluatorNames(): string[] {
-  return [...known.keys()];
+  return registry.names();
 }
 
 /**
  * Makes an evaluator of your own known by its name.
- * @throws ArgumentError when the name is not one of small letters, digits and underscores, or another evaluator's
+ * @throws ArgumentError when the name is not one of small letters, digits and underscores or another evaluator's, or it lacks a field
  */
 export function registerEvaluator(evaluator: Evaluator): void {
-  const { name } = evaluator;
-  if (!/^[a-z][a-z0-9_]*$/.test(name)) throw new ArgumentError(`registerEvaluator: expected a name of small letters, digits and underscores, got ${JSON.stringify(name)}`);
-  if (known.has(name) && known.get(name) !== evaluator) throw new ArgumentError(`registerEvaluator: expected a name that is free, got ${name}`);
-  known.set(name, evaluator);
+  registry.add((evaluator as Evaluator | null | undefined)?.name ?? '', evaluator);
 }
 
 /** The evaluator of that name. @throws ArgumentError that lists the names, for any other */
 export function evaluatorNamed(name: string): Evaluator {
-  const evaluator = known.get(name);
+  const evaluator = registry.get(name);
   if (evaluator) return evaluator;
-  throw new ArgumentError(`evaluator: expected one of ${evaluatorNames().join(', ')}, got '${name}'`);
+  throw new ArgumentError(`evaluator: expected one of ${evaluatorNames().join(', ')}, got '${name}'; ${registry.hint(name)}`);
 }

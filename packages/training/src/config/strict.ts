@@ -71,7 +71,7 @@ export function setDotted(config: unknown, key: string, value: unknown, source: 
 
 /** A name of a catalog that plugins can add to, which is why its names are asked for only when a value is checked. */
 export function oneOf(names: () => readonly string[]) {
-  return z.string().refine((name) => names().includes(name), { error: ({ input }) => `expected one of ${names().join(', ')}, got ${JSON.stringify(input)}` });
+  return z.string().refine((name) => names().includes(name), { error: ({ input }) => `expected one of ${names().join(', ')}, got ${JSON.stringify(input)}; a plugin may register it (plugins, or --plugin)` });
 }
 
 /** The candidate with the least edit distance to `word`, when it is near enough to be a likely slip. */
