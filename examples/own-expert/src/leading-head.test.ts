@@ -54,6 +54,9 @@ describe('signs', () => {
     // 4 layers, 8 heads of keys and as many of values, of 16 bits and a scale.
     expect(cache.bytes().used).toBe(cache.tokensSeen * 4 * 16 * (2 + 4));
     for (const each of [decoder, exact.decoder]) each.dispose();
+    await expect(fromPretrained('sotu-mini', { attention: 'signs', kv: 'int8' })).rejects.toThrow(
+      'kv: expected no element type for signs, which packs all that it stores to bits of its own, got int8; leave it out',
+    );
   });
 
   it('share their scales under a KV budget, as the shared form reads them, and from a restored cache', async () => {

@@ -2,6 +2,8 @@ import { ArgumentError } from '@mixsga/backend';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { attentionKinds, parseAttention, registerAttention } from './index';
+import { mixtureKind } from './mixture';
+import type { AttentionKind } from './variant';
 
 const LAYERS = [0, 1, 2, 3];
 const SHAPE = { kvHeads: 8, headDim: 16, layers: 4, rotary: false };
@@ -136,6 +138,29 @@ describe('registerAttention', () => {
     expect(parseAttention('own-gqa:2').kvShare).toBe(0.5);
     expect(() => registerAttention('own-gqa', attentionKinds.mha)).toThrow('expected a name that is free, got own-gqa');
     expect(() => registerAttention('Own', kind)).toThrow('expected a name of letters, digits and hyphens, got "Own"');
+  });
+
+  it.each<[string, (kind: AttentionKind) => object]>([
+    ['expected parse to be a function, got nothing', () => ({ parse: undefined })],
+    ['expected parse to read its example "gqa:2", got null', () => ({ parse: () => null })],
+    ['gqa:2: expected formats.takesRotatedKeys to be a boolean, got nothing', (kind) => ({ parse: (text: string) => ({ ...kind.parse(text), formats: { stored: () => [] } }) })],
+    ['gqa:2: expected kvShare to be a number, got "half"', (kind) => ({ parse: (text: string) => ({ ...kind.parse(text), kvShare: 'half' }) })],
+  ])('refuses a kind that lacks something: %s', (message, part) => {
+    const kind = attentionKinds.gqa;
+    expect(() => registerAttention('own-part', { ...kind, ...part(kind) } as AttentionKind)).toThrow(new ArgumentError(`registerAttention: own-part: ${message}`));
+    expect(() => parseAttention('own-part:2')).toThrow(/got "own-part:2"; a plugin may register it \(--plugin, registerAttention\)$/);
+    expect(() => parseAttention('mixgsa:3:1:6')).toThrow(/; did you mean mixsga\?$/);
+  });
+
+  it('says what a mixture needs sizes for', () => {
+    const two = mixtureKind<number>({
+      name: 'own-two', description: 'of one or two', example: '1:3', parseSize: Number, formatSize: String, defaultSizes: (experts) => (experts === 2 ? [1, 2] : null),
+      compression: (size) => size, formats: (sizes) => parseAttention(`mixsga:1:1@${sizes.join(',')}`).formats, check: () => undefined,
+    });
+    expect(two.form).toBe('own-two:RATIO:RATIO...[/RATIO:RATIO... for each layer][@SIZE,SIZE...][=BUDGET]');
+    expect(two.parse('1:3')!.spec).toBe('own-two:1:3');
+    expect(() => two.parse('1:1:1')).toThrow('own-two: expected a size for each of 3 experts, such as own-two:1:1:1@SIZE,SIZE..., got none, and for so many there is no default');
+    expect(attentionKinds.latent.form).toContain('layer]@SIZE,SIZE...[=BUDGET]');
   });
 });
 

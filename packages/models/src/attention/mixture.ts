@@ -11,13 +11,13 @@ const BUDGET_TOLERANCE = 1e-3;
 export interface MixtureForm<Size> {
   readonly name: string;
   readonly description: string;
-  /** Of the ratios and sizes, after the name and a colon. */
+  /** Of the ratios and sizes, after the name and a colon; with sizes where a spec always has to name them. */
   readonly example: string;
   /** @returns null when the text is no size */
   parseSize(text: string): Size | null;
   /** The canonical text of a size, which {@link parseSize} reads back. */
   formatSize(size: Size): string;
-  /** Sizes for a number of experts where the spec names none; null: it has to. */
+  /** Sizes for a number of experts where the spec names none; null: it has to, for that number or, as {@link example} shows, for any. */
   defaultSizes(experts: number): readonly Size[] | null;
   /** How many times fewer numbers than the unmodified model an expert of a size stores of a token. */
   compression(size: Size): number;
@@ -33,7 +33,8 @@ export interface MixtureForm<Size> {
  */
 export function mixtureKind<Size>(form: MixtureForm<Size>): AttentionKind {
   const { name, description, example } = form;
-  const sizes = form.defaultSizes(1) ? '[@SIZE,SIZE...]' : '@SIZE,SIZE...';
+  const needsSizes = example.includes('@');
+  const sizes = needsSizes ? '@SIZE,SIZE...' : '[@SIZE,SIZE...]';
   return {
     form: `${name}:RATIO:RATIO...[/RATIO:RATIO... for each layer]${sizes}[=BUDGET]`,
     example: `${name}:${example}`,
@@ -42,8 +43,12 @@ export function mixtureKind<Size>(form: MixtureForm<Size>): AttentionKind {
       const [, layersText, sizeText, budgetText] = /^([^@=]+)(?:@([^@=]+))?(?:=([^@=]+))?$/.exec(parameters ?? '') ?? [];
       if (layersText === undefined) return null;
       const lists = layersText.split('/').map((list) => list.split(':').map(parseNumber));
-      const sizes = sizeText?.split(',').map((text) => form.parseSize(text)) ?? form.defaultSizes(lists[0]!.length);
+      const experts = lists[0]!.length;
+      const sizes = sizeText?.split(',').map((text) => form.parseSize(text)) ?? form.defaultSizes(experts);
       const budget = budgetText === undefined ? undefined : parseNumber(budgetText);
+      if (!sizes && !needsSizes) {
+        throw new ArgumentError(`${name}: expected a size for each of ${experts} experts, such as ${name}:${layersText}@SIZE,SIZE..., got none, and for so many there is no default`);
+      }
       if (!lists.every((list) => isWhole(list)) || !sizes || !isWhole(sizes) || budget === null) return null;
       return variantOf(form, { lists, sizes, budget });
     },

@@ -1,3 +1,4 @@
+import { ArgumentError, type KvType } from '@mixsga/backend';
 import type { FormatLayout, KvFormat, LatentInputs, Pooling, StoredFormat } from '@mixsga/experts';
 import type { Tensor } from '@tensorflow/tfjs-core';
 
@@ -81,6 +82,12 @@ export function formatLayout({ storedKvHeads }: AttentionVariant, { kvHeads, hea
 /** The layers that have keys and values of their own, in ascending order. */
 export function storingLayers(layers: number, { kvSource }: AttentionVariant): number[] {
   return Array.from({ length: layers }, (_, layer) => layer).filter((layer) => kvSource(layer) === layer);
+}
+
+/** @throws ArgumentError for an element type that no format of the variant stores */
+export function expectKvType(type: KvType, variant: AttentionVariant, layout: FormatLayout): void {
+  if (type === 'f32' || !variant.formats.stored(formatLayout(variant, layout)).every(({ stored }) => stored.packing)) return;
+  throw new ArgumentError(`kv: expected no element type for ${variant.spec}, which packs all that it stores to bits of its own, got ${type}; leave it out`);
 }
 
 /** An entry of the catalog. */

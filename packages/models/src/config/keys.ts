@@ -27,7 +27,9 @@ export const only = <T extends string | boolean>(value: T) =>
 const mixsga = z.strictObject({
   /** An attention variant, see {@link parseAttention}. */
   attention: z.string(),
-  router: z.string().refine((name) => routerNames().includes(name), { error: () => `expected one of ${routerNames().join(', ')}` }).optional(),
+  router: z.string().refine((name) => routerNames().includes(name), {
+    error: () => `expected one of ${routerNames().join(', ')}`, params: { hint: 'a plugin may register it (--plugin, registerRouter)' },
+  }).optional(),
   routerSeed: z.int({ error: 'expected a whole number' }).optional(),
   /** Whether heads were aligned before they were grouped: how the weights were made, nothing to be done. */
   align: z.boolean({ error: 'expected true or false' }).optional(),

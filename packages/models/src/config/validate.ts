@@ -34,7 +34,8 @@ export function validateConfig<S extends z.ZodObject>(schema: S, json: unknown, 
   }
   // zod's own words are "Invalid input: expected number, received string".
   const expected = issue.message.replace(/^.*?: (?=expected)/, '').replace(/, received .*$/, '');
-  throw new FileError(where, `${field || 'configuration'}: ${expected}, got ${describe(issue.input)}`);
+  const hint: unknown = issue.code === 'custom' ? issue.params?.hint : undefined;
+  throw new FileError(where, `${field || 'configuration'}: ${expected}, got ${describe(issue.input)}${typeof hint === 'string' ? `; ${hint}` : ''}`);
 }
 
 /** Runs a check of values that came from a file; its error becomes one of that file. */

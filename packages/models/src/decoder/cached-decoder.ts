@@ -4,7 +4,7 @@ import type { InferenceRuntime, LayerAttention, OptionNames, KvType, Routing, Ro
 import { CACHE_SPEC, CachePool } from '@mixsga/kv-cache';
 import type { KvCache } from '@mixsga/kv-cache';
 import { parseAttention } from '../attention/index';
-import { formatLayout, storingLayers } from '../attention/variant';
+import { expectKvType, formatLayout, storingLayers } from '../attention/variant';
 import { modelShape, type ModelConfig } from '../config/shape';
 import type { CacheOptions, Decoder, PrefillOptions, StepOutput, Want } from '../generation/decoder';
 import type { ParameterSource } from '../io/parameter-source';
@@ -92,6 +92,7 @@ export class CachedDecoder implements Decoder {
     const shape = modelShape(config);
     const variant = parseAttention(shape.attention);
     variant.validate(shape);
+    expectKvType(kv, variant, shape);
     const loader = new WeightLoader(runtime, 'read' in source ? source : sourceOf(source), {
       config, shape, attention: variant, specs: family.parameters(config, variant), type: weights,
     });

@@ -6,7 +6,7 @@ import type { Tensor3D } from '@tensorflow/tfjs-core';
 import type { AttentionVariant } from '../attention/variant';
 import type { ModelConfig, ModelShape } from '../config/shape';
 import { finiteSource } from '../io/finite-source';
-import type { ParameterSource, ParameterSpec } from '../io/parameter-source';
+import { expectListed, type ParameterSource, type ParameterSpec } from '../io/parameter-source';
 import { loadFormats } from '../attention/load-formats';
 import { loadRouter } from '../attention/layer-router';
 import { Fingerprint } from './fingerprint';
@@ -138,14 +138,18 @@ export class WeightLoader {
   }
 
   async #dense(name: string, read = (parameter: string) => this.#read(parameter)): Promise<DenseLayer> {
-    const [outputs, inputs] = this.#specs.get(`${name}.weight`)!.shape as [number, number];
+    const [outputs, inputs] = this.#spec(`${name}.weight`).shape as [number, number];
     const bias = this.#specs.has(`${name}.bias`) ? await read(`${name}.bias`) : null;
     return { weight: await read(`${name}.weight`), bias, outputs, inputs };
   }
 
+  #spec(name: string): ParameterSpec {
+    return expectListed(name, this.#specs.get(name));
+  }
+
   async #read(name: string): Promise<Float32Array> {
+    const { shape } = this.#spec(name);
     const values = await this.#values(name);
-    const { shape } = this.#specs.get(name)!;
     if (values.length !== shape.reduce((a, b) => a * b)) {
       throw new ArgumentError(`${name}: expected shape [${shape.join(', ')}], got ${values.length} values; do config.json and weights belong together?`);
     }

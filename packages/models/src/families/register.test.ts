@@ -1,7 +1,9 @@
-import { startBackend } from '@mixsga/backend';
+import { ArgumentError, startBackend } from '@mixsga/backend';
+import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { createDecoder } from '../decoder/create-decoder';
 import { distance, inOnePass } from '../testing/decoding';
+import { createTrainable } from '../training/model';
 import { tinyConfig, tinyTokens, tinyValues } from '../testing/tiny-models';
 import type { ModelFamily } from './family';
 import { families, familyNamed, familyNames, parseModelConfig, registerFamily } from './index';
@@ -53,6 +55,38 @@ it.each([
   expect(() => registerFamily(name, halved)).toThrow(message);
 });
 
+it.each<[string, object]>([
+  ['expected sized to be a function, got nothing', { sized: undefined }],
+  ['expected heads to be an object, got nothing', { heads: undefined }],
+  ['expected heads.keyTurns to be an object, got "any"', { heads: { ...llama.heads, keyTurns: 'any' } }],
+  ['expected heads.queryKeyNorm to be one of head, all, got "each"', { heads: { ...llama.heads, queryKeyNorm: 'each' } }],
+])('refuses a family that lacks something: %s', (message, part) => {
+  expect(() => registerFamily('own-part', { ...llama, ...part } as unknown as ModelFamily)).toThrow(new ArgumentError(`registerFamily: own-part: ${message}`));
+  expect(familyNames()).not.toContain('own-part');
+});
+
+it('refuses a family that reads configurations as those of another', () => {
+  registerFamily('own-renamed', { ...llama, parse: (json, where) => llama.parse({ ...(json as object), model_type: 'llama' }, where) });
+  expect(() => parseModelConfig({ ...tinyConfig('llama'), model_type: 'own-renamed' }, 'config.json')).toThrow(
+    new ArgumentError('family own-renamed: expected parse to keep model_type own-renamed, by which it is registered, got "llama"'),
+  );
+});
+
+it('names the parameter that a forward pass reads and the family does not list', async () => {
+  await startBackend('wasm');
+  const parsed: ModelFamily['parse'] = (json, where) => ({ ...llama.parse({ ...(json as object), model_type: 'llama' }, where), model_type: 'own-unlisted' as 'llama' });
+  registerFamily('own-unlisted', { ...llama, parse: parsed, parameters: (config, attention) => llama.parameters(config as LlamaConfig, attention).filter(({ name }) => !name.includes('up_proj')) } as ModelFamily);
+  const config = parseModelConfig({ ...tinyConfig('llama'), model_type: 'own-unlisted' }, 'config.json');
+  const values = tinyValues(tinyConfig('llama'), 1);
+  const message = 'expected a parameter model.layers.0.mlp.up_proj.weight, which the forward pass reads, among the `parameters` of the family, and there is none';
+  await expect(createDecoder(config, values)).rejects.toThrow(new ArgumentError(message));
+  const model = await createTrainable(config, values);
+  const inputs = tf.tensor2d([[1, 2, 3]], [1, 3], 'int32');
+  expect(() => model.logits(inputs, { routing: 'prefill' })).toThrow(new ArgumentError(message));
+  inputs.dispose();
+  model.dispose();
+});
+
 it('names the families when there is none of a name', () => {
-  expect(() => familyNamed('mamba')).toThrow(/^expected a family of opt, llama, gemma2, gemma3_text, qwen3, olmo2.*, got "mamba"; register your own by registerFamily$/);
+  expect(() => familyNamed('mamba')).toThrow(/^expected a family of opt, llama, gemma2, gemma3_text, qwen3, olmo2.*, got "mamba"; a plugin may register it \(--plugin, registerFamily\)$/);
 });

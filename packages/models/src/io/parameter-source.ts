@@ -1,3 +1,5 @@
+import { ArgumentError } from '@mixsga/backend';
+
 /**
  * Where a model takes the values of its parameters from, one at a time, so that no more than one of them needs
  * to be in memory beside what the backend keeps.
@@ -17,4 +19,10 @@ export interface ParameterSpec {
   /** Name as in Hugging Face checkpoints. */
   readonly name: string;
   readonly shape: number[];
+}
+
+/** What a forward pass asks for by name. @throws ArgumentError when its family lists no such parameter */
+export function expectListed<T>(name: string, found: T | null | undefined): T {
+  if (found === null || found === undefined) throw new ArgumentError(`expected a parameter ${name}, which the forward pass reads, among the \`parameters\` of the family, and there is none`);
+  return found;
 }

@@ -2,6 +2,7 @@
 import { layerNorm, linear, rmsNorm, type Activation } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs-core';
+import { expectListed } from '../io/parameter-source';
 
 /** A model's forward pass in pieces, differentiable in its variables. Rows are tokens: row b·T + t is token t of sequence b. */
 export interface DifferentiableTransformer {
@@ -42,11 +43,11 @@ export class Variables {
   constructor(private readonly variables: ReadonlyMap<string, Variable>) {}
 
   matrix(name: string): Tensor2D {
-    return this.variables.get(`${name}.weight`)! as unknown as Tensor2D;
+    return this.#weight(name) as unknown as Tensor2D;
   }
 
   vector(name: string): Tensor1D {
-    return this.variables.get(`${name}.weight`)! as unknown as Tensor1D;
+    return this.#weight(name) as unknown as Tensor1D;
   }
 
   /** activation(x·weightᵀ + bias), with the bias where there is one. */
@@ -55,7 +56,11 @@ export class Variables {
   }
 
   layerNorm(name: string, x: Tensor2D): Tensor2D {
-    return layerNorm(x, this.vector(name), this.#bias(name)!);
+    return layerNorm(x, this.vector(name), expectListed(`${name}.bias`, this.#bias(name)));
+  }
+
+  #weight(name: string): Variable {
+    return expectListed(`${name}.weight`, this.variables.get(`${name}.weight`));
   }
 
   #bias(name: string): Tensor1D | null {
