@@ -23,7 +23,7 @@ async function run(argv: string[], commands: readonly ((program: Command) => voi
   const program = new Command('mixsga')
     .description('Train, convert, compare and evaluate mixSGA models.')
     .version('0.1.0')
-    .option('--plugin <module>', 'a file or package that registers routers, attention variants, families or evaluators of its own; repeatable', (value: string, all: string[]) => [...all, value], [])
+    .option('--plugin <module>', 'a file or package that registers attention variants, cache policies, evaluators, families or routers of its own; repeatable', (value: string, all: string[]) => [...all, value], [])
     .exitOverride()
     .showHelpAfterError('(--help lists the commands and options)');
   for (const register of commands) register(program);

@@ -23,6 +23,15 @@ const files: Readonly<Record<string, string>> = {
   'rejects.mjs': "export default async () => { throw new Error('later'); };",
   'syntax.mjs': 'export default (',
   'taken.mjs': router('sigmoid'),
+  'misspelt.mjs': 'export default ({ registerPolicies }) => registerPolicies({});',
+  'other.mjs': 'export default (mixsga) => mixsga.loadFormats();',
+  'rank.mjs': "export default ({ registerPolicy }) => registerPolicy({ name: 'third', description: 'none', rank: 3 });",
+  'asks.mjs': "export default async (mixsga) => { if ('registerKernel' in mixsga) mixsga.registerKernel(); };",
+  'types.ts': 'export default ((): void =>',
+  'package/package.json': JSON.stringify({ name: 'own-package', version: '1.0.0', type: 'module', exports: { '.': './dist/plugin.js' } }),
+  'package/dist/plugin.js': router('by-folder'),
+  'unbuilt/package.json': JSON.stringify({ name: 'unbuilt', version: '1.0.0', type: 'module', exports: { '.': './dist/plugin.js' } }),
+  'loose/package.json': '{',
   'taken-task.mjs': "export default ({ registerEvaluator }) => registerEvaluator({ name: 'perplexity' });",
 };
 
@@ -44,8 +53,21 @@ describe('loadPlugins', () => {
     expect(routerNames()).toEqual(expect.arrayContaining(['by-path', 'by-name']));
   });
 
+  it('loads the package of a folder, and one that asks what there is', async () => {
+    expect(await loadPlugins(['./package', 'asks.mjs'], folder)).toEqual([at('package/dist/plugin.js'), at('asks.mjs')]);
+    expect(await loadPlugins(['.'], at('package'))).toEqual([at('package/dist/plugin.js')]);
+    expect(routerNames()).toContain('by-folder');
+  });
+
   it.each([
-    ['./missing.mjs', /^plugin \.\/missing\.mjs: expected a file, and there is none at .*missing\.mjs$/],
+    ['./missing.mjs', /^plugin \.\/missing\.mjs: expected a file or the folder of a package, and there is neither at .*missing\.mjs; is it built\?$/],
+    ['./unbuilt', /^plugin \.\/unbuilt: expected the file that package\.json exports in .*unbuilt, and there is none; is the package built\?$/],
+    ['./loose', /^plugin \.\/loose: expected a package\.json with a name and "exports" in .*loose, and there is none/],
+    ['.', /^plugin \.: expected a package\.json with a name and "exports" in /],
+    ['types.ts', /^plugin types\.ts: cannot be loaded: .*; build it, and give the JavaScript that comes of it$/],
+    ['misspelt.mjs', 'plugin misspelt.mjs: expected one of registerAttention, registerEvaluator, registerFamily, registerPolicy, registerRouter, got registerPolicies; did you mean registerPolicy?'],
+    ['other.mjs', /got loadFormats$/],
+    ['rank.mjs', 'plugin rank.mjs: registerPolicy: third: expected rank to be a function, got 3'],
     ['by-nobody', /^plugin by-nobody: expected a file or an installed package, and there is neither in /],
     ['none.mjs', 'plugin none.mjs: expected a function as default export, such as export default ({ registerRouter }) => …, got none'],
     ['text.mjs', 'plugin text.mjs: expected a function as default export, such as export default ({ registerRouter }) => …, got string'],

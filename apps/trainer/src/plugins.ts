@@ -1,5 +1,5 @@
 // Modules of other people that register kinds of their own.
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -8,6 +8,7 @@ import { registerEvaluator } from '@mixsga/evaluators';
 import { registerPolicy } from '@mixsga/kv-cache';
 import { registerAttention, registerFamily } from '@mixsga/models';
 import { registerRouter } from '@mixsga/router';
+import { nearestWord } from '@mixsga/training';
 import { moduleResolve } from 'import-meta-resolve';
 
 /**
@@ -19,6 +20,16 @@ export const registries = { registerAttention, registerEvaluator, registerFamily
 /** The default export of a plugin. */
 export type Plugin = (mixsga: typeof registries) => void | Promise<void>;
 
+/** The same, where a name that there is not is an error that says so, and not undefined. `in` tells whether there is one. */
+const named: typeof registries = new Proxy(registries, {
+  get(target, name) {
+    if (typeof name === 'symbol' || name in target) return target[name as keyof typeof target];
+    const names = Object.keys(target);
+    const nearest = nearestWord(name, names);
+    throw new ArgumentError(`expected one of ${names.join(', ')}, got ${name}${nearest ? `; did you mean ${nearest}?` : ''}`);
+  },
+});
+
 const loaded = new Set<string>();
 
 /** Paths of the modules that were loaded, in order. */
@@ -28,7 +39,7 @@ export function loadedPlugins(): string[] {
 
 /**
  * Loads plugins, each once.
- * @param names files, or packages as Node finds them from the folder
+ * @param names files, folders of packages, or packages as Node finds them from the folder
  * @returns their paths
  * @throws ArgumentError naming the plugin that is not there, is no plugin, or fails
  */
@@ -56,12 +67,28 @@ export function pluginArguments(argv: readonly string[]): string[] {
 
 async function locate(name: string, folder: string): Promise<string> {
   const path = resolve(folder, name);
-  if (await isFile(path)) return path;
-  if (isAbsolute(name) || name.startsWith('.')) throw new ArgumentError(`plugin ${name}: expected a file, and there is none at ${path}`);
+  const found = await stat(path).catch(() => null);
+  if (found?.isFile()) return path;
+  const isPath = isAbsolute(name) || /^\.\.?($|[/\\])/.test(name);
+  if (isPath && found?.isDirectory()) return inPackage(name, path);
+  if (isPath) throw new ArgumentError(`plugin ${name}: expected a file or the folder of a package, and there is neither at ${path}; is it built?`);
   try {
     return fileURLToPath(moduleResolve(name, pathToFileURL(join(resolve(folder), 'config.json')), new Set(['node', 'import'])));
   } catch (error) {
     throw new ArgumentError(`plugin ${name}: expected a file or an installed package, and there is neither in ${resolve(folder)}`, { cause: error });
+  }
+}
+
+/** What a package gives to who imports it by its name, which Node resolves inside the package too. */
+async function inPackage(name: string, folder: string): Promise<string> {
+  const manifest = join(folder, 'package.json');
+  let found: { name?: string; exports?: unknown } = {};
+  try {
+    found = JSON.parse(await readFile(manifest, 'utf8')) as typeof found;
+    return fileURLToPath(moduleResolve(found.name!, pathToFileURL(manifest), new Set(['node', 'import'])));
+  } catch (error) {
+    const expected = found.name && found.exports ? 'the file that package.json exports' : 'a package.json with a name and "exports"';
+    throw new ArgumentError(`plugin ${name}: expected ${expected} in ${folder}, and there is none; is the package built?`, { cause: error });
   }
 }
 
@@ -71,13 +98,10 @@ async function load(name: string, path: string): Promise<void> {
     if (typeof plugin !== 'function') {
       throw new ArgumentError(`expected a function as default export, such as export default ({ registerRouter }) => …, got ${plugin === undefined ? 'none' : typeof plugin}`);
     }
-    await (plugin as Plugin)(registries);
+    await (plugin as Plugin)(named);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new ArgumentError(`plugin ${name}: ${MixsgaError.isInstance(error) ? message : `cannot be loaded: ${message.split('\n', 1)[0]}`}`, { cause: error });
+    const hint = /\.[cm]?tsx?$/.test(path) ? '; build it, and give the JavaScript that comes of it' : '';
+    throw new ArgumentError(`plugin ${name}: ${MixsgaError.isInstance(error) ? message : `cannot be loaded: ${message.split('\n', 1)[0]}${hint}`}`, { cause: error });
   }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null))?.isFile() ?? false;
 }

@@ -169,6 +169,7 @@ const unchecked: Readonly<Record<string, string>> = {
   'LikelihoodModel#*': contract,
   'EvaluationTokenizer#*': contract,
   'Evaluator#*': evaluator,
+  'new Registry(options)': 'of the packages here, which types hold to them',
   'formatCacheSpec(spec)': 'a spec, checked where a cache is made of it',
   'kvAccounting(model)': 'a model, of which it reads one thing',
   'matchTensors(expected)': 'parameters, as storedParameters lists them',
