@@ -1,6 +1,7 @@
 import {
   adamwStep, causalAttention, createRuntime, groupMean, linearCrossEntropy, linearDistillation, startBackend, tokenNll, HostPages, storedGroups, storedLatent,
 } from '@mixsga/backend';
+import { benchDecode, benchKernels, benchPrefill, benchTrain } from '@mixsga/bench';
 import { checkJudge, encodeInstruction, evaluators, parseInstruction, perplexity, routing, runEvaluator, tokensOfText } from '@mixsga/evaluators';
 import { allocateRatios, formats, groupedFormat, kvGroupedFormat, latentFormat } from '@mixsga/experts';
 import { cacheOfFields, CachePool, fieldsOfCache, kvBytesPerToken, resolveCacheSpec } from '@mixsga/kv-cache';
@@ -9,8 +10,10 @@ import {
   expectTrainingFits, generateText, Generation, languageModel, loadModel, modelCard, openCheckpoint, openModelCheckpoint, type Pretrained, resolveModel,
   saveCheckpoint, saveModel, streamNll, type TrainableModel, trainableOf, trainingMemory,
 } from '@mixsga/models';
+import { writeReport } from '@mixsga/report';
 import { balancedRouter, createRouter, distortionRouter, randomRouter, routers, sigmoidRouter, validateRouterOptions } from '@mixsga/router';
 import { BatchSampler, encodeExamples, InstructionSampler, trainBpe, Trainer, trainLoop, validate, validateResponses } from '@mixsga/training';
+import { allocateModel, evaluateModel, evaluateRun, readFileRows, runComparison, runSweep, runTraining, withOutputFolder } from '@mixsga/training/node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type OptionsParameter, publicOptions } from './testing/public-options';
 
@@ -142,12 +145,27 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   'trainLoop(options)': (options) => trainLoop(options),
   'validate(options)': (options) => validate(any, any, options),
   'validateResponses(options)': (options) => validateResponses(any, [], options),
+  'allocateModel(options)': (options) => allocateModel('none', options),
+  'evaluateModel(options)': (options) => evaluateModel('none', [], options),
+  'evaluateRun(options)': (options) => evaluateRun(any, 'none', options),
+  'readFileRows(given)': (options) => readFileRows({ path: 'none', name: 'none' }, options).next(),
+  'runComparison(options)': (options) => runComparison(any, 'none', options),
+  'runSweep(options)': (options) => runSweep(any, 'none', 'none', options),
+  'runTraining(options)': (options) => runTraining(any, 'none', options),
+  'withOutputFolder(options)': (options) => withOutputFolder('none', any, options),
+
+  'writeReport(extras)': (extras) => writeReport('none', any, extras),
+  'benchDecode(options)': (options) => benchDecode(options),
+  'benchPrefill(options)': (options) => benchPrefill(options),
+  'benchKernels(options)': (options) => benchKernels(options),
+  'benchTrain(options)': (options) => benchTrain(options),
 };
 
 const kernels = 'called for each layer of a token: declarations alone guard what a decoder hands on';
 const contract = 'a contract: what is here for it is in the table, and others check their own';
 const evaluator = 'called by runEvaluator, which checks';
 const config = 'a config.json, read by parseModelConfig, which warns of keys that it does not know';
+const parsed = 'what a schema has parsed, which refuses what it does not know';
 const files = 'files as they come: a File of a browser has more';
 
 /** What looks like options and is not checked, each with the reason; `*` for all with that beginning. */
@@ -174,13 +192,28 @@ const unchecked: Readonly<Record<string, string>> = {
   'kvAccounting(model)': 'a model, of which it reads one thing',
   'matchTensors(expected)': 'parameters, as storedParameters lists them',
   'encodeInstruction(instruction)': 'a row, as parseInstruction gives it',
+  'readFileRows(file)': files,
+  'evaluateModel(tasks)': evaluator,
+  'readEvaluations(tasks)': parsed,
+  'runComparison(config)': parsed,
+  'runSweep(config)': parsed,
+  'runTraining(config)': parsed,
+  'evaluateRun(config)': parsed,
+  'summarise(report)': parsed,
+  'bestLine(__0)': parsed,
+  'sweepTable(report)': parsed,
+  'writeSweepReport(report)': parsed,
+  'formatEvaluations(report)': parsed,
+  'formatTable(report)': parsed,
+  'writeReport(report)': parsed,
   'openCheckpoint(source)': files,
   'openModelCheckpoint(source)': files,
   'fromPretrained(source)': files,
 };
 const uncheckedTypes: Readonly<Record<string, string>> = { OptConfig: config, ModelConfig: config };
 
-const found = publicOptions(['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators', 'training'], ['StoredFormat']);
+const packages = ['backend', 'router', 'experts', 'kv-cache', 'models', 'evaluators', 'training', 'report', 'bench'];
+const found = publicOptions([...packages.map((name) => `${name}/src/index`), 'training/src/node', 'training/src/process/parent'], ['StoredFormat']);
 const configs = new Set(found.filter(({ type }) => Object.hasOwn(uncheckedTypes, type)).map(({ call }) => call));
 const reasonOf = ({ call }: OptionsParameter) =>
   Object.keys(unchecked).find((id) => id === call || (id.endsWith('*') && call.startsWith(id.slice(0, -1)))) ?? (configs.has(call) ? config : undefined);

@@ -1,3 +1,4 @@
+import { expectOptions } from '@mixsga/backend';
 import { join } from 'node:path';
 
 import { writeFileAtomic } from '@mixsga/models';
@@ -16,6 +17,7 @@ import { summarise } from './summary';
  * @throws FileError for a report against its schema (before anything is written), or a folder that cannot be written
  */
 export async function writeReport(directory: string, report: Report, extras: ReportExtras = {}): Promise<string[]> {
+  expectOptions('writeReport', extras, { curves: true, sentence: true });
   const checked = parseReport(report, join(directory, 'report.json'));
   const files: [string, string][] = [
     ['report.json', `${JSON.stringify(checked, null, 2)}\n`],

@@ -16,14 +16,15 @@ export interface OptionsParameter {
 }
 
 /**
- * All options that can be given to what the index of each package exports: functions, constructors, methods, members of catalogs.
+ * All options that can be given to what some modules export: functions, constructors, methods, members of catalogs.
+ * @param entries such as `training/src/node`
  * @param contracts names of types that are no options, since what is given may have more than is read of it
  */
-export function publicOptions(packages: readonly string[], contracts: readonly string[]): OptionsParameter[] {
+export function publicOptions(entries: readonly string[], contracts: readonly string[]): OptionsParameter[] {
   const root = fileURLToPath(new URL('../../../../', import.meta.url));
   const settings = ts.readConfigFile(`${root}tsconfig.base.json`, ts.sys.readFile).config as { compilerOptions: object };
   const { options } = ts.convertCompilerOptionsFromJson({ ...settings.compilerOptions, types: [] }, root);
-  const files = packages.map((name) => `${root}packages/${name}/src/index.ts`);
+  const files = entries.map((entry) => `${root}packages/${entry}.ts`);
   const program = ts.createProgram(files, options);
   const walk = new Walk(program.getTypeChecker(), `${root}packages/`, contracts);
   for (const file of files) walk.module(program.getSourceFile(file)!);

@@ -1,4 +1,4 @@
-import { createRuntime, type InferenceRuntime, type KvType, startBackend, type WeightType } from '@mixsga/backend';
+import { createRuntime, expectOptions, type InferenceRuntime, type KvType, startBackend, type WeightType } from '@mixsga/backend';
 
 import type { Slice } from '../contender';
 import { formatMachine, type Machine, thisMachine } from '../machine';
@@ -109,6 +109,7 @@ interface Entry extends Pick<DecodeResult, 'attention' | 'path' | 'weights' | 'k
 
 /** Measures decode steps of a model with random weights, under each attention variant and weight type, at each context. */
 export async function benchDecode(options: BenchDecodeOptions): Promise<BenchDecodeResult> {
+  expectOptions('benchDecode', options, { backend: true, contexts: true, weights: true, kv: true, also: true, seconds: true, bandwidth: true, shape: true, onSlice: true });
   const shape = options.shape ?? OPT_125M_SHAPE;
   await startBackend('wasm'); // which runs the model faster that the routers are fitted to, and reads tensors at once
   options.onSlice?.('drawing random weights');

@@ -1,4 +1,4 @@
-import { createRuntime, startBackend, type WeightType } from '@mixsga/backend';
+import { createRuntime, expectOptions, startBackend, type WeightType } from '@mixsga/backend';
 
 import type { Contender } from '../contender';
 import { formatMachine, type Machine, thisMachine } from '../machine';
@@ -52,6 +52,7 @@ export interface PrefillResult {
 
 /** Measures how fast a prompt is taken in, under each attention variant and weight type, beside plain TensorFlow.js. */
 export async function benchPrefill(options: BenchPrefillOptions): Promise<BenchPrefillResult> {
+  expectOptions('benchPrefill', options, { tokens: true, weights: true, seconds: true, shape: true, onSlice: true });
   const shape = options.shape ?? OPT_125M_SHAPE;
   const { name, detail } = await startBackend('wasm');
   options.onSlice?.('drawing random weights');

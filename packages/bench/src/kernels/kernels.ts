@@ -1,4 +1,4 @@
-import { ArgumentError, createRuntime, type InferenceRuntime, type Rows, SeededRandom, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
+import { ArgumentError, createRuntime, expectOptions, type InferenceRuntime, type Rows, SeededRandom, startBackend, type WeightType, weightTypes } from '@mixsga/backend';
 import { CachePool } from '@mixsga/kv-cache';
 import { parseAttention } from '@mixsga/models';
 
@@ -76,6 +76,7 @@ interface KernelContender extends Contender {
 
 /** Measures the kernels of a decode step alone, on the wasm backend. */
 export async function benchKernels(options: BenchKernelsOptions): Promise<BenchKernelsResult> {
+  expectOptions('benchKernels', options, { seconds: true, bandwidth: true, shape: true, onSlice: true });
   const shape = options.shape ?? OPT_125M_KERNELS;
   const { name, detail } = await startBackend('wasm');
   const runtime = createRuntime();

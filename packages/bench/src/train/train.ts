@@ -1,4 +1,4 @@
-import { MixsgaError, startBackend } from '@mixsga/backend';
+import { expectOptions, MixsgaError, startBackend } from '@mixsga/backend';
 
 import type { Slice } from '../contender';
 import { formatMachine, type Machine, thisMachine } from '../machine';
@@ -49,6 +49,7 @@ export interface ContenderResult {
 
 /** Measures training speed on the wasm backend against itself, stock TensorFlow.js and PyTorch, in one run. */
 export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrainResult> {
+  expectOptions('benchTrain', options, { seconds: true, python: true, shape: true, onSlice: true });
   const shape = options.shape ?? TRAIN_SHAPE;
   const backend = await startBackend('wasm');
   const absent: BenchTrainResult['absent'] = [];

@@ -1,4 +1,4 @@
-import { ArgumentError, type BackendName, startBackend, type WeightType } from '@mixsga/backend';
+import { ArgumentError, type BackendName, expectOptions, startBackend, type WeightType } from '@mixsga/backend';
 import { perplexity } from '@mixsga/evaluators';
 import { allocateRatios, kvShare, ratioLadder } from '@mixsga/experts';
 import { type AttentionVariant, fromPretrained, inspectModel, languageModel, parseAttention, type Tokenizer } from '@mixsga/models';
@@ -75,6 +75,10 @@ export interface AllocatedModel {
  *   text cannot be had or are broken; BackendError; the signal's reason
  */
 export async function allocateModel(model: string, options: AllocateOptions): Promise<AllocatedModel> {
+  expectOptions('allocateModel', options, {
+    attention: true, budget: true, align: true, steps: true, data: true, split: true, maxWindows: true, windowLength: true, backend: true, weights: true,
+    signal: true, line: true,
+  });
   const { align = false, steps = 4, data, split, maxWindows, windowLength, weights, signal, line } = options;
   const variant = parseAttention(options.attention);
   const { experts } = variant;

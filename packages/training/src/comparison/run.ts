@@ -1,3 +1,4 @@
+import { expectOptions } from '@mixsga/backend';
 import { inspectModel } from '@mixsga/models';
 
 import { type ExperimentOptions, runAll } from '../experiment/run-all';
@@ -22,6 +23,7 @@ export async function runComparison(
   folder: string,
   options: Omit<ExperimentOptions, 'concurrency'>,
 ): Promise<ComparisonOutcome> {
+  expectOptions('runComparison', options, { entry: true, resume: true, signal: true });
   const { parameters, layers, heads, hiddenSize: hidden } = await inspectModel(config.from);
   const { runs, seconds } = await runAll(planRuns(config), folder, { ...options, concurrency: config.concurrency });
   const report = parseReport(reportOf(runs, { parameters, layers, heads, hidden }, seconds));

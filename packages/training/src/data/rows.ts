@@ -1,4 +1,4 @@
-import { FileError } from '@mixsga/backend';
+import { expectOptions, FileError } from '@mixsga/backend';
 import type { DataRow } from '@mixsga/evaluators';
 
 import { type DataFile, findDataFiles, type FindOptions } from './data-files';
@@ -23,7 +23,7 @@ export interface RowOptions extends FindOptions {
 export async function* readRows(spec: string, options: RowOptions = {}): AsyncGenerator<DataRow> {
   let rows = 0;
   for (const file of await findDataFiles(spec, options)) {
-    for await (const row of readFileRows(file, options)) {
+    for await (const row of readFileRows(file, { skipBroken: options.skipBroken, onSkip: options.onSkip, signal: options.signal })) {
       rows++;
       yield row;
     }
@@ -37,8 +37,10 @@ export async function* readRows(spec: string, options: RowOptions = {}): AsyncGe
  */
 export async function* readFileRows(
   file: DataFile,
-  { skipBroken = false, onSkip, ...options }: Pick<RowOptions, 'skipBroken' | 'onSkip'> & ReadingOptions & { readonly columns?: readonly string[] },
+  given: Pick<RowOptions, 'skipBroken' | 'onSkip'> & ReadingOptions & { readonly columns?: readonly string[] },
 ): AsyncGenerator<DataRow> {
+  expectOptions('readFileRows', given, { skipBroken: true, onSkip: true, signal: true, onBytes: true, columns: true });
+  const { skipBroken = false, onSkip, ...options } = given;
   for await (const row of readAnyRows(file, options)) {
     if (!FileError.isInstance(row)) yield row;
     else if (skipBroken) onSkip?.(row);

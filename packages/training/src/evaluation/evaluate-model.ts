@@ -1,4 +1,4 @@
-import { type BackendName, type KvType, startBackend, type WeightType } from '@mixsga/backend';
+import { type BackendName, expectOptions, type KvType, startBackend, type WeightType } from '@mixsga/backend';
 import {
   checkJudge,
   DEFAULT_BATCH_SIZE,
@@ -66,6 +66,9 @@ interface Prepared extends TaskData {
  *   BackendError; the signal's reason. Finished samples stay in `unfinished`
  */
 export async function evaluateModel(model: string, tasks: readonly EvaluationTask[], options: EvaluateModelOptions = {}): Promise<MeasuredModel> {
+  expectOptions('evaluateModel', options, {
+    backend: true, attention: true, weights: true, kv: true, skipBroken: true, unfinished: { folder: true, resume: true }, signal: true, line: true,
+  });
   const { attention, weights = 'f32', kv = 'f32', skipBroken, unfinished, signal, line } = options;
   const onDownload = line && downloadProgress(line);
   const reading = { skipBroken, onMessage: (text: string) => line?.log(text), signal, onDownload };

@@ -1,7 +1,7 @@
 import { statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { FileError } from '@mixsga/backend';
+import { expectOptions, FileError } from '@mixsga/backend';
 import { orFileError, stateOf } from '@mixsga/models';
 
 import { Interrupted } from '../process/interruption';
@@ -28,6 +28,7 @@ export interface LockOptions {
  * @throws Interrupted when the signal aborts while it waits
  */
 export async function withOutputFolder<T>(folder: string, body: () => Promise<T>, options: LockOptions = {}): Promise<T> {
+  expectOptions('withOutputFolder', options, { patience: true, signal: true });
   const lock = await orFileError(folder, 'write', () => take(folder, options));
   const release = (): void => lock.release();
   process.once('exit', release); // a second Ctrl-C ends the process without unwinding

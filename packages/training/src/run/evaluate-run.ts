@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import type { KvType } from '@mixsga/backend';
+import { expectOptions, type KvType } from '@mixsga/backend';
 import { evaluatorNamed, type Routing } from '@mixsga/evaluators';
 import { cacheOfFields } from '@mixsga/kv-cache';
 import { writeFileAtomic } from '@mixsga/models';
@@ -38,8 +38,10 @@ interface EvaluationFile extends Evaluated {
 export async function evaluateRun(
   config: RunConfig,
   folder: string,
-  { signal, reporter }: { signal: AbortSignal; reporter: Reporter },
+  options: { readonly signal: AbortSignal; readonly reporter: Reporter },
 ): Promise<void> {
+  expectOptions('evaluateRun', options, { signal: true, reporter: true });
+  const { signal, reporter } = options;
   const left: Task[] = [];
   for (const task of config.tasks) if ((await earlier(folder, task)) === undefined) left.push(task);
   // The model is opened once for each element type of its cache.
@@ -53,8 +55,10 @@ async function evaluateTasks(
   kv: KvType | undefined,
   config: RunConfig,
   folder: string,
-  { signal, reporter }: { signal: AbortSignal; reporter: Reporter },
+  options: { readonly signal: AbortSignal; readonly reporter: Reporter },
 ): Promise<void> {
+  expectOptions('evaluateRun', options, { signal: true, reporter: true });
+  const { signal, reporter } = options;
   const startedAt = new Date();
   const results = join(folder, 'evaluations');
   const measured = await evaluateModel(folder, left.map((task) => evaluationOf(task, config, folder)), {

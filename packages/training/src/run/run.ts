@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { ArgumentError, startBackend } from '@mixsga/backend';
+import { ArgumentError, expectOptions, startBackend } from '@mixsga/backend';
 import { writeFileAtomic } from '@mixsga/models';
 
 import { JsonlWriter } from '../metrics/jsonl';
@@ -57,6 +57,7 @@ export interface RunOptions {
  *   Interrupted when the signal aborted, with a checkpoint saved.
  */
 export async function runTraining(config: RunConfig, folder: string, options: RunOptions): Promise<RunResult> {
+  expectOptions('runTraining', options, { resume: true, signal: true, reporter: true });
   const { reporter } = options;
   await checkRunFolder(folder, config, options.resume);
   const finished = await readJsonIfThere(join(folder, 'result.json'));

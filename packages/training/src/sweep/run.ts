@@ -1,3 +1,4 @@
+import { expectOptions } from '@mixsga/backend';
 import { higherIsBetter } from '../experiment/metrics';
 import { type ExperimentOptions, runAll } from '../experiment/run-all';
 import { runConfig } from '../config/run-config';
@@ -19,6 +20,7 @@ export async function runSweep(
   folder: string,
   options: Omit<ExperimentOptions, 'concurrency'>,
 ): Promise<SweepReport> {
+  expectOptions('runSweep', options, { entry: true, resume: true, signal: true });
   const planned = planSweep(config, source);
   const tasks = planned.flatMap((run) => runConfig.parse(run.config).tasks);
   const direction = higherIsBetter(config.metric, tasks, source);
