@@ -61,7 +61,7 @@ describe('RunView', () => {
     expect([view.layers, view.share(null, 0), view.share(null, 1)]).toEqual([4, 0.5, 0.25]);
   });
 
-  it('follows a token that loses heads', () => {
+  it('follows a token that is coarsened', () => {
     const view = run(step(3, 0, [0, 1, 2, 2], 2), step(4, 0, [2, 1, 0, 2, 2, 1], 3));
     expect([view.expert(0, 0), view.share(0, 0), view.isEvicted(0, 0), view.changes]).toEqual([2, 0.25, false, 1]);
   });

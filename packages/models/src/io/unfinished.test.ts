@@ -52,7 +52,7 @@ async function folderOf(name: string): Promise<string> {
   return folder;
 }
 
-/** What a process left that was killed when it had done so many renames. */
+/** What a process left that was killed after this many renames. */
 async function killed(name: string, left: number): Promise<string> {
   const folder = await folderOf(name);
   const { signal, stderr } = spawnSync(process.execPath, [join(root, 'bundle', 'saving.js'), folder, String(left), 'SIGKILL'], { encoding: 'utf8' });

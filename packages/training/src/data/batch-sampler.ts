@@ -29,7 +29,7 @@ export interface BatchSamplerState {
 /**
  * Batches of training windows: in each epoch the token stream is cut into windows of T, from a random offset
  * below T on, that come in random order, each once; so every token but fewer than T at either end is a target
- * exactly once an epoch. A batch that an epoch cannot fill goes on with the next one.
+ * exactly once an epoch. A batch that an epoch cannot fill is filled from the next one.
  */
 export class BatchSampler {
   #epoch = 0;

@@ -34,7 +34,7 @@ export interface InstructionBatch {
 
 /**
  * Batches of instructions with their responses, one to a row: in each epoch every row once, in random order. A batch that an epoch
- * cannot fill goes on with the next one.
+ * cannot fill is filled from the next one.
  */
 export class InstructionSampler {
   readonly #tokens: number;

@@ -56,7 +56,7 @@ describe('metadata', () => {
     expect(check([], 9, [group(4), group(-100, 6)])).toThrow('its columns claim 10 bytes of a file of 9');
   });
 
-  it('lets bytes stand for so many values, and unpacked ones', () => {
+  it('lets bytes stand for a bounded number of values, and unpacked ones', () => {
     expect([0, 1, 2 ** 21 - 2 ** 17, 2 ** 21].map(mostValues)).toEqual([2 ** 20, 2 ** 20 + 8, 2 ** 24, 2 ** 24]);
     expect([0, 1, 2 ** 30].map(mostUnpacked)).toEqual([2 ** 26, 2 ** 26 + 256, 2 ** 30]);
   });

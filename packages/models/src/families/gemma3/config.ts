@@ -21,7 +21,7 @@ const keys = {
   final_logit_softcapping: positive.nullable().default(null),
   sliding_window: tokenCount.default(4096),
   layer_types: layerTypes,
-  /** Without `layer_types`: every so many layers one attends to all tokens. */
+  /** Without `layer_types`: one in this many layers attends to all tokens. */
   sliding_window_pattern: count.nullish(),
   /** What transformers keeps of it beside `layer_types`. */
   _sliding_window_pattern: z.unknown().optional(),
