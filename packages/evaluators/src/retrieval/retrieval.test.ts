@@ -2,7 +2,8 @@ import { ArgumentError, FileError } from '@mixsga/backend';
 import { describe, expect, it } from 'vitest';
 
 import { evaluators } from '../catalog';
-import type { DataRow, EvaluationOptions, RetrievalSettings, RowSources } from '../evaluator';
+import { type DataRow, type EvaluationOptions, isHigherBetter, type RetrievalSettings, type RowSources } from '../evaluator';
+import { harnessResults } from '../harness';
 import type { GenerationOptions } from '../language-model';
 import { runEvaluator } from '../run';
 import { BigramModel } from '../testing';
@@ -75,6 +76,17 @@ describe('answers', () => {
         { task: 'b', length: 16, depth: null, score: 0, samples: 2 }, { task: 'b', length: 12, depth: null, score: 1, samples: 1 },
       ],
     });
+  });
+
+  it('are better the higher they score, at each length', async () => {
+    const model = new Alphabet(16);
+    const evaluation = await runEvaluator(ruler, model, { name: 'rows', rows: [row()] }, { routing: 'decode' });
+    const tasks = [{ ...evaluation, name: 'ruler', evaluator: ruler, data: 'rows', options: { routing: 'decode' as const } }];
+    const { higher_is_better: better } = await harnessResults(
+      { model: 'm', attention: 'mha', backend: 'wasm', weights: 'f32', kv: model.kv, contextLength: 16, tasks }, { startedAt: new Date(0), seconds: 1 },
+    );
+    expect(better).toEqual({ ruler: { score: true, score_16: true } });
+    expect(isHigherBetter(evaluators.throughput, 'kv_4096')).toBe(false);
   });
 
   it.each<[Partial<Record<keyof RetrievalRow, unknown>>, string]>([
