@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Coarsening, createFormat, distortions, type FormatKind, fitLatentBasis, groupedFormat, type GroupedOptions, type KvFormat, mixKv } from './index';
+import { type Coarsening, createFormat, distortions, type FormatKind, fitLatentBasis, groupedFormat, type GroupedOptions, type KvFormat, mixKv, type Packing } from './index';
 import { randomProjections, tensorsOf } from './latent/testing/random-projections';
 import { formatChecks, type FormatsOf } from './testing';
 
@@ -28,6 +28,16 @@ function wrongly(apply: (right: Coarsening, from: Float32Array, to: Float32Array
       const right = coarser.to(form);
       return right && { ...right, apply: (from: Float32Array, to: Float32Array) => apply(right, from, to) };
     },
+  };
+}
+
+/** Numbers as they are, in a view that may begin anywhere. */
+function floatPacking(bytes: number): Packing {
+  const view = ({ buffer, byteOffset }: Uint8Array) => new DataView(buffer, byteOffset);
+  return {
+    bytes,
+    pack: (numbers, to) => numbers.forEach((x, i) => view(to).setFloat32(4 * i, x, true)),
+    unpack: (from, to) => to.forEach((_, i) => (to[i] = view(from).getFloat32(4 * i, true))),
   };
 }
 
@@ -57,6 +67,30 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
       results.push(await wrong.then(() => 'passed', (error: Error) => error.message));
     }
     expect(results.filter((result) => message.test(result)), results.join('\n')).toHaveLength(1);
+  });
+
+  it.each<[string, (right: Packing) => Partial<Packing>, RegExp]>([
+    ['nothing wrong', () => ({}), /a packing without a fault/],
+    ['fewer bytes than are written', ({ bytes }) => ({ bytes: bytes - 1 }), /expected pack to write its 319 bytes alone, got bytes of another token$/],
+    ['no bytes', () => ({ pack: () => undefined, unpack: (_, to) => to.fill(0) }), /expected token 0 to pack to .* over other bytes, got 255,/],
+    ['numbers that are none', ({ pack }) => ({ pack, unpack: (_, to) => to.fill(NaN) }), /expected unpack to give 80 finite numbers, got NaN at 0$/],
+    ['the same whatever it is', () => ({ pack: (_, to) => to.fill(1), unpack: (_, to) => to.fill(0.5) }), /expected to lose less than the length .* of what is packed, got /],
+    ['bits of before', ({ pack }) => ({ pack(numbers, to) { const before = to[0]!; pack(numbers, to); to[0]! |= before & 1; } }), /over other bytes, got /],
+    ['numbers that it changes', ({ pack }) => ({ pack(numbers, to) { pack(numbers, to); numbers.fill(0); } }), /expected pack to leave its numbers as they are$/],
+    ['an order of its own each time', ({ pack }) => ({ pack: (numbers, to) => pack(numbers.map((x, i) => x + i), to) }), /expected token 0 to pack to .* again, got /],
+  ])('finds in a packing %s', async (_, change, message) => {
+    const results: string[] = [];
+    for (const { name, run } of formatChecks) {
+      if (!name.includes('pack')) continue;
+      const wrong = run((layout) => {
+        const format = groupedFormat({ ...layout, groupSize: 1 });
+        const right = floatPacking(4 * format.stored.heads * format.stored.headDim);
+        return [{ ...format, stored: { ...format.stored, packing: { ...right, ...change(right) } }, coarser: undefined, meaningOf: undefined }];
+      });
+      results.push(await wrong.then(() => 'a packing without a fault', (error: Error) => error.message));
+    }
+    expect(results.some((result) => message.test(result)), results.join('\n')).toBe(true);
+    if (message.test('a packing without a fault')) expect(new Set(results).size).toBe(1);
   });
 
   it.each(formatChecks.filter(({ name }) => name.includes('coarse')))('grouped over the root: $name', ({ run }) =>

@@ -2,7 +2,7 @@
  * The conformance suite of formats: run every check of {@link formatChecks} on each backend that matters, in
  * any test runner. A check rejects with an Error that says what does not hold.
  */
-import { type FormatLayout, type KvFormat, kvTypes, SeededRandom, storedBits, type StoredFormat, type StoredShape, type StoredToken } from '@mixsga/backend';
+import { type FormatLayout, type KvFormat, kvTypes, type Packing, SeededRandom, storedBits, type StoredFormat, type StoredShape, type StoredToken } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import { mixKv } from '../mix';
@@ -17,6 +17,8 @@ export interface FormatCheck {
 }
 
 const TOKENS = 7;
+/** Bytes on either side of a token, of no whole number of floats: tokens lie anywhere in a page. */
+const GUARD = 3;
 const LAYOUTS: readonly FormatLayout[] = [{ kvHeads: 8, headDim: 5 }, { kvHeads: 6, headDim: 4 }];
 
 export const formatChecks: readonly FormatCheck[] = [
@@ -77,11 +79,24 @@ export const formatChecks: readonly FormatCheck[] = [
     if (!packing) return;
     const stored = await format.encode(...pair([TOKENS, format.kvHeads, format.headDim])).data<'float32'>();
     for (let token = 0; token < TOKENS; token++) {
-      const [bytes, numbers, again] = [new Uint8Array(packing.bytes), new Float32Array(heads * headDim), new Uint8Array(packing.bytes)];
-      packing.pack(stored.slice(token * heads * headDim, (token + 1) * heads * headDim), bytes);
-      packing.unpack(bytes, numbers);
-      packing.pack(numbers, again);
-      if (again.join() !== bytes.join()) throw new Error(`expected token ${token} to pack to ${bytes.join()} again, got ${again.join()}`);
+      const own = stored.slice(token * heads * headDim, (token + 1) * heads * headDim);
+      const bytes = packed(packing, own, 0);
+      const numbers = unpacked(packing, bytes, own.length);
+      for (const [what, other] of [['over other bytes', packed(packing, own, 0xff)], ['again', packed(packing, numbers, 0)]] as const) {
+        if (other.join() !== bytes.join()) throw new Error(`expected token ${token} to pack to ${bytes.join()} ${what}, got ${other.join()}`);
+      }
+    }
+  }),
+
+  check('reads back of what it packs more than nothing would tell', async (format) => {
+    const { packing } = format.stored;
+    if (!packing) return;
+    const stored = await format.encode(...pair([1, format.kvHeads, format.headDim])).data<'float32'>();
+    // What is read back whatever was stored can't be near a vector and its opposite.
+    for (const own of [stored, stored.map((x) => -x)]) {
+      const read = unpacked(packing, packed(packing, own, 0), own.length);
+      const [lost, all] = [Math.hypot(...own.map((x, i) => x - read[i]!)), Math.hypot(...own)];
+      if (!(lost < all)) throw new Error(`expected to lose less than the length ${all} of what is packed, got ${lost}`);
     }
   }),
 
@@ -155,6 +170,29 @@ export const formatChecks: readonly FormatCheck[] = [
 ];
 
 /** A check of each format alone. */
+/** Bytes of a token, among others as in a page. @param before what the bytes are before */
+function packed(packing: Packing, numbers: Float32Array, before: number): Uint8Array {
+  const { bytes } = packing;
+  const page = new Uint8Array(bytes + 2 * GUARD).fill(before, GUARD, GUARD + bytes);
+  page.fill(0xa5, 0, GUARD).fill(0xa5, GUARD + bytes);
+  const given = numbers.slice();
+  packing.pack(given, page.subarray(GUARD, GUARD + bytes));
+  if (page.some((byte, i) => byte !== 0xa5 && (i < GUARD || i >= GUARD + bytes))) throw new Error(`expected pack to write its ${bytes} bytes alone, got bytes of another token`);
+  if (given.some((x, i) => x !== numbers[i])) throw new Error('expected pack to leave its numbers as they are');
+  return page.slice(GUARD, GUARD + bytes);
+}
+
+function unpacked(packing: Packing, bytes: Uint8Array, count: number): Float32Array {
+  const page = new Uint8Array(bytes.length + 2 * GUARD);
+  page.set(bytes, GUARD);
+  const numbers = new Float32Array(count).fill(NaN);
+  packing.unpack(page.subarray(GUARD, GUARD + bytes.length), numbers);
+  const wrong = numbers.findIndex((x) => !Number.isFinite(x));
+  if (wrong >= 0) throw new Error(`expected unpack to give ${count} finite numbers, got ${numbers[wrong]} at ${wrong}`);
+  if (page.subarray(GUARD, GUARD + bytes.length).join() !== bytes.join()) throw new Error('expected unpack to leave its bytes as they are');
+  return numbers;
+}
+
 function check(name: string, verify: (format: KvFormat) => Promise<void>): FormatCheck {
   return checkAll(name, async (formats) => {
     for (const [index, format] of formats.entries()) {
