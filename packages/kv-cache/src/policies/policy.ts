@@ -16,7 +16,10 @@ export interface CachePolicy {
    * @param capacity as in {@link RankedTokens}
    */
   readonly accumulate?: (score: number, probability: number, queries: number, capacity: number) => number;
-  /** A number for each token: the lowest go first, of equal ones the older. It has to be the same each time. */
+  /**
+   * A number for each token: the lowest go first, of equal ones the older. The same for the same input, and not the lowest for the
+   * newest token, at position `tokensSeen - 1`, which no query has seen yet.
+   */
   rank(tokens: RankedTokens): ArrayLike<number>;
 }
 
