@@ -107,12 +107,17 @@ async function answered(model: LanguageModel, items: readonly RetrievalItem[], p
     const first = answers.length;
     const { maxNewTokens } = items[first]!.row;
     const others = items.findIndex(({ row }, i) => i > first && row.maxNewTokens !== maxNewTokens);
-    answers.push(...(await generated(model, prompts.slice(first, others < 0 ? items.length : others), maxNewTokens, options)));
+    const together = prompts.slice(first, others < 0 ? items.length : others);
+    const onStep = (tokens: number) => options.onPart?.((first + (together.length * tokens) / maxNewTokens) / items.length);
+    answers.push(...(await generated(model, together, maxNewTokens, { ...options, onStep })));
   }
   return answers;
 }
 
-async function generated(model: LanguageModel, prompts: readonly Prompt[], maxNewTokens: number, { cache, signal, onPart }: EvaluationOptions): Promise<string[]> {
+async function generated(
+  model: LanguageModel, prompts: readonly Prompt[], maxNewTokens: number,
+  { cache, signal, onStep }: EvaluationOptions & { readonly onStep: (tokens: number) => void },
+): Promise<string[]> {
   const { stopTokens, tokenizer } = model;
   const generation = model.generate(prompts.map(({ tokens }) => tokens), {
     maxNewTokens,
@@ -122,8 +127,11 @@ async function generated(model: LanguageModel, prompts: readonly Prompt[], maxNe
     ...(cache !== undefined && { cache }),
     ...(signal && { signal }),
   });
-  for await (const event of generation) void event; // runs it to its end
-  void onPart;
+  let longest = 0;
+  for await (const { sequence } of generation) {
+    const { length } = generation.tokens(sequence);
+    if (length > longest) onStep((longest = length));
+  }
   return prompts.map((_, sequence) => {
     const tokens = generation.tokens(sequence);
     return tokenizer.decode(stopTokens.includes(tokens.at(-1)!) ? tokens.slice(0, -1) : tokens, { skipSpecialTokens: true });

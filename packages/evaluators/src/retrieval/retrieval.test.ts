@@ -52,6 +52,15 @@ describe('answers', () => {
     ]);
   });
 
+  it('show how far they are, token by token', async () => {
+    const model = new Alphabet(32);
+    const options = { routing: 'decode' } as const;
+    const parts: number[] = [];
+    const items = ruler.items(model, { name: 'rows', rows: [row({ maxNewTokens: 2 }), row({ maxNewTokens: 4 })] }, options);
+    await ruler.measure(model, items, { ...options, onPart: (part) => void parts.push(part) });
+    expect(parts).toEqual([0.25, 0.5, 0.625, 0.75]); // the second answer ends by itself
+  });
+
   it('leave out the beginning of a prompt that is too long, and count it', async () => {
     const model = new Alphabet(9);
     const { details, samples } = await runEvaluator(ruler, model, { name: 'rows', rows: [row()] }, { routing: 'decode' });
