@@ -66,7 +66,6 @@ export const equivalent = [
   { file: 'packages/evaluators/src/instructions/instruction-evaluator.ts', line: 'for await (const event of generation) void event; // runs it to its end', change: 'void event; → nothing', why: 'it does nothing' },
   { file: 'packages/evaluators/src/instructions/instruction-evaluator.ts', line: 'if (minResponseTokens > 0 && tokenizer.encode(response, { addSpecialTokens: false }).length < minResponseTokens) continue;', change: 'minResponseTokens > 0 → minResponseTokens >= 0', why: 'no response has fewer than 0 tokens' },
   // io
-  { file: 'packages/models/src/io/atomic.ts', line: 'const age = async () => Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? Infinity);', change: 'Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? Infinity) → Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? Infinity) + 1', why: 'a millisecond of a day' },
   { file: 'packages/models/src/io/atomic.ts', line: 'await syncFolder(temporary);', change: 'await syncFolder(temporary); → nothing', why: 'what a power failure would lose' },
   { file: 'packages/models/src/io/float16.ts', line: 'for (let i = 0; i < bits.length; i++) {', change: 'i < bits.length → i < bits.length + 1', why: 'a write beyond a typed array does nothing' },
   { file: 'packages/models/src/io/strided.ts', line: 'for (let word = 0; word < words; word++) to[at + word] = from[source * words + word]!;', change: 'word < words → word < words + 1', why: 'the next element writes there, and behind the last a write does nothing' },
