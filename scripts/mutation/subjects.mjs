@@ -19,6 +19,11 @@ export const subjects = {
     tests: models('io', 'hub', 'checkpoints/open-checkpoint.test.ts', 'checkpoints/save-checkpoint.test.ts'),
     stateful: /\/(float16|environment)\.ts$/,
   },
+  // How tokens are stored and attended to; WebGPU's kernels where there is a device.
+  formats: {
+    sources: ['packages/backend/src/formats'],
+    tests: ['packages/backend/src/formats', 'packages/backend/src/testing', 'packages/experts/src', 'packages/kv-cache/src', ...models('decoder/experts.test.ts', 'decoder/cached-decoder.test.ts')],
+  },
   tokenizers: {
     sources: models('tokenizers'),
     tests: models('tokenizers'),
