@@ -97,7 +97,7 @@ export interface RowSources {
   /** The text that haystacks are cut from, and its name; read only where it is needed. */
   text(): Promise<{ readonly name: string; readonly text: string }>;
   /** Called after each row with how many are made, and how many there will be. */
-  readonly onProgress?: (progress: { readonly done: number; readonly of: number }) => void;
+  readonly onRow?: (made: number, of: number) => void;
 }
 
 /**

@@ -29,7 +29,7 @@ export const passkey = retrievalEvaluator({
   score: (answer, [key]) => Number(firstNumberIs(answer, key!)),
 });
 
-async function passkeyRows(model: LanguageModel, options: EvaluationOptions, { onProgress }: RowSources): Promise<DataRow[]> {
+async function passkeyRows(model: LanguageModel, options: EvaluationOptions, { onRow }: RowSources): Promise<DataRow[]> {
   const { lengths, samples, seed } = sampleSettings('passkey', model, options, SAMPLES);
   const depths = depthsOf(options);
   const random = new PythonRandom(seed ?? 0);
@@ -42,7 +42,7 @@ async function passkeyRows(model: LanguageModel, options: EvaluationOptions, { o
         const key = random.choices('0123456789', 5).join('');
         const value: RetrievalRow = { task: 'passkey', haystack: 'noise', index, ...promptThatFits(model, key, lines, depth, maxLength), maxLength, maxNewTokens: NEW_TOKENS };
         rows.push({ value, where: `passkey: depth ${depth} of ${maxLength} tokens, sample ${index + 1}` });
-        onProgress?.({ done: rows.length, of: lengths.length * depths.length * samples });
+        onRow?.(rows.length, lengths.length * depths.length * samples);
         if (turns.due) await turns.take();
       }
     }

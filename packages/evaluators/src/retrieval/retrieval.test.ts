@@ -29,7 +29,7 @@ class Alphabet extends BigramModel {
   }
 }
 const text = Array.from({ length: 3000 }, (_, i) => `word${i}${i % 9 === 8 ? '.' : ''}`).join(' \n');
-const sources: RowSources = { text: async () => ({ name: 'numbered words', text }), onProgress: ({ done, of }) => void progress.push([done, of]) };
+const sources: RowSources = { text: async () => ({ name: 'numbered words', text }), onRow: (made, of) => void progress.push([made, of]) };
 const progress: number[][] = [];
 const made = async (evaluator: typeof ruler, contextLength: number, options: Partial<EvaluationOptions> = {}, model = new Alphabet(contextLength)) =>
   (await evaluator.makeRows!(model, { routing: 'decode', ...options }, sources)).map(({ value }) => value as RetrievalRow);

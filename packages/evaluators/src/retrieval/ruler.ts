@@ -40,6 +40,7 @@ async function rulerRows(model: LanguageModel, options: EvaluationOptions, sourc
   const rows: DataRow[] = [];
   for (const task of tasks) {
     for (const length of lengths) {
+      options.signal?.throwIfAborted();
       const sizing = new Sizing({ length, seed, words, count, signal: options.signal });
       const from = rows.length;
       for await (const { tokens, ...prompt } of task.samples(sizing)) {
@@ -47,7 +48,7 @@ async function rulerRows(model: LanguageModel, options: EvaluationOptions, sourc
           task: task.name, haystack: haystackOf(task, name), ...prompt, length: tokens, maxLength: length, maxNewTokens: task.maxNewTokens,
         };
         rows.push({ value, where: `ruler: ${task.name} of ${length} tokens, sample ${prompt.index + 1}` });
-        sources.onProgress?.({ done: rows.length, of: tasks.length * lengths.length * samples });
+        sources.onRow?.(rows.length, tasks.length * lengths.length * samples);
         if (rows.length - from === samples) break;
       }
     }

@@ -39,7 +39,7 @@ interface Reading {
   readonly signal?: AbortSignal | undefined;
   readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
   /** How many rows are made. */
-  readonly onRow?: RowSources['onProgress'] | undefined;
+  readonly onRow?: RowSources['onRow'] | undefined;
   /** How much of a text is encoded, from 0 to 1. */
   readonly onEncoding?: ((done: number) => void) | undefined;
 }
@@ -100,7 +100,7 @@ export async function makeTaskRows(
 ): Promise<TaskData> {
   if (choice.data !== undefined && !readsText) throw new ArgumentError(`${name}: expected no data, got ${choice.data}; its rows are made, and none is cut from a text`);
   const haystack = textChoice(name, choice);
-  const rows = await makeRows!(model, options, { text: () => readHaystack(haystack, reading), ...(reading.onRow && { onProgress: reading.onRow }) });
+  const rows = await makeRows!(model, options, { text: () => readHaystack(haystack, reading), ...(reading.onRow && { onRow: reading.onRow }) });
   return rowsData(name, rows, haystack.split, reading.signal);
 }
 

@@ -109,7 +109,7 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
       const name = task.name ?? task.task;
       const show = ifSlow((text) => line?.show(text));
       const onEncoding = (done: number) => show(`${name}: encoding ${Math.floor(100 * done)} %`);
-      const onRow: RowSources['onProgress'] = ({ done, of }) => show(`${name}: ${done} of ${of} samples made`);
+      const onRow: RowSources['onRow'] = (made, of) => show(`${name}: ${made} of ${of} samples made`);
       const taken = evaluator === JUDGE ? task.options : own;
       const all = rows[i] ?? (evaluator.makeRows
         ? await makeTaskRows(evaluator, task, measured, { ...taken, ...(signal && { signal }) }, { ...reading, onRow })
