@@ -1,3 +1,3 @@
-export type { RetrievalSample } from './retrieval-evaluator';
 export { rulerTaskNames } from './ruler';
+export type { RetrievalSample } from './sample';
 export type { RetrievalScore } from './summary';

@@ -2,9 +2,10 @@ import { FileError } from '@mixsga/backend';
 import { fieldsOfCache } from '@mixsga/kv-cache';
 
 import { defineEvaluator, type EvaluationOptions, type Evaluator, type MakeRows } from '../evaluator';
-import { type HarnessSample, harnessSample } from '../harness/sample';
+import { harnessSample } from '../harness/sample';
 import type { LanguageModel } from '../language-model';
 import { parseRetrievalRow, promptText, type RetrievalRow } from './row';
+import type { RetrievalSample } from './sample';
 import { summaryOf } from './summary';
 
 /** A task whose answers lie in a long context. */
@@ -26,19 +27,6 @@ export interface RetrievalItem {
   readonly id: number;
   readonly row: RetrievalRow;
   readonly where: string;
-}
-
-/** As of a `generate_until` task of the harness. */
-export interface RetrievalSample extends HarnessSample {
-  readonly task: string;
-  readonly haystack: string;
-  readonly max_length: number;
-  readonly depth: number | null;
-  /** From 0 to 1. */
-  readonly score: number;
-  readonly prompt_tokens: number;
-  /** Whether the prompt was cut to its last tokens, so that it and the answer fit into the context length. */
-  readonly prompt_cut: boolean;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Summary } from '../evaluator';
 import { mean, standardError } from '../statistics';
-import type { RetrievalSample } from './retrieval-evaluator';
+import type { RetrievalSample } from './sample';
 
 /** The mean score of the samples of a task that have the same length and, to a tenth, the same depth. */
 export interface RetrievalScore {
