@@ -45,7 +45,7 @@ describe('--plugin', () => {
     const packed = await run(folder, [...plugins, 'inspect', 'sotu-mini', '--attention', 'signs', '--json']);
     expect(`${packed.code} ${packed.err}`).toMatch(/^0 /);
     // 4 layers of 16 heads of 16 numbers, in bits, each head with a scale.
-    expect(JSON.parse(packed.out)).toMatchObject({ attention: 'signs', kvBytesPerToken: 4 * 16 * (2 + 4) });
+    expect(JSON.parse(packed.out)).toMatchObject({ attention: 'signs', kvBytesPerToken: 4 * 16 * (2 + 4), kvBudget: (2 + 4) / 64 });
     const limited = ['generate', 'sotu-mini', '--attention', 'signs', '--prompt', 'Fellow citizens of the Senate', '--max-new-tokens', '9', '--kv-budget', '60%', '--json', ...plugins];
     const coarsened = await run(folder, limited);
     expect(`${coarsened.code} ${coarsened.err}`).toMatch(/^0 /);

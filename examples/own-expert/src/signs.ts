@@ -1,5 +1,5 @@
 import type { Coarsening, FormatLayout, KvFormat, Packing, StoredFormat } from '@mixsga/experts';
-import type { AttentionKind } from '@mixsga/models';
+import { formatKind } from '@mixsga/models';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 
@@ -91,25 +91,11 @@ function sharing(headDim: number, kvHeads: number): Coarsening {
 }
 
 /** `signs`, for `registerAttention`: every token in one bit a dimension, without routing. */
-export const signsAttention: AttentionKind = {
-  form: 'signs',
-  example: 'signs',
+export const signsAttention = formatKind({
+  name: 'signs',
   description: 'of keys and values the signs, and a scale for each head; coarsened, one for all heads',
-  parse: (parameters) =>
-    parameters === null
-      ? {
-          spec: 'signs',
-          kvShare: 1 / 32, // of the dimensions; scales come on top
-          experts: null,
-          formats: {
-            takesRotatedKeys: true,
-            grouping: null,
-            stored: (layout) => [storedSigns(layout, 'each')],
-            create: (layout) => [signs(layout)],
-          },
-          storedKvHeads: (kvHeads) => kvHeads,
-          kvSource: (layer) => layer,
-          validate: () => undefined,
-        }
-      : null,
-};
+  // A rotated head has signs still.
+  takesRotatedKeys: true,
+  compression: 32,
+  create: (layout) => signs(layout),
+});

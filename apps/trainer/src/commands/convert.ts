@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 
 import { ArgumentError, startBackend } from '@mixsga/backend';
-import { convertCheckpoint, parseAttention, removeLeftovers, removeUnfinished } from '@mixsga/models';
+import { convertCheckpoint, keptShare, modelShape, parseAttention, removeLeftovers, removeUnfinished } from '@mixsga/models';
 import { routerNames } from '@mixsga/router';
 import { downloadProgress, Interrupted, isLockFile, ProgressLine, withInterruption, withOutputFolder } from '@mixsga/training/node';
 import { type Command, Option } from 'commander';
@@ -32,18 +32,18 @@ export function registerConvert(program: Command): void {
         throw new ArgumentError(`--seed: expected a whole number, got ${JSON.stringify(options.seed)}`);
       }
       const { attention, out, router, align } = options;
-      await withOutputFolder(out, async () => {
+      const config = await withOutputFolder(out, async () => {
         // Of an earlier one that was killed.
         await removeLeftovers(out);
         await removeUnfinished(out);
         if ((await readdir(out)).some((file) => !isLockFile(file))) throw new ArgumentError(`--out: ${out} is not empty; give a new folder`);
         await startBackend('cpu'); // for the routers; the weights are only moved
         const line = new ProgressLine();
-        await convertCheckpoint(name, out, { attention, router, routerSeed, align, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
+        return convertCheckpoint(name, out, { attention, router, routerSeed, align, signal, progress: downloadProgress(line) }).catch((error: unknown) => {
           throw signal.aborted ? new Interrupted('stopped; nothing was written') : error;
         }).finally(() => line.clear());
       });
       const variant = parseAttention(attention);
-      print(`${out}: ${variant.spec}, ${100 * variant.kvShare} % of the KV cache`);
+      print(`${out}: ${variant.spec}, ${100 * keptShare(modelShape(config), variant)} % of the KV cache`);
     }));
 }

@@ -113,7 +113,7 @@ function variantOf<Size>(form: MixtureForm<Size>, { lists, sizes, budget }: Mixt
 }
 
 /** @throws ArgumentError when keys are turned and the experts can't take them */
-function expectRotation(name: string, { takesRotatedKeys }: LayerFormats, { rotary }: AttentionShape): void {
+export function expectRotation(name: string, { takesRotatedKeys }: LayerFormats, { rotary }: AttentionShape): void {
   if (!rotary || takesRotatedKeys) return;
   throw new ArgumentError(
     `${name}: expected a model whose positions are learned, such as opt, got one whose keys are turned by their positions (rotary), for which there is no fixed basis; use mixsga or gqa`,

@@ -14,10 +14,13 @@ export interface AttentionVariant {
   /** Canonical text, which `parseAttention` reads back. */
   readonly spec: string;
 
-  /** Stored K/V numbers as a share of the unmodified model's, without an expert index. */
+  /**
+   * Stored K/V dimensions as a share of the unmodified model's, without an expert index, by the spec alone. Where a format packs its own bits, scales need not
+   * count: users see `keptShare`, which asks the formats.
+   */
   readonly kvShare: number;
 
-  /** The experts that tokens are routed to, the most expensive first, or null when every token is treated alike. */
+  /** The experts that tokens are routed to, the most expensive first, or null when every token is treated alike: then there is no router. */
   readonly experts: {
     /** Capacity ratios, sum 1: the share of the tokens of all layers that each expert takes. */
     readonly ratios: readonly number[];
@@ -37,10 +40,10 @@ export interface AttentionVariant {
   /** What is stored of a token, by expert. Without routing there is one. */
   readonly formats: LayerFormats;
 
-  /** Heads that the K and V projections have, out of the unmodified model's KV heads. */
+  /** Heads that the K and V projections have, out of the unmodified model's KV heads: all of them, unless the projections themselves are changed, as by gqa. */
   storedKvHeads(kvHeads: number): number;
 
-  /** The layer whose keys and values a layer attends to: itself, or one before it. */
+  /** The layer whose keys and values a layer attends to: itself, where layers share none, or one before it. */
   kvSource(layer: number): number;
 
   /** @throws ArgumentError when the variant does not fit the model, saying what would. */
@@ -49,9 +52,12 @@ export interface AttentionVariant {
 
 /** How the formats of a layer are made: those of its experts, the most expensive first. */
 export interface LayerFormats {
-  /** Whether keys may have been turned by rotary positions when they are stored. */
+  /**
+   * Whether keys may have been turned by rotary positions when they are stored. False for a fixed basis, as of latents: then rotary models, which are all
+   * families but OPT, are refused.
+   */
   readonly takesRotatedKeys: boolean;
-  /** Group size of each, where all group heads alike, as the fused operations do; null elsewhere. */
+  /** Group size of each, where all group heads alike, as the fused operations do; null for any other format, which works by `encode` and `decode`. */
   readonly grouping: { readonly groupSizes: readonly number[]; readonly pooling: Pooling } | null;
   /** What each stores of a token, without any constants: all that caches and accounting need. @throws ArgumentError when that does not fit the layout */
   stored(layout: FormatLayout): readonly StoredFormat[];

@@ -4,6 +4,7 @@ import { parseAttention } from '../attention/index';
 import { modelShape } from '../config/shape';
 import type { ModelConfig } from '../config/shape';
 import { isHubId } from '../hub/repository';
+import { keptShare } from '../sizes/cost';
 
 export interface ModelHistory {
   /** What it was made from: an id of the hub or the name of a shipped model is named, a folder is not. Absent: from random weights. */
@@ -31,11 +32,12 @@ export async function cardFile(folder: string, config: ModelConfig, { source, to
 export function modelCard(config: ModelConfig, history: ModelHistory): string {
   expectOptions('modelCard', history, MODEL_HISTORY);
   const { source, tokens } = history;
-  const { family, attention } = modelShape(config);
+  const shape = modelShape(config);
+  const { family, attention } = shape;
   const variant = parseAttention(attention);
   const base = source !== undefined && isHubId(source) ? source.replace(/@.*$/, '') : null;
   const origin = source === undefined ? 'random weights' : (base ?? (/^[\w-]+$/.test(source) ? source : 'a model in a folder'));
-  const share = Number((100 * variant.kvShare).toPrecision(3));
+  const share = Number((100 * keptShare(shape, variant)).toPrecision(3));
   const lines = [
     '---',
     'license: unknown',

@@ -73,17 +73,30 @@ export function storedTokens({ kvHeads, headDim }: Pick<ModelShape, 'kvHeads' | 
   }));
 }
 
+/**
+ * What a variant keeps of the unmodified model's keys and values, without an expert index: their numbers, and where a format packs bits of its own the bytes,
+ * scales and all.
+ */
+export function keptShare(shape: Pick<ModelShape, 'layers' | 'kvHeads' | 'headDim'>, variant: AttentionVariant): number {
+  const stored = variant.formats.stored(formatLayout(variant, shape)).map((format) => format.stored);
+  if (!stored.some(({ packing }) => packing)) return variant.kvShare;
+  const ratios = variant.experts?.ratios ?? [1];
+  const bits = stored.reduce((sum, each, expert) => sum + ratios[expert]! * storedBits(each, 'f32'), 0);
+  const full = storedBits({ heads: 2 * shape.kvHeads, headDim: shape.headDim }, 'f32');
+  return (bits * storingLayers(shape.layers, variant).length) / (full * shape.layers);
+}
+
 /** What a model keeps of a token under a variant. @param type element type of keys and values */
 export function kvTraits(shape: ModelShape, variant: AttentionVariant, type: KvType = 'f32'): Required<Pick<KvTraits, 'type'>> & KvTraits {
   const { experts } = variant;
-  const alone = variant.formats.grouping ? shape.kvHeads / variant.storedKvHeads(shape.kvHeads) : 1 / variant.kvShare;
+  const alone = variant.formats.grouping ? shape.kvHeads / variant.storedKvHeads(shape.kvHeads) : 1 / keptShare(shape, variant);
   const { sizes: groupSizes, ratios } = experts ?? { sizes: [alone], ratios: [1] };
   const layerRatios = Array.from({ length: experts ? shape.layers : 0 }, (_, layer) => experts!.ratiosOf(layer));
   return {
     type,
     bytesPerToken: kvBytes(shape, variant, type),
     bytesPerTokenFull: kvBytes(shape, parseAttention('mha'), type),
-    budget: variant.kvShare,
+    budget: keptShare(shape, variant),
     groupSizes,
     ratios,
     ...(layerRatios.some((own) => own !== layerRatios[0]) && { layerRatios }),

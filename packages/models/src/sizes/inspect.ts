@@ -3,7 +3,7 @@ import { parseAttention } from '../attention/index';
 import { knownModels } from '../config/known-models';
 import { modelShape, type ModelShape } from '../config/shape';
 import { readJsonFile, suggestion } from '../config/validate';
-import { kvBytes, kvBytesByVariant, modelCost, type ModelCost } from './cost';
+import { keptShare, kvBytes, kvBytesByVariant, modelCost, type ModelCost } from './cost';
 import { parseModelConfig } from '../families/index';
 import { machineLimits, whatFits, type Fit } from './machine';
 import { resolveModel, zooModels } from '../zoo';
@@ -13,7 +13,7 @@ export interface ModelReport extends ModelShape, Omit<ModelCost, 'largestBytes'>
   readonly name: string;
   /** The attention variant, in canonical form. */
   readonly attention: string;
-  /** Stored K/V numbers as a share of the unmodified model's. */
+  /** Stored K/V numbers as a share of the unmodified model's; bytes, where a format packs bits of its own. */
   readonly kvBudget: number;
   /** Bytes a token over all layers, f32, of the unmodified model (paper, Table 9). */
   readonly kvBytesPerTokenFull: number;
@@ -57,7 +57,7 @@ export async function inspectConfig(name: string, json: unknown, where: string, 
     ...shape,
     attention: variant.spec,
     ...cost,
-    kvBudget: variant.kvShare,
+    kvBudget: keptShare(shape, variant),
     kvBytesPerTokenFull: kvBytes(shape, mha),
     kvBytesPerToken: kvBytes(shape, variant),
     kvBytesPerTokenInt8: kvBytes(shape, variant, 'int8'),
