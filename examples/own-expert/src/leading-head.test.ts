@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { adamwStep, startBackend } from '@mixsga/backend';
 import { formatChecks } from '@mixsga/experts/testing';
 import { companionFiles, createTokenizer, fromPretrained, generateText, openCheckpoint, registerAttention, saveModel, trainableOf, type TrainableModel } from '@mixsga/models';
+import { attentionKindChecks } from '@mixsga/models/testing';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor2D } from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -22,6 +23,10 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'own-expert-'));
 });
 afterAll(() => rm(folder, { recursive: true }));
+
+describe.each([ATTENTION, 'leading:1@4', 'signs'])('%s', (spec) => {
+  it.each(attentionKindChecks)('$name', ({ run }) => run(spec));
+});
 
 describe('leadingHead', () => {
   it.each(formatChecks)('$name', ({ run }) =>

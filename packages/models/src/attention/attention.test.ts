@@ -11,17 +11,8 @@ const SHAPE = { kvHeads: 8, headDim: 16, layers: 4, rotary: false };
 describe.each(Object.entries(attentionKinds))('%s', (name, kind) => {
   const variant = parseAttention(kind.example);
 
-  it('has a canonical spec under its catalog name', () => {
+  it('writes its catalog name', () => {
     expect(variant.spec.split(':')[0]).toBe(name);
-    expect(parseAttention(variant.spec).spec).toBe(variant.spec);
-  });
-
-  it('takes keys and values from a layer that has its own, not a later one', () => {
-    for (const layer of LAYERS) {
-      const source = variant.kvSource(layer);
-      expect(source).toBeLessThanOrEqual(layer);
-      expect(variant.kvSource(source)).toBe(source);
-    }
   });
 
   it('has the budget that its traits add up to', () => {
