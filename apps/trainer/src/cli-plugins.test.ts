@@ -42,6 +42,9 @@ describe('--plugin', () => {
     const generated = await run(folder, ['generate', 'own', '--prompt', 'Fellow citizens', '--max-new-tokens', '3', '--json', ...plugins]);
     expect(`${generated.code} ${generated.err}`).toMatch(/^0 /);
     expect(JSON.parse(generated.out)).toMatchObject({ stats: { newTokens: 3 } });
+    const measured = await run(folder, [...plugins, 'eval', 'sotu-mini', '--attention', 'mixsga:3:1:6', '--router', 'cosine', '--tasks', 'kv_accounting', '--json']);
+    expect(`${measured.code} ${measured.err}`).toMatch(/^0 /);
+    expect(JSON.parse(measured.out)).toMatchObject({ attention: 'mixsga:3:1:6', router: 'cosine' });
     const packed = await run(folder, [...plugins, 'inspect', 'sotu-mini', '--attention', 'signs', '--json']);
     expect(`${packed.code} ${packed.err}`).toMatch(/^0 /);
     // 4 layers of 16 heads of 16 numbers, in bits, each head with a scale.

@@ -2,6 +2,7 @@ export { alignHeads } from './align/align-heads';
 export type { Grouping } from './align/align-heads';
 export { turnGroups } from './align/turn';
 export type { TurnGroup } from './align/turn';
+export { routerOf } from './attention/layer-router';
 export { attentionKinds, knownAttention, parseAttention, registerAttention } from './attention/index';
 export { formatKind } from './attention/format-kind';
 export type { FormatForm } from './attention/format-kind';

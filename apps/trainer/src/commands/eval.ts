@@ -4,6 +4,7 @@ import { ArgumentError, type BackendName, type KvType, type WeightType, weightTy
 import { type EvaluationOptions, evaluatorNamed, evaluatorNames, type MeasuredModel, type MeasuredTask, type Routing, rulerTaskNames } from '@mixsga/evaluators';
 import { fieldsOfCache } from '@mixsga/kv-cache';
 import { environmentFetch } from '@mixsga/models';
+import { routerNames } from '@mixsga/router';
 import { checkOutputFile, evaluateModel, type EvaluationTask, Interrupted, ProgressLine, UNFINISHED, withInterruption, withOutputFolder, writeOutputFile, writeResults } from '@mixsga/training/node';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
@@ -18,6 +19,7 @@ interface EvalOptions extends LimitOptions {
   data: string[];
   backend: string;
   attention?: string;
+  router?: string;
   weights: WeightType;
   kv: KvType;
   limit?: number;
@@ -69,6 +71,7 @@ export function registerEval(program: Command): void {
     .option('--batch-size <n>', 'items that are measured together (default: 8)', positiveInteger)
     .option('--backend <name>', 'wasm, cpu, webgpu, cuda, or auto', 'wasm')
     .option('--attention <spec>', 'convert a model with plain attention in memory: gqa:2, cla:2, mixsga:3:1:6')
+    .addOption(new Option('--router <kind>', 'with --attention: router of a variant with experts').choices(routerNames()).default(undefined, 'sigmoid'))
     .addOption(new Option('--weights <type>', 'element type of the packed weights').choices(weightTypes).default('f32'))
     .addOption(kvOption())
     .addOption(evictionOption('token by token through a KV cache that evicts'))
@@ -108,6 +111,7 @@ async function measureAndTell(model: string, tasks: EvaluationTask[], options: E
   const measured = await evaluateModel(model, tasks, {
     backend: options.backend as BackendName,
     attention: options.attention,
+    router: options.router,
     weights: options.weights,
     kv: options.kv,
     skipBroken: options.skipBroken,
@@ -186,11 +190,11 @@ function dataByTask(values: readonly string[], tasks: readonly string[]): Map<st
   return data;
 }
 
-function jsonOf({ model, attention, backend, weights, kv, tasks }: MeasuredModel, options: EvalOptions): object {
+function jsonOf({ model, attention, router, backend, weights, kv, tasks }: MeasuredModel, options: EvalOptions): object {
   const text = tasks.find(({ evaluator }) => evaluator.reads === 'tokens');
   return {
     schema: 'mixsga/eval@2',
-    ...{ model, attention, backend, weights, kv: kv.type },
+    ...{ model, attention, ...(router !== undefined && { router }), backend, weights, kv: kv.type },
     ...(text && { corpus: text.data, split: (text.options as Pick<EvaluationTask, 'split'>).split }),
     routing: options.routing,
     ...fieldsOfCache(limitOf(options)),

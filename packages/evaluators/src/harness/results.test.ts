@@ -65,6 +65,8 @@ describe('harnessResults', () => {
     expect([written.group_subtasks, written.max_length, written.config.model_dtype, written.git_hash, written.fewshot_as_multiturn]).toEqual([{}, 16, 'f32', null, false]);
     const int8 = await harnessResults({ ...given, kv: { ...model.kv, type: 'int8' }, tasks: [] }, { startedAt, seconds: 0 });
     expect(int8.config).toEqual({ model: 'mixsga', model_args: 'pretrained=org/name,attention=gqa:2,weights=f32,kv=int8', model_dtype: 'f32', batch_size: null, device: 'wasm', limit: null });
+    const routed = await harnessResults({ ...given, attention: 'mixsga:1:1', router: 'random', tasks: [] }, { startedAt, seconds: 0 });
+    expect([routed.config.model_args, routed.mixsga.router]).toEqual(['pretrained=org/name,attention=mixsga:1:1,router=random,weights=f32', 'random']);
     expect(Object.keys(written.task_hashes)).toEqual(['piqa']);
     expect(written.task_hashes.piqa).toMatch(/^[0-9a-f]{64}$/);
     expect(written.mixsga.tasks.evicted!.options).toEqual({ routing: 'decode', limit: 3, eviction: 'h2o:0.5', judge: { url: 'http://x', model: 'm' } });

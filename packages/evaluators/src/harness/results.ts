@@ -13,6 +13,8 @@ export interface MeasuredModel {
   readonly model: string;
   /** Attention variant, such as `mixsga:3:1:6`. */
   readonly attention: string;
+  /** Kind of its routers; left out where tokens are not routed. */
+  readonly router?: string | undefined;
   readonly backend: string;
   /** Element type of the weights. */
   readonly weights: string;
@@ -69,6 +71,7 @@ export interface HarnessResults {
 export interface MixsgaResults {
   readonly schema: typeof RESULTS_SCHEMA;
   readonly attention: string;
+  readonly router?: string;
   readonly backend: string;
   readonly weights: string;
   readonly kv: KvTraits;
@@ -87,7 +90,7 @@ export interface MixsgaTask {
 
 /** What lm-evaluation-harness would write of a run. Standard errors that nobody computes are "N/A", as there. */
 export async function harnessResults(measured: MeasuredModel, { startedAt, seconds }: RunTime): Promise<HarnessResults> {
-  const { model, attention, backend, weights, kv, contextLength, tasks } = measured;
+  const { model, attention, router, backend, weights, kv, contextLength, tasks } = measured;
   const byTask = <T>(value: (task: MeasuredTask) => T) => Object.fromEntries(tasks.map((task) => [task.name, value(task)]));
   const options = tasks[0]?.options;
   return {
@@ -111,7 +114,7 @@ export async function harnessResults(measured: MeasuredModel, { startedAt, secon
     }),
     config: {
       model: 'mixsga',
-      model_args: `pretrained=${model},attention=${attention},weights=${weights}${kv.type === 'int8' ? ',kv=int8' : ''}`,
+      model_args: `pretrained=${model},attention=${attention}${router === undefined ? '' : `,router=${router}`},weights=${weights}${kv.type === 'int8' ? ',kv=int8' : ''}`,
       model_dtype: weights,
       batch_size: options?.batchSize ?? null,
       device: backend,
@@ -133,6 +136,7 @@ export async function harnessResults(measured: MeasuredModel, { startedAt, secon
     mixsga: {
       schema: RESULTS_SCHEMA,
       attention,
+      ...(router !== undefined && { router }),
       backend,
       weights,
       kv,

@@ -1,10 +1,16 @@
 import { createRouter, type Router, routerParameters } from '@mixsga/router';
 import type { AttentionVariant } from './variant';
-import type { ModelConfig } from '../config/shape';
+import { modelShape, type ModelConfig } from '../config/shape';
+import { parseAttention } from './index';
 import type { ParameterSpec } from '../io/parameter-source';
 
 /** The paper's router, where a configuration names none. */
 const DEFAULT_KIND = 'sigmoid';
+
+/** The kind of a model's routers; undefined where its tokens are not routed. */
+export function routerOf(config: ModelConfig): string | undefined {
+  return parseAttention(modelShape(config).attention).experts ? (config.mixsga?.router ?? DEFAULT_KIND) : undefined;
+}
 
 /** What a checkpoint has of the router of a layer, whose names begin with `prefix`; nothing where the variant has no experts. */
 export function routerSpecs(config: ModelConfig, { experts }: AttentionVariant, prefix: string): ParameterSpec[] {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ArgumentError, FileError, startBackend, trackTensors } from '@mixsga/backend';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { routerOf } from '../attention/layer-router';
 import { openModelCheckpoint, trainableOf } from './checkpoint';
 import { convertModel } from './convert';
 import { convertCheckpoint } from './convert-checkpoint';
@@ -140,6 +141,16 @@ describe('fromPretrained', () => {
     expect(prefixToken).toBe(2);
     expect((await generateText(decoder, tokenizer, 'The state of', { maxNewTokens: 5 })).stats.newTokens).toBe(5);
     decoder.dispose();
+  });
+
+  it('gives routers of a kind to what it converts, and to nothing else', async () => {
+    await save('llama');
+    const { decoder, config } = await fromPretrained(folder, { attention: 'mixsga:3:1:6', router: 'random' });
+    expect(routerOf(config)).toBe('random');
+    decoder.dispose();
+    for (const [attention, expected] of [[undefined, 'none, since mha routes no tokens'], ['gqa:2', 'none, since gqa:2 routes no tokens']] as const) {
+      await expect(fromPretrained(folder, { ...(attention && { attention }), router: 'random' })).rejects.toThrow(`router: expected ${expected}, got random; routers are made where`);
+    }
   });
 
   it('aligns heads of what it converts, and of nothing else', async () => {

@@ -3,6 +3,7 @@ import type { BackendName } from '@mixsga/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { parseAttention } from '../attention/index';
+import { routerOf } from '../attention/layer-router';
 import { openModelCheckpoint, sourceOfTensors, type ParsedFiles } from './checkpoint';
 import { tokenIds } from '../config/keys';
 import { modelShape } from '../config/shape';
@@ -82,6 +83,10 @@ export async function fromPretrained(source: string | readonly FileReference[], 
     const spec = parseAttention(attention ?? own).spec;
     if (align && spec === own) throw new ArgumentError(`align: expected another attention variant than ${own}, which the checkpoint has; heads are aligned on conversion`);
     const config = spec === own ? published : convertConfig(published, spec, { router, routerSeed, align });
+    const has = routerOf(config);
+    if (router !== undefined && router !== has) {
+      throw new ArgumentError(`router: expected ${has ? `${has}, which the checkpoint has` : `none, since ${spec} routes no tokens`}, got ${router}; routers are made where plain attention is converted to a variant with experts`);
+    }
     const converted = spec === own ? parameters : convertedSource(published, parameters, spec, { align });
     const prefixToken = prefixTokenOf(tokenizer, tokenizerConfig, published);
     const decoder = await namingMemory(

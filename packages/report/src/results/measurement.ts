@@ -65,7 +65,7 @@ export function measurementsOf({ results }: Pick<Collected, 'results'>): { measu
       const measurement: Measurement = {
         path,
         model: content.model,
-        attention: mixsga?.attention ?? null,
+        attention: mixsga && attentionText(mixsga),
         weights: mixsga?.weights ?? null,
         kvBudget: mixsga?.kv.budget ?? null,
         kvBytes: mixsga && realisedBytes(content, routing),
@@ -90,6 +90,11 @@ export function measurementsOf({ results }: Pick<Collected, 'results'>): { measu
     }
   }
   return { measurements: [...newest.values()].map(({ measurement }) => measurement).sort(inOrder), older };
+}
+
+/** With the kind of its routers, where that is not the default. */
+function attentionText({ attention, router = 'sigmoid' }: NonNullable<ParsedResults['mixsga']>): string {
+  return router === 'sigmoid' ? attention : `${attention}, ${router}`;
 }
 
 const routed = z.object({ ratios: z.object({ decode: z.array(z.number()), prefill: z.array(z.number()) }) });

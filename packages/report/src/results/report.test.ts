@@ -42,11 +42,11 @@ function task(name: string, metrics: MeasuredTask['metrics'], more: Partial<Meas
 }
 
 /** Writes a results file as `mixsga eval --out` does. @param day of January, by which files are newer */
-async function evaluated(attention: keyof typeof KV, tasks: MeasuredTask[], day = 1, model = 'm', type?: 'int8'): Promise<string> {
+async function evaluated(attention: keyof typeof KV, tasks: MeasuredTask[], day = 1, model = 'm', type?: 'int8', router?: string): Promise<string> {
   const kv = { bytesPerToken: 4096 * KV[attention], bytesPerTokenFull: 4096, budget: KV[attention], groupSizes: [1], ratios: [1], ...(type && { type }) };
-  const measured: MeasuredModel = { model, attention, backend: 'wasm', weights: 'f32', kv, contextLength: 256, tasks };
+  const measured: MeasuredModel = { model, attention, router, backend: 'wasm', weights: 'f32', kv, contextLength: 256, tasks };
   const startedAt = new Date(Date.UTC(2026, 0, day));
-  const path = join(folder, 'in', attention.replaceAll(':', '-'), resultsFileName(startedAt));
+  const path = join(folder, 'in', attention.replaceAll(':', '-') + (router ?? ''), resultsFileName(startedAt));
   await mkdir(join(path, '..'), { recursive: true });
   await writeFile(path, JSON.stringify(await harnessResults(measured, { startedAt, seconds: 2 })));
   return path;
@@ -95,6 +95,14 @@ describe('a report of results', () => {
       expect.arrayContaining(['bars: one standard error up and down', 'm (mha): 0.5', 'm (mixsga:3:1:6): 0.42', 'acc_norm (higher is better)']),
     );
     expect(await texts('perplexity-kv.svg')).not.toContain('bars: one standard error up and down');
+  });
+
+  it('tells kinds of routers apart', async () => {
+    await evaluated('mixsga:3:1:6', [task('piqa', { acc: 0.32, acc_stderr: 0.01 })], 1, 'm', undefined, 'sigmoid');
+    await evaluated('mixsga:3:1:6', [task('piqa', { acc: 0.34, acc_stderr: 0.01 })], 1, 'm', undefined, 'random');
+    const { markdown } = await report();
+    expect(markdown).toContain('| m | mixsga:3:1:6 | 50 % | f32 | sotu | decode | 2 | 0.3200');
+    expect(markdown).toContain('| m | mixsga:3:1:6, random | 50 % | f32 | sotu | decode | 2 | **0.3400');
   });
 
   it("reads lm-evaluation-harness's own files, beside ours", async () => {

@@ -12,7 +12,7 @@ import {
   runEvaluator,
 } from '@mixsga/evaluators';
 import { fieldsOfCache } from '@mixsga/kv-cache';
-import { fromPretrained, languageModel, type Workload } from '@mixsga/models';
+import { fromPretrained, languageModel, routerOf, type Workload } from '@mixsga/models';
 
 import { downloadProgress } from '../progress/download-progress';
 import { endable } from '../process/interruption';
@@ -37,6 +37,8 @@ export interface EvaluateModelOptions {
   readonly backend?: BackendName | 'auto' | undefined;
   /** Another attention variant than the model's own, converted to in memory. */
   readonly attention?: string | undefined;
+  /** Kind of the routers that this gives a model. Default `sigmoid`. */
+  readonly router?: string | undefined;
   /** Element type of the packed weights. Default f32. */
   readonly weights?: WeightType | undefined;
   /** Element type of the KV cache. Default f32. */
@@ -67,9 +69,9 @@ interface Prepared extends TaskData {
  */
 export async function evaluateModel(model: string, tasks: readonly EvaluationTask[], options: EvaluateModelOptions = {}): Promise<MeasuredModel> {
   expectOptions('evaluateModel', options, {
-    backend: true, attention: true, weights: true, kv: true, skipBroken: true, unfinished: { folder: true, resume: true }, signal: true, line: true,
+    backend: true, attention: true, router: true, weights: true, kv: true, skipBroken: true, unfinished: { folder: true, resume: true }, signal: true, line: true,
   });
-  const { attention, weights = 'f32', kv = 'f32', skipBroken, unfinished, signal, line } = options;
+  const { attention, router, weights = 'f32', kv = 'f32', skipBroken, unfinished, signal, line } = options;
   const onDownload = line && downloadProgress(line);
   const reading = { skipBroken, onMessage: (text: string) => line?.log(text), signal, onDownload };
   const rows: (TaskData | null)[] = [];
@@ -79,7 +81,7 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
   }
   const { name: backend } = await startBackend(options.backend ?? 'wasm');
   const workload = ({ contextLength }: { contextLength: number }) => tasks.flatMap((task) => workloadOf(task, contextLength) ?? []);
-  const pretrained = await fromPretrained(model, { attention, weights, kv, workload, signal, progress: onDownload });
+  const pretrained = await fromPretrained(model, { attention, router, weights, kv, workload, signal, progress: onDownload });
   const { decoder, tokenizer } = pretrained;
   const stores = new Map<Prepared, SampleFile<object>>();
   try {
@@ -129,7 +131,7 @@ export async function evaluateModel(model: string, tasks: readonly EvaluationTas
       const answers = samples.map((value, row) => ({ value, where: `${name}: sample ${row + 1}` }));
       results.push(await measure(prepare({ ...(await rowsData(name, answers, prepared[i]!.split)), name: `${name}_judge`, evaluator: JUDGE, options: { routing: 'decode', judge, batchSize } })));
     }
-    return { model, attention: decoder.attention, backend, weights, kv: measured.kv, contextLength: measured.contextLength, tasks: results };
+    return { model, attention: decoder.attention, router: routerOf(pretrained.config), backend, weights, kv: measured.kv, contextLength: measured.contextLength, tasks: results };
   } finally {
     for (const store of stores.values()) store.close();
     decoder.dispose();
