@@ -175,6 +175,8 @@ const unchecked: Readonly<Record<string, string>> = {
   'VectorRuntime#*': kernels,
   'PromptRuntime#causalAttention(options)': kernels,
   'GroupedKernels#attend(options)': kernels,
+  'feedForward(options)': kernels,
+  'rotaryFrequencies(__0)': config,
   'InferenceRuntime#causalAttention(options)': kernels,
   'LatentKernels#attend(options)': kernels,
   'LayerAttention#*': kernels,

@@ -30,6 +30,11 @@ export type { CachedDecoder, DecoderOptions, LikelihoodOptions, RoutingOptions, 
 export type { LayerDecisions } from './decoder/decisions';
 export { createDecoder } from './decoder/create-decoder';
 export type { Activations, Transformer } from './decoder/transformer';
+// What families are made of.
+export { rotaryFrequencies } from './config/rope';
+export type { WeightLoader } from './decoder/weight-loader';
+export { feedForward, loadFeedForward, trainableFeedForward } from './families/gated-feed-forward';
+export type { FeedForward, FeedForwardOptions } from './families/gated-feed-forward';
 export { families, familyNamed, familyNames, parseModelConfig, registerFamily } from './families/index';
 export type { HeadTraits, ModelFamily, ModelSizes, QueryKeyNorm, TransformerParameter } from './families/family';
 export { fromPretrained } from './checkpoints/from-pretrained';
@@ -76,7 +81,7 @@ export type { TrainingLoad, TrainingMemory, Workload } from './sizes/memory';
 export { streamNll } from './evaluation/stream-nll';
 export { createTrainable, TrainableModel } from './training/model';
 export type { BalanceBatch, LayerRoutingTensors, Loss, LossOptions, TrainingBatch } from './training/model';
-export type { DifferentiableTransformer } from './training/transformer';
+export type { DifferentiableTransformer, Variables } from './training/transformer';
 export { randomParameters } from './training/random-parameters';
 export { createTokenizer, loadTokenizer } from './tokenizers/tokenizer';
 export { tokenizerFiles } from './tokenizers/tokenizer-files';

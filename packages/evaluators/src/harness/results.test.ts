@@ -22,6 +22,7 @@ async function taskOf(evaluator: Evaluator, more: Partial<MeasuredTask> = {}): P
 const measured = async () => ({
   model: 'org/name',
   attention: 'gqa:2',
+  router: undefined,
   backend: 'wasm',
   weights: 'f32',
   kv: model.kv,

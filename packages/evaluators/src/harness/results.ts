@@ -13,8 +13,8 @@ export interface MeasuredModel {
   readonly model: string;
   /** Attention variant, such as `mixsga:3:1:6`. */
   readonly attention: string;
-  /** Kind of its routers; left out where tokens are not routed. */
-  readonly router?: string | undefined;
+  /** Kind of its routers; undefined where tokens are not routed. */
+  readonly router: string | undefined;
   readonly backend: string;
   /** Element type of the weights. */
   readonly weights: string;

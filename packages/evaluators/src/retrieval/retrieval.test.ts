@@ -92,7 +92,7 @@ describe('answers', () => {
     const evaluation = await runEvaluator(ruler, model, { name: 'rows', rows: [row()] }, { routing: 'decode' });
     const tasks = [{ ...evaluation, name: 'ruler', evaluator: ruler, data: 'rows', options: { routing: 'decode' as const } }];
     const { higher_is_better: better } = await harnessResults(
-      { model: 'm', attention: 'mha', backend: 'wasm', weights: 'f32', kv: model.kv, contextLength: 16, tasks }, { startedAt: new Date(0), seconds: 1 },
+      { model: 'm', attention: 'mha', router: undefined, backend: 'wasm', weights: 'f32', kv: model.kv, contextLength: 16, tasks }, { startedAt: new Date(0), seconds: 1 },
     );
     expect(better).toEqual({ ruler: { score: true, score_16: true } });
     expect(isHigherBetter(evaluators.throughput, 'kv_4096')).toBe(false);

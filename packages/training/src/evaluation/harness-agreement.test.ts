@@ -97,7 +97,7 @@ describe.each(Object.entries(MODELS))('on %s, as lm-evaluation-harness', (name, 
     const options = { routing: 'decode' } as const;
     const tasks = TASKS.map((task) => ({ ...evaluations.get(task)!, name: task, evaluator: evaluatorNamed(task), data: task, options }));
     const written = await harnessResults(
-      { model: name, attention: 'mha', backend: 'wasm', weights: 'f32', ...traits, tasks },
+      { model: name, attention: 'mha', router: undefined, backend: 'wasm', weights: 'f32', ...traits, tasks },
       { startedAt: new Date(0), seconds: 1 },
     );
     const reference = JSON.parse(readFileSync(at('results_lm_eval.json'), 'utf8')) as typeof written;
