@@ -3,12 +3,11 @@ import { readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-import { ArgumentError, MixsgaError } from '@mixsga/backend';
+import { ArgumentError, MixsgaError, nearestWord } from '@mixsga/backend';
 import { registerEvaluator } from '@mixsga/evaluators';
 import { registerPolicy } from '@mixsga/kv-cache';
 import { registerAttention, registerFamily } from '@mixsga/models';
 import { registerRouter } from '@mixsga/router';
-import { nearestWord } from '@mixsga/training';
 import { moduleResolve } from 'import-meta-resolve';
 
 /**

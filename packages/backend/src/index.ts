@@ -3,6 +3,7 @@ export * from './formats/index';
 export * from './inference/index';
 export * from './kernels/index';
 export type { KvTraits, LayerRouting, Routing, WorkOptions } from './language-model';
+export { nearestWord } from './nearest-word';
 export { expectOptions } from './options';
 export type { OptionNames } from './options';
 export { describeBackends, startBackend } from './platform/index';

@@ -1,5 +1,5 @@
-import { closest, distance } from 'fastest-levenshtein';
 import { ArgumentError } from './errors';
+import { nearestWord } from './nearest-word';
 
 /**
  * The names of a function's options; of an option that is an object of options itself, or a list of such, their names. A name that is missing or too many
@@ -28,8 +28,6 @@ export function expectOptions<Options extends object>(who: string, options: Opti
 }
 
 function suggestion(name: string, known: readonly string[]): string {
-  const plain = (text: string) => text.replace(/[_-]/g, '').toLowerCase();
-  const nearest = known.find((candidate) => plain(candidate) === plain(name)) ?? closest(name, [...known]);
-  const isNear = plain(nearest) === plain(name) || distance(name, nearest) <= Math.max(1, name.length / 3);
-  return isNear ? `did you mean ${nearest}?` : `expected ${known.join(', ')}`;
+  const nearest = nearestWord(name, known);
+  return nearest ? `did you mean ${nearest}?` : `expected ${known.join(', ')}`;
 }

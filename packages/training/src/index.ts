@@ -3,7 +3,7 @@ export { type ComparisonConfig, comparisonConfig, type ComparisonConfigInput } f
 export type { ReportExtras, RoutedSentence, TrainingCurve } from './comparison/extras';
 export { type MethodResult, parseReport, type Report } from './comparison/schema';
 export { type RunConfig, runConfig, type RunConfigInput } from './config/run-config';
-export { applySettings, nearestWord, parseStrict } from './config/strict';
+export { applySettings, parseStrict } from './config/strict';
 export { BatchSampler, type BatchSamplerOptions, type BatchSamplerState, type TokenStream } from './data/batch-sampler';
 export { type BpeTokenizerJson, trainBpe, type TrainBpeOptions } from './data/bpe';
 export { encodeExamples, type Example, type ExampleOptions, type InstructionRow } from './data/examples';

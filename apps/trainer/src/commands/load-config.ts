@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 
-import { ArgumentError, FileError } from '@mixsga/backend';
-import { applySettings, type ComparisonConfig, comparisonConfig, nearestWord, parseStrict, presets, type RunConfig, runConfig, type SweepConfig, sweepConfig } from '@mixsga/training';
+import { ArgumentError, FileError, nearestWord } from '@mixsga/backend';
+import { applySettings, type ComparisonConfig, comparisonConfig, parseStrict, presets, type RunConfig, runConfig, type SweepConfig, sweepConfig } from '@mixsga/training';
 import { z } from 'zod';
 
 import { loadedPlugins, loadPlugins } from '../plugins';

@@ -1,6 +1,6 @@
 import './gradients.generated';
-import { closest, distance } from 'fastest-levenshtein';
 import { ArgumentError, BackendError } from '../errors';
+import { nearestWord } from '../nearest-word';
 import { expectOptions, type OptionNames } from '../options';
 import { cpu } from './cpu';
 import { cuda } from './cuda';
@@ -99,7 +99,7 @@ function checkName(name: string | undefined): BackendName | 'auto' {
   const known = ['auto', ...backendNames];
   if (known.includes(wanted)) return wanted as BackendName | 'auto';
   const source = name === undefined ? 'MIXSGA_BACKEND' : 'startBackend';
-  const nearest = closest(wanted, known);
-  const suggestion = distance(wanted, nearest) <= 2 ? `; did you mean ${nearest}?` : '';
+  const nearest = nearestWord(wanted, known);
+  const suggestion = nearest ? `; did you mean ${nearest}?` : '';
   throw new ArgumentError(`${source}: expected a backend (${known.join(', ')}), got ${JSON.stringify(wanted)}${suggestion}`);
 }

@@ -1,6 +1,6 @@
 // Kinds of things by name: the catalog of a package, and what other packages register beside it.
-import { closest, distance } from 'fastest-levenshtein';
 import { ArgumentError } from '../errors';
+import { nearestWord } from '../nearest-word';
 import { expectFields, type FieldTypes, shown } from './fields';
 
 export interface RegistryOptions<T> {
@@ -56,8 +56,8 @@ export class Registry<T extends object> {
 
   /** What to do about a name that there is not, for the end of a message. @param others names that are understood besides */
   hint(name: string, others: readonly string[] = []): string {
-    const nearest = closest(name, [...this.names(), ...others]);
-    if (distance(name, nearest) < name.length / 2) return `did you mean ${nearest}?`;
+    const nearest = nearestWord(name, [...this.names(), ...others]);
+    if (nearest) return `did you mean ${nearest}?`;
     return `a plugin may register it (--plugin, ${this.options.register})`;
   }
 }

@@ -1,6 +1,5 @@
 // Keys of config.json that a family does not read: which of them can be ignored.
-import { FileError, warn } from '@mixsga/backend';
-import { distance } from 'fastest-levenshtein';
+import { FileError, nearestWord, warn } from '@mixsga/backend';
 import { describe } from './validate';
 
 /** Keys that Hugging Face writes for any model and that change nothing here: training, bookkeeping, how to sample and to answer. */
@@ -124,7 +123,7 @@ function isNothing(value: unknown): boolean {
 /** "8 unknown keys: a, b, c, d, e and 3 more", each with the key that it may have been meant to be. */
 function listOf(keys: readonly string[], absent: readonly string[]): string {
   const shown = keys.slice(0, LISTED).map((key) => {
-    const near = absent.find((name) => distance(name, key) <= 2);
+    const near = nearestWord(key, absent);
     const name = key.length > 40 ? `${key.slice(0, 37)}...` : key;
     return /^[\w.-]+$/.test(name) ? `${name}${near ? ` (did you mean ${near}?)` : ''}` : JSON.stringify(name);
   });

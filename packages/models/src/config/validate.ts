@@ -1,5 +1,4 @@
-import { FileError, MixsgaError } from '@mixsga/backend';
-import { closest, distance } from 'fastest-levenshtein';
+import { FileError, MixsgaError, nearestWord } from '@mixsga/backend';
 import type { z } from 'zod';
 import { readFileText } from '../io/fs';
 import { MAX_CONFIG_BYTES, parseStrictJson, type JsonValue } from '../io/json';
@@ -50,9 +49,8 @@ export function checkField(where: string, field: string, check: () => void): voi
 
 /** "did you mean x?", or when no candidate is near, the list of them all. */
 export function suggestion(word: string, candidates: readonly string[]): string {
-  const nearest = candidates.length > 0 ? closest(word, candidates) : '';
-  if (candidates.length > 0 && distance(word, nearest) <= Math.max(2, word.length / 3)) return `did you mean ${nearest}?`;
-  return `expected one of ${candidates.join(', ')}`;
+  const nearest = nearestWord(word, candidates);
+  return nearest ? `did you mean ${nearest}?` : `expected one of ${candidates.join(', ')}`;
 }
 
 function knownKeys(schema: z.ZodObject, path: readonly PropertyKey[]): string[] {

@@ -1,5 +1,4 @@
-import { ArgumentError } from '@mixsga/backend';
-import { closest, distance } from 'fastest-levenshtein';
+import { ArgumentError, nearestWord } from '@mixsga/backend';
 import { z } from 'zod';
 
 /** Fields that configurations had once, and what to do without them. */
@@ -72,13 +71,6 @@ export function setDotted(config: unknown, key: string, value: unknown, source: 
 /** A name of a catalog that plugins can add to, which is why its names are asked for only when a value is checked. */
 export function oneOf(names: () => readonly string[]) {
   return z.string().refine((name) => names().includes(name), { error: ({ input }) => `expected one of ${names().join(', ')}, got ${JSON.stringify(input)}; a plugin may register it (plugins, or --plugin)` });
-}
-
-/** The candidate with the least edit distance to `word`, when it is near enough to be a likely slip. */
-export function nearestWord(word: string, candidates: readonly string[]): string | undefined {
-  if (candidates.length === 0) return undefined;
-  const nearest = closest(word, candidates);
-  return distance(word, nearest) <= Math.max(2, word.length / 2) ? nearest : undefined;
 }
 
 function knownKeys(schema: unknown): string[] {

@@ -1,8 +1,7 @@
-import { ArgumentError } from '@mixsga/backend';
+import { ArgumentError, nearestWord } from '@mixsga/backend';
 import { evaluatorNamed, isHigherBetter } from '@mixsga/evaluators';
 
 import type { RunConfig } from '../config/run-config';
-import { nearestWord } from '../config/strict';
 import { taskName } from '../config/tasks';
 import type { FinishedRun } from './run-all';
 
