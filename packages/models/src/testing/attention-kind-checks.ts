@@ -8,6 +8,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { parseAttention } from '../attention/index';
 import { type AttentionShape, type AttentionVariant, formatLayout, storingLayers } from '../attention/variant';
+import { expectSame, expectThat, thrownBy } from './expectations';
 
 export interface AttentionKindCheck {
   readonly name: string;
@@ -113,22 +114,4 @@ function constantsOf({ formats: { constants } }: AttentionVariant, layout: Forma
   const shapes = [...constants.shapes(layout)];
   expectSame('constants', [...values.keys()].sort(), shapes.map(([name]) => name).sort());
   return new Map(shapes.map(([name, shape]) => [name, tf.tensor(values.get(name)!, shape)]));
-}
-
-function expectSame(what: string, got: unknown, expected: unknown): void {
-  const [a, b] = [got, expected].map((value) => JSON.stringify(value));
-  if (a !== b) throw new Error(`expected ${what} to be ${b}, got ${a}`);
-}
-
-function expectThat(what: string, holds: boolean): void {
-  if (!holds) throw new Error(`expected ${what}`);
-}
-
-function thrownBy(run: () => unknown): unknown {
-  try {
-    run();
-    return null;
-  } catch (error) {
-    return error;
-  }
 }

@@ -13,6 +13,7 @@ import { createDecoder } from '../decoder/create-decoder';
 import { familyNamed, familyOf, parseModelConfig } from '../families/index';
 import { createTrainable } from '../training/model';
 import { distance, feed, inOnePass } from './decoding';
+import { expectSame, expectThat, thrownBy } from './expectations';
 
 export interface FamilyCheck {
   readonly name: string;
@@ -38,7 +39,7 @@ const tokens = Int32Array.from({ length: LENGTH }, (_, i) => (i * i * 7 + i * 3 
 export const familyChecks: readonly FamilyCheck[] = [
   check('reads the configuration that it writes, and refuses sizes that are none', async ({ config }) => {
     const json = JSON.parse(JSON.stringify(familyOf(config).toJson(config))) as object;
-    same('the configuration', parseModelConfig(json, 'config.json'), config);
+    expectSame('the configuration', parseModelConfig(json, 'config.json'), config);
     for (const wrong of [-1, 1.5, 2 ** 40, 'wide', null]) {
       const error = thrownBy(() => parseModelConfig({ ...json, hidden_size: wrong }, 'config.json'));
       expectThat(`a FileError of hidden_size ${JSON.stringify(wrong)}`, FileError.isInstance(error) && /^config\.json: hidden_size: expected /.test((error as Error).message));
@@ -51,18 +52,18 @@ export const familyChecks: readonly FamilyCheck[] = [
     for (const spec of VARIANTS) {
       const variant = parseAttention(spec);
       const shapes = new Map(family.parameters(config, variant).map(({ name, shape }) => [name, shape]));
-      same(`parameters of ${spec}`, family.parameters(config, variant).length, shapes.size);
+      expectSame(`parameters of ${spec}`, family.parameters(config, variant).length, shapes.size);
       for (let layer = 0; layer < layers; layer++) {
         const at = `${family.layerName(layer)}.self_attn`;
         const isStored = variant.kvSource(layer) === layer;
         for (const projection of ['k_proj', 'v_proj']) {
-          same(`rows of ${at}.${projection} of ${spec}`, shapes.get(`${at}.${projection}.weight`)?.[0], isStored ? variant.storedKvHeads(kvHeads) * headDim : undefined);
+          expectSame(`rows of ${at}.${projection} of ${spec}`, shapes.get(`${at}.${projection}.weight`)?.[0], isStored ? variant.storedKvHeads(kvHeads) * headDim : undefined);
         }
         const norm = family.heads.norm(config, layer);
         if (norm !== null) expectThat(`a parameter ${norm}.weight`, shapes.has(`${norm}.weight`));
         const { queryKeyNorm } = family.heads;
         const gain = { head: headDim, all: variant.storedKvHeads(kvHeads) * headDim };
-        same(`the gain of ${at}.k_norm of ${spec}`, shapes.get(`${at}.k_norm.weight`)?.[0], queryKeyNorm && isStored ? gain[queryKeyNorm] : undefined);
+        expectSame(`the gain of ${at}.k_norm of ${spec}`, shapes.get(`${at}.k_norm.weight`)?.[0], queryKeyNorm && isStored ? gain[queryKeyNorm] : undefined);
       }
     }
   }),
@@ -199,28 +200,4 @@ async function read(tensor: Tensor): Promise<Float32Array> {
 function close(what: string, got: Float32Array, expected: Float32Array): void {
   const by = distance(got, expected);
   if (!(by < TOLERANCE)) throw new Error(`expected ${what} within ${TOLERANCE}, got ${by}`);
-}
-
-function same(what: string, got: unknown, expected: unknown): void {
-  const [a, b] = [got, expected].map((value) => JSON.stringify(value, sorted));
-  if (a !== b) throw new Error(`expected ${what} to be ${b}, got ${a}`);
-}
-
-/** For objects whose keys may come in any order. */
-function sorted(_key: string, value: unknown): unknown {
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-function expectThat(what: string, holds: boolean): void {
-  if (!holds) throw new Error(`expected ${what}`);
-}
-
-function thrownBy(run: () => unknown): unknown {
-  try {
-    run();
-    return null;
-  } catch (error) {
-    return error;
-  }
 }
