@@ -5,17 +5,17 @@ import { parseAttention } from './index';
 import type { ParameterSpec } from '../io/parameter-source';
 
 /** The paper's router, where a configuration names none. */
-const DEFAULT_KIND = 'sigmoid';
+export const DEFAULT_ROUTER = 'sigmoid';
 
 /** The kind of a model's routers; undefined where its tokens are not routed. */
 export function routerOf(config: ModelConfig): string | undefined {
-  return parseAttention(modelShape(config).attention).experts ? (config.mixsga?.router ?? DEFAULT_KIND) : undefined;
+  return parseAttention(modelShape(config).attention).experts ? (config.mixsga?.router ?? DEFAULT_ROUTER) : undefined;
 }
 
 /** What a checkpoint has of the router of a layer, whose names begin with `prefix`; nothing where the variant has no experts. */
 export function routerSpecs(config: ModelConfig, { experts }: AttentionVariant, prefix: string): ParameterSpec[] {
   if (!experts) return [];
-  const shapes = routerParameters(config.mixsga?.router ?? DEFAULT_KIND, { hiddenSize: config.hidden_size, experts: experts.ratios.length });
+  const shapes = routerParameters(config.mixsga?.router ?? DEFAULT_ROUTER, { hiddenSize: config.hidden_size, experts: experts.ratios.length });
   return Object.entries(shapes).map(([name, shape]) => ({ name: `${prefix}.${name}`, shape }));
 }
 
@@ -36,7 +36,7 @@ export async function loadRouter(
   if (specs.length > 0 && has(specs[0]!.name)) {
     for (const { name } of specs) weights[name.slice(prefix.length + 1)] = await read(name);
   }
-  return createRouter(config.mixsga?.router ?? DEFAULT_KIND, {
+  return createRouter(config.mixsga?.router ?? DEFAULT_ROUTER, {
     hiddenSize: config.hidden_size,
     ratios: attention.experts.ratiosOf(layer),
     seed: config.mixsga?.routerSeed ?? 0,

@@ -3,6 +3,7 @@ import { expectOptions, type OptionNames } from '@mixsga/backend';
 import { createRouter } from '@mixsga/router';
 import { isTurned } from '../align/align-heads';
 import { parseAttention } from '../attention/index';
+import { DEFAULT_ROUTER } from '../attention/layer-router';
 import { companionFiles, matchTensors, openModelCheckpoint, type ParsedFiles } from './checkpoint';
 import { modelShape } from '../config/shape';
 import { CONVERT_OPTIONS, convertConfig, convertedSource, type ConvertOptions } from './convert';
@@ -90,7 +91,7 @@ async function drawnRouters(config: ModelConfig): Promise<Map<string, Float32Arr
   const { experts } = parseAttention(attention);
   const values = new Map<string, Float32Array>();
   for (let layer = 0; experts && layer < layers; layer++) {
-    const { router: kind = 'sigmoid', routerSeed: seed = 0 } = config.mixsga!;
+    const { router: kind = DEFAULT_ROUTER, routerSeed: seed = 0 } = config.mixsga!;
     const router = createRouter(kind, { hiddenSize, ratios: experts.ratiosOf(layer), seed, layer });
     for (const [name, variable] of Object.entries({ ...router.trainable, ...router.buffers })) {
       values.set(`${familyOf(config).layerName(layer)}.self_attn.router.${name}`, (await variable.data()) as Float32Array);

@@ -3,6 +3,7 @@
 import { ArgumentError, expectOptions, type OptionNames } from '@mixsga/backend';
 import { alignHeads, alignHeadValues, type Grouping } from '../align/align-heads';
 import { parseAttention } from '../attention/index';
+import { DEFAULT_ROUTER } from '../attention/layer-router';
 import type { AttentionVariant } from '../attention/variant';
 import type { MixsgaKey } from '../config/keys';
 import { modelShape } from '../config/shape';
@@ -30,7 +31,7 @@ export function convertConfig<Config extends ModelConfig>(
   config: Config, spec: string, options: ConvertOptions = {},
 ): Config {
   expectOptions('convert', options, CONVERT_OPTIONS);
-  const { router = 'sigmoid', routerSeed = 0, align = false } = options;
+  const { router = DEFAULT_ROUTER, routerSeed = 0, align = false } = options;
   const shape = modelShape(config);
   if (shape.attention !== 'mha') {
     throw new ArgumentError(`convert: expected a checkpoint with mha attention, got ${shape.attention}; convert the original model`);
